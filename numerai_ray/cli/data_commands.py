@@ -1,0 +1,80 @@
+"""``numerai-ray data``: make and build the files that experiments read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from numerai_ray.cli.options import DataDirOption, data_root
+from numerai_ray.dataset_build import BuildSpec, build
+from numerai_ray.errors import RequestError
+from numerai_ray.synthetic import MarketSpec, write_market
+
+app = typer.Typer(help="Make, build and inspect data files.", no_args_is_help=True)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not Console(stderr=True).is_terminal,
+    )
+
+
+def make_market(spec: MarketSpec, version_dir: Path) -> None:
+    """Write a synthetic market, showing progress."""
+    with _progress() as progress:
+        task = progress.add_task(f"making a synthetic market in {version_dir}", total=spec.eras)
+        write_market(spec, version_dir, lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def build_files(version_dir: Path, spec: BuildSpec) -> list[str]:
+    """Build full and downsampled files, showing progress; a line about each."""
+    with _progress() as progress:
+        task = progress.add_task(f"building full and downsampled files in {version_dir}", total=None)
+        built = build(version_dir, spec, lambda done, total: progress.update(task, completed=done, total=total))
+    return [
+        f"{file.path}: {file.rows:,} rows, {file.eras:,} eras{'' if file.fresh else ' (up to date)'}" for file in built
+    ]
+
+
+@app.command(epilog="Example: numerai-ray data synth --out data --version v5.2 --eras 320 --rows 1200 --features 400")
+def synth(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data root to write to.")],
+    version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
+    eras: Annotated[int, typer.Option("--eras", min=40, max=5000, help="Labelled eras.")] = 320,
+    rows: Annotated[int, typer.Option("--rows", min=20, max=20_000, help="Mean rows an era.")] = 1200,
+    features: Annotated[int, typer.Option("--features", min=10, max=5000, help="Features.")] = 400,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same market.")] = 0,
+) -> None:
+    """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files."""
+    version_dir = _version_dir(out, version)
+    make_market(MarketSpec(eras=eras, rows=rows, features=features, seed=seed), version_dir)
+    for line in build_files(version_dir, BuildSpec()):
+        typer.echo(line)
+
+
+@app.command("build", epilog="Example: numerai-ray data build --data-dir data --version v5.2")
+def build_command(
+    data_dir: DataDirOption = None,
+    version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
+    step: Annotated[int, typer.Option("--step", min=1, help="Keep every n-th era in the downsampled file.")] = 4,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="First era kept, below the step.")] = 0,
+) -> None:
+    """Build full.parquet, downsampled_full.parquet and their benchmark files; skip what is up to date."""
+    if offset >= step:
+        raise RequestError(f"--offset must be below --step, but got {offset=} {step=}")
+    for line in build_files(_version_dir(data_root(data_dir), version), BuildSpec(step, offset)):
+        typer.echo(line)
+
+
+def _version_dir(root: Path, version: str) -> Path:
+    if not version or Path(version).name != version or version in (".", ".."):
+        raise RequestError(f"--version must be a folder's name such as v5.2, but is {version!r}")
+    return root / version

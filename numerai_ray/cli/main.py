@@ -1,0 +1,47 @@
+"""The ``numerai-ray`` command and what its exit codes mean."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from numerai_ray.cli import data_commands, read_commands, run_commands
+from numerai_ray.errors import NumeraiRayError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="numerai-ray",
+    help="Numerai research from an idea to a submitted model: rounds of one-variable experiments on Ray Tune.\n\n"
+    "Start with: numerai-ray run experiments/quickstart",
+    epilog="Exit codes: 0 done; 2 the request is wrong; 3 some trials failed, the rest is saved; "
+    "130 interrupted, run the same command again to go on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+run_commands.register(app)
+read_commands.register(app)
+app.add_typer(data_commands.app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one command; every error raised on purpose is one message on stderr."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+        if code == INTERRUPTED:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+        return code
+    except NumeraiRayError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,197 @@
+"""Commands that train: ``run`` an experiment, ``train`` one official config."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from numerai_ray.cli.data_commands import build_files, make_market
+from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, duration, number
+from numerai_ray.cli.options import (
+    AddressOption,
+    DataDirOption,
+    ExperimentArgument,
+    InProcessOption,
+    JsonOption,
+    data_root,
+    open_experiment,
+)
+from numerai_ray.config import Config, parse_yaml, read_text, validate
+from numerai_ray.errors import FitError
+from numerai_ray.experiment_lock import experiment_lock
+from numerai_ray.experiment_plan import STAGES, LoadedPlan
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json, write_json
+from numerai_ray.round_policy import PolicySettings, Stop
+
+STORE = "store"  # folder of the fit store below the data root
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(epilog="Examples: numerai-ray run experiments/quickstart · numerai-ray run EXP --data-dir /data")(run)
+    app.command(epilog="Example: numerai-ray train --config my.py --output-dir out --data-dir data")(train)
+
+
+def run(
+    exp: ExperimentArgument,
+    data_dir: DataDirOption = None,
+    address: AddressOption = None,
+    *,
+    in_process: InProcessOption = False,
+    accept_suspect: Annotated[
+        bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
+    root = data_root(data_dir)
+    paths, loaded = open_experiment(exp)
+    console = Console(stderr=as_json)
+    view: Any = JsonView() if as_json else LiveView(console) if console.is_terminal else PlainView(console)
+    with experiment_lock(paths.lock):
+        history = read_ledger(paths.ledger)
+        if not history or history[-1].stage != "final":
+            prepare_data(loaded, root)
+        settings = _settings(loaded, accept_suspect=accept_suspect)
+        with view, _runner(root, paths.root, address, in_process=in_process) as runner:
+            stop, history = _scheduler(loaded, paths, root, runner, view, settings).run()
+    _farewell(console, paths, stop, history)
+    failed = sorted({v.id for record in history for v in record.variants if v.error})
+    if not stop.finished:
+        raise FitError(f"{paths.root}: {stop.reason}; see {paths.root / 'logs'}")
+    if failed:
+        raise typer.Exit(3)
+
+
+def train(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official CONFIG .py/.json, or ours.")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="results/ and predictions/ go here.")],
+    data_dir: DataDirOption = None,
+    address: AddressOption = None,
+    *,
+    in_process: InProcessOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one config with cross-validation and write the official outputs."""
+    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.variant_output import results_json, write_variant
+
+    root = data_root(data_dir)
+    ours, results_name, predictions_name = load_any_config(config)
+    plan = Catalog(root).plan(results_name, f"train/{results_name}", ours)
+    console = Console(stderr=True)
+    results = output_dir / "results" / f"{results_name}.json"
+    predictions = output_dir / "predictions" / f"{predictions_name}.parquet"
+    with _runner(root, output_dir, address, in_process=in_process) as runner:
+        with console.status(f"training {len(plan.fits)} folds"):
+            outcome = runner.run([plan], lambda _: None)[plan.id]
+        if outcome.error is not None:
+            console.print(f"error: {config}: {outcome.error}", style="red", highlight=False, soft_wrap=True)
+            raise typer.Exit(3)
+        write_variant(outcome, runner.columns(plan), results, predictions)
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    if as_json:
+        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions))))
+        return
+    metrics = outcome.metrics
+    if metrics is not None:
+        typer.echo(
+            f"corr {number(metrics.corr.mean)}  bmc {number(metrics.bmc.mean)}  "
+            f"bmc_last_200_eras {number(metrics.primary)}  "
+            f"avg_corr_with_benchmark {number(metrics.avg_corr_with_benchmark, 3)}"
+        )
+    typer.echo(f"{results}\n{predictions}")
+
+
+def load_any_config(path: Path) -> tuple[Config, str, str]:
+    """An official config or one of ours, with the names of its results and predictions."""
+    from numerai_ray.official_config import load_official
+
+    if path.suffix != ".py":
+        value = parse_yaml(read_text(path), str(path))
+        if {"cv", "score"} & set(value):
+            return validate(Config, value, str(path)), path.stem, path.stem
+    official = load_official(path)
+    return official.config, official.results_name, official.predictions_name
+
+
+def prepare_data(loaded: LoadedPlan, root: Path) -> None:
+    """Make what an experiment reads and the data root lacks: its market, the full and downsampled files."""
+    from numerai_ray.dataset_build import BuildSpec
+    from numerai_ray.synthetic import MarketSpec
+
+    configs = [loaded.config(stage, {}) for stage in STAGES]
+    version_dir = root / configs[0].data.version
+    market = loaded.plan.market
+    if market is not None and not (version_dir / "features.json").exists():
+        spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
+        make_market(spec, version_dir)
+    needed = {root / name for config in configs for name in config.data.files()}
+    if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
+        build_files(version_dir, BuildSpec())
+
+
+@contextmanager
+def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+    """The runner that was asked for; Ray is let go at the end."""
+    from numerai_ray.fit_store import FitStore
+    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.machine import this_machine
+
+    store = FitStore(root / STORE)
+    if in_process:
+        yield InProcessRunner(store, this_machine().cores)
+        return
+    from numerai_ray.tune_runner import RaySettings, TuneRunner
+
+    paths = ExperimentPaths(folder)
+    runner = TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address))
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _settings(loaded: LoadedPlan, *, accept_suspect: bool) -> PolicySettings:
+    rounds, budget = loaded.plan.rounds, loaded.plan.budget
+    return PolicySettings(rounds.margin, rounds.patience, budget.rounds, budget.hours, accept_suspect)
+
+
+def _scheduler(
+    loaded: LoadedPlan, paths: ExperimentPaths, root: Path, runner: Any, view: Any, settings: PolicySettings
+) -> Any:
+    from numerai_ray.proposer import ListedProposer
+    from numerai_ray.report import write_report
+    from numerai_ray.round_scheduler import RoundScheduler, Workshop
+    from numerai_ray.trial_plan import Catalog
+
+    workshop = Workshop(
+        paths=paths,
+        catalog=Catalog(root),
+        runner=runner,
+        proposer=ListedProposer(),
+        reporter=lambda history: write_report(loaded, paths, history),
+        watcher=Watchers(view, ProgressFile(paths.progress)),
+    )
+    return RoundScheduler(loaded, workshop, settings)
+
+
+def _farewell(console: Console, paths: ExperimentPaths, stop: Stop, history: list[RoundRecord]) -> None:
+    """The last lines: what was found, how long it took, and where it is written."""
+    write_json(paths.progress, {"running": None, "finished": stop.finished, "reason": stop.reason})
+    final = history[-1].find("base") if history else None
+    if stop.finished and final is not None and final.metrics is not None:
+        changes = ", ".join(f"{path} = {value}" for path, value in history[-1].base_changes.items())
+        console.print(
+            f"finished: {changes or 'the base'}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
+            f"bmc {number(final.metrics.bmc.mean)}, corr {number(final.metrics.corr.mean)} "
+            f"[{len(history)} rounds, {duration(sum(record.wall_s for record in history))}]",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,332 @@
+"""The full and the downsampled training files, built from Numerai's train and validation files.
+
+``full`` is train plus the rows of validation whose data_type is ``validation`` (the rest has no labels yet),
+without data_type and with ``id`` as an ordinary column; ``downsampled_full`` keeps every 4th of its eras. Each
+has a benchmark file of the same eras beside it. The inputs are read once, a slice of rows at a time (their era
+columns once before, to know the eras), and no era of an output lies in two row groups, so that a reader may
+take whole eras group by group. What a file was built from stands in its key-value metadata under
+``numerai_ray.build``.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from numerai_ray.atomic_files import whole_file
+from numerai_ray.errors import DataError, RequestError
+
+BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
+BUILD_KEY = b"numerai_ray.build"
+
+_LABELLED_TYPE = "validation"
+# A slice that is read and a row group that is written hold whole eras up to either of these.
+_CELLS, _ROWS = 48_000_000, 100_000
+# Read column chunks through small windows: a whole chunk of Numerai's row groups is hundreds of megabytes.
+_READ_BUFFER_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """Which eras the downsampled files keep: of all retained eras those at ``offset + k * step``."""
+
+    step: int = 4
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.step >= 1 and 0 <= self.offset < self.step):
+            raise RequestError(
+                f"Downsampling needs step >= 1 and 0 <= offset < step, but got step={self.step}, offset={self.offset}."
+            )
+
+
+@dataclass(frozen=True)
+class BuiltFile:
+    """One built file; ``fresh`` is False when it was up to date and left alone."""
+
+    path: Path
+    rows: int
+    eras: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class _Output:
+    """One file to build: ``eras`` is what it keeps, ``build`` what it will say about itself."""
+
+    path: Path
+    eras: frozenset[str]
+    build: dict[str, Any]
+
+
+def build(
+    version_dir: Path, spec: BuildSpec = BuildSpec(), on_rows: Callable[[int, int], None] | None = None
+) -> tuple[BuiltFile, ...]:
+    """Build what is missing or out of date of the four files in ``version_dir``.
+
+    ``full.parquet``, ``downsampled_full.parquet``, ``full_benchmark_models.parquet`` and
+    ``downsampled_full_benchmark_models.parquet`` are returned in this order. A file is up to date when the
+    fingerprint of its inputs (size and footer) and its step and offset are those it was built with. An
+    exception leaves every file as it was or whole.
+
+    Args:
+        version_dir: folder with ``{train,validation}.parquet`` and their ``_benchmark_models`` files.
+        spec: which eras the downsampled files keep.
+        on_rows: called as ``on_rows(done, total)`` with rows read.
+
+    Raises:
+        DataError: an input is missing, damaged or not in Numerai's layout.
+        EnvironmentFault: the folder cannot be written or the disk is full.
+
+    """
+    with ExitStack() as opened:
+        train, validation, train_benchmark, validation_benchmark = (
+            opened.enter_context(_Input(version_dir / f"{name}.parquet"))
+            for name in ("train", "validation", "train_benchmark_models", "validation_benchmark_models")
+        )
+        main, benchmark = (train, validation), (train_benchmark, validation_benchmark)
+        eras = _retained_eras(train, validation)
+        kept = {"full": frozenset(eras), "downsampled_full": frozenset(eras[spec.offset :: spec.step])}
+        jobs = []
+        for inputs, suffix in ((main, ""), (benchmark, "_benchmark_models")):
+            _check_columns(inputs)
+            # The benchmark files hold what the main files decide: which eras have labels.
+            sources = main if inputs is main else (*benchmark, *main)
+            inputs_print = [source.fingerprint for source in sources]
+            outputs = []
+            for name, kept_eras in kept.items():
+                about = {"version": BUILD_VERSION, "inputs": inputs_print}
+                about |= asdict(spec) if name.startswith("downsampled") else {}
+                outputs.append(_Output(version_dir / f"{name}{suffix}.parquet", kept_eras, about))
+            jobs.append((inputs, outputs))
+        stale = [(inputs, [output for output in outputs if not _up_to_date(output)]) for inputs, outputs in jobs]
+        total = sum(source.rows for inputs, outputs in stale if outputs for source in inputs)
+        done = 0
+        for inputs, outputs in stale:
+            if outputs:
+                # Closed here, not by the garbage collector: an exception must leave no partial file behind it.
+                with closing(_write(inputs, outputs)) as slices:
+                    for rows in slices:
+                        done += rows
+                        if on_rows is not None:
+                            on_rows(done, total)
+        rebuilt = {output.path for _, outputs in stale for output in outputs}
+        return tuple(_built(output.path, output.path in rebuilt) for _, outputs in jobs for output in outputs)
+
+
+class _Input:
+    """One input file, open; what pyarrow says about a bad file becomes a sentence of ours."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> Self:
+        with self._readable():
+            self._file = pq.ParquetFile(self.path, buffer_size=_READ_BUFFER_BYTES)
+        self.rows: int = self._file.metadata.num_rows
+        self.schema: pa.Schema = self._file.schema_arrow
+        for column in ("id", "era"):
+            if column not in self.schema.names:
+                raise DataError(
+                    f"{self.path}: has no column {column!r}, so it is not one of Numerai's files; "
+                    "download it again or point to another folder."
+                )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """Size and hash of the footer, which tells every column chunk's place, length and range."""
+        with self.path.open("rb") as handle:
+            size = handle.seek(0, 2)
+            handle.seek(-8, 2)
+            footer_bytes = int.from_bytes(handle.read(4), "little")
+            handle.seek(-(footer_bytes + 8), 2)
+            return f"{self.path.name}:{size}:{hashlib.sha256(handle.read()).hexdigest()}"
+
+    def eras(self) -> list[str]:
+        """List the labelled eras in file order; one that is not in one piece stands there again."""
+        columns = ["era", "data_type"] if "data_type" in self.schema.names else ["era"]
+        eras: list[str] = []
+        for batch in self.slices(columns, _ROWS):
+            part = pa.Table.from_batches([batch])
+            if "data_type" in columns and self.path.name.startswith("validation"):
+                part = part.filter(pc.equal(part["data_type"], _LABELLED_TYPE))
+            if part["era"].null_count:
+                raise DataError(f"{self.path}: some rows have no era; download the file again.")
+            for era in pc.unique(part["era"]).to_pylist():
+                if not eras or eras[-1] != era:
+                    eras.append(str(era))
+        return eras
+
+    def slices(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Read the file from front to back, at most ``rows`` rows at a time."""
+        batches = self._file.iter_batches(batch_size=rows, columns=list(columns))
+        while True:
+            with self._readable():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{self.path}: is missing; download it, or write a synthetic market into this folder."
+            ) from error
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{self.path}: cannot be read as a parquet file, so it is damaged or only partly downloaded; "
+                f"delete it and download it again ({_first_line(error)})."
+            ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _retained_eras(train: _Input, validation: _Input) -> list[str]:
+    """All eras of ``full`` in order; they must rise from the first row of train to the last of validation."""
+    if "data_type" not in validation.schema.names:
+        raise DataError(
+            f"{validation.path}: has no column 'data_type', so rows without labels cannot be told; "
+            "download the file again."
+        )
+    eras: list[str] = []
+    for source in (train, validation):
+        for era in source.eras():
+            if eras and era <= eras[-1]:
+                raise DataError(
+                    f"{source.path}: eras must rise from train.parquet to the end of validation.parquet, but "
+                    f"era {era} comes after era {eras[-1]}; download both files of one data version again."
+                )
+            eras.append(era)
+    if not eras:
+        raise DataError(f"{train.path}: holds no rows, and neither does validation; download both files again.")
+    return eras
+
+
+def _check_columns(inputs: tuple[_Input, _Input]) -> None:
+    """Both files of a pair must have the same columns of the same types, in the order of the first."""
+    first, second = inputs
+    for field in first.schema:
+        if field.name == "data_type":
+            continue
+        if field.name not in second.schema.names:
+            raise DataError(
+                f"{second.path}: has no column {field.name!r}, which {first.path.name} has; download both files "
+                "of one data version again."
+            )
+        other = second.schema.field(field.name).type
+        if not field.type.equals(other):
+            raise DataError(
+                f"{second.path}: column {field.name!r} is {other}, but {field.type} in {first.path.name}; download "
+                "both files of one data version again."
+            )
+    extra = sorted(set(second.schema.names) - {*first.schema.names, "data_type"})
+    if extra:
+        raise DataError(
+            f"{second.path}: has column {extra[0]!r}, which {first.path.name} does not have; download both files "
+            "of one data version again."
+        )
+
+
+def _write(inputs: tuple[_Input, _Input], outputs: Sequence[_Output]) -> Generator[int, None, None]:
+    """Stream both inputs into all outputs at once; yields the rows read, slice by slice."""
+    names = [name for name in inputs[0].schema.names if name not in ("id", "era", "data_type")]
+    schema = pa.schema([inputs[0].schema.field(name) for name in ("id", "era", *names)])
+    rows = max(1, min(_ROWS, _CELLS // len(schema)))
+    with ExitStack() as opened:
+        writers = [opened.enter_context(_era_writer(output, schema, rows)) for output in outputs]
+        for source in inputs:
+            typed = source is inputs[1] and "data_type" in source.schema.names
+            columns = [*schema.names, "data_type"] if typed else schema.names
+            for batch in source.slices(columns, rows):
+                labelled = batch.filter(pc.equal(batch["data_type"], _LABELLED_TYPE)) if typed else batch
+                selected = labelled.select(schema.names)
+                for writer in writers:
+                    writer.add(source.path, selected)
+                yield len(batch)
+
+
+@contextmanager
+def _era_writer(output: _Output, schema: pa.Schema, rows: int) -> Iterator["_EraWriter"]:
+    # Identifiers and benchmark ranks hardly repeat: a dictionary would only be built to be thrown away.
+    repeating = [field.name for field in schema if field.name != "id" and field.type != pa.float64()]
+    with (
+        whole_file(output.path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", compression_level=1, use_dictionary=repeating) as parquet,
+    ):
+        writer = _EraWriter(parquet, output.eras, rows)
+        yield writer
+        writer.flush()
+        parquet.add_key_value_metadata({BUILD_KEY: json.dumps(output.build | {"eras": writer.eras})})
+
+
+class _EraWriter:
+    """Cuts row groups at the borders of eras: whole eras, as many as reach ``rows`` rows."""
+
+    def __init__(self, parquet: pq.ParquetWriter, kept: frozenset[str], rows: int):
+        self._parquet = parquet
+        self._kept = pa.array(sorted(kept), pa.string())
+        self._rows = rows
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._era = ""
+        self.eras = 0
+
+    def add(self, source: Path, batch: pa.RecordBatch) -> None:
+        """Take over those rows of ``batch``, which follows the last one in its file, that the output keeps."""
+        batch = batch.filter(pc.is_in(batch["era"].cast(pa.string()), value_set=self._kept))
+        runs = pc.run_end_encode(batch["era"].cast(pa.string()))
+        start = 0
+        for era, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if era != self._era:
+                if era < self._era:
+                    raise DataError(
+                        f"{source}: eras must rise, but era {era} comes after era {self._era}; "
+                        "download both files of one data version again."
+                    )
+                self._era = era
+                self.eras += 1
+                if self._pending_rows >= self._rows:
+                    self.flush()
+            self._pending.append(batch.slice(start, end - start))
+            self._pending_rows += end - start
+            start = end
+
+    def flush(self) -> None:
+        if self._pending:
+            table = pa.Table.from_batches(self._pending)
+            self._parquet.write_table(table, row_group_size=self._pending_rows)
+        self._pending, self._pending_rows = [], 0
+
+
+def _up_to_date(output: _Output) -> bool:
+    try:
+        metadata = pq.read_metadata(output.path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return False  # missing or damaged: it is ours to build again
+    kept = json.loads(metadata.get(BUILD_KEY, b"{}"))
+    return bool({name: value for name, value in kept.items() if name != "eras"} == output.build)
+
+
+def _built(path: Path, fresh: bool) -> BuiltFile:  # noqa: FBT001
+    metadata = pq.read_metadata(path)
+    eras = json.loads(metadata.metadata[BUILD_KEY])["eras"]
+    return BuiltFile(path=path, rows=metadata.num_rows, eras=eras, fresh=fresh)

@@ -1,0 +1,136 @@
+"""Eras: their order, downsampling, and embargoed folds.
+
+An era is one week, written as a zero-padded string in Numerai's files and held as an ``int`` here. Labels span
+20 or 60 trading days plus a lag, so the labels of nearby eras overlap: a training era too close to a validation
+era has seen part of its label. The embargo is the number of eras skipped between the two.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["expanding", "blocked"]
+EmbargoUnit = Literal["weeks", "retained"]
+
+# Labels of 20 (60) trading days plus two lag days overlap for 4 (12) later eras; the least honest gap is one more.
+LEAST_HONEST_GAP = {20: 5, 60: 13}
+
+
+@dataclass(frozen=True)
+class CvPlan:
+    """How eras are cut into folds.
+
+    ``embargo`` counts calendar eras (``unit="weeks"``: on every-4th-era data an embargo of 16 skips 4 retained
+    eras) or, as the official pipeline does, eras present in the file (``unit="retained"``).
+    """
+
+    n_splits: int = 5
+    mode: Mode = "expanding"
+    embargo: int = 16
+    unit: EmbargoUnit = "weeks"
+    min_train_eras: int = 0
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One train/validation split; eras ascending. ``train_eras`` is never empty."""
+
+    index: int
+    train_eras: tuple[int, ...]
+    validation_eras: tuple[int, ...]
+
+    @property
+    def gap_eras(self) -> int:
+        """Smallest number of calendar eras skipped between a training and a validation era."""
+        first, last = self.validation_eras[0], self.validation_eras[-1]
+        before = max((era for era in self.train_eras if era < first), default=None)
+        after = min((era for era in self.train_eras if era > last), default=None)
+        gaps = [first - before - 1] if before is not None else []
+        gaps += [after - last - 1] if after is not None else []
+        return min(gaps)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The folds that can train, and the validation blocks that cannot (expanding folds before the first)."""
+
+    trainable: tuple[Fold, ...]
+    untrainable: tuple[tuple[int, ...], ...]
+
+    @property
+    def gap_eras(self) -> int:
+        """Smallest gap of all folds, in calendar eras."""
+        return min(fold.gap_eras for fold in self.trainable)
+
+
+class FoldError(ValueError):
+    """The eras cannot be cut as asked; the message holds the numbers."""
+
+
+def era_number(era: str) -> int:
+    """Number of an era as Numerai writes it (``"0575"`` -> 575)."""
+    return int(era)
+
+
+def era_label(era: int) -> str:
+    """Inverse of :func:`era_number` (575 -> ``"0575"``)."""
+    return f"{era:04d}"
+
+
+def every_nth_era(eras: Iterable[int], step: int, offset: int = 0) -> tuple[int, ...]:
+    """Every ``step``-th of the ascending distinct ``eras``, the first retained one at position ``offset``."""
+    return tuple(sorted(set(eras))[offset::step])
+
+
+def least_honest_gap(targets: Iterable[str]) -> int:
+    """Smallest honest gap in eras for these target names: 13 when any spans 60 days, else 5."""
+    days = 60 if any(name.endswith("_60") for name in targets) else 20
+    return LEAST_HONEST_GAP[days]
+
+
+def era_folds(eras: Iterable[int], plan: CvPlan) -> Folds:
+    """Cut ``eras`` into ``plan.n_splits`` equal validation blocks (the remainder joins the last).
+
+    With ``unit="retained"`` the folds are those of the official pipeline
+    (``numerai/example-scripts``, ``agents/modeling/utils/numerai_cv.py::era_cv_splits``).
+
+    Raises:
+        FoldError: more splits than eras, a fold with fewer than ``min_train_eras``, or no fold that can train.
+
+    """
+    ordered = sorted(set(eras))
+    if plan.n_splits > len(ordered):
+        raise FoldError(f"n_splits must be at most the number of eras, but got {plan.n_splits} > {len(ordered)}")
+    size = len(ordered) // plan.n_splits
+    trainable: list[Fold] = []
+    untrainable: list[tuple[int, ...]] = []
+    for index in range(plan.n_splits):
+        start = index * size
+        end = len(ordered) if index == plan.n_splits - 1 else start + size
+        train = _train_eras(ordered, start, end, plan)
+        if len(train) < plan.min_train_eras:
+            raise FoldError(
+                f"fold {index} has {len(train)} training eras, fewer than min_train_eras={plan.min_train_eras}; "
+                f"lower n_splits, the embargo or min_train_eras"
+            )
+        if train:
+            trainable.append(Fold(index, tuple(train), tuple(ordered[start:end])))
+        else:
+            untrainable.append(tuple(ordered[start:end]))
+    if not trainable:
+        raise FoldError(
+            f"no fold has training eras left: {len(ordered)} eras in {plan.n_splits} {plan.mode} splits with an "
+            f"embargo of {plan.embargo} ({plan.unit}); use more eras, fewer splits or a smaller embargo"
+        )
+    return Folds(tuple(trainable), tuple(untrainable))
+
+
+def _train_eras(ordered: Sequence[int], start: int, end: int, plan: CvPlan) -> list[int]:
+    if plan.unit == "retained":
+        before = list(ordered[: max(0, start - plan.embargo)])
+        after = list(ordered[end + plan.embargo :])
+    else:
+        first, last = ordered[start], ordered[end - 1]
+        before = [era for era in ordered[:start] if first - era - 1 >= plan.embargo]
+        after = [era for era in ordered[end:] if era - last - 1 >= plan.embargo]
+    return before if plan.mode == "expanding" else before + after

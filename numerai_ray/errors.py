@@ -1,0 +1,70 @@
+"""Everything numerai-ray raises on purpose.
+
+::
+
+    NumeraiRayError
+    ├── RequestError            what was asked for is wrong: one clear message, exit code 2
+    │   ├── ConfigError         one or more problems in a config, an experiment or a search space
+    │   ├── DataError           a data folder or file that is missing, damaged or not in Numerai's layout
+    │   ├── EnvironmentFault    a missing library, a full disk, a port or folder that cannot be used
+    │   ├── ResourceShortage    the machine is too small for the plan; says by how much
+    │   └── ExperimentBusy      another process runs this experiment
+    └── FitError                one fit failed for a reason of its own (a parameter the library refuses)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class NumeraiRayError(Exception):
+    """Base of all errors raised on purpose; its text is meant for the user."""
+
+
+class RequestError(NumeraiRayError):
+    """The request cannot be carried out as it stands; nothing was changed."""
+
+
+class DataError(RequestError):
+    """A data folder or file is missing, damaged or not in Numerai's layout."""
+
+
+class EnvironmentFault(RequestError):
+    """The machine lacks something: a library, disk space, permission."""
+
+
+class ResourceShortage(RequestError):
+    """The plan does not fit this machine; the message holds the numbers."""
+
+
+class ExperimentBusy(RequestError):
+    """Another process runs this experiment; the message names it."""
+
+
+class FitError(NumeraiRayError):
+    """One fit failed for a reason of its own; other variants go on."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with a file: where (``$.model.params``), and what to do about it."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.message} @ {self.path}"
+
+
+class ConfigError(RequestError):
+    """All problems of one file (or of one set of values) at once."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]):
+        self.source = source
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        super().__init__(f"{source}: {count}{lines}")
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, tuple[Problem, ...]]]:
+        # Exceptions cross process borders in Ray; the default rebuilds from the message alone and fails.
+        return ConfigError, (self.source, self.problems)

@@ -1,0 +1,66 @@
+"""One driver an experiment: a lock that dies with its holder."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from numerai_ray.errors import EnvironmentFault, ExperimentBusy
+
+
+@contextmanager
+def experiment_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` while the block runs; the kernel lets it go when the process dies.
+
+    Raises:
+        ExperimentBusy: another process holds it; the message names that process.
+        EnvironmentFault: the folder cannot be written.
+
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+")
+    except OSError as error:
+        raise EnvironmentFault(f"{path.parent}: cannot be written: {error.strerror}; check its rights") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise ExperimentBusy(
+                f"{path.parent}: is being run by {_holder(handle.read())}; wait for it, or watch it with "
+                f"`numerai-ray status {path.parent}`"
+            ) from None
+        handle.truncate(0)
+        me = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat("T", "seconds"),
+        }
+        handle.write(json.dumps(me))
+        handle.flush()
+        yield
+
+
+def _holder(text: str) -> str:
+    try:
+        who = json.loads(text)
+        return f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def lock_holder(path: Path) -> str | None:
+    """Who runs the experiment right now, or None."""
+    if not path.exists():
+        return None
+    with path.open("r") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(handle.read())
+    return None

@@ -1,0 +1,197 @@
+"""An experiment's plan: ``experiment.yaml``, its baseline and its search space, checked as a whole.
+
+Configs are made in one place, :meth:`LoadedPlan.config`: baseline, then the plan's base, then the stage, then the
+changes found by the search. So a winner found on downsampled data moves to full data with its changes and nothing
+else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from numerai_ray.config import (
+    Config,
+    DataFile,
+    Json,
+    Name,
+    Section,
+    apply_overrides,
+    fingerprint,
+    leaves,
+    parse_yaml,
+    read_text,
+    validate,
+)
+from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.search_space import SearchSpace, changes_for, space_problems, with_changes
+
+Stage = Literal["scout", "confirm", "final"]
+STAGES: tuple[Stage, ...] = ("scout", "confirm", "final")
+
+
+class RoundsPlan(Section):
+    """How rounds are made and judged. ``margin`` is the smallest gain of the primary metric that counts."""
+
+    variants: int = Field(default=4, ge=1, le=64)
+    proposer: Literal["listed"] = "listed"
+    margin: float = Field(default=2.0e-4, ge=0)
+    patience: int = Field(default=2, ge=1)
+
+
+class StagePlan(Section):
+    """What a stage sets: the file, the feature set, and expensive parameters under ``overrides``."""
+
+    data: DataFile = "downsampled"
+    feature_set: Name | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+
+    def changes(self) -> Json:
+        """As config values laid over the base."""
+        data: Json = {"file": self.data} | ({"feature_set": self.feature_set} if self.feature_set else {})
+        return apply_overrides(self.overrides, {"data": data})
+
+
+class StagesPlan(Section):
+    scout: StagePlan = StagePlan()
+    confirm: StagePlan = StagePlan(feature_set="all")
+    final: StagePlan = StagePlan(data="full", feature_set="all")
+
+
+class BudgetPlan(Section):
+    """Where the search ends at the latest; confirm and final still run."""
+
+    rounds: int = Field(default=12, ge=1)
+    hours: float | None = Field(default=None, gt=0)
+
+
+class MarketPlan(Section):
+    """A synthetic market, made on first use when the data version is not there."""
+
+    eras: int = Field(ge=40, le=5000)
+    rows: int = Field(ge=20, le=20_000)
+    features: int = Field(ge=10, le=5000)
+    seed: int = Field(default=0, ge=0)
+
+
+class ExperimentPlan(Section):
+    """``experiment.yaml``: one line of inquiry."""
+
+    name: Name | None = None
+    idea: str = Field(min_length=10)
+    novelty: str = Field(min_length=10)
+    baseline: Name = "small_lgbm_ender20"
+    benchmark: Name | None = None
+    data_version: Name | None = None
+    base: dict[str, Any] = Field(default_factory=dict)
+    search_space: Name | SearchSpace
+    rounds: RoundsPlan = RoundsPlan()
+    stages: StagesPlan = StagesPlan()
+    budget: BudgetPlan = BudgetPlan()
+    market: MarketPlan | None = None
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A plan with everything it refers to; valid in every stage and for every listed value."""
+
+    name: str
+    plan: ExperimentPlan
+    space: SearchSpace
+    baseline_values: Json
+
+    def config(self, stage: Stage, changes: Mapping[str, Any]) -> Config:
+        """The config of ``stage`` with the search's ``changes`` (by path); ``{}`` is the experiment's base."""
+        values = apply_overrides(self.baseline_values, self.plan.base)
+        values = apply_overrides(values, _stage(self.plan, stage).changes())
+        return validate(Config, with_changes(values, changes), f"{self.name}, stage {stage}")
+
+    def baseline_config(self, stage: Stage) -> Config:
+        """The baseline as it is, on the stage's file and feature set."""
+        own = self.config(stage, {})
+        data = {"file": own.data.file, "feature_set": own.data.feature_set, "version": own.data.version}
+        values = apply_overrides(self.baseline_values, {"data": data, "score": own.score.model_dump()})
+        return validate(Config, values, f"{self.name}, baseline in stage {stage}")
+
+    def fingerprint(self) -> str:
+        """Changes when anything that decides results does; texts and names aside."""
+        decisive = self.plan.model_dump(mode="json", exclude={"name", "idea", "novelty", "search_space"})
+        return fingerprint([decisive, self.space.model_dump(mode="json"), self.baseline_values])
+
+
+def load_plan(path: Path, shipped: Callable[[str, str], Path]) -> LoadedPlan:
+    """Read and check ``experiment.yaml``.
+
+    Args:
+        path: the file; its folder's name is the experiment's name unless the plan names another.
+        shipped: ``(kind, name) -> path`` of a baseline (``kind="baselines"``) or search space
+            (``kind="search_spaces"``); raises :class:`ConfigError` when there is none.
+
+    Raises:
+        ConfigError: all problems of the plan at once.
+
+    """
+    source = str(path)
+    plan = validate(ExperimentPlan, parse_yaml(read_text(path), source), source)
+    at = "$.search_space.dimensions"
+    if isinstance(plan.search_space, SearchSpace):
+        space = plan.search_space
+    else:
+        file = shipped("search_spaces", plan.search_space)
+        source, at = str(file), "$.dimensions"
+        space = validate(SearchSpace, parse_yaml(read_text(file), source), source)
+    problems = space_problems(space, at)
+    if problems:
+        raise ConfigError(source, problems)
+    baseline_values = _baseline_values(plan, shipped("baselines", plan.baseline))
+    loaded = LoadedPlan(plan.name or path.resolve().parent.name, plan, space, baseline_values)
+    problems = _plan_problems(loaded)
+    if problems:
+        raise ConfigError(str(path), problems)
+    return loaded
+
+
+def _baseline_values(plan: ExperimentPlan, file: Path) -> Json:
+    values = validate(Config, parse_yaml(read_text(file), str(file)), str(file)).to_json()
+    if plan.benchmark:
+        values = apply_overrides(values, {"score": {"benchmark": plan.benchmark}})
+    if plan.data_version:
+        values = apply_overrides(values, {"data": {"version": plan.data_version}})
+    return values
+
+
+def _stage(plan: ExperimentPlan, stage: Stage) -> StagePlan:
+    stages = {"scout": plan.stages.scout, "confirm": plan.stages.confirm, "final": plan.stages.final}
+    return stages[stage]
+
+
+def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
+    """Stages that undo what the search varies, and values that give no valid config."""
+    problems: list[Problem] = []
+    for stage in STAGES:
+        set_here = set(leaves(_stage(loaded.plan, stage).changes()))
+        for name, dimension in loaded.space.dimensions.items():
+            clash = sorted(set_here & set(dimension.paths()))
+            if clash:
+                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two"
+                problems.append(Problem(f"$.stages.{stage}", rule))
+    try:
+        base = loaded.config("scout", {})
+        for stage in STAGES:
+            loaded.config(stage, {})
+    except ConfigError as error:
+        return problems + [Problem(_in_base(p.path), p.message) for p in error.problems]
+    for name, dimension in loaded.space.dimensions.items():
+        for value in dimension.values:
+            try:
+                loaded.config("scout", changes_for(dimension, value, base.to_json()))
+            except ConfigError as error:
+                where = f"$.search_space.dimensions.{name}.values"
+                problems += [Problem(where, f"{value!r} at {p.path}: {p.message}") for p in error.problems]
+    return problems
+
+
+def _in_base(path: str) -> str:
+    return f"$.base{path.removeprefix('$')}"

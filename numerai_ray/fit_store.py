@@ -1,0 +1,83 @@
+"""What was trained is kept: a content-addressed store of fold predictions.
+
+An entry's name is the fit's key, made of what decides its predictions (dataset, eras, features, target, model,
+parameters, library versions). An entry is written whole or not at all, and verified when read; a damaged one is set
+aside and its fit trained again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.atomic_files import whole_file
+
+MAGIC = b"numerai-ray fit 1\n"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredFit:
+    """Predictions (n,) float64 of a fold's validation rows in file order of eras, and facts about the fit."""
+
+    predictions: npt.NDArray[np.float64]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FitStore:
+    """A folder of fits, shared by all experiments on one data root; safe for concurrent writers."""
+
+    root: Path
+
+    def path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.fit"
+
+    def has(self, key: str) -> bool:
+        """Whether there is an entry; reading it may still find it damaged."""
+        return self.path(key).exists()
+
+    def put(self, key: str, fit: StoredFit) -> None:
+        """Keep a fit. Two writers of one key write the same contents, and the last one stays.
+
+        Raises:
+            EnvironmentFault: the store cannot be written (disk full, no rights).
+
+        """
+        payload = np.ascontiguousarray(fit.predictions, np.float64).tobytes()
+        head = json.dumps({"facts": dict(fit.facts), "sha256": hashlib.sha256(payload).hexdigest()}).encode()
+        with whole_file(self.path(key)) as partial:
+            partial.write_bytes(MAGIC + len(head).to_bytes(8, "little") + head + payload)
+
+    def get(self, key: str) -> StoredFit | None:
+        """The fit, or None when there is none; a damaged entry is renamed to ``*.damaged`` and counts as none."""
+        path = self.path(key)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        fit = _decode(content)
+        if fit is None:
+            with suppress(OSError):
+                path.replace(path.with_suffix(".damaged"))
+        return fit
+
+
+def _decode(content: bytes) -> StoredFit | None:
+    start = len(MAGIC) + 8
+    size = int.from_bytes(content[len(MAGIC) : start], "little")
+    if not content.startswith(MAGIC) or len(content) < start + size:
+        return None
+    payload = content[start + size :]
+    try:
+        head = json.loads(content[start : start + size])
+        if hashlib.sha256(payload).hexdigest() != head["sha256"]:
+            return None
+        return StoredFit(np.frombuffer(payload, np.float64), head["facts"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,281 @@
+"""One variant's folds: train, predict, score, put together. The same functions serve every runner.
+
+A :class:`RoundRunner` executes the trials of one round. :class:`InProcessRunner` does so in this process, one fit
+at a time: the plain way, and the reference for the one on Ray.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.config import ModelConfig, fingerprint
+from numerai_ray.dataset import Columns, FeatureMatrix, RowRange, load_columns, load_features
+from numerai_ray.errors import FitError
+from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.models import Batch, Prepared, model_for
+from numerai_ray.results import FoldRecord, Metrics, metrics_of
+from numerai_ray.scoring import EraScores, score_eras
+from numerai_ray.trial_plan import FitSpec, TrialPlan
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
+
+    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed.
+    """
+
+    trial: str
+    folds_done: int
+    folds: int
+    primary: float
+    error: str | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldScore:
+    """A scored fold: per-era scores of its validation eras, and the record of its fit."""
+
+    scores: EraScores
+    record: FoldRecord
+
+
+@dataclass(frozen=True, eq=False)
+class VariantOutcome:
+    """What came of one trial. With an ``error`` nothing else counts.
+
+    ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
+    the arrays of ``scores`` have one entry an out-of-fold era.
+    """
+
+    plan: TrialPlan
+    error: str | None
+    folds: tuple[FoldRecord, ...]
+    rows: npt.NDArray[np.int64]
+    prediction: Floats
+    fold: npt.NDArray[np.int64]
+    eras: tuple[int, ...]
+    scores: EraScores
+    metrics: Metrics | None
+
+
+class RoundRunner(Protocol):
+    """Executes the trials of a round; equal plans give equal outcomes, whatever the runner."""
+
+    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        """Outcome by trial id. A trial that fails for a reason of its own has an ``error``; the others go on."""
+        ...
+
+    def columns(self, plan: TrialPlan) -> Columns:
+        """Ids, targets and benchmarks of the plan's dataset."""
+        ...
+
+
+def run_fit(
+    spec: FitSpec, features: FeatureMatrix, target: npt.NDArray[np.float32], threads: int, prepared: Prepared | None
+) -> StoredFit:
+    """Train one fold and predict its validation rows.
+
+    Args:
+        spec: what to fit.
+        features: the whole dataset's features.
+        target: (n_rows,) the training target, NaN where unknown; such rows are not trained on.
+        threads: how many the model may use; predictions do not depend on it.
+        prepared: what the model shares between fits on these features.
+
+    Raises:
+        FitError: no labelled row is left, the library refuses, or a prediction is not finite.
+
+    """
+    started = time.perf_counter()
+    config, index = spec.config, spec.index
+    ranges = index.row_ranges(spec.fold.train_eras)
+    labels = take(target, ranges)
+    keep = _kept_rows(labels, config.model)
+    if keep is not None:
+        labels = labels[keep]
+    if not len(labels):
+        raise FitError(f"every {config.data.target} of the training eras is NaN; train on a target with labels")
+    missing_as_null = config.data.missing == "nan"
+    model = model_for(config.model.type)
+    fitted = model.fit(Batch(features, ranges, missing_as_null, labels, keep), config.model.params, threads, prepared)
+    validation = index.row_ranges(spec.fold.validation_eras)
+    prediction = fitted.predict(Batch(features, validation, missing_as_null), threads)
+    if not np.isfinite(prediction).all():
+        raise FitError("the model predicts NaN or infinity; check its parameters and objective")
+    facts = {
+        "train_rows": len(labels),
+        "dropped_rows": int(np.isnan(take(target, ranges)).sum()),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    return StoredFit(prediction, facts)
+
+
+def _kept_rows(labels: npt.NDArray[np.float32], model: ModelConfig) -> npt.NDArray[np.int64] | None:
+    """Positions that are trained on: labelled, and sampled as ``pandas.DataFrame.sample`` does; None for all."""
+    keep = np.flatnonzero(~np.isnan(labels))
+    if model.max_train_samples and len(keep) > model.max_train_samples:
+        # The official pipeline samples with pandas, whose generator this is; in file order, because trees depend
+        # on the order of rows only through rounding.
+        chosen = np.random.RandomState(model.sample_seed).choice(len(keep), model.max_train_samples, replace=False)
+        keep = keep[np.sort(chosen)]
+    return None if len(keep) == len(labels) else keep
+
+
+def take(values: npt.NDArray[np.generic], ranges: Sequence[RowRange]) -> npt.NDArray:  # type: ignore[type-arg]
+    """Rows of ``values`` (n_rows,) in ``ranges``: a view of one range, a copy of several."""
+    if len(ranges) == 1:
+        return values[slice(*ranges[0])]
+    return np.concatenate([values[start:stop] for start, stop in ranges])
+
+
+def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool) -> FoldScore:
+    """Score a fold's predictions per era against the config's score target and benchmark."""
+    score, index, eras = spec.config.score, spec.index, spec.fold.validation_eras
+    ranges = index.row_ranges(eras)
+    sizes = np.diff(index.era_starts)[index.positions(eras)]
+    scores = score_eras(
+        fit.predictions,
+        take(columns.targets[score.target], ranges),
+        take(columns.benchmarks[score.benchmark], ranges),
+        np.append(0, np.cumsum(sizes)),
+    )
+    record = FoldRecord(
+        fold=spec.fold.index,
+        key=spec.key,
+        train_eras=spec.fold.train_eras,
+        validation_eras=eras,
+        train_rows=fit.facts["train_rows"],
+        validation_rows=len(fit.predictions),
+        dropped_rows=fit.facts["dropped_rows"],
+        seconds=0.0 if stored else fit.facts["seconds"],
+        stored=stored,
+    )
+    return FoldScore(scores, record)
+
+
+def join_scores(scored: Sequence[FoldScore]) -> EraScores:
+    """Per-era scores of several folds, in fold order."""
+    parts = [fold.scores for fold in sorted(scored, key=lambda fold: fold.record.fold)]
+    return EraScores(
+        np.concatenate([part.corr for part in parts]),
+        np.concatenate([part.bmc for part in parts]),
+        np.concatenate([part.benchmark_corr for part in parts]),
+    )
+
+
+def succeeded(plan: TrialPlan, fits: Sequence[StoredFit], scored: Sequence[FoldScore]) -> VariantOutcome:
+    """The outcome of a trial all of whose folds are there, in fold order."""
+    scores = join_scores(scored)
+    ranges = [plan.index.row_ranges(fit.fold.validation_eras) for fit in plan.fits]
+    rows = [np.arange(start, stop) for fold in ranges for start, stop in fold]
+    return VariantOutcome(
+        plan=plan,
+        error=None,
+        folds=tuple(fold.record for fold in scored),
+        rows=np.concatenate(rows),
+        prediction=np.concatenate([fit.predictions for fit in fits]),
+        fold=np.repeat([fit.fold.index for fit in plan.fits], [len(fit.predictions) for fit in fits]),
+        eras=tuple(era for fit in plan.fits for era in fit.fold.validation_eras),
+        scores=scores,
+        metrics=metrics_of(scores, plan.config.score.last_eras),
+    )
+
+
+def failed(plan: TrialPlan, error: str) -> VariantOutcome:
+    """The outcome of a trial that failed for a reason of its own."""
+    nothing = np.empty(0)
+    none = np.empty(0, np.int64)
+    return VariantOutcome(plan, error, (), none, nothing, none, (), EraScores(nothing, nothing, nothing), None)
+
+
+def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Targets and benchmarks that any of the plans needs, in a fixed order."""
+    targets = sorted({name for plan in plans for name in plan.targets})
+    benchmarks = sorted({name for plan in plans for name in plan.benchmarks})
+    return tuple(targets), tuple(benchmarks)
+
+
+def prepared_key(spec: FitSpec) -> str | None:
+    """What tells prepared copies apart; None when the model prepares nothing."""
+    params = model_for(spec.config.model.type).prepared_params(spec.config.model.params)
+    if params is None:
+        return None
+    return fingerprint([spec.dataset, spec.config.model.type, spec.config.data.missing, params])
+
+
+def prepare(spec: FitSpec, features: FeatureMatrix, threads: int) -> npt.NDArray[np.uint8]:
+    """What all fits with this :func:`prepared_key` share."""
+    config = spec.config
+    model = model_for(config.model.type)
+    missing_as_null = config.data.missing == "nan"
+    return model.prepare(features, config.model.params, threads, missing_as_null=missing_as_null)
+
+
+class InProcessRunner:
+    """Everything in this process, one fit at a time on all cores: for debugging, and as the reference."""
+
+    def __init__(self, store: FitStore, threads: int):
+        self.store = store
+        self.threads = threads
+        self._columns: dict[str, Columns] = {}
+        self._features: dict[tuple[str, str], FeatureMatrix] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        needs = column_needs(plans)
+        return {plan.id: self._run_trial(plan, needs, on_progress) for plan in plans}
+
+    def columns(self, plan: TrialPlan) -> Columns:
+        return self._load_columns(plan, column_needs([plan]))
+
+    def _run_trial(
+        self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]], on_progress: OnProgress
+    ) -> VariantOutcome:
+        columns = self._load_columns(plan, needs)
+        fits: list[StoredFit] = []
+        scored: list[FoldScore] = []
+        for spec in plan.fits:
+            fit = self.store.get(spec.key)
+            stored = fit is not None
+            try:
+                if fit is None:
+                    fit = self._train(spec, columns)
+            except FitError as error:
+                message = f"fold {spec.fold.index}: {error}"
+                on_progress(Progress(plan.id, len(scored), len(plan.fits), np.nan, message))
+                return failed(plan, message)
+            fits.append(fit)
+            scored.append(score_fold(spec, fit, columns, stored=stored))
+            metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
+            on_progress(Progress(plan.id, len(scored), len(plan.fits), metrics.primary))
+        return succeeded(plan, fits, scored)
+
+    def _train(self, spec: FitSpec, columns: Columns) -> StoredFit:
+        if spec.dataset not in self._features:
+            self._features = {spec.dataset: load_features(spec.index, spec.features)}
+            self._prepared = {}
+        features = self._features[spec.dataset]
+        key = prepared_key(spec)
+        if key is not None and key not in self._prepared:
+            self._prepared = {key: Prepared(key, prepare(spec, features, self.threads))}
+        prepared = None if key is None else self._prepared[key]
+        fit = run_fit(spec, features, columns.targets[spec.config.data.target], self.threads, prepared)
+        self.store.put(spec.key, fit)
+        return fit
+
+    def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
+        held = self._columns.get(plan.index.fingerprint)
+        if held is None or not ({*held.targets} >= {*needs[0]} and {*held.benchmarks} >= {*needs[1]}):
+            held = load_columns(plan.index, plan.config.data, *needs)
+            self._columns = {plan.index.fingerprint: held}
+        return held

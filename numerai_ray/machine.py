@@ -1,0 +1,30 @@
+"""What this machine has: the one place that looks."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from numerai_ray.resource_plan import Machine
+
+SHM = Path("/dev/shm")
+
+
+def this_machine() -> Machine:
+    """Cores and memory that this process may use: its affinity and its container's limits count, not the box's."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory().available
+    limit = _cgroup_limit()
+    if limit is not None:
+        memory = min(memory, limit)
+    shm = shutil.disk_usage(SHM).free if SHM.is_dir() else memory
+    return Machine(cores, memory, shm)
+
+
+def _cgroup_limit() -> int | None:
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            return int((Path("/sys/fs/cgroup") / name).read_text())
+    return None

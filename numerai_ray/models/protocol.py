@@ -1,0 +1,79 @@
+"""What a model is to the rest of the program."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.dataset import FeatureMatrix, RowRange
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a model makes once of all features and shares between fits: for LightGBM, the binned copy.
+
+    ``key`` tells contents apart, so that a process can keep what it loaded from ``data`` (n,) uint8.
+    """
+
+    key: str
+    data: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of a dataset, read-only.
+
+    ``ranges`` are the rows (start, stop); ``keep`` (k,) ascending positions within them, or None for all of them;
+    ``target`` (k,) is aligned with what is kept, and None for prediction.
+    """
+
+    features: FeatureMatrix
+    ranges: tuple[RowRange, ...]
+    missing_as_null: bool
+    target: npt.NDArray[np.float32] | None = None
+    keep: npt.NDArray[np.int64] | None = None
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Row numbers in the dataset, ascending."""
+        rows = np.concatenate([np.arange(start, stop) for start, stop in self.ranges])
+        return rows if self.keep is None else rows[self.keep]
+
+
+class Fitted(Protocol):
+    """A trained model."""
+
+    def predict(self, batch: Batch, threads: int) -> npt.NDArray[np.float64]:
+        """(n,) predictions of the batch's rows, equal for any number of threads."""
+        ...
+
+
+class Model(Protocol):
+    """A way to train. Equal params, batch and library versions give equal predictions, whatever ``threads`` is."""
+
+    libraries: tuple[str, ...]
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        """``params`` under their main names, with what this model adds: equal models get equal fit keys."""
+        ...
+
+    def problems(self, params: Params) -> list[tuple[str, str]]:
+        """(parameter, what is wrong with it) of params that would fail or be ignored, in the library's words."""
+        ...
+
+    def prepared_params(self, params: Params) -> dict[str, Any] | None:
+        """The params that :meth:`prepare` depends on; None when there is nothing worth preparing."""
+        ...
+
+    def prepare(
+        self, features: FeatureMatrix, params: Params, threads: int, *, missing_as_null: bool
+    ) -> npt.NDArray[np.uint8]:
+        """What every fit on these features shares, as bytes."""
+        ...
+
+    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> Fitted:
+        """Train; ``prepared`` is what :meth:`prepare` made of the same features, or None."""
+        ...

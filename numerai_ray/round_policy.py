@@ -1,0 +1,211 @@
+"""The method, pure: history in, next step out. No clock, no disk, no Ray.
+
+Scouting takes the dimensions one at a time, a round each. It ends at a plateau (``patience`` rounds in a row
+without a gain of ``margin``, and no required dimension untried), when nothing is left to try, or with the budget.
+Then one confirm round runs base and winner at a larger scale, and the final round runs what survived on full data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numerai_ray.results import Decision, RoundRecord, VariantRecord
+
+# An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
+HONEST_CORR = (0.005, 0.04)
+# A model this close to the benchmark cannot add much to it.
+BENCHMARK_TWIN = 0.95
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The plan's numbers that decide when a gain counts and when to stop."""
+
+    margin: float
+    patience: int
+    max_rounds: int
+    max_hours: float | None = None
+    accept_suspect: bool = False
+
+
+@dataclass(frozen=True)
+class ScoutRound:
+    """Next: vary ``dimension`` around the base that ``base_changes`` lead to."""
+
+    dimension: str
+    base_changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ConfirmRound:
+    """Next: base and challenger at the larger scale. ``challenger`` is None when no variant ever ran well."""
+
+    challenger: Mapping[str, Any] | None
+    why: str
+
+
+@dataclass(frozen=True)
+class FinalRound:
+    """Next: this config on full data."""
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Nothing is left to do."""
+
+    reason: str
+    finished: bool
+
+
+Step = ScoutRound | ConfirmRound | FinalRound | Stop
+# (dimension, changes of the base) -> whether it has values that did not run yet around that base
+HasValues = Callable[[str, Mapping[str, Any]], bool]
+
+
+def next_step(
+    history: Sequence[RoundRecord], dimensions: Mapping[str, bool], settings: PolicySettings, has_values: HasValues
+) -> Step:
+    """What to do after ``history``.
+
+    Args:
+        history: decided rounds, oldest first.
+        dimensions: name -> whether the plan requires it to be tried, in the plan's order.
+        settings: margin, patience and budget.
+        has_values: whether a dimension has untried values around a base.
+
+    """
+    last = history[-1] if history else None
+
+    # A base that fails leaves nothing to compare with: the user has to change the plan.
+    if last is not None and last.decision.winner is None:
+        return Stop(last.decision.reason, finished=False)
+    if last is not None and last.stage == "final":
+        return Stop("the final run is recorded", finished=True)
+    if last is not None and last.stage == "confirm":
+        return FinalRound(last.decision.changes)
+
+    scouts = [record for record in history if record.stage == "scout"]
+    base = scouts[-1].decision.changes if scouts else {}
+    tried = {record.dimension for record in scouts}
+    untried = [name for name in dimensions if name not in tried and has_values(name, base)]
+
+    # The budget ends the search, not the experiment: what was found is still confirmed.
+    if len(scouts) >= settings.max_rounds:
+        return _confirm(scouts, f"the budget of {settings.max_rounds} rounds is used up")
+    if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
+        return _confirm(scouts, f"the budget of {settings.max_hours:g} hours is used up")
+
+    # Plateau: the field's rule. A required dimension that was never looked at keeps the search open.
+    flat = flat_rounds(scouts)
+    if flat >= settings.patience and not any(dimensions[name] for name in untried):
+        return _confirm(scouts, f"plateau: {flat} rounds in a row without a gain of {settings.margin:g}")
+
+    # New ground first, in the plan's order; then again around the new base, least recently tried first.
+    if untried:
+        return ScoutRound(untried[0], base)
+    order = [record.dimension for record in scouts]
+    again = [name for name in dimensions if has_values(name, base)]
+    if again:
+        return ScoutRound(min(again, key=lambda name: len(order) - order[::-1].index(name)), base)
+    return _confirm(scouts, "every listed value was tried around the best configuration")
+
+
+def flat_rounds(scouts: Sequence[RoundRecord]) -> int:
+    """Number of rounds without a promotion since the last one that had one."""
+    count = 0
+    for record in reversed(scouts):
+        if record.decision.promoted:
+            break
+        count += 1
+    return count
+
+
+def _confirm(scouts: Sequence[RoundRecord], why: str) -> ConfirmRound:
+    """The winner against the base; when nothing beat the base, the best other variant, lest scale hides its gain."""
+    winner = scouts[-1].decision.changes if scouts else {}
+    if winner:
+        return ConfirmRound(winner, why)
+    ran = [
+        ({**record.base_changes, **variant.changes}, variant)
+        for record in scouts
+        for variant in record.variants
+        if variant.role == "variant" and variant.metrics is not None and "suspect" not in _kinds(variant)
+    ]
+    if not ran:
+        return ConfirmRound(None, why)
+    return ConfirmRound(max(ran, key=lambda pair: _order(pair[1]))[0], why)
+
+
+def decide(
+    base: VariantRecord,
+    variants: Sequence[VariantRecord],
+    base_changes: Mapping[str, Any],
+    settings: PolicySettings,
+) -> Decision:
+    """Which config the next round starts from, and why.
+
+    Args:
+        base: the round's base.
+        variants: its variants; their ``changes`` are relative to the base.
+        base_changes: the base's changes relative to the experiment's base.
+        settings: ``margin`` and whether suspects may win.
+
+    """
+    # Without the base's metric no variant can be judged.
+    if base.metrics is None or base.metrics.primary != base.metrics.primary:
+        reason = base.error or "its primary metric is unknown: no scored era has the benchmark"
+        return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
+
+    # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
+    fit = [v for v in variants if v.metrics is not None and v.metrics.primary == v.metrics.primary]
+    honest = [v for v in fit if settings.accept_suspect or "suspect" not in _kinds(v)]
+    failed, suspect = len(variants) - len(fit), len(fit) - len(honest)
+    aside = "".join(
+        f"; {count} {what}" for count, what in ((failed, "failed"), (suspect, "set aside as suspect")) if count
+    )
+    if not honest:
+        why = "no variant to judge" if variants else "nothing to compare with"
+        return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
+
+    best = max(honest, key=_order)
+    gain = _order(best)[0] - base.metrics.primary
+    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}"
+
+    # The field's rule: the smallest gain that counts is the margin.
+    if gain >= settings.margin:
+        changes = {**base_changes, **best.changes}
+        return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
+    return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
+
+
+def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[str, ...]:
+    """What makes a result doubtful; a flag that starts with ``suspect`` bars promotion."""
+    metrics = variant.metrics
+    if metrics is None:
+        return ()
+    low, high = HONEST_CORR
+    flags = []
+    if metrics.corr.mean > high:
+        flags.append(f"suspect: corr_mean {metrics.corr.mean:.4f} is above {high}, look for leakage")
+    elif metrics.corr.mean < low:
+        flags.append(f"weak: corr_mean {metrics.corr.mean:.4f} is below {low}")
+    if metrics.avg_corr_with_benchmark > BENCHMARK_TWIN:
+        flags.append(f"twin: correlates {metrics.avg_corr_with_benchmark:.3f} with the benchmark")
+    if base is not None and base.metrics is not None:
+        corr_up = metrics.corr.mean > base.metrics.corr.mean
+        if corr_up and metrics.bmc.mean < base.metrics.bmc.mean:
+            flags.append("drift: CORR rises while BMC falls, so it moves towards the benchmark")
+    return tuple(flags)
+
+
+def _kinds(variant: VariantRecord) -> set[str]:
+    return {flag.split(":", 1)[0] for flag in variant.flags}
+
+
+def _order(variant: VariantRecord) -> tuple[float, float]:
+    """Primary metric, then the tie-break. Rounded far below any margin, so that equal results tie on every machine."""
+    if variant.metrics is None:
+        raise ValueError(f"{variant.id} has no metrics to order by")
+    return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)

@@ -1,0 +1,117 @@
+"""What one trial leaves behind: its results JSON in the official schema, and its predictions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from numerai_ray.atomic_files import whole_file
+from numerai_ray.dataset import Columns
+from numerai_ray.eras import era_label
+from numerai_ray.fold_runner import VariantOutcome
+from numerai_ray.official_config import to_official
+from numerai_ray.results import official_metrics, write_json
+from numerai_ray.scoring import SCORING_VERSION, EraScores
+
+EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
+
+
+def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str) -> dict[str, Any]:
+    """The official results of a trial that succeeded, with per-era scores and fold records beside them."""
+    if outcome.metrics is None:
+        raise ValueError(f"{outcome.plan.id} failed and has no results")
+    config, index = outcome.plan.config, outcome.plan.index
+    official = to_official(config)
+    official["data"] |= {
+        "full_rows": index.n_rows,
+        "full_eras": len(index.eras),
+        "oof_rows": len(outcome.rows),
+        "oof_eras": len(outcome.eras),
+        "score_target": config.score.target,
+        "missing": config.data.missing,
+        "fingerprint": index.fingerprint,
+    }
+    return official | {
+        "output": {"output_dir": output_dir, "predictions_file": predictions_file},
+        "metrics": official_metrics(outcome.metrics),
+        "cv": _cv(outcome),
+        "fingerprint": config.fingerprint(),
+        "scoring_version": SCORING_VERSION,
+        "notes": list(outcome.plan.notes),
+        "per_era": per_era_json(outcome.eras, outcome.scores),
+    }
+
+
+def _cv(outcome: VariantOutcome) -> dict[str, Any]:
+    cv = outcome.plan.config.cv
+    return {
+        "n_splits": cv.n_splits,
+        "embargo": cv.embargo_eras,
+        "embargo_unit": cv.embargo_unit,
+        "mode": cv.mode,
+        "min_train_size": cv.min_train_eras,
+        "folds_used": len(outcome.folds),
+        "smallest_gap_eras": outcome.plan.folds.gap_eras,
+        "folds": [
+            {
+                "fold": fold.fold,
+                "train_eras": len(fold.train_eras),
+                "train_rows": fold.train_rows,
+                "train_era_range": [era_label(fold.train_eras[0]), era_label(fold.train_eras[-1])],
+                "val_eras": len(fold.validation_eras),
+                "val_rows": fold.validation_rows,
+                "val_era_range": [era_label(fold.validation_eras[0]), era_label(fold.validation_eras[-1])],
+                "dropped_rows": fold.dropped_rows,
+                "fit": fold.key,
+            }
+            for fold in outcome.folds
+        ],
+        "untrained_eras": [[era_label(block[0]), era_label(block[-1])] for block in outcome.plan.folds.untrainable],
+    }
+
+
+def per_era_json(eras: tuple[int, ...], scores: EraScores) -> dict[str, Any]:
+    """Per-era scores as plain lists."""
+    return {
+        "era": [era_label(era) for era in eras],
+        "corr": scores.corr.tolist(),
+        "bmc": scores.bmc.tolist(),
+        "corr_with_benchmark": scores.benchmark_corr.tolist(),
+    }
+
+
+def per_era_scores(value: Mapping[str, Any]) -> tuple[tuple[int, ...], EraScores]:
+    """Inverse of :func:`per_era_json`; null is NaN again."""
+    columns = [np.array(value[name], np.float64) for name in ("corr", "bmc", "corr_with_benchmark")]
+    return tuple(int(era) for era in value["era"]), EraScores(*columns)
+
+
+def predictions_table(outcome: VariantOutcome, columns: Columns) -> pa.Table:
+    """One row an out-of-fold id: id, era, the score target, prediction, cv_fold; official column names."""
+    config, index = outcome.plan.config, outcome.plan.index
+    positions = np.searchsorted(index.era_starts, outcome.rows, side="right") - 1
+    labels = pa.array([era_label(era) for era in index.eras])
+    target = config.score.target
+    return pa.table(
+        {
+            config.data.id_col: pa.array(columns.ids[outcome.rows].astype(str)),
+            config.data.era_col: pa.DictionaryArray.from_arrays(pa.array(positions, pa.int32()), labels).cast(
+                pa.string()
+            ),
+            target: columns.targets[target][outcome.rows],
+            "prediction": outcome.prediction,
+            "cv_fold": outcome.fold,
+        }
+    )
+
+
+def write_variant(outcome: VariantOutcome, columns: Columns, results: Path, predictions: Path) -> None:
+    """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder."""
+    root = results.parent.parent
+    with whole_file(predictions) as partial:
+        pq.write_table(predictions_table(outcome, columns), partial, compression="zstd", compression_level=1)
+    relative = predictions.relative_to(root) if predictions.is_relative_to(root) else predictions
+    write_json(results, results_json(outcome, root.name, str(relative)))
