@@ -7,8 +7,9 @@ copy.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class DatasetIndex:
     """Where the eras of a data file are; read on the driver, without its features.
 
     ``era_starts`` (n_eras + 1,) are row offsets after sorting by era; ``order`` sorts the file's rows and is None
-    when they are sorted already, as Numerai's are. ``columns`` are the file's, ``benchmark_columns`` those of the
-    benchmark file (empty when it is missing).
+    when they are sorted already, as Numerai's are. ``columns`` are the file's and ``types`` their Arrow types by
+    name, ``benchmark_columns`` those of the benchmark file (empty when it is missing).
     """
 
     path: Path
@@ -46,6 +47,7 @@ class DatasetIndex:
     order: npt.NDArray[np.int64] | None
     columns: tuple[str, ...]
     benchmark_columns: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -140,16 +142,26 @@ def feature_names(data_root: Path, version: str, feature_set: str) -> tuple[str,
     """
     path = data_root / version / "features.json"
     try:
-        sets = json.loads(path.read_text(encoding="utf-8"))["feature_sets"]
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         there = [p.parent.name for p in sorted(data_root.glob("*/features.json"))]
         hint = f"versions there: {', '.join(there)}" if there else "make one with `numerai-ray data synth`"
         raise DataError(f"{path}: no such file; check --data-dir and the data version ({hint})") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a features.json with 'feature_sets' ({error}); download it again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}); download it again") from error
+    sets = content.get("feature_sets") if isinstance(content, dict) else None
+    if not isinstance(sets, dict):
+        raise DataError(f"{path}: must hold a mapping 'feature_sets', but does not; download it again")
     if feature_set not in sets:
         raise DataError(f"{path}: no feature set {feature_set!r}{nearest(feature_set, sets)}")
-    return tuple(sets[feature_set])
+    names = sets[feature_set]
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        rule = f"feature set {feature_set!r} must be a list of names, but is {names!r:.60}"
+        raise DataError(f"{path}: {rule}; download it again")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: feature set {feature_set!r} names {twice!r} twice; download it again")
+    return tuple(names)
 
 
 def open_index(data_root: Path, data: DataConfig) -> DatasetIndex:
@@ -165,7 +177,9 @@ def open_index(data_root: Path, data: DataConfig) -> DatasetIndex:
     columns = tuple(file.schema_arrow.names)
     if data.era_col not in columns:
         raise DataError(f"{path}: no column {data.era_col!r}{nearest(data.era_col, columns)}")
-    era_of_row = _era_numbers(file.read([data.era_col]).column(0), path)
+    with _readable(path):
+        era_column = file.read([data.era_col]).column(0)
+    era_of_row = _era_numbers(era_column, path)
     order = None
     if np.any(np.diff(era_of_row) < 0):
         order = np.argsort(era_of_row, kind="stable")
@@ -183,33 +197,52 @@ def open_index(data_root: Path, data: DataConfig) -> DatasetIndex:
         order=order,
         columns=columns,
         benchmark_columns=benchmark_columns,
+        types={name: str(kind) for name, kind in zip(columns, file.schema_arrow.types, strict=True)},
     )
 
 
 def check_columns(index: DatasetIndex, config: Config, features: Sequence[str]) -> None:
-    """Raise one :class:`DataError` that names every column the config needs and the files lack."""
-    have = set(index.columns)
-    lost = [name for name in features if name not in have]
+    """Raise one :class:`DataError` that names everything the config needs and the files lack."""
+    problems = [*_data_problems(index, config, features), *_benchmark_problems(index, config)]
+    if problems:
+        raise DataError("\n  - ".join(problems))
+
+
+def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str]) -> Iterator[str]:
+    lost = [name for name in features if name not in index.columns]
     if lost:
-        raise DataError(
+        yield (
             f"{index.path}: {len(lost)} of {len(features)} features of set {config.data.feature_set!r} are not in "
             f"it, the first is {lost[0]!r}; features.json and data file are of different versions"
         )
+    for name in features:
+        if not index.types.get(name, "int8").startswith(("int", "uint")):
+            yield (
+                f"{index.path}: feature {name!r} must hold integers 0..4, but holds {index.types[name]}; use data of "
+                f"v5 or later"
+            )
+            break  # where one does, they all do
     for target in dict.fromkeys((config.data.target, config.score.target)):
-        if target not in have:
+        if target not in index.columns:
             targets = [name for name in index.columns if name.startswith("target")]
-            raise DataError(f"{index.path}: no target {target!r}{nearest(target, targets)}")
-    if config.data.id_col not in have:
-        raise DataError(f"{index.path}: no column {config.data.id_col!r}; build the file again")
+            yield f"{index.path}: no target {target!r}{nearest(target, targets)}"
+        elif not index.types.get(target, "float").startswith(("float", "double", "halffloat", "int", "uint")):
+            kind = index.types[target]
+            yield f"{index.path}: target {target!r} must hold numbers, but holds {kind}; build the file again"
+    if config.data.id_col not in index.columns:
+        yield f"{index.path}: no column {config.data.id_col!r}; build the file again"
+
+
+def _benchmark_problems(index: DatasetIndex, config: Config) -> Iterator[str]:
     if not index.benchmark_columns:
-        raise DataError(
-            f"{index.benchmark_path}: no such file; build it with `numerai-ray data build`, or check --data-dir"
-        )
+        yield f"{index.benchmark_path}: no such file; build it with `numerai-ray data build`, or check --data-dir"
+        return
+    if config.data.id_col not in index.benchmark_columns:
+        yield f"{index.benchmark_path}: no column {config.data.id_col!r}; build the file again"
     if config.score.benchmark not in index.benchmark_columns:
-        known = [name for name in index.benchmark_columns if name not in ("id", "era")]
-        raise DataError(
-            f"{index.benchmark_path}: no benchmark {config.score.benchmark!r}{nearest(config.score.benchmark, known)}"
-        )
+        known = [name for name in index.benchmark_columns if name not in (config.data.id_col, config.data.era_col)]
+        benchmark = config.score.benchmark
+        yield f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, known)}"
 
 
 def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
@@ -251,23 +284,29 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
     """Read ids, targets and the benchmark columns, aligned by id; rows without a benchmark are NaN.
 
     Raises:
-        DataError: an id stands twice in the data or in the benchmark file.
+        DataError: an id stands twice in the data or in the benchmark file, or no id is in both.
 
     """
     names = [data.id_col, *targets]
-    table = open_parquet(index.path, "build it again").read(names)
+    with _readable(index.path):
+        table = open_parquet(index.path, "build it again").read(names)
     ids = table.column(0).cast(pa.string()).combine_chunks()
     if pc.count_distinct(ids).as_py() != len(ids):
         raise DataError(f"{index.path}: an id stands twice; download or build the file again")
-    bench = open_parquet(index.benchmark_path, "build it again").read([data.id_col, *benchmarks])
+    with _readable(index.benchmark_path):
+        bench = open_parquet(index.benchmark_path, "build it again").read([data.id_col, *benchmarks])
     bench_ids = bench.column(0).cast(pa.string()).combine_chunks()
     if pc.count_distinct(bench_ids).as_py() != len(bench_ids):
         raise DataError(f"{index.benchmark_path}: an id stands twice; download or build the file again")
     where = pc.index_in(ids, value_set=bench_ids)
+    if where.null_count == len(ids):
+        rule = f"must hold ids of {index.path}, but holds none of them"
+        raise DataError(f"{index.benchmark_path}: {rule}; download or build both files again")
     order = slice(None) if index.order is None else index.order
 
     def aligned(name: str) -> Floats:
-        column = bench.column(name).cast(pa.float64()).combine_chunks().take(where)
+        with _readable(index.benchmark_path):
+            column = bench.column(name).cast(pa.float64()).combine_chunks().take(where)
         return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)[order]
 
     return Columns(
@@ -283,7 +322,7 @@ def open_parquet(path: Path, next_step: str) -> pq.ParquetFile:
         return pq.ParquetFile(path, memory_map=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {next_step}") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not a readable parquet file ({error}); {next_step}") from error
 
 
@@ -308,10 +347,18 @@ def _era_numbers(column: pa.ChunkedArray, path: Path) -> npt.NDArray[np.int64]:
 
 
 def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Path) -> pa.Table:
-    try:
+    with _readable(path):
         return file.read_row_group(group, columns=list(names))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: row group {group} is damaged ({error}); download or build the file again") from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What Arrow says about damaged contents becomes a sentence of ours."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        first = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise DataError(f"{path}: is damaged ({first}); download or build the file again") from error
 
 
 def _as_int8(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[np.int8]:

@@ -28,8 +28,11 @@ BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
 BUILD_KEY = b"numerai_ray.build"
 
 _LABELLED_TYPE = "validation"
-# A slice that is read and a row group that is written hold whole eras up to either of these.
-_CELLS, _ROWS = 48_000_000, 100_000
+# Rows of a slice that is read, and of a row group that is written (which then ends with its era): the first that
+# is reached. Groups are larger, because the footer describes every column of every group: groups of one era would
+# give Numerai's 2,748 features a footer of 200 MB.
+_SLICE_ROWS, _SLICE_CELLS = 100_000, 16_000_000
+_GROUP_ROWS, _GROUP_CELLS = 100_000, 160_000_000
 # Read column chunks through small windows: a whole chunk of Numerai's row groups is hundreds of megabytes.
 _READ_BUFFER_BYTES = 1 << 16
 
@@ -160,7 +163,7 @@ class _Input:
         """List the labelled eras in file order; one that is not in one piece stands there again."""
         columns = ["era", "data_type"] if "data_type" in self.schema.names else ["era"]
         eras: list[str] = []
-        for batch in self.slices(columns, _ROWS):
+        for batch in self.slices(columns, _SLICE_ROWS):
             part = pa.Table.from_batches([batch])
             if "data_type" in columns and self.path.name.startswith("validation"):
                 part = part.filter(pc.equal(part["data_type"], _LABELLED_TYPE))
@@ -250,13 +253,14 @@ def _write(inputs: tuple[_Input, _Input], outputs: Sequence[_Output]) -> Generat
     """Stream both inputs into all outputs at once; yields the rows read, slice by slice."""
     names = [name for name in inputs[0].schema.names if name not in ("id", "era", "data_type")]
     schema = pa.schema([inputs[0].schema.field(name) for name in ("id", "era", *names)])
-    rows = max(1, min(_ROWS, _CELLS // len(schema)))
+    slice_rows = max(1, min(_SLICE_ROWS, _SLICE_CELLS // len(schema)))
+    group_rows = max(1, min(_GROUP_ROWS, _GROUP_CELLS // len(schema)))
     with ExitStack() as opened:
-        writers = [opened.enter_context(_era_writer(output, schema, rows)) for output in outputs]
+        writers = [opened.enter_context(_era_writer(output, schema, group_rows)) for output in outputs]
         for source in inputs:
             typed = source is inputs[1] and "data_type" in source.schema.names
             columns = [*schema.names, "data_type"] if typed else schema.names
-            for batch in source.slices(columns, rows):
+            for batch in source.slices(columns, slice_rows):
                 labelled = batch.filter(pc.equal(batch["data_type"], _LABELLED_TYPE)) if typed else batch
                 selected = labelled.select(schema.names)
                 for writer in writers:
@@ -270,7 +274,9 @@ def _era_writer(output: _Output, schema: pa.Schema, rows: int) -> Iterator["_Era
     repeating = [field.name for field in schema if field.name != "id" and field.type != pa.float64()]
     with (
         whole_file(output.path) as partial,
-        pq.ParquetWriter(partial, schema, compression="zstd", compression_level=1, use_dictionary=repeating) as parquet,
+        pq.ParquetWriter(
+            partial, schema, compression="zstd", compression_level=1, use_dictionary=repeating, write_statistics=["era"]
+        ) as parquet,
     ):
         writer = _EraWriter(parquet, output.eras, rows)
         yield writer

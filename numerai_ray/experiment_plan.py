@@ -71,7 +71,7 @@ class MarketPlan(Section):
     """A synthetic market, made on first use when the data version is not there."""
 
     eras: int = Field(ge=40, le=5000)
-    rows: int = Field(ge=20, le=20_000)
+    rows: int = Field(ge=50, le=20_000)
     features: int = Field(ge=10, le=5000)
     seed: int = Field(default=0, ge=0)
 

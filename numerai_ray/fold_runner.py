@@ -108,6 +108,7 @@ def run_fit(
     missing_as_null = config.data.missing == "nan"
     model = model_for(config.model.type)
     fitted = model.fit(Batch(features, ranges, missing_as_null, labels, keep), config.model.params, threads, prepared)
+    trained = time.perf_counter()
     validation = index.row_ranges(spec.fold.validation_eras)
     prediction = fitted.predict(Batch(features, validation, missing_as_null), threads)
     if not np.isfinite(prediction).all():
@@ -115,7 +116,8 @@ def run_fit(
     facts = {
         "train_rows": len(labels),
         "dropped_rows": int(np.isnan(take(target, ranges)).sum()),
-        "seconds": round(time.perf_counter() - started, 3),
+        "train_seconds": round(trained - started, 3),
+        "predict_seconds": round(time.perf_counter() - trained, 3),
     }
     return StoredFit(prediction, facts)
 
@@ -157,7 +159,8 @@ def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool)
         train_rows=fit.facts["train_rows"],
         validation_rows=len(fit.predictions),
         dropped_rows=fit.facts["dropped_rows"],
-        seconds=0.0 if stored else fit.facts["seconds"],
+        train_seconds=0.0 if stored else fit.facts["train_seconds"],
+        predict_seconds=0.0 if stored else fit.facts["predict_seconds"],
         stored=stored,
     )
     return FoldScore(scores, record)

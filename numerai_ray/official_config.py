@@ -28,7 +28,10 @@ from numerai_ray.eras import Mode
 from numerai_ray.errors import ConfigError, Problem
 
 MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
-THREAD_PARAMS = frozenset({"n_jobs", "num_threads", "num_thread", "nthread", "nthreads", "thread_count"})
+# Thread counts and chattiness: neither changes a prediction.
+DROPPED_PARAMS = frozenset(
+    {"n_jobs", "num_threads", "num_thread", "nthread", "nthreads", "thread_count", "verbose", "verbosity", "silent"}
+)
 # numerai/example-scripts, agents/modeling/utils/constants.py
 DEFAULT_LGBM_PARAMS: Json = {
     "n_estimators": 2000,
@@ -178,7 +181,7 @@ def _convert(official: Official, source: str) -> Config:
         },
         "model": {
             "type": MODEL_TYPES[official.model.type],
-            "params": {key: value for key, value in params.items() if key not in THREAD_PARAMS},
+            "params": {key: value for key, value in params.items() if key not in DROPPED_PARAMS},
             "max_train_samples": training.max_train_samples,
             "sample_seed": training.sample_seed,
         },

@@ -53,7 +53,7 @@ def metrics_of(scores: EraScores, last: int) -> Metrics:
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """One fit as it happened. ``seconds`` is 0 for a fit read from the store."""
+    """One fit as it happened; its seconds are 0 when it was read from the store."""
 
     fold: int
     key: str
@@ -62,8 +62,14 @@ class FoldRecord:
     train_rows: int
     validation_rows: int
     dropped_rows: int
-    seconds: float
+    train_seconds: float
+    predict_seconds: float
     stored: bool
+
+    @property
+    def seconds(self) -> float:
+        """Time of the whole fit."""
+        return self.train_seconds + self.predict_seconds
 
 
 @dataclass(frozen=True)

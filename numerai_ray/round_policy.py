@@ -56,7 +56,6 @@ class Stop:
     """Nothing is left to do."""
 
     reason: str
-    finished: bool
 
 
 Step = ScoutRound | ConfirmRound | FinalRound | Stop
@@ -78,11 +77,8 @@ def next_step(
     """
     last = history[-1] if history else None
 
-    # A base that fails leaves nothing to compare with: the user has to change the plan.
-    if last is not None and last.decision.winner is None:
-        return Stop(last.decision.reason, finished=False)
     if last is not None and last.stage == "final":
-        return Stop("the final run is recorded", finished=True)
+        return Stop("the final run is recorded")
     if last is not None and last.stage == "confirm":
         return FinalRound(last.decision.changes)
 

@@ -12,7 +12,7 @@ import yaml
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.errors import ConfigError, Problem, RequestError
+from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fold_runner import Progress, RoundRunner, VariantOutcome, take
 from numerai_ray.proposer import Proposer
@@ -77,7 +77,7 @@ class Watcher(Protocol):
     def round_decided(self, record: RoundRecord) -> None: ...
 
 
-Reporter = Callable[[Sequence[RoundRecord]], None]
+Reporter = Callable[[Sequence[RoundRecord]], object]
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,24 @@ class RoundScheduler:
         self.settings = settings
         self.shop = workshop
 
-    def run(self) -> tuple[Stop, list[RoundRecord]]:
-        """Go on until the policy says stop; returns its word and all rounds."""
+    def run(self, max_rounds: int | None = None) -> tuple[Stop | None, list[RoundRecord]]:
+        """Go on until the policy says stop, or for ``max_rounds`` more rounds.
+
+        Returns:
+            The policy's word, None when ``max_rounds`` ended it; and all rounds so far.
+
+        """
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
+        end = None if max_rounds is None else len(history) + max_rounds
         while True:
             known = known_by_fingerprint(history)
             step = self._next(history, known)
             if isinstance(step, Stop):
                 self.shop.reporter(history)
                 return step, history
+            if len(history) == end:
+                return None, history
             history.append(self._round(step, len(history) + 1, known))
             self.shop.reporter(history)
 
@@ -125,8 +133,8 @@ class RoundScheduler:
                 if was != there:
                     raise RequestError(
                         f"{self.shop.paths.root}: {what} changed since round {record.number} ({was} then, "
-                        f"{there} now), so new results would not compare; undo it, or start a new experiment with `cp` of the plan "
-                        f"(stored fits are used there too)"
+                        f"{there} now), so new results would not compare; undo it, or copy the plan into a new "
+                        f"experiment's folder (stored fits are used there too)"
                     )
 
     def _origin(self) -> dict[str, str]:
@@ -217,7 +225,10 @@ class RoundScheduler:
         base = replace(base, flags=sanity_flags(base, None))
         others = [record for record in records if record.role == "baseline"]
         decision = decide(base, rest, base_changes, self.settings)
-        if isinstance(step, FinalRound) and decision.winner is not None:
+        if decision.winner is None:
+            # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
+            raise FitError(f"{self.shop.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
+        if isinstance(step, FinalRound):
             decision = replace(decision, reason="recorded: full-data metrics of the winner")
         if isinstance(step, ConfirmRound):
             decision = replace(decision, reason=f"{step.why}; at the larger scale {decision.reason}")

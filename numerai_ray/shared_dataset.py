@@ -3,6 +3,8 @@
 The tasks are owned by the driver and retried: what a lost node held is loaded again elsewhere.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -15,7 +17,7 @@ from numerai_ray.dataset import Columns, DatasetIndex, FeatureMatrix, load_colum
 from numerai_ray.fold_runner import column_needs, prepare, prepared_key
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
-Ref: TypeAlias = ray.ObjectRef
+Ref: TypeAlias = "ray.ObjectRef[Any]"
 
 
 @ray.remote(num_cpus=1, max_retries=3)

@@ -16,7 +16,7 @@ without the others; what belongs to the whole market is drawn from ``[seed, 0]``
     benchmark  b_t = rank of  .93 C + .34 S_t + .14 eps                S_t spurious component: no signal
 
 *Common* is known to the benchmark, *distinct* is not and is what BMC pays for; d_t says how much of it a
-target holds (.20 for ender_20, .50 for teager2b_20, so that training on teager2b_20 helps BMC a little). The
+target holds (.12 for ender_20, .45 for teager2b_20, so that training on teager2b_20 helps BMC a little). The
 *spurious* component is why a model of the signal is not the benchmark. Regimes: the weights in C(e) and D(e),
 and the strength m(e), swing as slow sines of the era, so that neighbouring eras score alike; the benchmark
 holds the unswung components.
@@ -58,7 +58,7 @@ from numerai_ray.synthetic_market import MarketSpec, draw_market, truth
 __all__ = ["MarketSpec", "write_market"]
 
 # A row group of the files: whole eras, until one of these is reached.
-_GROUP_CELLS, _GROUP_ROWS = 48_000_000, 25_000
+_GROUP_CELLS, _GROUP_ROWS = 100_000_000, 50_000
 
 
 def write_market(spec: MarketSpec, version_dir: Path, on_era: Callable[[int, int], None] | None = None) -> None:

@@ -123,8 +123,9 @@ def _signals(common: Floats, distinct: Floats) -> Floats:
     """Mix the signal of every target, at its strength, (40, rows)."""
     table = np.array([SIGNAL[name] for name in TARGET_NAMES], dtype=np.float32)
     share, strength = table[:, :1], table[:, 1:]
-    signals: Floats = np.sqrt(1 - share) * common + np.sqrt(share) * distinct
-    return np.float32(STRENGTH) * strength * signals
+    signals = np.sqrt(1 - share) * common + np.sqrt(share) * distinct
+    scaled: Floats = (np.float32(STRENGTH) * strength * signals).astype(np.float32)
+    return scaled
 
 
 def _target_noise(market: Market, rng: np.random.Generator, rows: int) -> Floats:

@@ -33,11 +33,11 @@ _DECAY = 0.7  # the k-th largest weight of a kind is k ** -.7 of the largest
 _LINEAR, _CURVED, _GATED = 0.70, 0.10, 0.20  # shares of a component's variance
 CLUSTER_VARIANCE = 0.25  # correlation of two features of one cluster, before they are cut into bins
 BENCHMARK_MIX = (0.93, 0.34, 0.14)  # common, spurious, fresh noise
-STRENGTH = 0.047  # h of ender_20: correlation of signal and latent target
+STRENGTH = 0.045  # h of ender_20: correlation of signal and latent target
 
 # Per target: share of the distinct component in its signal, and strength relative to ender_20.
-SIGNAL = dict.fromkeys(TARGET_NAMES, (0.2, 1.0)) | {
-    "teager2b_20": (0.50, 1.20),
+SIGNAL = dict.fromkeys(TARGET_NAMES, (0.12, 1.0)) | {
+    "teager2b_20": (0.45, 1.20),
     "teager2b_60": (0.35, 1.20),
     "jasper_20": (0.20, 1.10),
     "jasper_60": (0.20, 1.20),
@@ -192,11 +192,11 @@ def draw_market(spec: MarketSpec) -> Market:
     small, medium = small_size(features), medium_size(features)
     count = spec.signal_features
     in_medium = min(max(round(0.8 * count), count - (features - medium)), medium)
-    in_small = min(round(0.25 * in_medium), small)
+    in_small = max(min(round(0.25 * in_medium), small), in_medium - (medium - small))
     inner = np.concatenate(
         [
             rng.choice(ranking[:small], in_small, replace=False),
-            rng.choice(ranking[small:medium], min(in_medium - in_small, medium - small), replace=False),
+            rng.choice(ranking[small:medium], in_medium - in_small, replace=False),
         ]
     )
     outer = rng.choice(ranking[medium:], count - in_medium, replace=False)

@@ -5,6 +5,8 @@ they belong to, and a trial that dies loses nothing. A trial waits for its folds
 fold by fold. What is in the fit store is scored right here: a round with nothing to train needs no Ray at all.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import shutil
@@ -192,9 +194,10 @@ class TuneRunner:
                 continue
             key, prepared = self._shared.prepared(spec)
             task = _fit.options(name=names[spec.key], num_cpus=threads, memory=fit_bytes)
-            flight.fits[spec.key], flight.scores[spec.key] = task.remote(
+            refs: Any = task.remote(
                 FitOrder(specs, self.store, threads, key), self._shared.features(spec), columns, prepared
             )
+            flight.fits[spec.key], flight.scores[spec.key] = refs
         return flight
 
     def _tune(self, plans: Sequence[TrialPlan], flight: _Round) -> None:

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from numerai_ray.cli.options import DataDirOption, data_root
+from numerai_ray.cli.options import DataDirOption, data_root, within, writable_folder
+from numerai_ray.config import nearest
 from numerai_ray.dataset_build import BuildSpec, build
 from numerai_ray.errors import RequestError
 from numerai_ray.synthetic import MarketSpec, write_market
@@ -48,13 +49,13 @@ def build_files(version_dir: Path, spec: BuildSpec) -> list[str]:
 def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data root to write to.")],
     version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
-    eras: Annotated[int, typer.Option("--eras", min=40, max=5000, help="Labelled eras.")] = 320,
-    rows: Annotated[int, typer.Option("--rows", min=20, max=20_000, help="Mean rows an era.")] = 1200,
-    features: Annotated[int, typer.Option("--features", min=10, max=5000, help="Features.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same market.")] = 0,
+    eras: Annotated[int, typer.Option("--eras", callback=within(40, 5000), help="Eras, from 40 to 5000.")] = 320,
+    rows: Annotated[int, typer.Option("--rows", callback=within(50, 20_000), help="Mean rows an era, from 50 to 20000.")] = 1200,
+    features: Annotated[int, typer.Option("--features", callback=within(10, 5000), help="Features, from 10 to 5000.")] = 400,
+    seed: Annotated[int, typer.Option("--seed", callback=within(0, 2**32), help="Same seed, same market.")] = 0,
 ) -> None:
     """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files."""
-    version_dir = _version_dir(out, version)
+    version_dir = _version_dir(writable_folder(out, "--out"), version)
     make_market(MarketSpec(eras=eras, rows=rows, features=features, seed=seed), version_dir)
     for line in build_files(version_dir, BuildSpec()):
         typer.echo(line)
@@ -64,13 +65,19 @@ def synth(
 def build_command(
     data_dir: DataDirOption = None,
     version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
-    step: Annotated[int, typer.Option("--step", min=1, help="Keep every n-th era in the downsampled file.")] = 4,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="First era kept, below the step.")] = 0,
+    step: Annotated[int, typer.Option("--step", callback=within(1), help="Keep every n-th era in the downsampled file.")] = 4,
+    offset: Annotated[int, typer.Option("--offset", callback=within(0), help="First era kept, below the step.")] = 0,
 ) -> None:
     """Build full.parquet, downsampled_full.parquet and their benchmark files; skip what is up to date."""
     if offset >= step:
         raise RequestError(f"--offset must be below --step, but got {offset=} {step=}")
-    for line in build_files(_version_dir(data_root(data_dir), version), BuildSpec(step, offset)):
+    root = data_root(data_dir)
+    version_dir = _version_dir(root, version)
+    if not version_dir.is_dir():
+        there = [folder.name for folder in root.iterdir() if folder.is_dir()]
+        hint = nearest(version, there) or "; download a version there, or make one with `numerai-ray data synth`"
+        raise RequestError(f"--version: {root} holds no folder {version!r}{hint}")
+    for line in build_files(version_dir, BuildSpec(step, offset)):
         typer.echo(line)
 
 

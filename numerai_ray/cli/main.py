@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import typer
 
 from numerai_ray.cli import data_commands, read_commands, run_commands
-from numerai_ray.errors import NumeraiRayError
+from numerai_ray.errors import FitError, NumeraiRayError
 
 INTERRUPTED = 130
+SOME_FAILED = 3
 
 app = typer.Typer(
     name="numerai-ray",
@@ -40,6 +41,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED:
             print("interrupted; run the same command again to go on", file=sys.stderr)
         return code
+    except FitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return SOME_FAILED
     except NumeraiRayError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:

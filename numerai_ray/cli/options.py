@@ -1,6 +1,8 @@
 """Arguments that several commands share, and the places they lead to."""
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
@@ -31,9 +33,59 @@ AddressOption = Annotated[
 ]
 
 
-def data_root(given: Path | None) -> Path:
-    """``--data-dir``, else the environment, else ``./data``."""
-    return given or Path(os.environ.get(DATA_ROOT_VARIABLE) or "data")
+def within(low: int, high: int | None = None) -> Callable[[int | None], int | None]:
+    """Callback of an option that takes a whole number from ``low`` to ``high``; its error names the value."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and not (low <= value and (high is None or value <= high)):
+            rule = f"{low} or more" if high is None else f"from {low} to {high}"
+            raise typer.BadParameter(f"must be {rule}, but is {value}")
+        return value
+
+    return check
+
+
+def data_root(given: Path | None, *, made_here: bool = False) -> Path:
+    """``--data-dir``, else the environment, else ``./data``.
+
+    Raises:
+        RequestError: it is no folder, or not there although nothing is ``made_here``.
+
+    """
+    variable = os.environ.get(DATA_ROOT_VARIABLE)
+    root = given or Path(variable or "data")
+    name = "--data-dir" if given or not variable else f"${DATA_ROOT_VARIABLE}"
+    if not root.exists() and not made_here:
+        next_step = "give the folder above the data versions, or make one with `numerai-ray data synth`"
+        raise RequestError(f"{name}: {root}: no such folder; {next_step}")
+    return writable_folder(root, name) if made_here else existing_folder(root, name)
+
+
+def existing_folder(path: Path, name: str) -> Path:
+    """``path`` unless it is something other than a folder; ``name`` is the option that gave it."""
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"{name} must be a folder, but {path} is a file; give another path")
+    return path
+
+
+def writable_folder(path: Path, name: str) -> Path:
+    """``path``, there already or not, after making sure that it can be written; found out before hours of work.
+
+    Raises:
+        RequestError: it lies in or is a file.
+        EnvironmentFault: it cannot be written.
+
+    """
+    there = path
+    while not there.exists():
+        there = there.parent
+    existing_folder(there, name)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return path
+    except OSError as error:
+        why = error.strerror or error
+        raise EnvironmentFault(f"{name}: {path} cannot be written ({why}); choose another folder") from None
 
 
 def experiment_paths(folder: Path) -> ExperimentPaths:
@@ -44,11 +96,16 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
 
     """
     paths = ExperimentPaths(folder)
-    if not paths.plan.is_file():
-        beside = [plan.parent.name for plan in folder.parent.glob("*/experiment.yaml")]
-        known = sorted({*beside, *shipped_experiments()})
-        raise RequestError(f"{folder}: no experiment.yaml there{nearest(folder.name, known)}")
-    return paths
+    if paths.plan.is_file():
+        return paths
+    if folder.is_file():
+        hint = f"did you mean {folder.parent}?" if folder.name == paths.plan.name else "give the folder"
+        raise RequestError(f"{folder}: EXP must be a folder with an experiment.yaml, but this is a file; {hint}")
+    if not folder.exists() and folder.name in shipped_experiments():
+        raise RequestError(f"{folder}: no experiment.yaml there yet; start with `numerai-ray run {folder}`")
+    beside = [plan.parent.name for plan in folder.parent.glob("*/experiment.yaml")]
+    known = sorted({*beside, *shipped_experiments()})
+    raise RequestError(f"{folder}: no experiment.yaml there{nearest(folder.name, known)}")
 
 
 def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:

@@ -55,10 +55,10 @@ def report(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.report import write_report
 
-    paths, loaded = open_experiment(exp)
-    history = read_ledger(paths.ledger)
+    history = read_ledger(experiment_paths(exp).ledger)
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
+    paths, loaded = open_experiment(exp)
     path = write_report(loaded, paths, history)
     if as_json:
         value = {"report": str(path), "rounds": [json.loads(to_json(record)) for record in history]}

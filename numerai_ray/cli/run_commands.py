@@ -18,12 +18,13 @@ from numerai_ray.cli.options import (
     JsonOption,
     data_root,
     open_experiment,
+    within,
+    writable_folder,
 )
 from numerai_ray.config import Config, parse_yaml, read_text, validate
-from numerai_ray.errors import FitError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import STAGES, LoadedPlan
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json, write_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
 from numerai_ray.round_policy import PolicySettings, Stop
 
 STORE = "store"  # folder of the fit store below the data root
@@ -44,25 +45,29 @@ def run(
     accept_suspect: Annotated[
         bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
     ] = False,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    root = data_root(data_dir)
+    from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.trial_plan import Catalog
+
     paths, loaded = open_experiment(exp)
+    root = data_root(data_dir, made_here=loaded.plan.market is not None)
     console = Console(stderr=as_json)
     view: Any = JsonView() if as_json else LiveView(console) if console.is_terminal else PlainView(console)
     with experiment_lock(paths.lock):
         history = read_ledger(paths.ledger)
         if not history or history[-1].stage != "final":
             prepare_data(loaded, root)
+            check_plan(loaded, Catalog(root), str(paths.plan))
         settings = _settings(loaded, accept_suspect=accept_suspect)
         with view, _runner(root, paths.root, address, in_process=in_process) as runner:
-            stop, history = _scheduler(loaded, paths, root, runner, view, settings).run()
+            stop, history = _scheduler(loaded, paths, root, runner, view, settings).run(rounds)
     _farewell(console, paths, stop, history)
-    failed = sorted({v.id for record in history for v in record.variants if v.error})
-    if not stop.finished:
-        raise FitError(f"{paths.root}: {stop.reason}; see {paths.root / 'logs'}")
-    if failed:
+    if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
 
 
@@ -81,6 +86,7 @@ def train(
 
     root = data_root(data_dir)
     ours, results_name, predictions_name = load_any_config(config)
+    writable_folder(output_dir, "--output-dir")
     plan = Catalog(root).plan(results_name, f"train/{results_name}", ours)
     console = Console(stderr=True)
     results = output_dir / "results" / f"{results_name}.json"
@@ -142,7 +148,7 @@ def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) 
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.machine import this_machine
 
-    store = FitStore(root / STORE)
+    store = FitStore(writable_folder(root / STORE, "the fit store in --data-dir"))
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
@@ -180,11 +186,10 @@ def _scheduler(
     return RoundScheduler(loaded, workshop, settings)
 
 
-def _farewell(console: Console, paths: ExperimentPaths, stop: Stop, history: list[RoundRecord]) -> None:
+def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:
     """The last lines: what was found, how long it took, and where it is written."""
-    write_json(paths.progress, {"running": None, "finished": stop.finished, "reason": stop.reason})
     final = history[-1].find("base") if history else None
-    if stop.finished and final is not None and final.metrics is not None:
+    if stop is not None and final is not None and final.metrics is not None:
         changes = ", ".join(f"{path} = {value}" for path, value in history[-1].base_changes.items())
         console.print(
             f"finished: {changes or 'the base'}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "

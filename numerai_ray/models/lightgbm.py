@@ -46,8 +46,19 @@ BINNING = (
     "categorical_feature",
     "forcedbins_filename",
 )
-# The same trees for 1 and many threads: LightGBM otherwise times both histogram layouts and takes the faster.
-SAME_TREES = {"deterministic": True, "force_col_wise": True}
+# Lists with one entry a feature, and files: only the real data can tell whether they fit.
+SHAPED = (
+    "monotone_constraints",
+    "feature_contri",
+    "interaction_constraints",
+    "max_bin_by_feature",
+    "categorical_feature",
+    "forcedsplits_filename",
+    "forcedbins_filename",
+)
+# The same trees for 1 and many threads (LightGBM otherwise times both histogram layouts and takes the faster one),
+# and for a shared and an own copy of the bins (it otherwise drops features that min_data_in_leaf could never split).
+SAME_TREES = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False}
 QUIET = {"verbosity": -1}
 
 
@@ -59,7 +70,9 @@ class LightGBM:
     def canonical_params(self, params: Params) -> dict[str, Any]:
         names = _main_names()
         own = {names.get(name, name): value for name, value in params.items()}
-        fixed = {"deterministic": True} if own.get("force_row_wise") else SAME_TREES
+        fixed = dict(SAME_TREES)
+        if own.get("force_row_wise"):
+            del fixed["force_col_wise"]
         return {"objective": "regression", **own, **fixed}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
@@ -83,6 +96,7 @@ class LightGBM:
         """LightGBM's own word on the values: two trees on four rows."""
         rows = np.array([[0, 1], [1, 0], [2, 3], [3, 2]] * 10, np.float32)
         tiny = {**self.canonical_params(params), **QUIET, "num_iterations": 2, "num_threads": 1}
+        tiny = {name: value for name, value in tiny.items() if name not in SHAPED}
         try:
             booster = lgb.train(tiny, lgb.Dataset(rows, rows[:, 0] / 3, params=tiny))
             shape = np.shape(booster.predict(rows))
@@ -114,19 +128,9 @@ class LightGBM:
     def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> "FittedLightGBM":
         if batch.target is None:
             raise ValueError("a training batch needs a target")
-        canonical = self.canonical_params(params)
-        settings = {**canonical, **QUIET, "num_threads": threads}
-        if prepared is None or not _same_values(batch):
-            table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
-            table = table if batch.keep is None else table.take(batch.keep)
-            dataset = lgb.Dataset(table, batch.target, params=settings)
-        else:
-            binned = _load_binned(prepared)
-            dataset = binned.subset([])
-            dataset.used_indices = batch.rows().astype(np.int32)  # type: ignore[assignment]
-            dataset.construct().set_label(batch.target)
+        settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
         try:
-            return FittedLightGBM(lgb.train(settings, dataset))
+            return FittedLightGBM(lgb.train(settings, _training_set(batch, settings, prepared)))
         except lgb.basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
 
@@ -152,6 +156,17 @@ class FittedLightGBM:
         return out
 
 
+def _training_set(batch: Batch, settings: Params, prepared: Prepared | None) -> lgb.Dataset:
+    """The batch's rows out of the shared bins, or binned by themselves where that could make a difference."""
+    if prepared is None or not _same_values(batch):
+        table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
+        table = table if batch.keep is None else table.take(batch.keep)
+        return lgb.Dataset(table, batch.target, params=dict(settings))
+    dataset = _load_binned(prepared).subset([])
+    dataset.used_indices = batch.rows().astype(np.int32)  # type: ignore[assignment]
+    return dataset.construct().set_label(batch.target)
+
+
 def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:
     """``ranges`` cut into pieces of at most ``rows``: prediction copies, and a copy of a piece is small."""
     return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
@@ -174,7 +189,7 @@ def _values(seen: npt.NDArray[np.uint8], batch: Batch) -> npt.NDArray[np.uint8]:
 
 
 def _binned(table: Any, params: Params, threads: int) -> lgb.Dataset:
-    settings = {**params, **QUIET, "feature_pre_filter": False, "num_threads": threads}
+    settings = {**params, **QUIET, **SAME_TREES, "num_threads": threads}
     label = np.zeros(table.num_rows, np.float32)
     return lgb.Dataset(table, label, params=settings).construct()
 
@@ -192,7 +207,7 @@ def _load_binned(prepared: Prepared) -> lgb.Dataset:
             view = prepared.data.data
             while view:
                 view = view[os.write(descriptor, view) :]
-            settings = {**QUIET, "feature_pre_filter": False}
+            settings = {**QUIET, **SAME_TREES}
             _loaded[prepared.key] = lgb.Dataset(f"/proc/self/fd/{descriptor}", params=settings).construct()
         finally:
             os.close(descriptor)

@@ -1,0 +1,56 @@
+"""Everything that a plan asks for by itself, tried on the data files before the first round."""
+
+from collections.abc import Iterator
+
+from numerai_ray.config import Config
+from numerai_ray.errors import ConfigError, DataError, Problem
+from numerai_ray.experiment_plan import STAGES, LoadedPlan
+from numerai_ray.search_space import changes_for
+from numerai_ray.trial_plan import Catalog
+
+
+def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
+    """Plan the base and the baseline of every stage, and every listed value.
+
+    So a value that LightGBM refuses, or a file that only the last stage reads, is found before hours of work.
+
+    Raises:
+        DataError: one thing is wrong with the data files.
+        ConfigError: everything else that is wrong, at once, each thing at the first place that asks for it.
+
+    """
+    found: dict[tuple[str, str], Problem] = {}
+    data_errors: dict[str, DataError] = {}
+    for place, config in _asked_for(loaded):
+        try:
+            catalog.plan("check", place, config)
+        except ConfigError as error:
+            for problem in error.problems:
+                found.setdefault((problem.path, problem.message), _placed(place, problem))
+        except DataError as error:
+            if str(error) not in data_errors:
+                found[place, str(error)] = Problem(place, str(error))
+            data_errors.setdefault(str(error), error)
+    if len(found) == len(data_errors) == 1:
+        raise next(iter(data_errors.values()))
+    if found:
+        raise ConfigError(source, list(found.values()))
+
+
+def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
+    base = loaded.config("scout", {})
+    yield "$.base", base
+    yield "$.baseline", loaded.baseline_config("scout")
+    for name, dimension in loaded.space.dimensions.items():
+        for value in dimension.values:
+            changes = changes_for(dimension, value, base.to_json())
+            yield f"$.search_space.dimensions.{name}.values: {value!r}", loaded.config("scout", changes)
+    for stage in STAGES:
+        yield f"$.stages.{stage}", loaded.config(stage, {})
+        yield f"$.stages.{stage}, baseline", loaded.baseline_config(stage)
+
+
+def _placed(place: str, problem: Problem) -> Problem:
+    """``$.base`` and ``$.model.params.num_leaves`` are ``$.base.model.params.num_leaves``."""
+    inner = problem.path.removeprefix("$")
+    return Problem(f"{place}{inner}" if place == "$.base" else f"{place}, at ${inner}", problem.message)

@@ -1,0 +1,184 @@
+"""The end of a report: what worked, what threatens the result, how to make it again, what to do next."""
+
+import math
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from numerai_ray.eras import era_label
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.stored_scores import sigmas_needed
+from numerai_ray.report.tables import cell, e4, e4_with_error, number
+from numerai_ray.results import RoundRecord
+
+PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
+# A model this close to the benchmark has little of its own to add.
+CLOSE_TO_BENCHMARK = 0.8
+
+
+def closing_sections(reading: Reading) -> list[str]:
+    return [
+        "## What worked, what did not",
+        *what_worked(reading),
+        "## Threats to the result",
+        bullets(threats(reading)),
+        "## Reproduction",
+        *_reproduction(reading),
+        "## Next steps",
+        bullets(next_steps(reading)),
+    ]
+
+
+def bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def what_worked(reading: Reading) -> list[str]:
+    """A line a round: promoted changes first, then dimensions that brought nothing."""
+    if not reading.scouts:
+        return ["Nothing was tried yet."]
+    worked: list[str] = []
+    did_not: list[str] = []
+    for record in reading.scouts:
+        line = f"{record.dimension} (round {record.number}): {_best_of_round(reading, record)}"
+        (worked if record.decision.promoted else did_not).append(line)
+    parts = ["Counted as gains by the margin:\n\n" + bullets(worked)] if worked else ["Nothing reached the margin."]
+    return parts + (["Did not:\n\n" + bullets(did_not)] if did_not else [])
+
+
+def _best_of_round(reading: Reading, record: RoundRecord) -> str:
+    rows = [row for row in reading.rows(record) if row.role == "variant" and not math.isnan(row.delta)]
+    if not rows:
+        return "no variant could be judged"
+    best, worst = rows[0], rows[-1]
+    noise = abs(best.delta) < sigmas_needed(len(rows)) * best.delta_se  # False when the error is unknown
+    text = f"{cell(best.name)} {e4_with_error(best.delta, best.delta_se)}{' (within noise)' if noise else ''}"
+    return text if len(rows) == 1 else f"{text}; the worst, {cell(worst.name)}, {e4(worst.delta)}"
+
+
+def threats(reading: Reading) -> list[str]:
+    """What could make the result wrong, with this experiment's numbers."""
+    found = [_noise(reading)]
+    if reading.looks > 1:
+        found.append(
+            f"Selection: the best of {reading.looks} variants was chosen on the same eras that it is reported on, so "
+            f"its gain is biased upwards; by luck alone the best of so many reaches "
+            f"{sigmas_needed(reading.looks):.1f} standard errors in one case of twenty. Confirm and final runs use "
+            f"these eras again."
+        )
+    stage = reading.latest_stage
+    best = reading.best(stage) if stage else None
+    if best is not None and best.metrics is not None:
+        level = best.metrics.avg_corr_with_benchmark
+        close = "; this close, most of its CORR is the benchmark's own" if level > CLOSE_TO_BENCHMARK else ""
+        found.append(f"Benchmark: the best configuration correlates {number(level, 3)} with it{close}.")
+    stored = reading.scores(best)
+    if stored is not None:
+        pairs = zip(stored.eras, stored.scores.corr.tolist(), stored.scores.bmc.tolist(), strict=True)
+        missing = [era for era, corr, bmc in pairs if not math.isnan(corr) and math.isnan(bmc)]
+        if missing:
+            found.append(
+                f"Coverage: {len(missing)} scored eras from {era_label(missing[0])} to {era_label(missing[-1])} have "
+                f"no benchmark; CORR counts them, BMC does not, so the two describe different eras."
+            )
+    seen = {(v.id, flag): r.number for r in reversed(reading.history) for v in r.variants for flag in v.flags}
+    found += [
+        f"Sanity: {cell(variant)} (round {number_}): {cell(flag, 200)}."
+        for (variant, flag), number_ in sorted(seen.items(), key=lambda item: (item[1], item[0]))
+    ]
+    found += [
+        f"Failed: {cell(variant.id)}: {cell(variant.error, 400)}."
+        for record in reading.history
+        for variant in record.variants
+        if variant.error is not None
+    ]
+    return found
+
+
+def _noise(reading: Reading) -> str:
+    rows = [row for record in reading.scouts for row in reading.rows(record) if row.role == "variant"]
+    errors = sorted(row.delta_se for row in rows if not math.isnan(row.delta_se))
+    if not errors:
+        return "Noise: no standard error is known yet."
+    margin, middle = reading.loaded.plan.rounds.margin, errors[len(errors) // 2]
+    than = "larger" if middle > margin else "smaller"
+    return (
+        f"Noise: the standard error of a variant's difference to its base is {e4(middle, sign=False)} (median), "
+        f"{than} than the margin of {e4(margin, sign=False)}. It allows for overlapping labels, not for a market "
+        f"that changes."
+    )
+
+
+def _reproduction(reading: Reading) -> list[str]:
+    folder = reading.paths.root.name
+    versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
+    lines = [
+        f"From the folder that holds `{folder}/`: `numerai-ray run {folder}` (stored fits are used again).",
+        "This report was written with " + ", ".join(versions) + ".",
+        f"Fingerprint of the plan: `{reading.loaded.fingerprint()}`.",
+    ]
+    if reading.history:
+        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in sorted(reading.history[-1].origin.items())]
+    configs = _winning_configs(reading)
+    if configs:
+        lines.append("Configs: " + ", ".join(configs) + "; every other one is linked in its table.")
+    lines.append("Per-era scores and folds: `results/<id>.json`; out-of-fold predictions: `predictions/<id>.parquet`.")
+    return [bullets(lines)]
+
+
+def _winning_configs(reading: Reading) -> list[str]:
+    found: dict[str, str] = {}
+    for record in reading.history:
+        winner = record.decision.winner
+        if winner is not None:
+            path = reading.paths.config(winner).relative_to(reading.paths.root).as_posix()
+            found[record.stage] = f"best in {record.stage} `{path}`"
+    return list(found.values())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def next_steps(reading: Reading) -> list[str]:
+    """What the numbers suggest, most pressing first."""
+    found = []
+    folder = reading.paths.root.name
+    if reading.failed_base:
+        found.append("Correct what made the base fail (see its message above), then start a new experiment.")
+    elif not reading.finished:
+        found.append(f"`numerai-ray run {folder}` goes on where this stopped.")
+    failed = [v.name for r in reading.history for v in r.variants if v.error is not None and v.role == "variant"]
+    if failed:
+        found.append(f"Look at the failed variants ({cell(', '.join(failed))}): they are untried, not bad.")
+    tried = {record.dimension for record in reading.scouts}
+    untried = [name for name in reading.loaded.space.dimensions if name not in tried]
+    if untried and reading.scouts:
+        found.append(f"Not tried: {', '.join(untried)}.")
+    found += _edges(reading)
+    headline = next((h for s in ("final", "confirm", "scout") if (h := reading.headline(s)) is not None), None)
+    if headline is not None and headline.paired is not None:
+        sigmas = headline.paired.sigmas
+        if sigmas < sigmas_needed(reading.looks):
+            found.append(
+                "The difference is within noise: average several seeds of both sides, or score more eras (the full "
+                "file), before building on it."
+            )
+    if reading.finished:
+        found.append(f"`numerai-ray export {folder}` makes the model for submission; its live scores are the test.")
+    return found or ["None: everything listed was tried."]
+
+
+def _edges(reading: Reading) -> list[str]:
+    """A best value at the end of its list asks for the next one beyond."""
+    found = []
+    for name, dimension in reading.loaded.space.dimensions.items():
+        chosen: Any = reading.best_changes.get(dimension.path)
+        numbers = [v for v in dimension.values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(numbers) > 1 and chosen in numbers and chosen in {min(numbers), max(numbers)}:
+            side = "below" if chosen == min(numbers) else "above"
+            found.append(f"{name}: the best value {chosen} is the last one listed; try values {side} it.")
+    return found

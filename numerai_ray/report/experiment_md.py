@@ -1,0 +1,260 @@
+"""``experiment.md``: the experiment as a short paper, made of its ledger and its results files alone."""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+
+from numerai_ray.config import leaves
+from numerai_ray.eras import era_label, least_honest_gap
+from numerai_ray.experiment_plan import STAGES, Stage
+from numerai_ray.report.closing_sections import closing_sections
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.round_sections import round_sections
+from numerai_ray.report.stored_scores import StoredScores
+from numerai_ray.report.tables import UNKNOWN, Row, cell, e4_with_error, number, primary_of
+
+
+def report_text(reading: Reading, captions: Mapping[str, str]) -> str:
+    """The whole report. ``captions`` has the plots that were drawn: name -> caption."""
+    parts = [
+        f"# {reading.loaded.name}",
+        *_state(reading),
+        "## Abstract",
+        *abstract(reading),
+        *_figure(reading, captions, "cumulative", "Cumulative scores per era"),
+        "## Plan",
+        *_plan(reading),
+        "## Data and folds",
+        *_data(reading),
+        *round_sections(reading, _figure(reading, captions, "rounds", "The primary metric round by round")),
+        *closing_sections(reading),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def abstract(reading: Reading) -> list[str]:
+    """Question, answer so far, by how much, how sure."""
+    plan, settings = reading.loaded.plan, reading.loaded.plan.rounds
+    question = f"**Question.** {_sentence(plan.idea)}"
+    if not reading.history:
+        return [question, "**Answer.** None yet: no round has been decided."]
+    if reading.failed_base:
+        reason = reading.history[-1].decision.reason
+        return [question, f"**Answer.** None: in round {reading.history[-1].number} {_sentence(reason)}"]
+    lines = []
+    for stage in STAGES:
+        headline = reading.headline(stage)
+        if headline is not None:
+            counts = " (less than the margin)" if 0 <= headline.gain < settings.margin else ""
+            lines.append(
+                f"- **{stage.capitalize()}:** {headline.ours} against {headline.theirs}: {headline.shown}{counts}; "
+                f"{reading.verdict(headline)}."
+            )
+        elif reading.of(stage):
+            lines.append(f"- **{stage.capitalize()}:** {_nothing_compared(reading, stage)}")
+    return [question, f"**Answer{'' if reading.finished else ' so far'}.** {_answer(reading)}", "\n".join(lines)]
+
+
+def _answer(reading: Reading) -> str:
+    stage = reading.latest_stage
+    best = reading.best(stage) if stage else None
+    if stage is None or best is None:
+        return "No configuration has been scored yet."
+    last = reading.comparison.last
+    value = f"its mean BMC over the last {last} scored eras is {number(primary_of(best), 5)} ({stage} run)"
+    changes = reading.best_changes
+    rounds = f"{len(reading.scouts)} scout round{'' if len(reading.scouts) == 1 else 's'}"
+    tried = f"{rounds} judged {reading.looks} variant{'' if reading.looks == 1 else 's'}"
+    if not changes:
+        margin = f"{reading.loaded.plan.rounds.margin:g}"
+        return f"No change counts as a gain: {tried}, and the experiment's base stands (margin {margin}); {value}."
+    latest = next((h for s in reversed(STAGES) if (h := reading.headline(s)) is not None), None)
+    settled = ""
+    if latest is not None:
+        settled = f" In the {latest.stage} run it is below {latest.theirs}." if latest.gain < 0 else ""
+        if not reading.above_noise(latest):
+            settled += f" Whether it is better than {latest.theirs} is not settled: see the standard errors."
+    return f"The best configuration is the base with {reading.label(changes)}: {tried}; {value}.{settled}"
+
+
+def _nothing_compared(reading: Reading, stage: Stage) -> str:
+    if stage == "scout":
+        rows = [row for r in reading.scouts for row in reading.rows(r) if row.role == "variant"]
+        rows = [row for row in rows if not math.isnan(row.delta)]
+        if not rows:
+            return "the base stands; no variant could be judged."
+        highest = max(rows, key=lambda row: row.delta)
+        return f"the base stands; the best variant, {cell(highest.name)}, differs from it by {row_delta(highest)}."
+    if stage == "confirm":
+        return "nothing to compare with the base."
+    best, baseline = reading.best(stage), reading.baseline(stage)
+    if best is not None and baseline is not None and best.id == baseline.id:
+        return "the final configuration is the baseline itself, so there is no difference to report."
+    return "there is no baseline result to compare with."
+
+
+def row_delta(row: Row) -> str:
+    """``+2.1e-4 ± 3.0e-4 (one standard error)``."""
+    unit = "standard error unknown" if math.isnan(row.delta_se) else "one standard error"
+    return f"{e4_with_error(row.delta, row.delta_se)} ({unit})"
+
+
+def _state(reading: Reading) -> list[str]:
+    if reading.finished:
+        return []
+    if not reading.history:
+        where = "no round has been decided"
+    else:
+        last = reading.history[-1]
+        where = f"{len(reading.history)} round{'s' * (len(reading.history) > 1)} decided, the last in {last.stage}"
+    go_on = f"`numerai-ray run {reading.paths.root.name}`"
+    if reading.failed_base:
+        return [f"> **Not finished:** {where}, and its base failed. Change the plan, then {go_on}."]
+    return [f"> **Not finished:** {where}. What follows may still change; {go_on} goes on."]
+
+
+def _figure(reading: Reading, captions: Mapping[str, str], name: str, title: str) -> list[str]:
+    if name not in captions:
+        return []
+    light, dark = (
+        reading.paths.plot(f"{name}-{theme}").relative_to(reading.paths.root).as_posix() for theme in ("light", "dark")
+    )
+    picture = (
+        f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
+        f'  <img alt="{title}" src="{light}">\n</picture>'
+    )
+    return [picture, f"*{title}. {captions[name]}*"]
+
+
+def _plan(reading: Reading) -> list[str]:
+    loaded = reading.loaded
+    plan, rounds, score = loaded.plan, loaded.plan.rounds, reading.score_config.score
+    base = leaves(plan.base)
+    changed = ", ".join(f"`{path}` = {value}" for path, value in base.items())
+    rule = (
+        f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from {rounds.margin:g}; "
+        f"the search ends after {rounds.patience} rounds in a row without one, when nothing is left to try, or after "
+        f"{_budget(reading)}."
+    )
+    facts = [
+        f"- **Idea:** {_sentence(plan.idea)}",
+        f"- **Novelty:** {_sentence(plan.novelty)}",
+        f"- **Baseline:** `{plan.baseline}`; the experiment's base is "
+        + (f"the baseline with {changed}." if base else "the baseline itself."),
+        f"- **Benchmark:** `{score.benchmark}`, scored on `{score.target}`.",
+        f"- **Primary metric:** mean BMC over the last {score.last_eras} scored eras; ties go to the mean over all.",
+        f"- **Rule:** {rule}",
+        "- **Stages:** scout searches; confirm runs base and winner at a larger scale; final runs what survived.",
+    ]
+    dimensions = ["| Dimension | Varies | Values | Why |", "|:--|:--|:--|:--|"]
+    for name, dimension in loaded.space.dimensions.items():
+        coupled = "".join(f"; `{path}` moves with it" for path in dimension.coupled)
+        values = cell(", ".join(str(value) for value in dimension.values))
+        why = cell(dimension.why, 200) or UNKNOWN
+        optional = "" if dimension.required else " (optional)"
+        dimensions.append(f"| {name}{optional} | `{dimension.path}`{coupled} | {values} | {why} |")
+    return ["\n".join(facts), "\n".join(dimensions)]
+
+
+def _budget(reading: Reading) -> str:
+    budget = reading.loaded.plan.budget
+    hours = "" if budget.hours is None else f" or {budget.hours:g} hours"
+    return f"{budget.rounds} rounds{hours}"
+
+
+def _data(reading: Reading) -> list[str]:
+    """One column a stage; what only a run can tell is unknown before it."""
+    facts = [stage_facts(reading, stage) for stage in STAGES]
+    lines = ["| | " + " | ".join(stage for stage in STAGES) + " |", "|:--|" + ":--|" * len(STAGES)]
+    lines += [f"| {key} | " + " | ".join(cell(each[key], 200) for each in facts) + " |" for key in facts[0]]
+    parts = ["\n".join(lines)]
+    market = reading.loaded.plan.market
+    if market is not None:
+        parts.append(
+            f"Where the data version is missing, this plan makes it: a **synthetic market** of {market.eras} eras, "
+            f"about {market.rows} rows an era and {market.features} features (seed {market.seed}). Results on it show "
+            f"how the method works and say nothing about Numerai's data."
+        )
+    notes = list(dict.fromkeys(note for record in reading.history for note in record.notes))
+    if notes:
+        parts.append("Notes of the runs:\n\n" + "\n".join(f"- {cell(note, 400)}" for note in notes))
+    return parts
+
+
+def stage_facts(reading: Reading, stage: Stage) -> dict[str, str]:
+    """What a stage was run on, as text by the name of the fact."""
+    config = reading.loaded.config(stage, {})
+    variants = [variant for record in reading.of(stage) for variant in record.variants if variant.role != "benchmark"]
+    stored = next((found for variant in variants if (found := reading.scores(variant)) is not None), None)
+    last = config.score.last_eras
+    return {
+        "Data": f"{config.data.version}, {config.data.file}, feature set {config.data.feature_set}",
+        "Trained on": config.data.target,
+        "Folds": f"{config.cv.n_splits} {config.cv.mode}" + _folds(stored),
+        "Embargo": f"{config.cv.embargo_eras} {_unit(config.cv.embargo_unit)}"
+        + _gap(stored, least_honest_gap((config.data.target, config.score.target))),
+        "Not predicted": _untrained(stored),
+        "Eras with CORR": _span([] if stored is None else _known(stored, "corr"), count=True),
+        "Eras with BMC": _span([] if stored is None else _known(stored, "bmc"), count=True),
+        "CORR but no benchmark": _uncovered(stored),
+        f"Last {last} scored eras": _window(stored, last),
+    }
+
+
+def _unit(unit: str) -> str:
+    return "weeks" if unit == "weeks" else "retained eras"
+
+
+def _folds(stored: StoredScores | None) -> str:
+    used = None if stored is None else stored.cv.get("folds_used")
+    return "" if used is None else f", {used} trained"
+
+
+def _gap(stored: StoredScores | None, needed: int) -> str:
+    gap = None if stored is None else stored.cv.get("smallest_gap_eras")
+    return "" if gap is None else f"; smallest gap {gap} eras, labels need {needed}"
+
+
+def _untrained(stored: StoredScores | None) -> str:
+    if stored is None:
+        return UNKNOWN
+    blocks = stored.cv.get("untrained_eras") or []
+    return ", ".join(f"{first}–{last}" for first, last in blocks) + (" (nothing to train on)" if blocks else "none")
+
+
+def _known(stored: StoredScores, which: str) -> list[int]:
+    scores = {"corr": stored.scores.corr, "bmc": stored.scores.bmc}[which]
+    return [era for era, score in zip(stored.eras, scores.tolist(), strict=True) if not math.isnan(score)]
+
+
+def _uncovered(stored: StoredScores | None) -> str:
+    if stored is None:
+        return UNKNOWN
+    with_bmc = set(_known(stored, "bmc"))
+    return _span([era for era in _known(stored, "corr") if era not in with_bmc], count=True, none="none")
+
+
+def _window(stored: StoredScores | None, last: int) -> str:
+    if stored is None:
+        return UNKNOWN
+    eras = _known(stored, "bmc")[-last:]
+    if not eras:
+        return "none"
+    weeks = eras[-1] - eras[0] + 1
+    short = "" if len(eras) == last else f"only {len(eras)}: "
+    steps = [after - before for before, after in pairwise(eras)]
+    step = max(set(steps), key=steps.count) if steps else 1
+    every = f", every {step}{ {2: 'nd', 3: 'rd'}.get(step, 'th') } era" if step > 1 else ""
+    return f"{short}{_span(eras, count=False)}{every}: a span of {weeks} weeks"
+
+
+def _span(eras: list[int], *, count: bool, none: str = UNKNOWN) -> str:
+    if not eras:
+        return none
+    span = f"{era_label(eras[0])}–{era_label(eras[-1])}"
+    return f"{len(eras)} ({span})" if count else span
+
+
+def _sentence(text: str) -> str:
+    line = " ".join(text.split()).replace("<", "&lt;")
+    return line if line.endswith((".", "?", "!")) else f"{line}."

@@ -1,0 +1,81 @@
+"""The rounds of a report: what changed and why, the table, the decision."""
+
+import math
+from pathlib import Path
+from urllib.parse import quote
+
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.stored_scores import sigmas_needed
+from numerai_ray.report.tables import Row, cell, e4, e4_with_error, markdown_table
+from numerai_ray.results import RoundRecord
+
+
+def round_sections(reading: Reading, figure: list[str]) -> list[str]:
+    """Scout rounds, then confirm and final; ``figure`` stands before the first of them."""
+    parts = ["## Scout rounds", *figure]
+    if not reading.scouts:
+        parts.append("None yet.")
+    for record in reading.scouts:
+        parts += [f"### Round {record.number}: {record.dimension}", *_scout(reading, record)]
+    for title, stage, about in (
+        ("Confirm", "confirm", "The base and the best configuration found, at the larger scale."),
+        ("Final", "final", "What survived, on the final stage's data."),
+    ):
+        parts.append(f"## {title}")
+        records = reading.of(stage)
+        parts += [about] if records else [f"Not run yet. {about}"]
+        for record in records:
+            parts += _round(reading, record)
+    return parts
+
+
+def _scout(reading: Reading, record: RoundRecord) -> list[str]:
+    dimension = reading.loaded.space.dimensions.get(record.dimension or "")
+    what = "Varies a dimension that the plan no longer has."
+    if dimension is not None:
+        coupled = " and with it " + " and ".join(f"`{path}`" for path in dimension.coupled) if dimension.coupled else ""
+        why = f": {dimension.why}" if dimension.why else ""
+        what = f"Varies `{dimension.path}`{coupled}{why}."
+    return [f"{what} The round's base is {_base(reading, record)}.", *_round(reading, record)]
+
+
+def _base(reading: Reading, record: RoundRecord) -> str:
+    if not record.base_changes:
+        return "the experiment's base"
+    return f"the experiment's base with {reading.label(record.base_changes)}"
+
+
+def _round(reading: Reading, record: RoundRecord) -> list[str]:
+    rows = reading.rows(record)
+    links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
+    table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
+    failed = [
+        f"- `{row.name}` failed: {cell(variant.error, 400)} ([log]({_link(reading, reading.paths.trial_log(row.id))}))"
+        for row in rows
+        if (variant := next(v for v in record.variants if v.id == row.id)).error is not None
+    ]
+    parts = [table, f"**Decision:** {cell(record.decision.reason, 400)}. {_noise(rows)}".strip()]
+    if failed:
+        parts.append("\n".join(failed))
+    parts.append(f"*Time: started {record.started or 'at an unknown time'}, {record.wall_s:.1f} s in all.*")
+    return parts
+
+
+def _link(reading: Reading, file: Path) -> str:
+    return quote(file.relative_to(reading.paths.root).as_posix())
+
+
+def _noise(rows: list[Row]) -> str:
+    """What the standard error says of the round's best variant."""
+    compared = [row for row in rows if row.role == "variant" and not math.isnan(row.delta)]
+    if not compared:
+        return ""
+    best = max(compared, key=lambda row: row.delta)
+    if math.isnan(best.delta_se):
+        return f"The best variant's difference is {e4(best.delta)}; its standard error is unknown."
+    needed = sigmas_needed(len(compared))
+    within = abs(best.delta) < needed * best.delta_se
+    judged = "within noise" if within else "above noise"
+    many = f"the best of {len(compared)} variants" if len(compared) > 1 else "one variant"
+    shown = e4_with_error(best.delta, best.delta_se)
+    return f"The best variant differs by {shown}: {judged} ({many} needs {needed:.1f} standard errors)."

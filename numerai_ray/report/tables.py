@@ -1,0 +1,271 @@
+"""A round's table: data first, Markdown second. Every table of a report has the same columns."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numerai_ray.report.stored_scores import PairedDifference, ScoreReader, paired_bmc
+from numerai_ray.results import Role, RoundRecord, VariantRecord
+
+UNKNOWN = "–"
+# A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How differences are measured: ``last`` scored eras, labels that overlap ``overlap_eras`` later eras."""
+
+    last: int = 200
+    overlap_eras: int = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; metrics are NaN where unknown.
+
+    ``delta`` is primary minus the base's, ``delta_se`` its standard error. Fit counts and ``fit_seconds`` are of this
+    round alone.
+    """
+
+    id: str
+    name: str
+    role: Role
+    changes: Mapping[str, Any]
+    winner: bool
+    primary: float
+    bmc_mean: float
+    bmc_sharpe: float
+    corr_mean: float
+    corr_sharpe: float
+    corr_with_benchmark: float
+    bmc_max_drawdown: float
+    delta: float
+    delta_se: float
+    fits_new: int
+    fits_stored: int
+    fit_seconds: float
+    status: tuple[str, ...]
+
+
+def round_rows(
+    record: RoundRecord,
+    reader: ScoreReader | None = None,
+    comparison: Comparison | None = None,
+    baseline_fingerprint: str = "",
+    ran_before: Mapping[str, int] | None = None,
+) -> list[Row]:
+    """Rows of a round: base, variants from best to worst (failed last), baseline, benchmark.
+
+    Args:
+        record: the round.
+        reader: where per-era scores come from; without one, ``delta_se`` is NaN.
+        comparison: how differences are measured.
+        baseline_fingerprint: a row with this config is marked as being the baseline.
+        ran_before: variant id -> number of the earlier round in which it ran.
+
+    """
+    ran_before = ran_before or {}
+    base = record.find("base")
+    order = {"base": 0, "variant": 1, "baseline": 2, "benchmark": 3}
+
+    def rank(variant: VariantRecord) -> tuple[int, bool, float, str]:
+        value = primary_of(variant)
+        return order[variant.role], math.isnan(value), -value if math.isfinite(value) else 0.0, variant.name
+
+    rows = []
+    for variant in sorted(record.variants, key=rank):
+        paired = None
+        if reader is not None and base is not None and variant.role in {"variant", "baseline"}:
+            paired = compare(variant, base, reader, comparison or Comparison())
+        notes = [] if variant.fingerprint != baseline_fingerprint or variant.role == "baseline" else ["= baseline"]
+        rows.append(_row(record, variant, base, paired, (*notes, *_status(variant, ran_before.get(variant.id)))))
+    return rows
+
+
+def compare(
+    ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader, comparison: Comparison
+) -> PairedDifference | None:
+    """Paired difference of the primary metric's per-era scores; None when one side has none."""
+    if ours.metrics is None or theirs.metrics is None:
+        return None
+    return paired_bmc(reader.read(ours.id), reader.read(theirs.id), comparison.last, comparison.overlap_eras)
+
+
+def primary_of(variant: VariantRecord | None) -> float:
+    """The primary metric, NaN when the trial failed or the metric is unknown."""
+    return math.nan if variant is None or variant.metrics is None else variant.metrics.primary
+
+
+def rounds_ran(history: Sequence[RoundRecord]) -> list[dict[str, int]]:
+    """For each round: variant id -> number of the earlier round in which it ran."""
+    first: dict[str, int] = {}
+    found = []
+    for record in history:
+        found.append({v.id: first[v.id] for v in record.variants if v.id in first})
+        for variant in record.variants:
+            first.setdefault(variant.id, record.number)
+    return found
+
+
+def leaderboard(history: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+    """Every configuration that ran, each once a stage, as plain values: latest stage first, best first in it.
+
+    Keys are those of :class:`Row`, with ``round``, ``stage`` and ``all_changes`` (relative to the experiment's
+    base). Stages do not compare with each other: they differ in data. NaN is unknown.
+    """
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    stages: list[str] = []
+    for record, before in zip(history, rounds_ran(history), strict=True):
+        if record.stage not in stages:
+            stages.append(record.stage)
+        for row in round_rows(record, ran_before=before):
+            own = {} if row.role in {"baseline", "benchmark"} else {**record.base_changes, **row.changes}
+            entry = {"round": record.number, "stage": record.stage, **asdict(row), "all_changes": own}
+            # A configuration that comes back as a base is listed where it ran, under the name it had there.
+            first.setdefault((record.stage, row.id), entry)
+    champions = {record.stage: record.decision.winner for record in history}
+    for (stage, variant), entry in first.items():
+        entry["winner"] = champions[stage] == variant
+
+    def rank(entry: Mapping[str, Any]) -> tuple[int, bool, float, str]:
+        value = entry["primary"]
+        return -stages.index(entry["stage"]), math.isnan(value), 0.0 if math.isnan(value) else -value, entry["id"]
+
+    return sorted(first.values(), key=rank)
+
+
+def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
+    """Rows as a Markdown table.
+
+    Args:
+        rows: see :func:`round_rows`.
+        base: the base's value by dotted path, shown beside the new one.
+        links: row id -> file that its name links to.
+        last: how many scored eras the primary metric counts.
+
+    """
+    header = [
+        "Configuration",
+        "Changes",
+        f"BMC last {last}",
+        "Δ to base (± 1 SE)",
+        "BMC",
+        "BMC Sharpe",
+        "CORR",
+        "CORR Sharpe",
+        "CORR with benchmark",
+        "BMC max drawdown",
+        "Fits new / stored",
+        "Fit time",
+        "Status",
+    ]
+    lines = ["| " + " | ".join(header) + " |", "|:--|:--|" + "--:|" * 10 + ":--|"]
+    lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def number(value: float, digits: int, *, sign: bool = False) -> str:
+    """``value`` with ``digits`` decimals, ``–`` when unknown, never a negative zero."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text if float(text) != 0 else f"{0:.{digits}f}"
+
+
+def e4(value: float, *, sign: bool = True) -> str:
+    """``value`` in units of 1e-4, the unit in which gains of BMC are spoken of."""
+    return UNKNOWN if not math.isfinite(value) else f"{number(value * 1e4, 1, sign=sign)}e-4"
+
+
+def e4_with_error(value: float, error: float) -> str:
+    """``+2.1e-4 ± 3.0e-4``; without a standard error the value alone."""
+    return e4(value) if not math.isfinite(error) else f"{e4(value)} ± {e4(error, sign=False)}"
+
+
+def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    """``num_leaves 31 → 63``, one a path."""
+    shown = []
+    for path, value in changes.items():
+        old = f"{base[path]} → " if path in base else ""
+        shown.append(f"{path.rsplit('.', 1)[-1]} {old}{value}")
+    return ", ".join(shown)
+
+
+def cell(text: str, limit: int = 110) -> str:
+    """Text that cannot break a table: one line, no bars, cut at ``limit``."""
+    line = " ".join(text.split())
+    line = line if len(line) <= limit else f"{line[: limit - 1]}…"
+    return line.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _row(
+    record: RoundRecord,
+    variant: VariantRecord,
+    base: VariantRecord | None,
+    paired: PairedDifference | None,
+    status: tuple[str, ...],
+) -> Row:
+    metrics = variant.metrics
+    compared = variant.role in {"variant", "baseline"}
+    own = variant.id.startswith(f"r{record.number:02d}-")
+    bmc_known = metrics is not None and metrics.bmc.std > ROUNDING
+    return Row(
+        id=variant.id,
+        name=variant.name,
+        role=variant.role,
+        changes=variant.changes,
+        winner=variant.id == record.decision.winner,
+        primary=primary_of(variant),
+        bmc_mean=metrics.bmc.mean if metrics else math.nan,
+        bmc_sharpe=metrics.bmc.sharpe if metrics and bmc_known else math.nan,
+        corr_mean=metrics.corr.mean if metrics else math.nan,
+        corr_sharpe=metrics.corr.sharpe if metrics else math.nan,
+        corr_with_benchmark=metrics.avg_corr_with_benchmark if metrics else math.nan,
+        bmc_max_drawdown=metrics.bmc.max_drawdown if metrics else math.nan,
+        delta=primary_of(variant) - primary_of(base) if compared else math.nan,
+        delta_se=paired.standard_error if paired else math.nan,
+        # A configuration known from an earlier round cost this one nothing.
+        fits_new=variant.fits_new if own else 0,
+        fits_stored=variant.fits_stored if own else variant.fits_new + variant.fits_stored,
+        fit_seconds=variant.fit_seconds if own else 0.0,
+        status=status,
+    )
+
+
+def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
+    found = [f"failed: {variant.error}"] if variant.error is not None else []
+    if variant.metrics is not None and math.isnan(variant.metrics.primary):
+        found.append("no scored era has the benchmark")
+    # BMC of a constant prediction is 0 and CORR is undefined: such a row must not pass for a modest model.
+    if variant.metrics is not None and variant.metrics.corr.n_eras == 0:
+        found.append("no era has a CORR: are its predictions constant?")
+    if before is not None and variant.role != "benchmark":
+        found.append(f"ran in round {before}")
+    return (*found, *variant.flags)
+
+
+def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[str]:
+    linked = f"[{cell(row.name)}]({links[row.id]})" if row.id in links else cell(row.name)
+    # A base that stays is kept, not a winner; the final's only candidate is called winner already.
+    won = {"base": "" if row.name == "winner" else " (kept)"}.get(row.role, " (winner)")
+    name = f"**{linked}**{won}" if row.winner else linked
+    kept = row.role in {"baseline", "benchmark"}
+    trained = row.fits_new + row.fits_stored > 0
+    changes = {"baseline": "the baseline as it is", "benchmark": "official predictions"}.get(row.role, "")
+    return [
+        name,
+        cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
+        number(row.primary, 5),
+        e4_with_error(row.delta, row.delta_se),
+        number(row.bmc_mean, 5),
+        number(row.bmc_sharpe, 2),
+        number(row.corr_mean, 4),
+        number(row.corr_sharpe, 2),
+        number(row.corr_with_benchmark, 3),
+        number(row.bmc_max_drawdown, 3),
+        f"{row.fits_new} / {row.fits_stored}" if trained else UNKNOWN,
+        f"{row.fit_seconds:.1f} s" if row.fits_new else UNKNOWN,
+        cell("; ".join(row.status)) or "ok",
+    ]

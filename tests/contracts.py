@@ -1,0 +1,162 @@
+"""One suite, many implementations: what every round runner promises."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numerai_ray.config import Config, apply_overrides, validate
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
+from numerai_ray.trial_plan import Catalog, TrialPlan
+
+SMALL: dict[str, Any] = {
+    "data": {"version": "tiny", "file": "full", "feature_set": "medium"},
+    "cv": {"n_splits": 4, "embargo_eras": 16},
+    "model": {"params": {"n_estimators": 12, "num_leaves": 7, "colsample_bytree": 0.5, "random_state": 3}},
+    "score": {"target": "target_ender_20"},
+}
+
+
+def config(changes: Mapping[str, Any] | None = None) -> Config:
+    """A complete small config with ``changes`` laid over it."""
+    return validate(Config, apply_overrides(SMALL, changes or {}), "test config")
+
+
+def params(**values: Any) -> dict[str, Any]:
+    return {"model": {"params": values}}
+
+
+def ignore(_: Progress) -> None:
+    """Watch nothing."""
+
+
+def same_outcome(one: VariantOutcome, other: VariantOutcome) -> None:
+    """Equal to the last bit, in everything but how long it took and what was stored."""
+    assert one.error == other.error
+    np.testing.assert_array_equal(one.rows, other.rows)
+    np.testing.assert_array_equal(one.prediction, other.prediction)
+    np.testing.assert_array_equal(one.fold, other.fold)
+    np.testing.assert_array_equal(one.scores.bmc, other.scores.bmc)
+    np.testing.assert_array_equal(one.scores.corr, other.scores.corr)
+    assert one.metrics == other.metrics
+    assert one.eras == other.eras
+    untimed = [
+        [replace(fold, train_seconds=0.0, predict_seconds=0.0, stored=False) for fold in outcome.folds]
+        for outcome in (one, other)
+    ]
+    assert untimed[0] == untimed[1]
+
+
+class RunnerContract(ABC):
+    """What a :class:`RoundRunner` promises; the reference is :class:`InProcessRunner` on one thread."""
+
+    @abstractmethod
+    def make(self, store: FitStore) -> RoundRunner:
+        """A runner over ``store``."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FitStore:
+        return FitStore(tmp_path / "store")
+
+    @pytest.fixture
+    def catalog(self, market: Path) -> Catalog:
+        return Catalog(market)
+
+    @pytest.fixture
+    def reference(self, catalog: Catalog, tmp_path: Path) -> dict[str, VariantOutcome]:
+        runner = InProcessRunner(FitStore(tmp_path / "reference"), threads=1)
+        return runner.run(self.plans(catalog), ignore)
+
+    def plans(self, catalog: Catalog) -> list[TrialPlan]:
+        """A base, a variant, one that shares the base's fits but not its scoring, one with nulls and sampling."""
+        return [
+            catalog.plan("base", "test/r1/base", config()),
+            catalog.plan("leaves", "test/r1/leaves", config(params(num_leaves=4))),
+            catalog.plan("scored", "test/r1/scored", config({"score": {"target": "target_ender_60"}})),
+            catalog.plan(
+                "sampled",
+                "test/r1/sampled",
+                config({"data": {"missing": "nan"}, "model": {"max_train_samples": 500}}),
+            ),
+        ]
+
+    def test_outcomes_equal_the_reference(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
+    ) -> None:
+        outcomes = self.make(store).run(self.plans(catalog), ignore)
+        assert list(outcomes) == list(reference)
+        for trial, outcome in outcomes.items():
+            same_outcome(outcome, reference[trial])
+        assert outcomes["scored"].metrics != outcomes["base"].metrics
+        np.testing.assert_array_equal(outcomes["scored"].prediction, outcomes["base"].prediction)
+
+    def test_order_does_not_matter(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
+    ) -> None:
+        outcomes = self.make(store).run(self.plans(catalog)[::-1], ignore)
+        for trial, outcome in outcomes.items():
+            same_outcome(outcome, reference[trial])
+
+    def test_nothing_is_trained_twice(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
+    ) -> None:
+        runner = self.make(store)
+        plans = self.plans(catalog)
+        runner.run(plans[:1], ignore)
+        written = {path: path.stat().st_mtime_ns for path in store.root.rglob("*.fit")}
+        assert len(written) == len(plans[0].fits)
+        outcomes = runner.run(plans, ignore)
+        assert all(fold.stored for trial in ("base", "scored") for fold in outcomes[trial].folds)
+        assert not any(fold.stored for fold in outcomes["leaves"].folds)
+        assert {path: path.stat().st_mtime_ns for path in written} == written
+        again = runner.run(plans, ignore)
+        for trial, outcome in again.items():
+            assert all(fold.stored for fold in outcome.folds)
+            same_outcome(outcome, reference[trial])
+
+    def test_damaged_entry_is_trained_again(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
+    ) -> None:
+        plans = self.plans(catalog)[:1]
+        runner = self.make(store)
+        runner.run(plans, ignore)
+        victim = store.path(plans[0].fits[1].key)
+        victim.write_bytes(victim.read_bytes()[:-9])
+        same_outcome(runner.run(plans, ignore)["base"], reference["base"])
+        assert victim.exists()
+
+    def test_a_trial_that_fails_leaves_the_others_alone(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
+    ) -> None:
+        # The wrong number of constraints shows only against the real features.
+        bad = catalog.plan("bad", "test/r1/bad", config(params(monotone_constraints=[1, 0])))
+        seen: list[Progress] = []
+        outcomes = self.make(store).run([bad, *self.plans(catalog)[:2]], seen.append)
+        assert outcomes["bad"].error is not None
+        assert "monotone_constraints" in outcomes["bad"].error
+        assert outcomes["bad"].error.startswith("fold ")
+        assert any(each.trial == "bad" and each.error for each in seen)
+        same_outcome(outcomes["leaves"], reference["leaves"])
+
+    def test_tells_progress_fold_by_fold(self, store: FitStore, catalog: Catalog) -> None:
+        plans = self.plans(catalog)
+        seen: list[Progress] = []
+        outcomes = self.make(store).run(plans, seen.append)
+        for plan in plans:
+            own = [each for each in seen if each.trial == plan.id]
+            assert {each.folds for each in own} == {len(plan.fits)}
+            assert sorted({each.folds_done for each in own})[-1] == len(plan.fits)
+            metrics = outcomes[plan.id].metrics
+            assert metrics is not None
+            assert own[-1].primary == pytest.approx(metrics.primary, abs=1e-15)
+
+    def test_columns_are_those_of_the_file(self, store: FitStore, catalog: Catalog) -> None:
+        plan = self.plans(catalog)[0]
+        columns = self.make(store).columns(plan)
+        assert len(columns.ids) == plan.index.n_rows
+        assert set(columns.targets) >= {"target_ender_20"}

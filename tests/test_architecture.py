@@ -1,0 +1,155 @@
+"""The house: floors point downward, no cycles, no file over 400 lines, every library on its own floor."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "numerai_ray"
+
+# module or package -> floor; imports point to the same floor or below
+FLOORS = {
+    "errors": 0,
+    "atomic_files": 0,
+    "eras": 0,
+    "scoring": 0,
+    "config": 1,
+    "official_config": 1,
+    "search_space": 1,
+    "experiment_plan": 1,
+    "experiment_lock": 1,
+    "results": 1,
+    "resource_plan": 1,
+    "shipped_files": 1,
+    "machine": 2,
+    "dataset": 2,
+    "dataset_build": 2,
+    "synthetic": 2,
+    "synthetic_era": 2,
+    "synthetic_layout": 2,
+    "synthetic_market": 2,
+    "models": 3,
+    "fit_store": 3,
+    "trial_plan": 3,
+    "fold_runner": 3,
+    "shared_dataset": 4,
+    "tune_runner": 4,
+    "round_policy": 5,
+    "proposer": 5,
+    "variant_output": 5,
+    "round_scheduler": 5,
+    "report": 6,
+    "cli": 7,
+}
+# library -> the only modules that may import it
+HOMES = {
+    "ray": {"shared_dataset", "tune_runner"},
+    "optuna": {"proposer"},
+    "numerapi": {"numerai_api"},
+    "matplotlib": {"report"},
+    "lightgbm": {"models"},
+    "psutil": {"machine"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "numerai_tools": set(),
+}
+# module -> ours that it never imports, although the floors would allow it
+NEVER = {
+    "models": {"scoring", "fit_store", "fold_runner", "trial_plan"},
+    "fit_store": {"models", "fold_runner"},
+    "eras": {"scoring"},
+    "round_policy": {"dataset", "fold_runner", "atomic_files"},
+    "proposer": {"dataset"},
+    "report": {"models", "fold_runner", "tune_runner"},
+}
+PURE = {"eras", "scoring", "resource_plan", "round_policy", "search_space", "errors"}
+# what a pure module may not touch
+IMPURE = {"os", "pathlib", "time", "datetime", "random", "pandas", "pyarrow", "tempfile", "shutil"}
+BANNED = {"utils", "helpers", "common", "core", "misc", "manager"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """Dotted name below the package; a package's ``__init__`` has the package's name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "__init__"
+
+
+def unit(name: str) -> str:
+    return name.split(".")[0]
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Every module that a file imports, wherever in it, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import at line {node.lineno}"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def ours(path: Path) -> set[str]:
+    """Our own modules that a file imports, as dotted names below the package."""
+    names = {name_of(module) for module in modules()}
+    below = {name.removeprefix("numerai_ray.") for name in imports(path) if name.startswith("numerai_ray.")} & names
+    # `from package import module` names the module; the package itself is only on the way to it
+    return {name for name in below if not any(other.startswith(f"{name}.") for other in below)}
+
+
+def test_every_module_has_a_floor() -> None:
+    units = {unit(name_of(path)) for path in modules()} - {"__init__"}
+    assert units == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_point_downward(path: Path) -> None:
+    here = unit(name_of(path))
+    if here == "__init__":
+        return
+    upward = {name for name in ours(path) if FLOORS[unit(name)] > FLOORS[here]}
+    assert not upward, f"{here} (floor {FLOORS[here]}) imports from above: {sorted(upward)}"
+    assert not {unit(name) for name in ours(path)} & NEVER.get(here, set())
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_libraries_stay_home(path: Path) -> None:
+    here = unit(name_of(path))
+    used = {name.split(".")[0] for name in imports(path)}
+    strangers = {library for library in used & set(HOMES) if here not in HOMES[library]}
+    assert not strangers, f"{here} imports {sorted(strangers)}"
+    if here in PURE:
+        assert not used & IMPURE, f"{here} is pure, but imports {sorted(used & IMPURE)}"
+
+
+def test_no_cycles() -> None:
+    graph = {name_of(path): ours(path) - {name_of(path)} for path in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"import cycle: {' -> '.join((*trail, name))}"
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", [*modules(), *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda p: p.name)
+def test_no_file_over_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_names_say_something(path: Path) -> None:
+    assert not set(path.relative_to(PACKAGE).with_suffix("").parts) & BANNED

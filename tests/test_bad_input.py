@@ -1,0 +1,92 @@
+"""Wrong arguments and wrong folders: one message that names the place, the value, the rule and the next step."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bad_requests import PLAN, Desk, check_refusal, make_market, refuse, set_desk, tree
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_market(tmp_path_factory.mktemp("market"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.delenv("NUMERAI_RAY_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return set_desk(tmp_path, market)
+
+
+# name -> (arguments; {exp}, {data}, … stand for the desk's paths), words of the message
+ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "unknown command": ("rnu {exp}", ("No such command 'rnu'", "run")),
+    "unknown data command": ("data biuld", ("No such command 'biuld'", "build")),
+    "unknown option": ("run {exp} --inprocess", ("No such option: --inprocess", "--in-process")),
+    "run without an experiment": ("run", ("Missing argument 'EXP'",)),
+    "train without a config": ("train --output-dir out", ("Missing option '--config'",)),
+    "train without an output folder": ("train --config {official}", ("Missing option '--output-dir'",)),
+    "compare without an experiment": ("compare", ("Missing argument",)),
+    "too many arguments": ("status {exp} {exp}", ("unexpected extra argument",)),
+    "no such experiment": ("run {experiments}/capacty", ("capacty", "no experiment.yaml", "did you mean 'capacity'?")),
+    "status of no experiment": ("status nowhere/capasity", ("nowhere/capasity", "no experiment.yaml", "did you mean 'capacity'?")),
+    "report of no experiment": ("report {experiments}/capacitty", ("capacitty", "did you mean 'capacity'?")),
+    "compare of no experiment": ("compare {exp} {experiments}/quik", ("no round is decided yet", "run")),
+    "an experiment that is a file": ("run {official}", ("official.py", "must be a folder", "a file")),
+    "a plan for an experiment": ("run {plan}", ("experiment.yaml", "must be a folder", "a file", "capacity")),
+    "report before the first round": ("report {exp}", ("no round is decided yet", "numerai-ray run")),
+    "report of a shipped one never run": ("report quickstart", ("no experiment.yaml", "numerai-ray run")),
+    "compare before the first round": ("compare {exp} --json", ("no round is decided yet", "numerai-ray run")),
+    "rounds 0": ("run {exp} --rounds 0", ("--rounds", "must be 1 or more, but is 0")),
+    "rounds as text": ("run {exp} --rounds many", ("--rounds", "valid integer")),
+    "step 0": ("data build --data-dir {data} --step 0", ("--step", "must be 1 or more, but is 0")),
+    "offset at the step": ("data build --data-dir {data} --step 4 --offset 4", ("--offset", "below", "4")),
+    "negative offset": ("data build --data-dir {data} --offset -1", ("--offset", "must be 0 or more, but is -1")),
+    "version up the tree": ("data build --data-dir {data} --version ../x", ("--version", "'../x'", "v5.2")),
+    "version empty": ("data synth --out {out} --version=", ("--version", "''", "v5.2")),
+    "version a path": ("data synth --out {out} --version a/b", ("--version", "'a/b'", "v5.2")),
+    "version hidden": ("data synth --out {out} --version ..", ("--version", "'..'", "v5.2")),
+    "eras too few": ("data synth --out {out} --eras 5", ("--eras", "must be from 40 to 5000, but is 5")),
+    "rows too few": ("data synth --out {out} --rows 3", ("--rows", "must be from 50 to 20000, but is 3")),
+    "features too few": ("data synth --out {out} --features 2", ("--features", "must be from 10 to 5000, but is 2")),
+    "seed negative": ("data synth --out {out} --seed -1", ("--seed", "must be from 0 to", "but is -1")),
+    "build of no data": ("data build --data-dir {out}", ("--data-dir", "out", "no such folder", "data synth")),
+    "build of no version": ("data build --data-dir {data} --version v9", ("--version", "no folder 'v9'", "v5.2")),
+    "data folder that is not there": (
+        "run {exp} --data-dir {out} --in-process",
+        ("--data-dir", "out", "no such folder", "data synth"),
+    ),
+    "data folder that is a file": (
+        "run {exp} --data-dir {official} --in-process",
+        ("--data-dir", "official.py", "must be a folder", "a file"),
+    ),
+    "synth into a file": ("data synth --out {official} --eras 40 --rows 50", ("--out", "official.py", "must be a folder")),
+    "output folder that is a file": (
+        "train --config {official} --output-dir {plan} --data-dir {data} --in-process",
+        ("--output-dir", "experiment.yaml", "must be a folder"),
+    ),
+    "output folder that cannot be made": (
+        "train --config {official} --output-dir /proc/numerai-ray/out --data-dir {data} --in-process",
+        ("--output-dir", "/proc/numerai-ray/out", "cannot be written"),
+    ),
+}
+
+
+def arguments_of(text: str, desk: Desk) -> list[str]:
+    paths = {"exp": desk.exp, "experiments": desk.experiments, "plan": desk.plan, "data": desk.data}
+    return text.format(**paths, official=desk.official, out=desk.out).split(" ")
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_wrong_arguments(name: str, desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    text, words = ARGUMENTS[name]
+    refuse(desk, capfd, arguments_of(text, desk), words)
+
+
+def probe(table, name, desk):
+    text, words = ARGUMENTS[name]
+    return arguments_of(text, desk), words

@@ -1,0 +1,372 @@
+"""The report: its tables, its honesty about noise, its plots, and that any history gives one."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import History, Market, experiment, finished_experiment
+from matplotlib.image import imread
+
+from numerai_ray.report import leaderboard, write_report
+from numerai_ray.report.experiment_md import report_text, stage_facts
+from numerai_ray.report.plots import cumulative_info, rounds_info, spread
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.stored_scores import (
+    ScoreReader,
+    StoredScores,
+    overlap_standard_error,
+    paired_bmc,
+    sigmas_needed,
+)
+from numerai_ray.report.tables import cell, e4, markdown_table, number, round_rows
+from numerai_ray.results import read_ledger, to_json
+from numerai_ray.scoring import EraScores, summarize
+
+TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
+    history = finished_experiment(tmp_path_factory.mktemp("ws") / "demo")
+    write_report(history.loaded, history.paths, history.records)
+    return history
+
+
+def reading(history: History) -> Reading:
+    return Reading(history.loaded, history.paths, tuple(history.records))
+
+
+def text(history: History) -> str:
+    return report_text(reading(history), {})
+
+
+def section(report: str, title: str) -> str:
+    return report.split(f"\n{title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def stored(eras: list[int], bmc: list[float]) -> StoredScores:
+    scores = EraScores(np.array(bmc), np.array(bmc), np.array(bmc))
+    return StoredScores(tuple(eras), scores, {}, {})
+
+
+# --- noise -------------------------------------------------------------------------------------------------------
+
+
+def test_without_overlap_the_standard_error_is_the_textbook_one() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 60)
+    far_apart = list(range(0, 6000, 100))
+    expected = values.std(ddof=1) / math.sqrt(60)
+    assert overlap_standard_error(values, far_apart, 4) == pytest.approx(expected, rel=1e-12)
+
+
+def test_overlapping_labels_widen_the_standard_error_to_about_the_truth() -> None:
+    rng = np.random.default_rng(1)
+    n, overlap = 400, 4
+    means, errors = [], []
+    for _ in range(300):
+        series = np.convolve(rng.normal(0, 1, n + overlap), np.ones(overlap + 1), "valid")
+        means.append(series.mean())
+        errors.append(overlap_standard_error(series, range(n), overlap))
+    truth = float(np.std(means))
+    assert 0.8 * truth < float(np.mean(errors)) < 1.1 * truth
+    assert overlap_standard_error(series, range(n), 0) < 0.75 * truth  # what ignoring the overlap would claim
+
+
+def test_few_eras_have_no_standard_error() -> None:
+    assert math.isnan(overlap_standard_error(np.arange(9.0), range(9), 4))
+
+
+def test_paired_difference_uses_the_last_common_scored_eras() -> None:
+    ours = stored([1, 2, 3, 4], [1.0, 5.0, 2.0, math.nan])
+    theirs = stored([2, 3, 4, 5], [1.0, 1.5, 9.0, 9.0])
+    found = paired_bmc(ours, theirs, 200, 4)
+    assert found is not None
+    assert (found.mean, found.n_eras, found.first_era, found.last_era) == (2.25, 2, 2, 3)
+    assert paired_bmc(ours, theirs, 1, 4).mean == 0.5  # type: ignore[union-attr]
+    assert paired_bmc(ours, stored([9], [1.0]), 200, 4) is None
+    assert paired_bmc(ours, None, 200, 4) is None
+
+
+def test_the_best_of_many_needs_more() -> None:
+    assert sigmas_needed(1) == 2.0
+    assert sigmas_needed(20) == pytest.approx(2.807, abs=1e-3)
+
+
+@pytest.mark.parametrize(("noise", "within"), [(0.02, True), (0.0002, False)])
+def test_a_gain_is_called_noise_exactly_when_it_is(tmp_path: Path, noise: float, within: bool) -> None:
+    history = experiment(tmp_path / "demo", market=Market(noise=noise))
+    history.scout("num_leaves", {63: 0.0037 + 0.0008, 127: 0.0037})
+    abstract = section(text(history), "## Abstract")
+    assert ("within noise" in abstract) == within
+    assert ("above noise" in abstract) == (not within)
+    assert ("not settled" in abstract) == within
+    assert re.search(r"[+-]\d+\.\de-4 ± \d+\.\de-4 \(one standard error\)", abstract)
+
+
+def test_the_abstract_gives_the_difference_and_error_of_the_per_era_scores(finished: History) -> None:
+    first, second = (
+        np.array(json.loads(finished.paths.results(name).read_text())["per_era"]["bmc"][-200:])
+        for name in ("r04-challenger", "r04-base")
+    )
+    difference = first - second
+    eras = finished.market.eras[-200:]
+    error = overlap_standard_error(difference, eras, 4)
+    shown = f"{difference.mean() * 1e4:+.1f}e-4 ± {error * 1e4:.1f}e-4 (one standard error)"
+    confirm = next(line for line in text(finished).splitlines() if line.startswith("- **Confirm:**"))
+    assert shown in confirm
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_base_first_then_by_primary_failed_last_then_references(finished: History) -> None:
+    rows = reading(finished).rows(finished.records[1])
+    assert [row.role for row in rows] == ["base", "variant", "variant", "benchmark"]
+    assert rows[1].primary > 0
+    assert math.isnan(rows[2].primary)
+    assert rows[2].status[0].startswith("failed: fold 2")
+    first = reading(finished).rows(finished.records[0])
+    primaries = [row.primary for row in first if row.role == "variant"]
+    assert primaries == sorted(primaries, reverse=True)
+    assert first[0].status == ("= baseline",)
+    assert [row.winner for row in first] == [row.id == finished.records[0].decision.winner for row in first]
+    for row in first[1:-1]:
+        assert row.delta == pytest.approx(row.primary - first[0].primary)
+        assert row.delta_se > 0
+
+
+def test_a_known_configuration_costs_a_later_round_nothing(finished: History) -> None:
+    base = reading(finished).rows(finished.records[1])[0]
+    assert (base.fits_new, base.fits_stored, base.fit_seconds) == (0, 4, 0.0)
+    assert "ran in round 1" in base.status
+
+
+def test_table_shows_unknowns_and_cannot_be_broken_by_a_message(finished: History) -> None:
+    record = finished.records[1]
+    table = markdown_table(round_rows(record), {"model.params.learning_rate": 0.01}, {}, 200)
+    widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
+    assert len(widths) == 1
+    failed = next(line for line in table.splitlines() if "failed:" in line)
+    assert failed.count("| – ") >= 8
+    assert "nan" not in table.lower()
+    assert "learning_rate 0.01 → 0.005" in table
+    assert "v52_lgbm_ender20" in table
+
+
+def test_numbers() -> None:
+    assert number(math.nan, 3) == "–"
+    assert number(-1e-9, 3) == "0.000"
+    assert e4(0.00021) == "+2.1e-4"
+    assert cell("a|b\nc <d>") == "a\\|b c &lt;d>"
+
+
+def test_leaderboard_lists_each_configuration_once_a_stage_best_first(finished: History) -> None:
+    found = leaderboard(finished.records)
+    assert [entry["stage"] for entry in found] == sorted(
+        (e["stage"] for e in found), key=["final", "confirm", "scout"].index
+    )
+    assert len({(entry["stage"], entry["id"]) for entry in found}) == len(found)
+    scouts = [entry for entry in found if entry["stage"] == "scout"]
+    known = [entry["primary"] for entry in scouts if not math.isnan(entry["primary"])]
+    assert known == sorted(known, reverse=True)
+    assert math.isnan(scouts[-1]["primary"])
+    winners = [entry["id"] for entry in scouts if entry["winner"]]
+    assert winners == [finished.records[2].decision.winner]
+    deep = next(entry for entry in scouts if entry["name"] == "max_depth=8")
+    assert deep["all_changes"] == {**finished.records[2].base_changes, "model.params.max_depth": 8}
+    assert leaderboard([]) == []
+    json.loads(to_json({"rows": found}))
+
+
+# --- the text ----------------------------------------------------------------------------------------------------
+
+
+def test_finished_report_has_its_sections_and_only_relative_links_to_files_of_the_experiment(finished: History) -> None:
+    report = finished.paths.report.read_text(encoding="utf-8")
+    titles = re.findall(r"^##+ (.*)$", report, re.MULTILINE)
+    assert titles == [
+        "Abstract", "Plan", "Data and folds", "Scout rounds", "Round 1: num_leaves", "Round 2: learning_rate",
+        "Round 3: max_depth", "Confirm", "Final", "What worked, what did not", "Threats to the result",
+        "Reproduction", "Next steps",
+    ]  # fmt: skip
+    assert "Not finished" not in report
+    assert str(finished.paths.root.parent) not in report
+    for link in re.findall(r"\]\(([^)]*)\)", report) + re.findall(r'(?:src|srcset)="([^"]*)"', report):
+        assert re.match(r"(configs|logs|plots)/[^/]+$", link), link
+    for picture in re.findall(r'(?:src|srcset)="([^"]*)"', report):
+        assert (finished.paths.root / picture).is_file()
+    assert "fold 2: lightgbm refuses learning_rate" in section(report, "## Threats to the result")
+    assert "drift: CORR rises while BMC falls" in section(report, "## Threats to the result")
+    assert "`0123456789ab`" in section(report, "## Reproduction")
+
+
+def test_same_history_same_text_apart_from_times(finished: History) -> None:
+    again = [replace(record, started="2030-01-01T00:00:00+00:00", wall_s=1.0) for record in finished.records]
+    other = Reading(finished.loaded, finished.paths, tuple(again))
+    assert TIME_LINE.sub("", text(finished)) == TIME_LINE.sub("", report_text(other, {}))
+    assert text(finished) != report_text(other, {})
+
+
+def test_the_ledger_alone_gives_the_same_report(finished: History) -> None:
+    from_disk = Reading(finished.loaded, finished.paths, tuple(read_ledger(finished.paths.ledger)))
+    assert report_text(from_disk, {}) == text(finished)
+
+
+def test_every_beginning_of_a_history_gives_a_report_that_says_it_is_not_finished(finished: History) -> None:
+    for length in range(len(finished.records)):
+        part = Reading(finished.loaded, finished.paths, tuple(finished.records[:length]))
+        report = report_text(part, {})
+        assert report.splitlines()[2].startswith("> **Not finished:**")
+        assert "numerai-ray run demo" in section(report, "## Next steps")
+        assert "nan" not in re.sub(r"\S*[a-z]nan\S*", "", report.lower()).split()
+
+
+def test_zero_rounds(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    path = write_report(history.loaded, history.paths, [])
+    assert "no round has been decided" in path.read_text(encoding="utf-8")
+    assert not history.paths.plots.exists()
+
+
+def test_failed_base_says_so(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {7: 0.003}, base_bmc="fold 1: out of memory")
+    report = write_report(history.loaded, history.paths, history.records).read_text(encoding="utf-8")
+    assert "its base failed" in report.splitlines()[2]
+    assert "fold 1: out of memory" in section(report, "## Abstract")
+
+
+def test_all_variants_failed(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("max_depth", {3: "refused", 8: "refused"})
+    report = text(history)
+    assert "no variant could be judged" in section(report, "## Abstract")
+    assert "max_depth=3, max_depth=8" in section(report, "## Next steps")
+
+
+def test_a_removed_or_damaged_results_file_costs_its_numbers_only(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {63: 0.0047})
+    assert "standard error unknown" not in section(text(history), "## Abstract")
+    history.paths.results("r01-num_leaves=63").write_text("{")
+    assert "standard error unknown" in section(text(history), "## Abstract")
+    history.paths.results("r01-base").unlink()
+    assert "cannot be told" in text(history)
+    assert ScoreReader(history.paths).read("r01-base") is None
+
+
+def test_no_benchmark_at_all(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo", market=Market(first_benchmark_era=9999))
+    history.scout("num_leaves", {63: 0.0047})
+    report = write_report(history.loaded, history.paths, history.records).read_text(encoding="utf-8")
+    assert "no scored era has the benchmark" in report
+    assert "No era has a benchmark, so there is no BMC." in report
+    assert not re.search(r"\bnan\b", report)
+
+
+def test_data_section_says_which_eras_the_window_spans(finished: History) -> None:
+    facts = stage_facts(reading(finished), "scout")
+    assert facts["Last 200 scored eras"] == "0325–1121, every 4th era: a span of 797 weeks"
+    assert facts["CORR but no benchmark"] == "10 (0161–0197)"
+    assert facts["Eras with BMC"] == "231 (0201–1121)"
+    assert facts["Not predicted"] == "0001–0157 (nothing to train on)"
+    assert stage_facts(Reading(finished.loaded, finished.paths, ()), "final")["Eras with BMC"] == "–"
+
+
+def test_constant_predictions_are_pointed_out(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    record = history.scout("num_leaves", {63: 0.0047})
+    metrics = record.variants[1].metrics
+    assert metrics is not None
+    constant = replace(record.variants[1], metrics=replace(metrics, corr=summarize([])))
+    row = round_rows(replace(record, variants=(record.variants[0], constant)))[1]
+    assert row.status == ("no era has a CORR: are its predictions constant?",)
+
+
+def test_a_final_below_the_baseline_and_a_synthetic_market_are_said(tmp_path: Path) -> None:
+    market = {"eras": 400, "rows": 300, "features": 80, "seed": 7}
+    history = experiment(tmp_path / "demo", changes={"market": market}, market=Market(noise=0.0002))
+    history.scout("num_leaves", {63: 0.0047})
+    history.confirm(0.0050)
+    history.final(0.0020, baseline=0.0031)
+    assert "In the final run it is below the baseline." in section(text(history), "## Abstract")
+    assert "a loss above noise" in section(text(history), "## Abstract")
+    assert "synthetic market" in section(text(history), "## Data and folds")
+
+
+def test_best_value_at_the_end_of_its_list_is_pointed_out(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
+    history.scout("num_leaves", {63: 0.0041, 127: 0.0050})
+    assert "try values above it" in section(text(history), "## Next steps")
+
+
+# --- plots -------------------------------------------------------------------------------------------------------
+
+
+def test_cumulative_info_sums_scored_eras_and_keeps_unknown_ones_unknown(finished: History) -> None:
+    info = cumulative_info(reading(finished))
+    assert info is not None
+    assert info.stage == "final"
+    assert list(info.lines) == ["best", "baseline", "benchmark"]
+    line = info.lines["best"]
+    per_era = json.loads(finished.paths.results("r05-winner").read_text())["per_era"]
+    known = [value for value in per_era["bmc"] if value is not None]
+    assert np.isnan(line.bmc[:10]).all()
+    assert line.bmc[-1] == pytest.approx(sum(known))
+    assert line.bmc[10] == known[0]
+    assert line.corr[-1] == pytest.approx(sum(per_era["corr"]))
+    assert info.window == (325, 1121)
+    assert info.uncovered_eras == 10
+
+
+def test_cumulative_info_names_what_is_the_same(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {7: 0.0001})
+    info = cumulative_info(reading(history))
+    assert info is not None
+    assert info.lines["best"].label == "best = base = baseline"
+    history.scout("max_depth", {8: 0.0087})
+    info = cumulative_info(reading(history))
+    assert info is not None
+    assert {kind: line.label for kind, line in info.lines.items()} == {
+        "best": "best", "base": "base = baseline", "benchmark": "benchmark",
+    }  # fmt: skip
+
+
+def test_rounds_info(finished: History) -> None:
+    info = rounds_info(reading(finished))
+    assert info is not None
+    assert info.failed == 1
+    assert info.borders == (3.5, 4.5)
+    assert info.ticks[0] == (1, "num_leaves")
+    assert len(info.best_so_far) == 3
+    values = [value for _, value in info.best_so_far]
+    assert values == sorted(values)
+    assert [point.kind for point in info.points if point.x == 5] == ["winner", "baseline"]
+    assert rounds_info(Reading(finished.loaded, finished.paths, ())) is None
+
+
+def test_labels_are_moved_apart_and_stay_in_order() -> None:
+    placed = spread({"a": 0.99, "b": 0.985, "c": 0.2}, 0.1)
+    assert placed["c"] == 0.2
+    assert placed["a"] <= 1.0
+    assert placed["a"] - placed["b"] == pytest.approx(0.1)
+    assert spread({}, 0.1) == {}
+
+
+def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
+    pictures = {}
+    for name in ("cumulative", "rounds"):
+        for theme in ("light", "dark"):
+            image = imread(finished.paths.plot(f"{name}-{theme}"))
+            assert min(image.shape[:2]) >= 500
+            background = image[0, 0, :3]
+            inked = (np.abs(image[..., :3] - background).max(axis=2) > 0.2).mean()
+            assert 0.005 < inked < 0.6
+            pictures[name, theme] = float(background.mean())
+    assert pictures["cumulative", "light"] > 0.9
+    assert pictures["cumulative", "dark"] < 0.2

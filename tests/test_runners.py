@@ -1,0 +1,87 @@
+"""Both runners under one contract, and what only the one on Ray does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from contracts import RunnerContract, config, ignore, params, same_outcome
+
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.trial_plan import Catalog
+from numerai_ray.tune_runner import RaySettings, TuneRunner
+
+
+class TestInProcess(RunnerContract):
+    def make(self, store: FitStore) -> InProcessRunner:
+        return InProcessRunner(store, threads=2)
+
+
+@pytest.fixture(scope="module")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RaySettings]:
+    """Settings under which the first runner starts Ray and the others find it running."""
+    logs = tmp_path_factory.mktemp("ray")
+    settings = RaySettings(logs / "tune", logs / "driver.log", dashboard=False)
+    yield settings
+    TuneRunner(FitStore(logs / "unused"), settings).close()
+
+
+@pytest.mark.ray
+class TestTune(RunnerContract):
+    @pytest.fixture(autouse=True)
+    def _settings(self, ray_session: RaySettings) -> None:
+        self.settings = ray_session
+
+    def make(self, store: FitStore) -> TuneRunner:
+        return TuneRunner(store, self.settings)
+
+    def test_stored_round_needs_no_ray(
+        self, store: FitStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plans = self.plans(catalog)
+        InProcessRunner(store, threads=1).run(plans, ignore)
+        monkeypatch.setattr("numerai_ray.tune_runner.ray.init", None)
+        monkeypatch.setattr("numerai_ray.tune_runner.tune.Tuner", None)
+        outcomes = self.make(store).run(plans, ignore)
+        assert all(fold.stored for outcome in outcomes.values() for fold in outcome.folds)
+
+    def test_tune_sees_every_trial_and_its_metrics(self, store: FitStore, catalog: Catalog) -> None:
+        plans = [
+            catalog.plan(f"leaves-{leaves}", f"seen/r1/leaves-{leaves}", config(params(num_leaves=leaves)))
+            for leaves in (3, 5)
+        ]
+        self.make(store).run(plans, ignore)
+        trials = sorted(path.name for path in (self.settings.trial_dir / "seen-r1").iterdir() if path.is_dir())
+        assert trials == ["leaves-3", "leaves-5"]
+
+    def test_worker_killed_in_a_fit_is_replaced(self, store: FitStore, market: Path) -> None:
+        """A fold's process dies (out of memory, say): Ray runs the fold again, and nothing differs."""
+        slow = config(params(n_estimators=1500, num_leaves=31))
+        plan = Catalog(market).plan("slow", "killed/r1/slow", slow)
+        killer = subprocess.Popen([sys.executable, "-c", KILL_FIRST_FIT, str(os.getpid())])
+        outcome = self.make(store).run([plan], ignore)["slow"]
+        assert killer.wait(timeout=60) == 0, "no fit was seen running, so nothing was killed"
+        reference = InProcessRunner(FitStore(store.root.parent / "plain"), threads=1).run([plan], ignore)["slow"]
+        same_outcome(outcome, reference)
+
+
+# Waits for a Ray worker that runs a fit, below the given process, and kills it.
+KILL_FIRST_FIT = """
+import os, signal, sys, time
+import psutil
+deadline = time.monotonic() + 50
+while time.monotonic() < deadline:
+    for process in psutil.Process(int(sys.argv[1])).children(recursive=True):
+        try:
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::killed/") and "/fold" in title:
+                os.kill(process.pid, signal.SIGKILL)
+                sys.exit(0)
+        except (psutil.Error, ProcessLookupError):
+            pass
+    time.sleep(0.02)
+sys.exit(1)
+"""
