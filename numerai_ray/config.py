@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ from numerai_ray.eras import CvPlan, EmbargoUnit, Mode
 from numerai_ray.errors import ConfigError, Problem
 
 Json = dict[str, Any]
+Place = tuple[str | int, ...]
 DataFile = Literal["full", "downsampled"]
 
 # A name that becomes a column, a folder or part of a file name.
@@ -139,6 +140,8 @@ def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) ->
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, f"a key must be text, not {key!r}", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
         seen.add(key)
@@ -156,6 +159,8 @@ def parse_yaml(text: str, source: str) -> Json:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "$"
         raise ConfigError(source, [Problem(where, f"not valid YAML: {getattr(error, 'problem', error)}")]) from None
+    except RecursionError:
+        raise ConfigError(source, [Problem("$", "not valid YAML: nested too deep")]) from None
     except ValueError as error:
         raise ConfigError(source, [Problem("$", f"not valid YAML: {error}")]) from None
     if value is None:
@@ -186,7 +191,7 @@ def validate(kind: type[S], value: Mapping[str, Any], source: str) -> S:
     try:
         return kind.model_validate_json(json.dumps(value))
     except ValidationError as error:
-        raise ConfigError(source, [_problem(kind, item) for item in error.errors()]) from None
+        raise ConfigError(source, _problems(kind, value, error.errors())) from None
 
 
 def apply_overrides(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
@@ -253,26 +258,64 @@ def _not_json(value: Any, path: str) -> Iterable[tuple[str, str]]:
         yield path, f"must be plain text, a number, true/false, a list or a mapping, but is {type(value).__name__}"
 
 
-def _problem(kind: type[BaseModel], item: Any) -> Problem:
-    loc: tuple[str | int, ...] = item["loc"]
-    path = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+def _problems(kind: type[BaseModel], value: Mapping[str, Any], errors: Iterable[Any]) -> list[Problem]:
+    """One problem a place. Where several types are allowed, the one that the value comes closest to is meant."""
+    placed = [(_place(value, item), item) for item in errors]
+    messages: dict[Place, list[str]] = {}
+    for place, item in placed:
+        nearer = any(other[: len(place)] == place and len(other) > len(place) for other, _ in placed)
+        if not (nearer and item["loc"] != place):
+            messages.setdefault(place, []).append(_message(kind, place, item))
+    shown = {place: _shown(item) for place, item in placed}
+    return [
+        Problem(
+            "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place),
+            ", or ".join(dict.fromkeys(found)) + shown[place],
+        )
+        for place, found in messages.items()
+    ]
+
+
+def _place(value: Any, item: Any) -> Place:
+    """Keys and positions that lead to an error; pydantic's names for the members of a union are left out."""
+    place: list[str | int] = []
+    for part in item["loc"]:
+        if (isinstance(value, Mapping) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+            value = value[part]
+            place.append(part)
+    return (*place, item["loc"][-1]) if item["type"] == "missing" else tuple(place)
+
+
+def _message(kind: type[BaseModel], place: Place, item: Any) -> str:
     if item["type"] == "extra_forbidden":
-        return Problem(path, f"unknown key{nearest(str(loc[-1]), _keys_at(kind, loc[:-1]))}")
+        return f"unknown key{nearest(str(place[-1]), _keys_at(kind, place[:-1]))}"
     if item["type"] == "missing":
-        return Problem(path, "required key is missing")
-    message = item["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
-    shown = "" if isinstance(item["input"], dict | list) else f", but is {item['input']!r:.80}"
-    return Problem(path, f"{message}{shown}")
+        return "required key is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    for theirs, ours in (("Input should be", "must be"), ("an object", "a mapping"), ("a valid array", "a list")):
+        message = message.replace(theirs, ours)
+    return message
 
 
-def _keys_at(kind: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Known keys of the section that ``loc`` leads to."""
+def _shown(item: Any) -> str:
+    if item["type"] in ("extra_forbidden", "missing"):
+        return ""
+    if isinstance(item["input"], dict):
+        return ", but is a mapping" if item["type"].endswith("_type") else ""
+    return f", but is {item['input']!r:.80}"
+
+
+def _keys_at(kind: type[BaseModel], place: Place) -> list[str]:
+    """Known keys of the section at ``place``."""
     current: Any = kind
-    for part in loc:
-        field = current.model_fields.get(part) if _is_section(current) else None
-        current = field.annotation if field is not None else next(iter(get_args(current)[1:]), None)
-        if not _is_section(current):
-            current = next((arg for arg in get_args(current) if _is_section(arg)), current)
+    for part in place:
+        if _is_section(current):
+            current = current.model_fields[part].annotation if part in current.model_fields else None
+        else:  # a mapping: the type of its values
+            current = get_args(current)[-1] if get_args(current) else None
+        if get_origin(current) is not dict and not _is_section(current):
+            members = get_args(current)
+            current = next((each for each in members if _is_section(each) or get_origin(each) is dict), None)
     return list(current.model_fields) if _is_section(current) else []
 
 

@@ -135,17 +135,28 @@ def load_plan(path: Path, shipped: Callable[[str, str], Path]) -> LoadedPlan:
     """
     source = str(path)
     plan = validate(ExperimentPlan, parse_yaml(read_text(path), source), source)
+    named = {"baselines": plan.baseline}
+    if isinstance(plan.search_space, str):
+        named["search_spaces"] = plan.search_space
+    files: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for kind, name in named.items():
+        try:
+            files[kind] = shipped(kind, name)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(source, problems)
     at = "$.search_space.dimensions"
     if isinstance(plan.search_space, SearchSpace):
         space = plan.search_space
     else:
-        file = shipped("search_spaces", plan.search_space)
-        source, at = str(file), "$.dimensions"
-        space = validate(SearchSpace, parse_yaml(read_text(file), source), source)
+        source, at = str(files["search_spaces"]), "$.dimensions"
+        space = validate(SearchSpace, parse_yaml(read_text(files["search_spaces"]), source), source)
     problems = space_problems(space, at)
     if problems:
         raise ConfigError(source, problems)
-    baseline_values = _baseline_values(plan, shipped("baselines", plan.baseline))
+    baseline_values = _baseline_values(plan, files["baselines"])
     loaded = LoadedPlan(plan.name or path.resolve().parent.name, plan, space, baseline_values)
     problems = _plan_problems(loaded)
     if problems:
@@ -178,20 +189,31 @@ def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
                 rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two"
                 problems.append(Problem(f"$.stages.{stage}", rule))
     try:
-        base = loaded.config("scout", {})
-        for stage in STAGES:
-            loaded.config(stage, {})
+        validate(Config, apply_overrides(loaded.baseline_values, loaded.plan.base), loaded.name)
     except ConfigError as error:
-        return problems + [Problem(_in_base(p.path), p.message) for p in error.problems]
+        return problems + [_inside("$.base", each) for each in error.problems]
+    for stage in STAGES:
+        try:
+            loaded.config(stage, {})
+        except ConfigError as error:
+            problems += [_inside(f"$.stages.{stage}.overrides", each) for each in error.problems]
+    if problems:
+        return problems
+    base = loaded.config("scout", {}).to_json()
     for name, dimension in loaded.space.dimensions.items():
+        refused: dict[Problem, list[str]] = {}
         for value in dimension.values:
             try:
-                loaded.config("scout", changes_for(dimension, value, base.to_json()))
+                loaded.config("scout", changes_for(dimension, value, base))
             except ConfigError as error:
-                where = f"$.search_space.dimensions.{name}.values"
-                problems += [Problem(where, f"{value!r} at {p.path}: {p.message}") for p in error.problems]
+                for each in error.problems:
+                    refused.setdefault(each, []).append(repr(value))
+        where = f"$.search_space.dimensions.{name}.values"
+        problems += [
+            Problem(where, f"{', '.join(values)} at {each.path}: {each.message}") for each, values in refused.items()
+        ]
     return problems
 
 
-def _in_base(path: str) -> str:
-    return f"$.base{path.removeprefix('$')}"
+def _inside(place: str, problem: Problem) -> Problem:
+    return Problem(f"{place}{problem.path.removeprefix('$')}", problem.message)

@@ -17,6 +17,8 @@ from numerai_ray.errors import ConfigError, Problem
 
 Coupling = Literal["inverse", "proportional"]
 
+MAX_NAME = 160  # of a variant; file systems take 255 bytes, and more stands before and after it
+
 # What a round may vary: everything else is decided by the stage, or would change what is compared.
 VARIABLE_PATHS = ("data.feature_set", "data.target", "data.missing", "model.type", "model.params.")
 
@@ -79,8 +81,8 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
             continue
         old, other = value_at(base, dimension.path), value_at(base, path)
         for where, number in ((dimension.path, old), (path, other)):
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                rule = f"a coupling scales it, so the base must hold a number, but it holds {number!r}"
+            if isinstance(number, bool) or not isinstance(number, int | float) or number == 0:
+                rule = f"a coupling scales it, so the base must hold a number other than 0, but it holds {number!r}"
                 raise ConfigError("search space", [Problem(f"$.{where}", rule)])
         scaled = other * old / value if coupling == "inverse" else other * value / old
         changes[path] = round(scaled) if isinstance(other, int) else scaled
@@ -148,14 +150,35 @@ def space_problems(space: SearchSpace, at: str = "$.dimensions") -> list[Problem
         owners.setdefault(dimension.path, name)
         if dimension.path in dimension.coupled:
             problems.append(Problem(f"{where}.coupled", f"{dimension.path!r} cannot be coupled to itself"))
-        problems += _value_problems(dimension, where)
+        problems += _value_problems(dimension, where) + _name_problems(name, dimension, where)
+    return problems
+
+
+def _name_problems(name: str, dimension: Dimension, where: str) -> list[Problem]:
+    """Values become parts of file names: different ones must stay different, and short enough."""
+    problems = []
+    owners: dict[str, Any] = {}
+    for value in dimension.values:
+        made = variant_name(name, value)
+        if len(made) > MAX_NAME:
+            rule = f"must give names of at most {MAX_NAME} characters, but {value!r:.60} gives {len(made)}"
+            problems.append(Problem(f"{where}.values", rule))
+        if made in owners and owners[made] != value:
+            rule = f"{owners[made]!r} and {value!r} have one name, {made!r}, as files; change one"
+            problems.append(Problem(f"{where}.values", rule))
+        owners.setdefault(made, value)
     return problems
 
 
 def _value_problems(dimension: Dimension, where: str) -> list[Problem]:
     problems = []
-    shown = [repr(value) for value in dimension.values]
-    repeated = sorted({value for value in shown if shown.count(value) > 1})
+    values = dimension.values
+    # 8 and 8.0 are one value, 1 and true are not.
+    repeated = [
+        repr(value)
+        for position, value in enumerate(values)
+        if any(value == other and _kind(value) == _kind(other) for other in values[:position])
+    ]
     if repeated:
         problems.append(Problem(f"{where}.values", f"each value once, but {', '.join(repeated)} stands there again"))
     kinds = {_kind(value) for value in dimension.values}

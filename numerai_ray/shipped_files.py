@@ -36,7 +36,7 @@ def find_shipped(kind: str, name: str, near: Path | None = None) -> Path:
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     key = {"baselines": "baseline", "search_spaces": "search_space"}[kind]
     rule = f"no {key} named {name!r}{nearest(name, known)}"
-    raise ConfigError(str(near or Path.cwd()), [Problem(f"$.{key}", rule)])
+    raise ConfigError(str(near / "experiment.yaml" if near else Path.cwd()), [Problem(f"$.{key}", rule)])
 
 
 def shipped_plan(name: str) -> Path | None:

@@ -8,6 +8,8 @@ from numerai_ray.experiment_plan import STAGES, LoadedPlan
 from numerai_ray.search_space import changes_for
 from numerai_ray.trial_plan import Catalog
 
+BASE = "$.base"
+
 
 def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
     """Plan the base and the baseline of every stage, and every listed value.
@@ -15,12 +17,12 @@ def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
     So a value that LightGBM refuses, or a file that only the last stage reads, is found before hours of work.
 
     Raises:
-        DataError: one thing is wrong with the data files.
+        DataError: one thing is wrong with the data files, whatever the plan varies.
         ConfigError: everything else that is wrong, at once, each thing at the first place that asks for it.
 
     """
     found: dict[tuple[str, str], Problem] = {}
-    data_errors: dict[str, DataError] = {}
+    data_errors: list[DataError] = []
     for place, config in _asked_for(loaded):
         try:
             catalog.plan("check", place, config)
@@ -28,18 +30,18 @@ def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
             for problem in error.problems:
                 found.setdefault((problem.path, problem.message), _placed(place, problem))
         except DataError as error:
-            if str(error) not in data_errors:
-                found[place, str(error)] = Problem(place, str(error))
-            data_errors.setdefault(str(error), error)
-    if len(found) == len(data_errors) == 1:
-        raise next(iter(data_errors.values()))
+            if ("", str(error)) not in found:
+                found["", str(error)] = Problem(place, str(error))
+                data_errors.append(error)
+    if len(found) == len(data_errors) == 1 and [each.path for each in found.values()] == [BASE]:
+        raise data_errors[0]
     if found:
         raise ConfigError(source, list(found.values()))
 
 
 def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
     base = loaded.config("scout", {})
-    yield "$.base", base
+    yield BASE, base
     yield "$.baseline", loaded.baseline_config("scout")
     for name, dimension in loaded.space.dimensions.items():
         for value in dimension.values:
@@ -53,4 +55,4 @@ def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
 def _placed(place: str, problem: Problem) -> Problem:
     """``$.base`` and ``$.model.params.num_leaves`` are ``$.base.model.params.num_leaves``."""
     inner = problem.path.removeprefix("$")
-    return Problem(f"{place}{inner}" if place == "$.base" else f"{place}, at ${inner}", problem.message)
+    return Problem(f"{place}{inner}" if place == BASE else f"{place}, at ${inner}", problem.message)

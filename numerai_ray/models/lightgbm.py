@@ -7,8 +7,10 @@ binned by itself, so that a fit is always what LightGBM makes of exactly its row
 """
 
 import os
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -93,20 +95,39 @@ class LightGBM:
         return found or self._refused(params)
 
     def _refused(self, params: Params) -> list[tuple[str, str]]:
-        """LightGBM's own word on the values: two trees on four rows."""
+        """What LightGBM says about the values; it names one at a time, so it is asked again without that one."""
+        found: list[tuple[str, str]] = []
+        left = dict(params)
+        while refusal := self._refusal(left):
+            found.append(refusal)
+            if left.pop(refusal[0], None) is None:
+                break
+        return found
+
+    def _refusal(self, params: Params) -> tuple[str, str] | None:
+        """LightGBM's own word on the values: two trees on forty rows."""
+        names = _main_names()
+        for name, value in params.items():
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if names[name] == "num_iterations" and not (whole and value >= 1):
+                return name, f"must be a whole number of trees, at least 1, but is {value!r}"
         rows = np.array([[0, 1], [1, 0], [2, 3], [3, 2]] * 10, np.float32)
         tiny = {**self.canonical_params(params), **QUIET, "num_iterations": 2, "num_threads": 1}
         tiny = {name: value for name, value in tiny.items() if name not in SHAPED}
         try:
-            booster = lgb.train(tiny, lgb.Dataset(rows, rows[:, 0] / 3, params=tiny))
-            shape = np.shape(booster.predict(rows))
+            with _unheard():
+                booster = lgb.train(tiny, lgb.Dataset(rows, rows[:, 0] / 3, params=tiny))
+                shape = np.shape(booster.predict(rows))
         except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
-            message = str(error)
-            name = next((name for name in params if name in message), "")
-            return [(name, f"LightGBM says: {message}")]
+            message = str(error).strip()
+            mains = {names[name]: name for name in params}
+            own = next((mains[word] for word in re.findall(r"\w+", message) if word in mains), "")
+            if rule := re.match(r"Check failed: \(?(\w+)\)? *([<>=!]+) *\(?([^()]+)\)?", message):
+                message = f"{rule[1]} must be {rule[2]} {rule[3]}"
+            return own, f"LightGBM says: {message}" + (f"; but is {params[own]!r}" if own else "")
         if shape != (len(rows),):
-            return [("objective", f"must give one prediction a row, but gives {shape[1:]} of them")]
-        return []
+            return "objective", f"must give one prediction a row, but gives {shape[1:]} of them"
+        return None
 
     def prepared_params(self, params: Params) -> dict[str, Any]:
         canonical = self.canonical_params(params)
@@ -212,6 +233,24 @@ def _load_binned(prepared: Prepared) -> lgb.Dataset:
         finally:
             os.close(descriptor)
     return _loaded[prepared.key]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """LightGBM writes what it refuses to the process's stderr as well; the message is shown once, by us."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @cache

@@ -212,6 +212,10 @@ def cumulative_caption(info: CumulativeInfo, last: int) -> str:
         if info.uncovered_eras:
             eras = "era" if info.uncovered_eras == 1 else "eras"
             parts.append(f"{info.uncovered_eras} {eras} with CORR but without a benchmark are left out of BMC.")
+    for line in info.lines.values():
+        constant = int(np.count_nonzero(np.isnan(line.corr) & ~np.isnan(line.bmc)))
+        if constant:
+            parts.append(f"{line.label} predicts a constant in {constant} eras, which have no CORR.")
     return " ".join(parts)
 
 

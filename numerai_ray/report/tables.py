@@ -239,8 +239,9 @@ def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     if variant.metrics is not None and math.isnan(variant.metrics.primary):
         found.append("no scored era has the benchmark")
     # BMC of a constant prediction is 0 and CORR is undefined: such a row must not pass for a modest model.
-    if variant.metrics is not None and variant.metrics.corr.n_eras == 0:
-        found.append("no era has a CORR: are its predictions constant?")
+    constant = 0 if variant.metrics is None else variant.metrics.bmc.n_eras - variant.metrics.corr.n_eras
+    if constant > 0:
+        found.append(f"constant predictions in {constant} eras: BMC 0, no CORR there")
     if before is not None and variant.role != "benchmark":
         found.append(f"ran in round {before}")
     return (*found, *variant.flags)
