@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -119,11 +120,11 @@ def fingerprint(value: Any, digits: int = 12) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers (``1e-3`` is a number, dates are text) and no repeated keys."""
+    """YAML 1.2 numbers (``1e-3`` is a number; dates, ``1:30`` and ``010`` are text) and no repeated keys."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float", ":int"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -133,6 +134,9 @@ _Loader.add_implicit_resolver(
         r"|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
     ),
     list("-+0123456789."),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+)$"), list("-+0123456789")
 )
 
 
@@ -152,22 +156,38 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def parse_yaml(text: str, source: str) -> Json:
-    """The mapping in ``text`` (YAML, of which JSON is a part)."""
+    """The mapping in ``text`` (YAML or JSON)."""
+    language = "JSON" if source.endswith(".json") else "YAML"
     try:
-        value = yaml.load(text, _Loader)
+        value = _parse(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "$"
-        raise ConfigError(source, [Problem(where, f"not valid YAML: {getattr(error, 'problem', error)}")]) from None
+        raise ConfigError(
+            source, [Problem(where, f"not valid {language}: {getattr(error, 'problem', error)}")]
+        ) from None
     except RecursionError:
-        raise ConfigError(source, [Problem("$", "not valid YAML: nested too deep")]) from None
+        raise ConfigError(source, [Problem("$", f"not valid {language}: nested too deep")]) from None
     except ValueError as error:
-        raise ConfigError(source, [Problem("$", f"not valid YAML: {error}")]) from None
+        raise ConfigError(source, [Problem("$", f"not valid {language}: {error}")]) from None
     if value is None:
         value = {}
     if not isinstance(value, dict):
         raise ConfigError(source, [Problem("$", f"must be a mapping of keys to values, but is {value!r:.60}")])
     return value
+
+
+def _parse(text: str) -> Any:
+    # JSON first: PyYAML refuses its tabs and splits its surrogate pairs. YAML then names the line of a fault.
+    with suppress(ValueError):
+        return json.loads(text, object_pairs_hook=_pairs_without_repeats)
+    return yaml.load(text, _Loader)
+
+
+def _pairs_without_repeats(pairs: list[tuple[str, Any]]) -> Json:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is given twice")
+    return dict(pairs)
 
 
 def read_text(path: Path) -> str:
@@ -185,7 +205,10 @@ S = TypeVar("S", bound=BaseModel)
 
 def validate(kind: type[S], value: Mapping[str, Any], source: str) -> S:
     """``value`` as a ``kind``; raises one :class:`ConfigError` with every problem."""
-    problems = [Problem(path, message) for path, message in _not_json(value, "$")]
+    try:
+        problems = [Problem(path, message) for path, message in _not_json(value, "$")]
+    except RecursionError:
+        raise ConfigError(source, [Problem("$", "nested too deep, or holds itself; write it out")]) from None
     if problems:
         raise ConfigError(source, problems)
     try:

@@ -179,6 +179,8 @@ def open_index(data_root: Path, data: DataConfig) -> DatasetIndex:
         raise DataError(f"{path}: no column {data.era_col!r}{nearest(data.era_col, columns)}")
     with _readable(path):
         era_column = file.read([data.era_col]).column(0)
+    if not len(era_column):
+        raise DataError(f"{path}: holds no rows; download or build the file again")
     era_of_row = _era_numbers(era_column, path)
     order = None
     if np.any(np.diff(era_of_row) < 0):
@@ -339,7 +341,7 @@ def file_fingerprint(path: Path) -> str:
 
 def _era_numbers(column: pa.ChunkedArray, path: Path) -> npt.NDArray[np.int64]:
     try:
-        codes = column.combine_chunks().dictionary_encode()
+        codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
         numbers = np.array([int(era) for era in codes.dictionary.to_pylist()], np.int64)
         return np.asarray(numbers[codes.indices.to_numpy(zero_copy_only=False)])
     except (ValueError, TypeError, IndexError, pa.ArrowInvalid) as error:
@@ -365,4 +367,8 @@ def _as_int8(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[np.i
     if not pa.types.is_integer(column.type) or column.null_count:
         found = "empty values" if column.null_count else str(column.type)
         raise DataError(f"{path}: feature {name!r} must hold integers 0..4, but holds {found}; use data of v5 or later")
-    return np.asarray(column.to_numpy(), np.int8)
+    values = column.to_numpy()
+    # A wider type is narrowed only when nothing is lost: 258 would become 2.
+    if values.dtype != np.int8 and len(values) and not (values.min() >= 0 and values.max() <= 4):
+        raise DataError(f"{path}: feature {name!r} holds values outside 0..4; download it again")
+    return np.asarray(values, np.int8)

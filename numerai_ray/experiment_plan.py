@@ -180,14 +180,7 @@ def _stage(plan: ExperimentPlan, stage: Stage) -> StagePlan:
 
 def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
     """Stages that undo what the search varies, and values that give no valid config."""
-    problems: list[Problem] = []
-    for stage in STAGES:
-        set_here = set(leaves(_stage(loaded.plan, stage).changes()))
-        for name, dimension in loaded.space.dimensions.items():
-            clash = sorted(set_here & set(dimension.paths()))
-            if clash:
-                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two"
-                problems.append(Problem(f"$.stages.{stage}", rule))
+    problems = _clashes(loaded)
     try:
         validate(Config, apply_overrides(loaded.baseline_values, loaded.plan.base), loaded.name)
     except ConfigError as error:
@@ -197,8 +190,23 @@ def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
             loaded.config(stage, {})
         except ConfigError as error:
             problems += [_inside(f"$.stages.{stage}.overrides", each) for each in error.problems]
-    if problems:
-        return problems
+    return problems or _refused_values(loaded)
+
+
+def _clashes(loaded: LoadedPlan) -> list[Problem]:
+    problems: list[Problem] = []
+    for stage in STAGES:
+        set_here = set(leaves(_stage(loaded.plan, stage).changes()))
+        for name, dimension in loaded.space.dimensions.items():
+            clash = sorted(set_here & set(dimension.paths()))
+            if clash:
+                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two"
+                problems.append(Problem(f"$.stages.{stage}", rule))
+    return problems
+
+
+def _refused_values(loaded: LoadedPlan) -> list[Problem]:
+    problems: list[Problem] = []
     base = loaded.config("scout", {}).to_json()
     for name, dimension in loaded.space.dimensions.items():
         refused: dict[Problem, list[str]] = {}

@@ -16,8 +16,10 @@ from numerai_ray.config import (
     Config,
     CvConfig,
     DataConfig,
+    DataPath,
     Json,
     ModelConfig,
+    Name,
     ScoreConfig,
     Section,
     parse_yaml,
@@ -45,15 +47,15 @@ DEFAULT_LGBM_PARAMS: Json = {
 
 
 class OfficialData(Section):
-    data_version: str = "v5.2"
-    feature_set: str = "small"
-    target_col: str = "target"
-    era_col: str = "era"
-    id_col: str = "id"
-    full_data_path: str | None = None
-    benchmark_data_path: str | None = None
+    data_version: Name = "v5.2"
+    feature_set: Name = "small"
+    target_col: Name = "target"
+    era_col: Name = "era"
+    id_col: Name = "id"
+    full_data_path: DataPath | None = None
+    benchmark_data_path: DataPath | None = None
     embargo_eras: int = Field(default=13, ge=0)
-    benchmark_model: str = "v52_lgbm_ender20"
+    benchmark_model: Name = "v52_lgbm_ender20"
 
 
 class OfficialModel(Section):
@@ -71,7 +73,7 @@ class OfficialPreprocessing(Section):
 
 class OfficialCv(Section):
     enabled: bool = True
-    n_splits: int = Field(default=5, ge=1)
+    n_splits: int = Field(default=5, ge=2, le=1000)
     embargo: int | None = Field(default=None, ge=0)
     mode: Mode = "expanding"
     min_train_size: int = Field(default=0, ge=0)
@@ -79,14 +81,14 @@ class OfficialCv(Section):
 
 class OfficialTraining(Section):
     max_train_samples: int | None = Field(default=None, ge=1)
-    sample_seed: int = 1337
+    sample_seed: int = Field(default=1337, ge=0)
     cv: OfficialCv = OfficialCv()
 
 
 class OfficialOutput(Section):
     output_dir: str | None = None
-    results_name: str | None = None
-    predictions_name: str | None = None
+    results_name: Name | None = None
+    predictions_name: Name | None = None
 
 
 class Official(Section):
@@ -114,12 +116,13 @@ def read_official(path: Path) -> Json:
     read_text(path)
     try:
         names = runpy.run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that exits must not end this program as if all were well
         problem = Problem("$", f"running the file raised {type(error).__name__}: {error}")
         raise ConfigError(str(path), [problem]) from error
     config = names.get("CONFIG", names.get("config"))
     if not isinstance(config, dict):
-        raise ConfigError(str(path), [Problem("$.CONFIG", "the file must define a dict named CONFIG")])
+        found = "has none" if config is None else f"it is {config!r:.60}"
+        raise ConfigError(str(path), [Problem("$.CONFIG", f"the file must define a dict named CONFIG, but {found}")])
     return config
 
 

@@ -216,7 +216,7 @@ def read_ledger(path: Path) -> list[RoundRecord]:
             break
         try:
             rounds.append(round_from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path}, line {number}: damaged ({error}); restore the file, or remove this line and those after "
                 f"it to redo their rounds (stored fits are kept)"

@@ -5,6 +5,7 @@ without a gain of ``margin``, and no required dimension untried), when nothing i
 Then one confirm round runs base and winner at a larger scale, and the final round runs what survived on full data.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,14 +90,14 @@ def next_step(
 
     # The budget ends the search, not the experiment: what was found is still confirmed.
     if len(scouts) >= settings.max_rounds:
-        return _confirm(scouts, f"the budget of {settings.max_rounds} rounds is used up")
+        return _confirm(scouts, settings, f"the budget of {settings.max_rounds} rounds is used up")
     if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
-        return _confirm(scouts, f"the budget of {settings.max_hours:g} hours is used up")
+        return _confirm(scouts, settings, f"the budget of {settings.max_hours:g} hours is used up")
 
     # Plateau: the field's rule. A required dimension that was never looked at keeps the search open.
     flat = flat_rounds(scouts)
     if flat >= settings.patience and not any(dimensions[name] for name in untried):
-        return _confirm(scouts, f"plateau: {flat} rounds in a row without a gain of {settings.margin:g}")
+        return _confirm(scouts, settings, f"plateau: {flat} rounds in a row without a gain of {settings.margin:g}")
 
     # New ground first, in the plan's order; then again around the new base, least recently tried first.
     if untried:
@@ -105,7 +106,7 @@ def next_step(
     again = [name for name in dimensions if has_values(name, base)]
     if again:
         return ScoutRound(min(again, key=lambda name: len(order) - order[::-1].index(name)), base)
-    return _confirm(scouts, "every listed value was tried around the best configuration")
+    return _confirm(scouts, settings, "every listed value was tried around the best configuration")
 
 
 def flat_rounds(scouts: Sequence[RoundRecord]) -> int:
@@ -118,7 +119,7 @@ def flat_rounds(scouts: Sequence[RoundRecord]) -> int:
     return count
 
 
-def _confirm(scouts: Sequence[RoundRecord], why: str) -> ConfirmRound:
+def _confirm(scouts: Sequence[RoundRecord], settings: PolicySettings, why: str) -> ConfirmRound:
     """The winner against the base; when nothing beat the base, the best other variant, lest scale hides its gain."""
     winner = scouts[-1].decision.changes if scouts else {}
     if winner:
@@ -127,7 +128,7 @@ def _confirm(scouts: Sequence[RoundRecord], why: str) -> ConfirmRound:
         ({**record.base_changes, **variant.changes}, variant)
         for record in scouts
         for variant in record.variants
-        if variant.role == "variant" and variant.metrics is not None and "suspect" not in _kinds(variant)
+        if variant.role == "variant" and _may_win(variant, settings)
     ]
     if not ran:
         return ConfirmRound(None, why)
@@ -150,13 +151,13 @@ def decide(
 
     """
     # Without the base's metric no variant can be judged.
-    if base.metrics is None or base.metrics.primary != base.metrics.primary:
+    if base.metrics is None or not _is_known(base):
         reason = base.error or "its primary metric is unknown: no scored era has the benchmark"
         return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
 
     # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
-    fit = [v for v in variants if v.metrics is not None and v.metrics.primary == v.metrics.primary]
-    honest = [v for v in fit if settings.accept_suspect or "suspect" not in _kinds(v)]
+    fit = [variant for variant in variants if _is_known(variant)]
+    honest = [variant for variant in fit if _may_win(variant, settings)]
     failed, suspect = len(variants) - len(fit), len(fit) - len(honest)
     aside = "".join(
         f"; {count} {what}" for count, what in ((failed, "failed"), (suspect, "set aside as suspect")) if count
@@ -166,11 +167,11 @@ def decide(
         return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
 
     best = max(honest, key=_order)
-    gain = _order(best)[0] - base.metrics.primary
+    gain = round(_order(best)[0] - _order(base)[0], 12)
     shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}"
 
-    # The field's rule: the smallest gain that counts is the margin.
-    if gain >= settings.margin:
+    # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
+    if gain >= settings.margin and gain > 0:
         changes = {**base_changes, **best.changes}
         return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
     return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
@@ -194,6 +195,15 @@ def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[st
         if corr_up and metrics.bmc.mean < base.metrics.bmc.mean:
             flags.append("drift: CORR rises while BMC falls, so it moves towards the benchmark")
     return tuple(flags)
+
+
+def _is_known(variant: VariantRecord) -> bool:
+    """Whether it ran and its primary metric is a number."""
+    return variant.metrics is not None and not math.isnan(variant.metrics.primary)
+
+
+def _may_win(variant: VariantRecord, settings: PolicySettings) -> bool:
+    return _is_known(variant) and (settings.accept_suspect or "suspect" not in _kinds(variant))
 
 
 def _kinds(variant: VariantRecord) -> set[str]:

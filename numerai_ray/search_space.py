@@ -58,6 +58,8 @@ class Variant:
 
 def variant_name(dimension: str, value: Any) -> str:
     """``num_leaves=63``: readable, and safe as a file name."""
+    if _kind(value) == "number":
+        return f"{dimension}={value}"  # with its sign
     text = str(value).lower() if isinstance(value, bool | None) else str(value)
     return f"{dimension}={re.sub(r'[^A-Za-z0-9._+-]+', '-', text).strip('-')}"
 
@@ -107,7 +109,8 @@ def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
     return {
         path: (ours.get(path), theirs.get(path))
         for path in sorted(ours.keys() | theirs.keys())
-        if ours.get(path) != theirs.get(path)
+        # an empty mapping is the lack of what it may hold: `params` without and with its first parameter
+        if ours.get(path) != theirs.get(path) and {} not in (ours.get(path), theirs.get(path))
     }
 
 
@@ -182,6 +185,8 @@ def _value_problems(dimension: Dimension, where: str) -> list[Problem]:
     if repeated:
         problems.append(Problem(f"{where}.values", f"each value once, but {', '.join(repeated)} stands there again"))
     kinds = {_kind(value) for value in dimension.values}
+    if "mapping" in kinds:
+        problems.append(Problem(f"{where}.values", "must be one variable, but a mapping holds several; name its path"))
     if len(kinds) > 1:
         rule = f"must all be of one type, but are {' and '.join(sorted(kinds))}"
         problems.append(Problem(f"{where}.values", rule))

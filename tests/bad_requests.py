@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,29 +154,22 @@ def flat(text: str) -> str:
     return re.sub(r"[\s│╭╮╰╯─]+", " ", text)
 
 
-Refuses = Callable[..., str]
-
-
-def check_refusal(code: int, out: str, err: str, words: tuple[str, ...]) -> str:
-    shown = flat(err)
+def check_refusal(code: int, out: str, err: str, words: tuple[str, ...]) -> None:
     assert code == 2, f"exit code {code}\n{out}\n{err}"
     assert "Traceback" not in out + err
-    assert out == ""
     for word in words:
-        assert word in shown, f"{word!r} is not in: {err}"
-    return shown
+        assert word in flat(err), f"{word!r} is not in: {err}"
 
 
-def refuse(
-    desk: Desk, capfd: pytest.CaptureFixture[str], arguments: list[str], words: tuple[str, ...], leaves: str = ""
-) -> str:
-    """Run a wrong request: its message must hold ``words``; nothing changes but paths that begin with ``leaves``."""
+def refuse(desk: Desk, capfd: pytest.CaptureFixture[str], arguments: list[str], words: tuple[str, ...]) -> None:
+    """Run a wrong request: one message that holds ``words``, nothing on stdout, nothing changed on disk."""
     before = tree(desk.root)
     capfd.readouterr()
     code = run(arguments)
     out, err = capfd.readouterr()
-    shown = check_refusal(code, out, err, words)
+    check_refusal(code, out, err, words)
+    assert out == ""
+    assert err.startswith("error: ") or "Usage: " in err, err  # nothing but the message
     after = tree(desk.root)
-    new = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    assert not {path for path in new if not (leaves and path.startswith(leaves))}, f"left behind or changed: {new}"
-    return shown
+    changed_paths = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert not changed_paths, f"left behind or changed: {changed_paths}"

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from numerai_ray.dataset_build import build
 from numerai_ray.synthetic import MarketSpec, write_market
+
+# A busy machine is no failure.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

@@ -60,3 +60,22 @@ def oracle_summary(per_era) -> dict[str, float]:
         drawdown = max(drawdown, peak - total)
     sharpe = mean / std if std > 0 else math.nan
     return {"mean": mean, "std": std, "sharpe": sharpe, "max_drawdown": drawdown, "n_eras": len(scores)}
+
+
+def oracle_era_folds(eras, n_splits, embargo, mode) -> list[tuple[list[int], list[int]]]:
+    """(train, validation) of the official pipeline's folds, those without a training era included.
+
+    Each era is asked where it belongs: its block is its rank over the block size, the last block taking what is
+    left; it trains for a block when its rank is more than ``embargo`` ranks away from all of the block's.
+    """
+    ordered = sorted(set(eras))
+    size = len(ordered) // n_splits
+    blocks = [min(rank // size, n_splits - 1) for rank in range(len(ordered))]
+    folds = []
+    for block in range(n_splits):
+        inside = [rank for rank in range(len(ordered)) if blocks[rank] == block]
+        far = [rank for rank in range(len(ordered)) if min(abs(rank - other) for other in inside) > embargo]
+        early = [rank for rank in far if rank < inside[0]]
+        train = early if mode == "expanding" else far
+        folds.append(([ordered[rank] for rank in train], [ordered[rank] for rank in inside]))
+    return folds

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bad_requests import Desk, check_refusal, make_market, refuse, set_desk, tree
 
-from bad_requests import PLAN, Desk, check_refusal, make_market, refuse, set_desk, tree
+from numerai_ray.cli.main import run
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,10 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "compare without an experiment": ("compare", ("Missing argument",)),
     "too many arguments": ("status {exp} {exp}", ("unexpected extra argument",)),
     "no such experiment": ("run {experiments}/capacty", ("capacty", "no experiment.yaml", "did you mean 'capacity'?")),
-    "status of no experiment": ("status nowhere/capasity", ("nowhere/capasity", "no experiment.yaml", "did you mean 'capacity'?")),
+    "status of no experiment": (
+        "status nowhere/capasity",
+        ("nowhere/capasity", "no experiment.yaml", "did you mean 'capacity'?"),
+    ),
     "report of no experiment": ("report {experiments}/capacitty", ("capacitty", "did you mean 'capacity'?")),
     "compare of no experiment": ("compare {exp} {experiments}/quik", ("no round is decided yet", "run")),
     "an experiment that is a file": ("run {official}", ("official.py", "must be a folder", "a file")),
@@ -64,7 +67,10 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "run {exp} --data-dir {official} --in-process",
         ("--data-dir", "official.py", "must be a folder", "a file"),
     ),
-    "synth into a file": ("data synth --out {official} --eras 40 --rows 50", ("--out", "official.py", "must be a folder")),
+    "synth into a file": (
+        "data synth --out {official} --eras 40 --rows 50",
+        ("--out", "official.py", "must be a folder"),
+    ),
     "output folder that is a file": (
         "train --config {official} --output-dir {plan} --data-dir {data} --in-process",
         ("--output-dir", "experiment.yaml", "must be a folder"),
@@ -87,6 +93,40 @@ def test_wrong_arguments(name: str, desk: Desk, capfd: pytest.CaptureFixture[str
     refuse(desk, capfd, arguments_of(text, desk), words)
 
 
-def probe(table, name, desk):
-    text, words = ARGUMENTS[name]
-    return arguments_of(text, desk), words
+COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "wrong option": ("run {exp} --round 2", ("No such option", "--rounds")),
+    "wrong folder": ("status {experiments}/capacty", ("error: ", "did you mean 'capacity'?")),
+    "wrong plan": ("run {exp} --data-dir {data} --in-process", ("1 problem", "$.bugdet", "did you mean 'budget'?")),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_installed_command(name: str, desk: Desk) -> None:
+    text, words = COMMANDS[name]
+    desk.write_plan({"bugdet": {"rounds": 2}})
+    before = tree(desk.root)
+    command = [sys.executable, "-c", "from numerai_ray.cli import main; main()", *arguments_of(text, desk)]
+    done = subprocess.run(command, cwd=desk.root, capture_output=True, text=True, timeout=120, check=False)
+    check_refusal(done.returncode, done.stdout, done.stderr, words)
+    assert done.stdout == ""
+    assert tree(desk.root) == before
+
+
+def test_the_environment_names_the_data_folder(
+    desk: Desk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMERAI_RAY_DATA", str(desk.official))
+    words = ("$NUMERAI_RAY_DATA", "official.py", "must be a folder")
+    refuse(desk, capfd, ["run", str(desk.exp), "--in-process"], words)
+
+
+def test_errors_stay_off_stdout_with_json(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write_plan({"rounds": {"variants": 0}})
+    refuse(desk, capfd, [*desk.run_arguments(), "--json"], ("$.rounds.variants", "greater than or equal to 1"))
+
+
+def test_the_right_request_is_not_refused(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    """The ground that every table of wrong requests stands on."""
+    assert run([*desk.run_arguments(), "--rounds", "1"]) == 0
+    assert run(desk.train_arguments()) == 0
+    assert "error" not in capfd.readouterr().err

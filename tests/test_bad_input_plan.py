@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bad_requests import REMOVED, Desk, make_market, refuse, set_desk
 
 DIMENSIONS = "search_space.dimensions"
@@ -116,7 +115,7 @@ PLANS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "coupling that rounds to nothing": (
         {f"{RATE}.values": [0.05, 100.0]},
-        (f"$.{RATE}.values", "100.0", "num_iterations", "at least 1", "0"),
+        (f"$.{RATE}.values", "100.0", "n_estimators", "at least 1", "is 0"),
     ),
     "two dimensions with one path": (
         {f"{DIMENSIONS}.leaves": {"path": "model.params.num_leaves", "values": [5]}},
@@ -222,9 +221,28 @@ def test_wrong_plan(name: str, desk: Desk, capfd: pytest.CaptureFixture[str]) ->
     refuse(desk, capfd, desk.run_arguments(), words)
 
 
-def probe(table, name, desk):
-    if table == "TEXTS":
-        desk.plan.write_bytes(TEXTS[name][0])
-        return desk.run_arguments(), TEXTS[name][1]
-    desk.write_plan(PLANS[name][0])
-    return desk.run_arguments(), PLANS[name][1]
+def test_a_wrong_baseline_file_is_named(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    (desk.experiments / "baselines" / "tiny.yaml").write_text("model: {parms: {}}\ncv: {n_splits: 1}\n")
+    words = ("tiny.yaml", "2 problems", "$.model.parms", "did you mean 'params'?", "$.cv.n_splits", "equal to 2")
+    refuse(desk, capfd, desk.run_arguments(), words)
+
+
+def test_a_wrong_search_space_file_is_named(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    (desk.root / "search_spaces").mkdir()
+    (desk.root / "search_spaces" / "mine.yaml").write_text("dimensions: {leaves: {path: cv.n_splits, values: [2, 2]}}")
+    desk.write_plan({"search_space": "mine"})
+    words = ("mine.yaml", "2 problems", "$.dimensions.leaves.path", "$.dimensions.leaves.values", "each value once")
+    refuse(desk, capfd, desk.run_arguments(), words)
+
+
+def test_every_missing_word_is_named_at_once(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write_plan({"search_space": "nothing", "baseline": "nobody"})
+    words = ("2 problems", "no baseline named 'nobody'", "no search_space named 'nothing'", "lightgbm_capacity")
+    refuse(desk, capfd, desk.run_arguments(), words)
+
+
+def test_refused_parameters_are_listed_together(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = {"num_leaves": 1, "bagging_fraction": 2.0, "max_bin": 1}
+    desk.write_plan({f"base.model.params.{name}": value for name, value in wrong.items()})
+    words = tuple(f"$.base.model.params.{name}" for name in wrong)
+    refuse(desk, capfd, desk.run_arguments(), ("3 problems", *words))

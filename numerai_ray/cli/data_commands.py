@@ -50,8 +50,12 @@ def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data root to write to.")],
     version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
     eras: Annotated[int, typer.Option("--eras", callback=within(40, 5000), help="Eras, from 40 to 5000.")] = 320,
-    rows: Annotated[int, typer.Option("--rows", callback=within(50, 20_000), help="Mean rows an era, from 50 to 20000.")] = 1200,
-    features: Annotated[int, typer.Option("--features", callback=within(10, 5000), help="Features, from 10 to 5000.")] = 400,
+    rows: Annotated[
+        int, typer.Option("--rows", callback=within(50, 20_000), help="Mean rows an era, from 50 to 20000.")
+    ] = 1200,
+    features: Annotated[
+        int, typer.Option("--features", callback=within(10, 5000), help="Features, from 10 to 5000.")
+    ] = 400,
     seed: Annotated[int, typer.Option("--seed", callback=within(0, 2**32), help="Same seed, same market.")] = 0,
 ) -> None:
     """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files."""
@@ -65,7 +69,9 @@ def synth(
 def build_command(
     data_dir: DataDirOption = None,
     version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
-    step: Annotated[int, typer.Option("--step", callback=within(1), help="Keep every n-th era in the downsampled file.")] = 4,
+    step: Annotated[
+        int, typer.Option("--step", callback=within(1), help="Keep every n-th era in the downsampled file.")
+    ] = 4,
     offset: Annotated[int, typer.Option("--offset", callback=within(0), help="First era kept, below the step.")] = 0,
 ) -> None:
     """Build full.parquet, downsampled_full.parquet and their benchmark files; skip what is up to date."""

@@ -22,6 +22,7 @@ from numerai_ray.cli.options import (
     writable_folder,
 )
 from numerai_ray.config import Config, parse_yaml, read_text, validate
+from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import STAGES, LoadedPlan
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
@@ -46,7 +47,8 @@ def run(
         bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
     ] = False,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on.")
+        int | None,
+        typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,16 +58,17 @@ def run(
 
     paths, loaded = open_experiment(exp)
     root = data_root(data_dir, made_here=loaded.plan.market is not None)
+    catalog = Catalog(root)
     console = Console(stderr=as_json)
     view: Any = JsonView() if as_json else LiveView(console) if console.is_terminal else PlainView(console)
     with experiment_lock(paths.lock):
         history = read_ledger(paths.ledger)
         if not history or history[-1].stage != "final":
             prepare_data(loaded, root)
-            check_plan(loaded, Catalog(root), str(paths.plan))
+            check_plan(loaded, catalog, str(paths.plan))
         settings = _settings(loaded, accept_suspect=accept_suspect)
         with view, _runner(root, paths.root, address, in_process=in_process) as runner:
-            stop, history = _scheduler(loaded, paths, root, runner, view, settings).run(rounds)
+            stop, history = _scheduler(loaded, paths, catalog, runner, view, settings).run(rounds)
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
@@ -87,7 +90,10 @@ def train(
     root = data_root(data_dir)
     ours, results_name, predictions_name = load_any_config(config)
     writable_folder(output_dir, "--output-dir")
-    plan = Catalog(root).plan(results_name, f"train/{results_name}", ours)
+    try:
+        plan = Catalog(root).plan(results_name, f"train/{results_name}", ours)
+    except ConfigError as error:
+        raise ConfigError(str(config), error.problems) from None
     console = Console(stderr=True)
     results = output_dir / "results" / f"{results_name}.json"
     predictions = output_dir / "predictions" / f"{predictions_name}.parquet"
@@ -168,16 +174,15 @@ def _settings(loaded: LoadedPlan, *, accept_suspect: bool) -> PolicySettings:
 
 
 def _scheduler(
-    loaded: LoadedPlan, paths: ExperimentPaths, root: Path, runner: Any, view: Any, settings: PolicySettings
+    loaded: LoadedPlan, paths: ExperimentPaths, catalog: Any, runner: Any, view: Any, settings: PolicySettings
 ) -> Any:
     from numerai_ray.proposer import ListedProposer
     from numerai_ray.report import write_report
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
-    from numerai_ray.trial_plan import Catalog
 
     workshop = Workshop(
         paths=paths,
-        catalog=Catalog(root),
+        catalog=catalog,
         runner=runner,
         proposer=ListedProposer(),
         reporter=lambda history: write_report(loaded, paths, history),

@@ -84,7 +84,7 @@ class LightGBM:
         for name, value in params.items():
             main = names.get(name)
             if main is None:
-                found.append((name, f"LightGBM has no such parameter{nearest(name, names)}"))
+                found.append((name, f"LightGBM has no such parameter{nearest(name, _usual_names())}"))
             elif main in OURS:
                 found.append((name, OURS[main]))
             elif main in given:
@@ -258,3 +258,8 @@ def _main_names() -> dict[str, str]:
     """Every parameter name that LightGBM knows -> its main name."""
     aliases = lgb.basic._ConfigAliases._get_all_param_aliases()
     return {name: main for main, others in aliases.items() for name in (main, *others)}
+
+
+def _usual_names() -> list[str]:
+    """Names to offer for a misspelt one: LightGBM's main names and those of its scikit-learn interface."""
+    return sorted({*_main_names().values(), *lgb.LGBMRegressor().get_params()})

@@ -167,8 +167,6 @@ def next_steps(reading: Reading) -> list[str]:
                 "The difference is within noise: average several seeds of both sides, or score more eras (the full "
                 "file), before building on it."
             )
-    if reading.finished:
-        found.append(f"`numerai-ray export {folder}` makes the model for submission; its live scores are the test.")
     return found or ["None: everything listed was tried."]
 
 

@@ -1,0 +1,203 @@
+"""Folds: those of the official pipeline, and what must hold for any eras, splits and embargo."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given, reject
+from hypothesis import strategies as st
+from oracles import oracle_era_folds
+
+from numerai_ray.eras import (
+    CvPlan,
+    Fold,
+    FoldError,
+    Folds,
+    era_folds,
+    era_label,
+    era_number,
+    every_nth_era,
+    least_honest_gap,
+)
+
+ERAS = st.lists(st.integers(1, 1300), min_size=1, max_size=60)
+MODES = st.sampled_from(["expanding", "blocked"])
+N_SPLITS = st.integers(1, 8)
+
+
+def cut(eras, plan: CvPlan) -> Folds:
+    """The folds; an example that cannot be cut is none."""
+    try:
+        return era_folds(eras, plan)
+    except FoldError:
+        reject()
+
+
+def all_blocks(folds: Folds) -> list[tuple[int, ...]]:
+    return sorted([fold.validation_eras for fold in folds.trainable] + list(folds.untrainable))
+
+
+# The official pipeline
+
+
+@given(ERAS, N_SPLITS, st.integers(0, 20), MODES)
+def test_folds_that_count_retained_eras_are_the_official_ones(eras, n_splits, embargo, mode) -> None:
+    assume(n_splits <= len(set(eras)))
+    expected = oracle_era_folds(eras, n_splits, embargo, mode)
+    trainable = [Fold(i, tuple(train), tuple(held)) for i, (train, held) in enumerate(expected) if train]
+    plan = CvPlan(n_splits, mode, embargo, "retained")
+    if not trainable:
+        with pytest.raises(FoldError, match="no fold has training eras left"):
+            era_folds(eras, plan)
+        return
+    folds = era_folds(eras, plan)
+    assert list(folds.trainable) == trainable
+    assert list(folds.untrainable) == [tuple(held) for train, held in expected if not train]
+
+
+def test_official_folds_by_hand() -> None:
+    folds = era_folds(range(1, 12), CvPlan(n_splits=3, mode="expanding", embargo=2, unit="retained"))
+    assert folds.untrainable == ((1, 2, 3),)
+    assert folds.trainable == (Fold(1, (1,), (4, 5, 6)), Fold(2, (1, 2, 3, 4), (7, 8, 9, 10, 11)))
+    blocked = era_folds(range(1, 12), CvPlan(n_splits=3, mode="blocked", embargo=2, unit="retained"))
+    assert blocked.trainable[1] == Fold(1, (1, 9, 10, 11), (4, 5, 6))
+    assert blocked.untrainable == ()
+
+
+# Whatever the eras
+
+
+@given(ERAS, N_SPLITS, st.integers(0, 60), MODES)
+def test_train_and_validation_never_meet_and_keep_the_embargo(eras, n_splits, embargo, mode) -> None:
+    folds = cut(eras, CvPlan(n_splits, mode, embargo, "weeks"))
+    gaps = []
+    for fold in folds.trainable:
+        distances = [abs(held - era) for held in fold.validation_eras for era in fold.train_eras]
+        gaps.append(min(distances) - 1)
+        assert fold.gap_eras == gaps[-1] >= embargo
+    assert folds.gap_eras == min(gaps)
+
+
+@given(ERAS, N_SPLITS, st.integers(0, 60), MODES, st.sampled_from(["weeks", "retained"]))
+def test_validation_blocks_partition_the_eras_in_order(eras, n_splits, embargo, mode, unit) -> None:
+    blocks = all_blocks(cut(eras, CvPlan(n_splits, mode, embargo, unit)))
+    assert [era for block in blocks for era in block] == sorted(set(eras))
+    assert len(blocks) == n_splits
+    assert len({len(block) for block in blocks[:-1]}) <= 1
+    assert all(len(block) <= len(blocks[-1]) < len(block) + n_splits for block in blocks)
+
+
+@given(ERAS, N_SPLITS, st.integers(0, 60), MODES)
+def test_no_era_is_left_out_that_the_embargo_allows(eras, n_splits, embargo, mode) -> None:
+    for fold in cut(eras, CvPlan(n_splits, mode, embargo, "weeks")).trainable:
+        first, last = fold.validation_eras[0], fold.validation_eras[-1]
+        allowed = {era for era in eras if first - era > embargo or (mode == "blocked" and era - last > embargo)}
+        assert set(fold.train_eras) == allowed
+        assert list(fold.train_eras) == sorted(fold.train_eras)
+
+
+@given(st.integers(1, 900), st.integers(2, 80), N_SPLITS, st.integers(0, 30), MODES)
+def test_on_weekly_data_weeks_and_retained_eras_are_one(first, count, n_splits, embargo, mode) -> None:
+    eras = range(first, first + count)
+    assert cut(eras, CvPlan(n_splits, mode, embargo, "weeks")) == cut(eras, CvPlan(n_splits, mode, embargo, "retained"))
+
+
+@given(ERAS, N_SPLITS, st.integers(0, 20), MODES, st.randoms())
+def test_neither_order_nor_repetition_of_eras_matters(eras, n_splits, embargo, mode, random) -> None:
+    plan = CvPlan(n_splits, mode, embargo, "weeks")
+    folds = cut(eras, plan)
+    mixed = [*eras, *eras]
+    random.shuffle(mixed)
+    assert era_folds(mixed, plan) == folds
+
+
+@pytest.mark.parametrize("mode", ["expanding", "blocked"])
+def test_an_embargo_of_16_weeks_on_every_4th_era(mode) -> None:
+    eras = every_nth_era(range(1, 401), 4)
+    folds = era_folds(eras, CvPlan(n_splits=5, mode=mode, embargo=16, unit="weeks"))
+    # four retained eras are skipped, no more: 20 weeks apart, 19 between them
+    assert folds.gap_eras == 19
+    assert {fold.gap_eras for fold in folds.trainable} == {19}
+    second = folds.trainable[0] if mode == "expanding" else folds.trainable[1]
+    assert (max(era for era in second.train_eras if era < 81), second.validation_eras[0]) == (61, 81)
+    # the official count of 13 retained eras leaves a gap of 55 weeks instead
+    assert era_folds(eras, CvPlan(5, mode, 13, "retained")).gap_eras == 55
+
+
+def test_blocks_without_training_eras_are_reported() -> None:
+    folds = era_folds(range(1, 101), CvPlan(n_splits=5, mode="expanding", embargo=45, unit="weeks"))
+    assert folds.untrainable == (tuple(range(1, 21)), tuple(range(21, 41)), tuple(range(41, 61)))
+    assert [fold.index for fold in folds.trainable] == [3, 4]
+    assert folds.trainable[0].train_eras == tuple(range(1, 16))
+
+
+# Refusals
+
+
+def test_more_splits_than_eras_are_refused() -> None:
+    with pytest.raises(FoldError, match=r"n_splits must be at most the number of eras, but got 5 > 4"):
+        era_folds([1, 2, 3, 4, 4], CvPlan(n_splits=5))
+
+
+def test_too_few_training_eras_are_refused() -> None:
+    plan = CvPlan(n_splits=4, mode="blocked", embargo=3, min_train_eras=28)
+    assert len(era_folds(range(1, 41), CvPlan(4, "blocked", 3, "weeks", 24)).trainable) == 4
+    with pytest.raises(FoldError) as refusal:
+        era_folds(range(1, 41), plan)
+    # the first block loses 10 eras and 3 after it
+    assert str(refusal.value).startswith("fold 0 has 27 training eras, fewer than min_train_eras=28; lower n_splits")
+
+
+def test_the_first_expanding_fold_counts_too_as_in_the_official_pipeline() -> None:
+    with pytest.raises(FoldError, match="fold 0 has 0 training eras, fewer than min_train_eras=1"):
+        era_folds(range(1, 41), CvPlan(n_splits=4, min_train_eras=1))
+
+
+@pytest.mark.parametrize("unit", ["weeks", "retained"])
+def test_an_embargo_that_leaves_nothing_is_refused(unit) -> None:
+    with pytest.raises(FoldError) as refusal:
+        era_folds(range(1, 41), CvPlan(n_splits=4, mode="blocked", embargo=40, unit=unit))
+    message = str(refusal.value)
+    assert f"40 eras in 4 blocked splits with an embargo of 40 ({unit})" in message
+    assert "use more eras, fewer splits or a smaller embargo" in message
+
+
+# Small change
+
+
+@given(st.integers(1, 9999))
+def test_labels_are_four_digits_and_read_back(era) -> None:
+    assert len(era_label(era)) == 4
+    assert era_number(era_label(era)) == era
+
+
+def test_era_numbers_are_decimal_whatever_their_zeros() -> None:
+    assert (era_number("0575"), era_label(7), era_label(12345)) == (575, "0007", "12345")
+
+
+@given(ERAS, st.integers(1, 6), st.integers(0, 5))
+def test_every_nth_era_keeps_an_even_share(eras, step, offset) -> None:
+    kept = every_nth_era(eras, step, offset)
+    distinct = sorted(set(eras))
+    places = [distinct.index(era) for era in kept]
+    assert places[:1] == ([offset] if offset < len(distinct) else [])
+    assert all(after - before == step for before, after in pairwise(places))
+    assert not places or len(distinct) - places[-1] <= step
+
+
+def test_every_4th_era_by_hand() -> None:
+    assert every_nth_era([9, 3, 1, 1, 2, 8, 4], 4) == (1, 8)
+    assert every_nth_era([9, 3, 1, 1, 2, 8, 4], 4, offset=1) == (2, 9)
+
+
+@pytest.mark.parametrize(
+    ("targets", "gap"),
+    [
+        (["target_ender_20"], 5),
+        (["target"], 5),
+        ([], 5),
+        (["target_ender_60"], 13),
+        (["target_ender_20", "target_jasper_60"], 13),
+    ],
+)
+def test_the_least_honest_gap_is_that_of_the_longest_label(targets, gap) -> None:
+    assert least_honest_gap(targets) == gap

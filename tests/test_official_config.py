@@ -1,0 +1,317 @@
+"""Configs of the official pipeline, read unchanged: every field, its default, and what is not taken."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numerai_ray.config import Config, apply_overrides, leaves, nested, validate
+from numerai_ray.errors import ConfigError
+from numerai_ray.official_config import DEFAULT_LGBM_PARAMS, OfficialRun, load_official, to_official
+
+
+def official(feature_set: str, name: str, **params: Any) -> dict[str, Any]:
+    """A CONFIG in the form of the official baselines' (numerai/example-scripts, agents/baselines/configs)."""
+    return {
+        "data": {
+            "data_version": "v5.2",
+            "embargo_eras": 13,
+            "era_col": "era",
+            "feature_set": feature_set,
+            "target_col": "target",
+        },
+        "model": {
+            "params": {
+                "colsample_bytree": 0.1,
+                "min_data_in_leaf": 10000,
+                "n_jobs": 30,
+                "random_state": 1337,
+                **params,
+            },
+            "type": "LGBMRegressor",
+        },
+        "output": {"output_dir": "agents/baselines", "results_name": name},
+        "preprocessing": {"missing_value": 2.0, "nan_missing_all_twos": False},
+        "training": {"cv": {"embargo": 13, "enabled": True, "min_train_size": 0, "mode": "expanding", "n_splits": 5}},
+    }
+
+
+SMALL = official(
+    "medium", "small_lgbm_ender20_baseline", learning_rate=0.01, max_depth=5, n_estimators=2000, num_leaves=31
+)
+DEEP = official(
+    "all", "deep_lgbm_ender20_baseline", learning_rate=0.001, max_depth=10, n_estimators=30000, num_leaves=1024
+)
+WRITERS = {
+    "config.py": lambda config: f"CONFIG = {config!r}\n",
+    "lower_case.py": lambda config: f"from pathlib import Path\nconfig = {config!r}\n",
+    "config.json": json.dumps,
+    "indented.json": lambda config: json.dumps(config, indent="\t"),
+}
+
+
+def load(tmp_path: Path, config: dict[str, Any], name: str = "config.py") -> OfficialRun:
+    path = tmp_path / name
+    path.write_text(WRITERS.get(name, WRITERS["config.py"])(config), encoding="utf-8")
+    return load_official(path)
+
+
+def load_text(tmp_path: Path, text: str, name: str = "config.py") -> OfficialRun:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return load_official(tmp_path / name)
+
+
+def problems_of(tmp_path: Path, config: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(ConfigError) as refusal:
+        load(tmp_path, config)
+    assert refusal.value.source == str(tmp_path / "config.py")
+    return {problem.path: problem.message for problem in refusal.value.problems}
+
+
+# The official baselines
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("baseline", [SMALL, DEEP], ids=["small", "deep"])
+def test_the_official_baselines_are_read_from_every_format(tmp_path, baseline, name) -> None:
+    run = load(tmp_path, baseline, name)
+    params = {key: value for key, value in baseline["model"]["params"].items() if key != "n_jobs"}
+    assert run.config == validate(
+        Config,
+        {
+            "data": {
+                "version": "v5.2",
+                "file": "full",
+                "feature_set": baseline["data"]["feature_set"],
+                "target": "target",
+            },
+            "cv": {"n_splits": 5, "mode": "expanding", "embargo_eras": 13, "embargo_unit": "retained"},
+            "model": {"type": "lightgbm", "params": params, "sample_seed": 1337},
+            "score": {"target": "target", "benchmark": "v52_lgbm_ender20", "last_eras": 200},
+        },
+        "expected",
+    )
+    assert len(params) == 7
+    assert run.config.data.files() == ("v5.2/full.parquet", "v5.2/full_benchmark_models.parquet")
+    assert run.output_dir == "agents/baselines"
+    assert run.results_name == run.predictions_name == baseline["output"]["results_name"]
+
+
+@pytest.mark.parametrize(
+    "param", ["n_jobs", "num_threads", "nthread", "nthreads", "num_thread", "verbose", "verbosity", "silent"]
+)
+def test_threads_and_chattiness_are_dropped(tmp_path, param) -> None:
+    config = load(tmp_path, {"model": {"params": {"num_leaves": 7, param: 30}}}).config
+    assert config.model.params == {"num_leaves": 7}
+    assert config.fingerprint() == load(tmp_path, {"model": {"params": {"num_leaves": 7}}}).config.fingerprint()
+
+
+# Defaults and every field
+
+
+def test_defaults_are_those_of_the_official_pipeline(tmp_path: Path) -> None:
+    run = load_text(tmp_path, "CONFIG = {}\n", "my_idea.py")
+    assert run.config.model_dump() == {
+        "data": {
+            "version": "v5.2",
+            "file": "full",
+            "path": None,
+            "benchmark_path": None,
+            "feature_set": "small",
+            "target": "target",
+            "missing": "two",
+            "era_col": "era",
+            "id_col": "id",
+        },
+        "cv": {
+            "n_splits": 5,
+            "mode": "expanding",
+            "embargo_eras": 13,
+            "embargo_unit": "retained",
+            "min_train_eras": 0,
+        },
+        "model": {
+            "type": "lightgbm",
+            "params": DEFAULT_LGBM_PARAMS,
+            "max_train_samples": None,
+            "sample_seed": 1337,
+        },
+        "score": {"target": "target", "benchmark": "v52_lgbm_ender20", "last_eras": 200},
+    }
+    assert (run.output_dir, run.results_name, run.predictions_name) == (None, "my_idea", "my_idea")
+    assert load(tmp_path, {"model": {"params": {}}}).config.model.params == {}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "value", "ours"),
+    [
+        ("data.data_version", "v5.3", {"data.version": "v5.3"}),
+        ("data.feature_set", "all", {"data.feature_set": "all"}),
+        ("data.target_col", "target_x_60", {"data.target": "target_x_60", "score.target": "target_x_60"}),
+        ("data.era_col", "week", {"data.era_col": "week"}),
+        ("data.id_col", "key", {"data.id_col": "key"}),
+        ("data.full_data_path", "v5.2/down.parquet", {"data.path": "v5.2/down.parquet"}),
+        ("data.benchmark_data_path", "v5.2/b.parquet", {"data.benchmark_path": "v5.2/b.parquet"}),
+        ("data.embargo_eras", 8, {"cv.embargo_eras": 8}),
+        ("data.benchmark_model", "v53_lgbm_ender60", {"score.benchmark": "v53_lgbm_ender60"}),
+        ("model.params", {"num_leaves": 7}, {"model.params.num_leaves": 7}),
+        ("model.x_groups", ["features", "era"], {}),
+        ("model.target_transform", {}, {}),
+        ("preprocessing.nan_missing_all_twos", True, {"data.missing": "nan"}),
+        ("preprocessing.missing_value", -1.0, {}),
+        ("training.max_train_samples", 5000, {"model.max_train_samples": 5000}),
+        ("training.sample_seed", 7, {"model.sample_seed": 7}),
+        ("training.cv.n_splits", 3, {"cv.n_splits": 3}),
+        ("training.cv.embargo", 0, {"cv.embargo_eras": 0}),
+        ("training.cv.mode", "blocked", {"cv.mode": "blocked"}),
+        ("training.cv.min_train_size", 4, {"cv.min_train_eras": 4}),
+        ("training.cv.enabled", True, {}),
+    ],
+)
+def test_every_field_has_its_place(tmp_path, theirs, value, ours) -> None:
+    config = load(tmp_path, nested(theirs, value)).config
+    plain = load(tmp_path, {}).config
+    found, default = leaves(config.to_json()), leaves(plain.to_json())
+    changed = {path: new for path, new in found.items() if path not in default or default[path] != new}
+    assert changed == ours
+
+
+def test_the_embargo_of_cv_goes_before_that_of_data(tmp_path: Path) -> None:
+    config = {"data": {"embargo_eras": 8}, "training": {"cv": {"embargo": 0}}}
+    assert load(tmp_path, config).config.cv.embargo_eras == 0
+
+
+def test_outputs_are_named_as_told(tmp_path: Path) -> None:
+    run = load(tmp_path, {"output": {"output_dir": "x", "results_name": "r", "predictions_name": "p"}})
+    assert (run.output_dir, run.results_name, run.predictions_name) == ("x", "r", "p")
+    assert load(tmp_path, {"output": {"results_name": "r"}}).predictions_name == "r"
+
+
+def test_a_config_may_be_computed(tmp_path: Path) -> None:
+    text = "import math\nSIZE = 2**5 - 1\nCONFIG = {'model': {'params': {'num_leaves': SIZE, 'x': math.sqrt(4)}}}\n"
+    assert load_text(tmp_path, text).config.model.params == {"num_leaves": 31, "x": 2.0}
+
+
+# What is not taken
+
+
+@pytest.mark.parametrize(
+    ("theirs", "value", "words"),
+    [
+        ("model.type", "TabPFNRegressor", "known: LGBMRegressor; but is 'TabPFNRegressor'"),
+        ("model.target_transform", {"type": "benchmark_residual"}, "not available; remove the key"),
+        ("model.x_groups", ["era"], "must contain 'features', but is ['era']"),
+        ("training.cv.enabled", False, "must be true"),
+        ("training.cv.n_splits", 1, "greater than or equal to 2, but is 1"),
+        ("training.cv.mode", "sliding", "must be 'expanding' or 'blocked', but is 'sliding'"),
+        ("training.sample_seed", -1, "greater than or equal to 0, but is -1"),
+        ("training.cv.embargos", 5, "unknown key; did you mean 'embargo'?"),
+        ("data.data_version", "../v5.2", "but is '../v5.2'"),
+        ("data.feature_set", 42, "but is 42"),
+        ("data.full_data_path", "", "but is ''"),
+        ("model.params", {"learning_rate": float("inf")}, "must be a finite number"),
+        ("optuna", {}, "unknown key; known: data, model, output, preprocessing, training"),
+    ],
+)
+def test_a_problem_is_told_in_the_files_own_words(tmp_path, theirs, value, words) -> None:
+    text = f"inf = float('inf')\nCONFIG = {nested(theirs, value)!r}\n"
+    with pytest.raises(ConfigError) as refusal:
+        load_text(tmp_path, text)
+    (problem,) = refusal.value.problems
+    assert problem.path.startswith(f"$.{theirs}")
+    assert words in problem.message
+
+
+def test_missing_values_other_than_two_cannot_become_nan(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, {"preprocessing": {"nan_missing_all_twos": True, "missing_value": -1.0}})
+    assert found == {"$.preprocessing.missing_value": "must be 2.0, the value of a missing feature, but is -1.0"}
+
+
+def test_all_that_is_not_supported_is_told_at_once(tmp_path: Path) -> None:
+    model = {"type": "LGBMRanker", "x_groups": [], "target_transform": {"type": "rank"}}
+    found = problems_of(tmp_path, {"model": model, "training": {"cv": {"enabled": False}}})
+    assert set(found) == {
+        "$.model.type",
+        "$.model.x_groups",
+        "$.model.target_transform",
+        "$.training.cv.enabled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("raise RuntimeError('no data here')\n", "raised RuntimeError: no data here"),
+        ("CONFIG = {'data': \n", "raised SyntaxError"),
+        ("import no_such_module_at_all\n", "raised ModuleNotFoundError"),
+        ("import sys\nsys.exit(3)\n", "raised SystemExit: 3"),
+        ("x = 1\n", "must define a dict named CONFIG"),
+        ("CONFIG = ['data']\n", "must define a dict named CONFIG"),
+        ("CONFIG = {'model': {'params': {'a': object()}}}\n", "must be plain text, a number"),
+    ],
+)
+def test_a_file_that_gives_no_config(tmp_path, text, words) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_text(tmp_path, text)
+    assert words in str(refusal.value)
+    assert "config.py: 1 problem" in str(refusal.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("nowhere.py", "nowhere.json"):
+        with pytest.raises(ConfigError, match="no such file"):
+            load_official(tmp_path / name)
+
+
+# And back
+
+
+@pytest.mark.parametrize("baseline", [SMALL, DEEP], ids=["small", "deep"])
+def test_results_say_what_the_config_said(tmp_path, baseline) -> None:
+    """The official results JSON repeats its config's sections, paths filled in, ``target`` for ``target_col``."""
+    told = to_official(load(tmp_path, baseline).config)
+    params = {key: value for key, value in baseline["model"]["params"].items() if key != "n_jobs"}
+    assert told == {
+        "model": {"type": "LGBMRegressor", "params": params},
+        "preprocessing": baseline["preprocessing"],
+        "data": {
+            "data_version": "v5.2",
+            "feature_set": baseline["data"]["feature_set"],
+            "target": "target",
+            "full_data_path": "v5.2/full.parquet",
+            "embargo_eras": 13,
+        },
+        "benchmark": {"model": "v52_lgbm_ender20", "file": "v5.2/full_benchmark_models.parquet"},
+        "training": {
+            "data_sampling": {"max_train_samples": None, "sample_seed": None},
+            "cv": baseline["training"]["cv"],
+        },
+    }
+
+
+def test_what_results_say_leads_back_to_the_config(tmp_path: Path) -> None:
+    changes = {
+        "data": {"data_version": "v5.3", "target_col": "target_x_60", "full_data_path": "a.parquet"},
+        "preprocessing": {"nan_missing_all_twos": True},
+        "training": {"max_train_samples": 99, "sample_seed": 5, "cv": {"n_splits": 3, "mode": "blocked", "embargo": 4}},
+    }
+    config = load(tmp_path, apply_overrides(SMALL, changes)).config
+    told = to_official(config)
+    again = {
+        "data": {
+            "data_version": told["data"]["data_version"],
+            "feature_set": told["data"]["feature_set"],
+            "target_col": told["data"]["target"],
+            "full_data_path": told["data"]["full_data_path"],
+            "benchmark_data_path": told["benchmark"]["file"],
+            "benchmark_model": told["benchmark"]["model"],
+        },
+        "model": told["model"],
+        "preprocessing": told["preprocessing"],
+        "training": {**told["training"]["data_sampling"], "cv": told["training"]["cv"]},
+    }
+    back = load(tmp_path, again).config
+    assert back.data.files() == config.data.files()
+    filled = apply_overrides(config.to_json(), {"data": {"benchmark_path": config.data.files()[1]}})
+    assert back.to_json() == filled

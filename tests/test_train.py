@@ -1,0 +1,137 @@
+"""``train`` with an official config gives what a plain pandas + LightGBM loop and numerai-tools give."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import pytest
+from oracles import oracle_scores, oracle_summary
+
+from numerai_ray.cli.main import run
+from numerai_ray.models.lightgbm import SAME_TREES
+
+CONFIG: dict[str, Any] = {
+    "data": {
+        "data_version": "tiny",
+        "embargo_eras": 13,
+        "era_col": "era",
+        "feature_set": "medium",
+        "target_col": "target_ender_20",
+        "id_col": "id",
+        "full_data_path": "tiny/full.parquet",
+        "benchmark_data_path": "tiny/full_benchmark_models.parquet",
+        "benchmark_model": "v52_lgbm_ender20",
+    },
+    "model": {
+        "type": "LGBMRegressor",
+        "params": {
+            "colsample_bytree": 0.3,
+            "learning_rate": 0.05,
+            "max_depth": 5,
+            "min_data_in_leaf": 40,
+            "n_estimators": 30,
+            "n_jobs": 30,
+            "num_leaves": 31,
+            "random_state": 1337,
+        },
+        "x_groups": ["features", "era", "benchmark_models"],
+    },
+    "output": {"output_dir": "baselines", "results_name": "small"},
+    "preprocessing": {"missing_value": 2.0, "nan_missing_all_twos": False},
+    "training": {"cv": {"embargo": 13, "enabled": True, "min_train_size": 0, "mode": "expanding", "n_splits": 5}},
+}
+
+
+def write_config(path: Path, changes: dict[str, Any]) -> Path:
+    config = {section: {**values, **changes.get(section, {})} for section, values in CONFIG.items()}
+    path.write_text(f"CONFIG = {config!r}\n" if path.suffix == ".py" else json.dumps(config))
+    return path
+
+
+def plain_oof(root: Path, *, nan_missing: bool) -> pd.DataFrame:
+    """The plain loop: pandas, folds by hand, LightGBM's scikit-learn interface with the same parameters."""
+    features = json.loads((root / "tiny" / "features.json").read_text())["feature_sets"]["medium"]
+    columns = ["id", "era", "target_ender_20", *features]
+    full = pd.read_parquet(root / "tiny" / "full.parquet", columns=columns)
+    if nan_missing:
+        missing = (full[features] == 2).groupby(full["era"]).transform("all")
+        full[features] = full[features].astype(np.float32).mask(missing)
+    eras = sorted(full["era"].unique())
+    size = len(eras) // 5
+    params = {**CONFIG["model"]["params"], **SAME_TREES, "n_jobs": 1, "verbosity": -1}
+    parts = []
+    for fold in range(1, 5):
+        stop = len(eras) if fold == 4 else (fold + 1) * size
+        train = full[full["era"].isin(eras[: fold * size - 13])].dropna(subset=["target_ender_20"])
+        validation = full[full["era"].isin(eras[fold * size : stop])]
+        model = lgb.LGBMRegressor(**params).fit(train[features], train["target_ender_20"])
+        part = validation[["id", "era", "target_ender_20"]].copy()
+        part["prediction"] = model.predict(validation[features])
+        part["cv_fold"] = fold
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("name", ["config.py", "config.json"])
+@pytest.mark.parametrize("nan_missing", [False, True])
+def test_train_equals_the_plain_loop(*, market: Path, tmp_path: Path, name: str, nan_missing: bool) -> None:
+    config = write_config(tmp_path / name, {"preprocessing": {"nan_missing_all_twos": nan_missing}})
+    out, store = tmp_path / "out", tmp_path / "data"
+    store.mkdir()
+    (store / "tiny").symlink_to(market / "tiny")
+    arguments = ["--config", str(config), "--output-dir", str(out), "--data-dir", str(store), "--in-process"]
+    assert run(["train", *arguments]) == 0
+
+    ours = pd.read_parquet(out / "predictions" / "small.parquet")
+    plain = plain_oof(market, nan_missing=nan_missing)
+    assert list(ours.columns) == ["id", "era", "target_ender_20", "prediction", "cv_fold"]
+    pd.testing.assert_frame_equal(ours[["id", "era", "cv_fold"]], plain[["id", "era", "cv_fold"]], check_dtype=False)
+    np.testing.assert_allclose(ours["prediction"], plain["prediction"], rtol=0, atol=1e-12)
+
+    results = json.loads((out / "results" / "small.json").read_text())
+    bench = pd.read_parquet(market / "tiny" / "full_benchmark_models.parquet").set_index("id")["v52_lgbm_ender20"]
+    joined = plain.join(bench, on="id")
+    scores = oracle_scores(
+        joined["prediction"].to_numpy(),
+        joined["target_ender_20"].to_numpy(np.float64),
+        joined["v52_lgbm_ender20"].to_numpy(),
+        joined["era"].to_numpy(),
+    )
+    for block, per_era in (("corr", scores["corr"]), ("bmc", scores["bmc"]), ("bmc_last_200_eras", scores["bmc"])):
+        expected = oracle_summary(per_era)
+        for figure in ("mean", "std", "sharpe", "max_drawdown"):
+            assert results["metrics"][block][figure] == pytest.approx(expected[figure], abs=1e-12), (block, figure)
+    expected_corr = np.nanmean(scores["benchmark_corr"])
+    assert results["metrics"]["bmc"]["avg_corr_with_benchmark"] == pytest.approx(expected_corr, abs=1e-12)
+
+
+def test_official_schema(market: Path, tmp_path: Path) -> None:
+    """Every key that a reader of the official results expects, and valid JSON (no NaN)."""
+    config = write_config(tmp_path / "config.json", {})
+    store = tmp_path / "data"
+    store.mkdir()
+    (store / "tiny").symlink_to(market / "tiny")
+    out = tmp_path / "out"
+    arguments = ["--config", str(config), "--output-dir", str(out), "--data-dir", str(store), "--in-process"]
+    assert run(["train", *arguments]) == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} in JSON")
+
+    results = json.loads((out / "results" / "small.json").read_text(), parse_constant=refuse)
+    assert {"model", "preprocessing", "data", "benchmark", "output", "metrics", "cv", "training"} <= set(results)
+    assert results["model"]["type"] == "LGBMRegressor"
+    assert results["data"]["target"] == "target_ender_20"
+    assert results["benchmark"] == {"model": "v52_lgbm_ender20", "file": "tiny/full_benchmark_models.parquet"}
+    assert results["output"]["predictions_file"] == "predictions/small.parquet"
+    assert (out / results["output"]["predictions_file"]).exists()
+    figures = {"mean", "std", "sharpe", "max_drawdown"}
+    assert set(results["metrics"]["corr"]) == figures
+    for block in ("bmc", "bmc_last_200_eras"):
+        assert set(results["metrics"][block]) == figures | {"avg_corr_with_benchmark"}
+    assert {"n_splits", "embargo", "mode", "min_train_size", "folds_used", "folds"} <= set(results["cv"])
+    assert results["cv"]["folds_used"] == len(results["cv"]["folds"]) == 4
+    assert results["cv"]["untrained_eras"], "the fold without training eras is reported"
