@@ -8,7 +8,7 @@ copy.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.config import Config, DataConfig, fingerprint, nearest
-from numerai_ray.errors import DataError
+from numerai_ray.atomic_files import write_text
+from numerai_ray.config import Config, DataConfig, nearest
+from numerai_ray.errors import DataError, EnvironmentFault
 
 # Every value of a missing feature in an era is 2: int8 has no NaN.
 MISSING_VALUE = 2
@@ -329,14 +330,24 @@ def open_parquet(path: Path, next_step: str) -> pq.ParquetFile:
 
 
 def file_fingerprint(path: Path) -> str:
-    """Stands for the contents of a parquet file: its size and its footer (rows, byte ranges, column statistics)."""
+    """Sixteen hex digits of the SHA-256 of a file's bytes.
+
+    Hashed once: size and time of the file stand for its bytes afterwards (kept in ``.fingerprints.json`` beside it,
+    where that folder can be written).
+    """
+    stat, kept = path.stat(), path.parent / ".fingerprints.json"
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    size, changed, digest = known.get(path.name, (0, 0, ""))
+    if (size, changed) == (stat.st_size, stat.st_mtime_ns):
+        return str(digest)
     with path.open("rb") as handle:
-        handle.seek(-8, 2)
-        size = handle.tell() + 8
-        footer = int.from_bytes(handle.read(4), "little")
-        handle.seek(size - 8 - footer)
-        digest = hashlib.sha256(handle.read(footer)).hexdigest()
-    return fingerprint([size, digest], digits=16)
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+    with suppress(EnvironmentFault):
+        write_text(kept, json.dumps(known | {path.name: (stat.st_size, stat.st_mtime_ns, digest)}))
+    return digest
 
 
 def _era_numbers(column: pa.ChunkedArray, path: Path) -> npt.NDArray[np.int64]:

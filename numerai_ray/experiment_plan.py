@@ -200,7 +200,9 @@ def _clashes(loaded: LoadedPlan) -> list[Problem]:
         for name, dimension in loaded.space.dimensions.items():
             clash = sorted(set_here & set(dimension.paths()))
             if clash:
-                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two"
+                # It may stand there by default, and then there is nothing to remove.
+                hint = " (feature_set: null keeps what the search found)" if clash[0] == "data.feature_set" else ""
+                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two{hint}"
                 problems.append(Problem(f"$.stages.{stage}", rule))
     return problems
 

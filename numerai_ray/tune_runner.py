@@ -132,11 +132,11 @@ class TuneRunner:
         try:
             self._tune(plans, flight)
         except BaseException:
+            watcher.stop(at_once=True)
             for ref in flight.fits.values():
                 ray.cancel(ref, force=True)
             raise
-        finally:
-            watcher.stop()
+        watcher.stop()
         return {plan.id: _outcome(plan, flight) for plan in plans}
 
     def columns(self, plan: TrialPlan) -> Columns:
@@ -258,16 +258,18 @@ class _Watcher(threading.Thread):
         self._flight = flight
         self._on_progress = on_progress
         self._stop_asked = threading.Event()
+        self._at_once = False
 
-    def stop(self) -> None:
-        """End with what has arrived, and wait for the thread."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Wait for the thread to tell what has arrived, or nothing more."""
+        self._at_once = at_once
         self._stop_asked.set()
         self.join()
 
     def run(self) -> None:
         key_of = {ref: key for key, ref in self._flight.scores.items()}
         pending = list(key_of)
-        while pending:
+        while pending and not self._at_once:
             timeout = 0 if self._stop_asked.is_set() else 0.3
             ready, pending = ray.wait(pending, num_returns=1, timeout=timeout)
             if not ready and self._stop_asked.is_set():

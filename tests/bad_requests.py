@@ -140,11 +140,11 @@ def set_desk(root: Path, market: Path) -> Desk:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder with its size and time of change; the lock of a driver that is gone does not count."""
+    """Every file and folder with its size and time of change; locks and remembered fingerprints do not count."""
     return {
         str(path.relative_to(root)): (stat.st_size, stat.st_mtime_ns) if path.is_file() else (0, 0)
         for path in root.rglob("*")
-        if path.name != ".lock"
+        if path.name not in (".lock", ".fingerprints.json")
         for stat in [path.lstat()]
     }
 

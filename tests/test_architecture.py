@@ -81,7 +81,7 @@ def name_of(path: Path) -> str:
 
 
 def unit(name: str) -> str:
-    return name.split(".")[0]
+    return name.split(".", 1)[0]
 
 
 @cache
@@ -123,7 +123,7 @@ def test_imports_point_downward(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_libraries_stay_home(path: Path) -> None:
     here = unit(name_of(path))
-    used = {name.split(".")[0] for name in imports(path)}
+    used = {name.split(".", 1)[0] for name in imports(path)}
     strangers = {library for library in used & set(HOMES) if here not in HOMES[library]}
     assert not strangers, f"{here} imports {sorted(strangers)}"
     if here in PURE:

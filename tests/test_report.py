@@ -232,14 +232,6 @@ def test_zero_rounds(tmp_path: Path) -> None:
     assert not history.paths.plots.exists()
 
 
-def test_failed_base_says_so(tmp_path: Path) -> None:
-    history = experiment(tmp_path / "demo")
-    history.scout("num_leaves", {7: 0.003}, base_bmc="fold 1: out of memory")
-    report = write_report(history.loaded, history.paths, history.records).read_text(encoding="utf-8")
-    assert "its base failed" in report.splitlines()[2]
-    assert "fold 1: out of memory" in section(report, "## Abstract")
-
-
 def test_all_variants_failed(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo")
     history.scout("max_depth", {3: "refused", 8: "refused"})

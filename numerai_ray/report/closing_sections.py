@@ -147,9 +147,7 @@ def next_steps(reading: Reading) -> list[str]:
     """What the numbers suggest, most pressing first."""
     found = []
     folder = reading.paths.root.name
-    if reading.failed_base:
-        found.append("Correct what made the base fail (see its message above), then start a new experiment.")
-    elif not reading.finished:
+    if not reading.finished:
         found.append(f"`numerai-ray run {folder}` goes on where this stopped.")
     failed = [v.name for r in reading.history for v in r.variants if v.error is not None and v.role == "variant"]
     if failed:

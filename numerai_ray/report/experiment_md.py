@@ -38,9 +38,6 @@ def abstract(reading: Reading) -> list[str]:
     question = f"**Question.** {_sentence(plan.idea)}"
     if not reading.history:
         return [question, "**Answer.** None yet: no round has been decided."]
-    if reading.failed_base:
-        reason = reading.history[-1].decision.reason
-        return [question, f"**Answer.** None: in round {reading.history[-1].number} {_sentence(reason)}"]
     lines = []
     for stage in STAGES:
         headline = reading.headline(stage)
@@ -108,8 +105,6 @@ def _state(reading: Reading) -> list[str]:
         last = reading.history[-1]
         where = f"{len(reading.history)} round{'s' * (len(reading.history) > 1)} decided, the last in {last.stage}"
     go_on = f"`numerai-ray run {reading.paths.root.name}`"
-    if reading.failed_base:
-        return [f"> **Not finished:** {where}, and its base failed. Change the plan, then {go_on}."]
     return [f"> **Not finished:** {where}. What follows may still change; {go_on} goes on."]
 
 

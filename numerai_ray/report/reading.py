@@ -69,13 +69,8 @@ class Reading:
         return self.of("scout")
 
     @property
-    def failed_base(self) -> bool:
-        """The last round's base failed, so the search cannot go on with this plan."""
-        return bool(self.history) and self.history[-1].decision.winner is None
-
-    @property
     def finished(self) -> bool:
-        return bool(self.history) and self.history[-1].stage == "final" and not self.failed_base
+        return bool(self.history) and self.history[-1].stage == "final"
 
     @cached_property
     def looks(self) -> int:
