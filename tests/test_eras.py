@@ -1,14 +1,16 @@
 """Folds: those of the official pipeline, and what must hold for any eras, splits and embargo."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given, reject
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import oracle_era_folds
 
 from numerai_ray.eras import (
     CvPlan,
+    EmbargoUnit,
     Fold,
     FoldError,
     Folds,
@@ -24,12 +26,19 @@ MODES = st.sampled_from(["expanding", "blocked"])
 N_SPLITS = st.integers(1, 8)
 
 
-def cut(eras, plan: CvPlan) -> Folds:
-    """The folds; an example that cannot be cut is none."""
-    try:
-        return era_folds(eras, plan)
-    except FoldError:
-        reject()
+@st.composite
+def cuttable(draw: st.DrawFn, *, weekly: bool = False, unit: EmbargoUnit = "weeks") -> tuple[list[int], CvPlan]:
+    """Eras in any order and a plan whose embargo leaves the last block something to train on."""
+    if weekly:
+        first = draw(st.integers(1, 900))
+        eras = list(range(first, first + draw(st.integers(2, 80))))
+    else:
+        eras = draw(st.lists(st.integers(1, 1300), min_size=2, max_size=60, unique=True))
+    ordered = sorted(eras)
+    n_splits = draw(st.integers(2, min(8, len(eras))))
+    last_block = (n_splits - 1) * (len(eras) // n_splits)
+    largest = ordered[last_block] - ordered[0] - 1 if unit == "weeks" else last_block - 1
+    return eras, CvPlan(n_splits, draw(MODES), draw(st.integers(0, min(60, largest))), unit)
 
 
 def all_blocks(folds: Folds) -> list[tuple[int, ...]]:
@@ -66,45 +75,49 @@ def test_official_folds_by_hand() -> None:
 # Whatever the eras
 
 
-@given(ERAS, N_SPLITS, st.integers(0, 60), MODES)
-def test_train_and_validation_never_meet_and_keep_the_embargo(eras, n_splits, embargo, mode) -> None:
-    folds = cut(eras, CvPlan(n_splits, mode, embargo, "weeks"))
+@given(cuttable())
+def test_train_and_validation_never_meet_and_keep_the_embargo(case) -> None:
+    eras, plan = case
+    folds = era_folds(eras, plan)
     gaps = []
     for fold in folds.trainable:
         distances = [abs(held - era) for held in fold.validation_eras for era in fold.train_eras]
         gaps.append(min(distances) - 1)
-        assert fold.gap_eras == gaps[-1] >= embargo
+        assert fold.gap_eras == gaps[-1] >= plan.embargo
     assert folds.gap_eras == min(gaps)
 
 
-@given(ERAS, N_SPLITS, st.integers(0, 60), MODES, st.sampled_from(["weeks", "retained"]))
-def test_validation_blocks_partition_the_eras_in_order(eras, n_splits, embargo, mode, unit) -> None:
-    blocks = all_blocks(cut(eras, CvPlan(n_splits, mode, embargo, unit)))
+@given(st.one_of(cuttable(), cuttable(unit="retained")))
+def test_validation_blocks_partition_the_eras_in_order(case) -> None:
+    eras, plan = case
+    blocks = all_blocks(era_folds(eras, plan))
     assert [era for block in blocks for era in block] == sorted(set(eras))
-    assert len(blocks) == n_splits
+    assert len(blocks) == plan.n_splits
     assert len({len(block) for block in blocks[:-1]}) <= 1
-    assert all(len(block) <= len(blocks[-1]) < len(block) + n_splits for block in blocks)
+    assert all(len(block) <= len(blocks[-1]) < len(block) + plan.n_splits for block in blocks)
 
 
-@given(ERAS, N_SPLITS, st.integers(0, 60), MODES)
-def test_no_era_is_left_out_that_the_embargo_allows(eras, n_splits, embargo, mode) -> None:
-    for fold in cut(eras, CvPlan(n_splits, mode, embargo, "weeks")).trainable:
+@given(cuttable())
+def test_no_era_is_left_out_that_the_embargo_allows(case) -> None:
+    eras, plan = case
+    blocked = plan.mode == "blocked"
+    for fold in era_folds(eras, plan).trainable:
         first, last = fold.validation_eras[0], fold.validation_eras[-1]
-        allowed = {era for era in eras if first - era > embargo or (mode == "blocked" and era - last > embargo)}
+        allowed = {era for era in eras if first - era > plan.embargo or (blocked and era - last > plan.embargo)}
         assert set(fold.train_eras) == allowed
         assert list(fold.train_eras) == sorted(fold.train_eras)
 
 
-@given(st.integers(1, 900), st.integers(2, 80), N_SPLITS, st.integers(0, 30), MODES)
-def test_on_weekly_data_weeks_and_retained_eras_are_one(first, count, n_splits, embargo, mode) -> None:
-    eras = range(first, first + count)
-    assert cut(eras, CvPlan(n_splits, mode, embargo, "weeks")) == cut(eras, CvPlan(n_splits, mode, embargo, "retained"))
+@given(cuttable(weekly=True))
+def test_on_weekly_data_weeks_and_retained_eras_are_one(case) -> None:
+    eras, plan = case
+    assert era_folds(eras, plan) == era_folds(eras, replace(plan, unit="retained"))
 
 
-@given(ERAS, N_SPLITS, st.integers(0, 20), MODES, st.randoms())
-def test_neither_order_nor_repetition_of_eras_matters(eras, n_splits, embargo, mode, random) -> None:
-    plan = CvPlan(n_splits, mode, embargo, "weeks")
-    folds = cut(eras, plan)
+@given(cuttable(), st.randoms())
+def test_neither_order_nor_repetition_of_eras_matters(case, random) -> None:
+    eras, plan = case
+    folds = era_folds(eras, plan)
     mixed = [*eras, *eras]
     random.shuffle(mixed)
     assert era_folds(mixed, plan) == folds

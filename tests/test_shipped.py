@@ -1,0 +1,79 @@
+"""What comes with the package: valid, found from a clone and from an installed wheel."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from numerai_ray.config import Config, validate
+from numerai_ray.experiment_plan import STAGES, load_plan
+from numerai_ray.models import model_problems
+from numerai_ray.search_space import changes_for
+from numerai_ray.shipped_files import find_shipped
+
+ROOT = Path(__file__).resolve().parent.parent
+BASELINES = sorted((ROOT / "experiments" / "baselines").glob("*.yaml"))
+SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.yaml"))
+
+
+@pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
+def test_baselines_are_complete_configs(path: Path) -> None:
+    config = validate(Config, yaml.safe_load(path.read_text()), str(path))
+    assert model_problems(config.model) == []
+    assert config.score.target == "target_ender_20"
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_search_spaces_fit_their_baseline(path: Path, tmp_path: Path) -> None:
+    """Every value gives a config that LightGBM takes, and says why it is there."""
+    plan = tmp_path / "experiments" / "x" / "experiment.yaml"
+    plan.parent.mkdir(parents=True)
+    texts = {"idea": "try a shipped space", "novelty": "none, this is a test"}
+    plan.write_text(yaml.safe_dump({**texts, "search_space": path.stem}))
+    loaded = load_plan(plan, lambda kind, name: find_shipped(kind, name, plan.parent))
+    base = loaded.config("scout", {}).to_json()
+    for name, dimension in loaded.space.dimensions.items():
+        assert dimension.why, name
+        for value in dimension.values:
+            assert model_problems(loaded.config("scout", changes_for(dimension, value, base)).model) == []
+    values = [line for line in path.read_text().splitlines() if "values:" in line]
+    assert all("#" in line for line in values), "each list of values is commented"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.parent.name)
+def test_experiments_load_in_every_stage(path: Path) -> None:
+    loaded = load_plan(path, lambda kind, name: find_shipped(kind, name, path.parent))
+    for stage in STAGES:
+        assert loaded.config(stage, {}).data.version == loaded.baseline_config(stage).data.version
+
+
+@pytest.mark.slow
+def test_installed_wheel_needs_no_clone(tmp_path: Path) -> None:
+    """The wheel alone, in an empty folder, finds quickstart and its baseline and runs a round of it."""
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(wheel, check=True)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path / "site")
+    names = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*.yaml")}
+    for kind, files in {"experiments/baselines": BASELINES, "search_spaces": SPACES}.items():
+        assert {f"numerai_ray/shipped/{kind}/{file.name}" for file in files} <= names
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = "import numerai_ray, sys; print(numerai_ray.__file__); from numerai_ray.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "experiments/quickstart", "--in-process", "--rounds", "1"],
+        cwd=empty,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith(str(tmp_path)), "the wheel was used, not the clone"
+    assert (empty / "experiments" / "quickstart" / "experiment.md").exists()
