@@ -54,10 +54,20 @@ class StagePlan(Section):
         return apply_overrides(self.overrides, {"data": data})
 
 
+class ConfirmPlan(StagePlan):
+    """A stage's own defaults stand also where a plan writes only some of its keys."""
+
+    feature_set: Name | None = "all"
+
+
+class FinalPlan(ConfirmPlan):
+    data: DataFile = "full"
+
+
 class StagesPlan(Section):
     scout: StagePlan = StagePlan()
-    confirm: StagePlan = StagePlan(feature_set="all")
-    final: StagePlan = StagePlan(data="full", feature_set="all")
+    confirm: ConfirmPlan = ConfirmPlan()
+    final: FinalPlan = FinalPlan()
 
 
 class BudgetPlan(Section):
@@ -174,7 +184,11 @@ def _baseline_values(plan: ExperimentPlan, file: Path) -> Json:
 
 
 def _stage(plan: ExperimentPlan, stage: Stage) -> StagePlan:
-    stages = {"scout": plan.stages.scout, "confirm": plan.stages.confirm, "final": plan.stages.final}
+    stages: dict[Stage, StagePlan] = {
+        "scout": plan.stages.scout,
+        "confirm": plan.stages.confirm,
+        "final": plan.stages.final,
+    }
     return stages[stage]
 
 

@@ -77,6 +77,10 @@ class SharedDatasets:
         key = prepared_key(spec)
         return (None, None) if key is None else (key, self._prepared[key])
 
+    def has(self, plan: TrialPlan) -> bool:
+        """Whether the current round reads the plan's file."""
+        return any(key[0] == plan.index.fingerprint for key in self._columns)
+
     def columns(self, plan: TrialPlan) -> Ref:
-        """The :class:`Columns` of a plan that was opened."""
+        """The :class:`Columns` of a file that the current round reads."""
         return next(ref for key, ref in self._columns.items() if key[0] == plan.index.fingerprint)

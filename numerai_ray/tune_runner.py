@@ -114,7 +114,9 @@ class TuneRunner:
         self.settings = settings
         self.dashboard_url: str | None = None
         self._shared = SharedDatasets()
-        self._local = InProcessRunner(store, threads=this_machine().cores)
+        # Looked at once: what our own object store takes later is not missing.
+        self._machine = this_machine()
+        self._local = InProcessRunner(store, threads=self._machine.cores)
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
@@ -123,7 +125,7 @@ class TuneRunner:
             return self._local.run(plans, on_progress)
         rows = max(spec.index.n_rows for spec in missing)
         features = max(len(spec.features) for spec in missing)
-        resources = plan_resources(this_machine(), rows, features, len(missing))
+        resources = plan_resources(self._machine, rows, features, len(missing))
         self._connect(resources.object_store_bytes)
         self._shared.open(plans, missing, resources.threads_per_fit)
         flight = self._submit(plans, resources.threads_per_fit, resources.fit_bytes)
@@ -140,7 +142,7 @@ class TuneRunner:
         return {plan.id: _outcome(plan, flight) for plan in plans}
 
     def columns(self, plan: TrialPlan) -> Columns:
-        return self._local.columns(plan)
+        return ray.get(self._shared.columns(plan)) if self._shared.has(plan) else self._local.columns(plan)
 
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
@@ -153,7 +155,7 @@ class TuneRunner:
         _log_to_file(self.settings.log_file)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
         if self.settings.address is None:
-            machine = this_machine()
+            machine = self._machine
             # Ray's own default, unless the dataset needs more.
             room = max(store_bytes, min(int(0.3 * machine.memory_bytes), int(0.9 * machine.shm_bytes)))
             options |= {
@@ -214,7 +216,7 @@ class TuneRunner:
                 reuse_actors=True,
                 # Trials only report: fits run in parallel whatever their number. Each is a process to start, so a
                 # small machine runs few at a time.
-                max_concurrent_trials=max(1, this_machine().cores // 2),
+                max_concurrent_trials=max(1, self._machine.cores // 2),
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),

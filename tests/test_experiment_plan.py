@@ -103,10 +103,11 @@ def test_a_stage_sets_file_features_and_expensive_parameters(load: Load) -> None
     )
     scout, confirm, final = (loaded.config(stage, {}) for stage in STAGES)
     assert (scout.data.file, scout.data.feature_set) == ("full", "medium")
-    # a stage that is written without a feature set keeps the base's
-    assert (confirm.data.file, confirm.data.feature_set) == ("downsampled", "small")
+    # what a stage does not write keeps the stage's default
+    assert (confirm.data.file, confirm.data.feature_set) == ("downsampled", "all")
     assert (confirm.cv.n_splits, confirm.model.params["max_bin"]) == (9, 5)
-    assert (final.data.file, final.data.missing) == ("downsampled", "nan")
+    # the file is named by the stage, whatever its overrides say
+    assert (final.data.file, final.data.feature_set, final.data.missing) == ("full", "all", "nan")
     assert scout.cv.n_splits == 4
 
 
@@ -172,7 +173,7 @@ def test_texts_and_names_leave_the_fingerprint(load: Load, changes) -> None:
         {"rounds.margin": 1e-4},
         {"budget.rounds": 3},
         {"base.cv.n_splits": 3},
-        {"stages.final.data": "full"},
+        {"stages.final.data": "downsampled"},
         {"benchmark": "other"},
         {"search_space.dimensions.leaves.values": [63, 7]},
     ],
@@ -252,9 +253,7 @@ def test_feature_sets_are_varied_only_when_no_stage_sets_one(load: Load) -> None
     found = problems(load, plan=plan)
     assert set(found) == {"$.stages.confirm", "$.stages.final"}
     assert "feature_set: null keeps what the search found" in found["$.stages.final"]
-    loaded = load(
-        {"stages.confirm.feature_set": None, "stages.final": {"data": "full", "feature_set": None}}, plan=plan
-    )
+    loaded = load({"stages.confirm.feature_set": None, "stages.final.feature_set": None}, plan=plan)
     assert loaded.config("final", {"data.feature_set": "medium"}).data.feature_set == "medium"
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
+from numerai_ray.dataset import Columns, FeatureMatrix
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog
@@ -57,6 +59,21 @@ class TestTune(RunnerContract):
         trials = sorted(path.name for path in (self.settings.trial_dir / "seen-r1").iterdir() if path.is_dir())
         assert trials == ["leaves-3", "leaves-5"]
 
+    def test_workers_read_one_copy(self, store: FitStore, catalog: Catalog) -> None:
+        """What a worker gets lies in the object store: read-only, and not its own."""
+        plans = self.plans(catalog)[:1]
+        runner = self.make(store)
+        runner.run(plans, ignore)
+
+        @ray.remote
+        def own_bytes(features: FeatureMatrix, columns: Columns) -> int:
+            arrays = [features.values, features.seen, columns.ids, *columns.targets.values()]
+            return sum(array.nbytes for array in arrays if array.flags.owndata or array.flags.writeable)
+
+        shared = runner._shared
+        refs = [shared.features(plans[0].fits[0]), shared.columns(plans[0])]
+        assert ray.get(own_bytes.remote(*refs)) == 0
+
     def test_worker_killed_in_a_fit_is_replaced(self, store: FitStore, market: Path) -> None:
         """A fold's process dies (out of memory, say): Ray runs the fold again, and nothing differs."""
         slow = config(params(n_estimators=1500, num_leaves=31))
@@ -86,6 +103,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from contracts import config, ignore, params, same_outcome
+from numerai_ray.dataset import Columns, FeatureMatrix
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog
