@@ -4,10 +4,12 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
 
@@ -27,14 +29,12 @@ def experiment_lock(path: Path) -> Iterator[None]:
     except OSError as error:
         raise EnvironmentFault(f"{path.parent}: cannot be written: {error.strerror}; check its rights") from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             handle.seek(0)
             raise ExperimentBusy(
                 f"{path.parent}: is being run by {_holder(handle.read())}; wait for it, or watch it with "
                 f"`numerai-ray status {path.parent}`"
-            ) from None
+            )
         handle.truncate(0)
         me = {
             "pid": os.getpid(),
@@ -44,6 +44,16 @@ def experiment_lock(path: Path) -> Iterator[None]:
         handle.write(json.dumps(me))
         handle.flush()
         yield
+
+
+def _locked(handle: TextIO) -> bool:
+    """Try a few times: who only asks for the holder holds the lock for an instant."""
+    for attempt in range(5):
+        time.sleep(0.02 * attempt)
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 def _holder(text: str) -> str:

@@ -107,17 +107,15 @@ def run_fit(
         raise FitError(f"every {config.data.target} of the training eras is NaN; train on a target with labels")
     missing_as_null = config.data.missing == "nan"
     model = model_for(config.model.type)
-    fitted = model.fit(Batch(features, ranges, missing_as_null, labels, keep), config.model.params, threads, prepared)
-    trained = time.perf_counter()
-    validation = index.row_ranges(spec.fold.validation_eras)
-    prediction = fitted.predict(Batch(features, validation, missing_as_null), threads)
+    train = Batch(features, ranges, missing_as_null, labels, keep)
+    validation = Batch(features, index.row_ranges(spec.fold.validation_eras), missing_as_null)
+    prediction = model.fit_predict(train, validation, config.model.params, threads, prepared)
     if not np.isfinite(prediction).all():
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
     facts = {
         "train_rows": len(labels),
         "dropped_rows": int(np.isnan(take(target, ranges)).sum()),
-        "train_seconds": round(trained - started, 3),
-        "predict_seconds": round(time.perf_counter() - trained, 3),
+        "seconds": round(time.perf_counter() - started, 3),
     }
     return StoredFit(prediction, facts)
 
@@ -159,8 +157,7 @@ def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool)
         train_rows=fit.facts["train_rows"],
         validation_rows=len(fit.predictions),
         dropped_rows=fit.facts["dropped_rows"],
-        train_seconds=0.0 if stored else fit.facts["train_seconds"],
-        predict_seconds=0.0 if stored else fit.facts["predict_seconds"],
+        seconds=0.0 if stored else fit.facts["seconds"],
         stored=stored,
     )
     return FoldScore(scores, record)

@@ -62,14 +62,8 @@ class FoldRecord:
     train_rows: int
     validation_rows: int
     dropped_rows: int
-    train_seconds: float
-    predict_seconds: float
+    seconds: float
     stored: bool
-
-    @property
-    def seconds(self) -> float:
-        """Time of the whole fit."""
-        return self.train_seconds + self.predict_seconds
 
 
 @dataclass(frozen=True)

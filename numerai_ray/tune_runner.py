@@ -127,7 +127,7 @@ class TuneRunner:
         features = max(len(spec.features) for spec in missing)
         resources = plan_resources(self._machine, rows, features, len(missing))
         self._connect(resources.object_store_bytes)
-        self._shared.open(plans, missing, resources.threads_per_fit)
+        self._shared.open(plans, missing, self._machine.cores)
         flight = self._submit(plans, resources.threads_per_fit, resources.fit_bytes)
         watcher = _Watcher(plans, flight, on_progress)
         watcher.start()

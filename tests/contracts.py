@@ -45,10 +45,7 @@ def same_outcome(one: VariantOutcome, other: VariantOutcome) -> None:
     np.testing.assert_array_equal(one.scores.corr, other.scores.corr)
     assert one.metrics == other.metrics
     assert one.eras == other.eras
-    untimed = [
-        [replace(fold, train_seconds=0.0, predict_seconds=0.0, stored=False) for fold in outcome.folds]
-        for outcome in (one, other)
-    ]
+    untimed = [[replace(fold, seconds=0.0, stored=False) for fold in outcome.folds] for outcome in (one, other)]
     assert untimed[0] == untimed[1]
 
 

@@ -73,8 +73,32 @@ def test_equals_the_plain_library(*, missing_as_null: bool, missing_eras: int, s
     train = batch(features, range(10), labels, missing_as_null=missing_as_null)
     validation = batch(features, range(14, 20), labels, missing_as_null=missing_as_null)
     shared = prepared(features, missing_as_null=missing_as_null) if share else None
+    expected = plain(features, train, validation)
     fitted = MODEL.fit(train, PARAMS, threads, shared)
-    np.testing.assert_array_equal(fitted.predict(validation, threads), plain(features, train, validation))
+    np.testing.assert_array_equal(fitted.predict(validation, threads), expected)
+    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, threads, shared), expected)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"objective": "regression_l1"},
+        {"objective": "huber"},
+        {"objective": "poisson"},
+        {"boosting_type": "dart"},
+        {"boosting_type": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
+        {"bagging_fraction": 0.5, "bagging_freq": 2},
+        {"min_data_in_leaf": 5000},
+        {"n_estimators": 3, "learning_rate": 1.0, "num_leaves": 200, "min_data_in_leaf": 1},
+    ],
+)
+def test_predicting_while_training_is_predicting_afterwards(params: dict[str, object]) -> None:
+    features = matrix()
+    labels = np.abs(target(features))
+    train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
+    settings, shared = {**PARAMS, **params}, prepared(features)
+    together = MODEL.fit_predict(train, validation, settings, 2, shared)
+    np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1, None).predict(validation, 1))
 
 
 def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
@@ -96,6 +120,11 @@ def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
         np.testing.assert_array_equal(MODEL.fit(train, PARAMS, 2, share).predict(validation, 2), expected)
 
 
+def test_nothing_is_shared_where_a_copy_would_differ() -> None:
+    assert MODEL.prepared_params({"extra_trees": True}) is None
+    assert MODEL.prepared_params({"max_bin": 15, "num_leaves": 3}) == {"max_bin": 15}
+
+
 def test_equal_models_have_equal_canonical_params() -> None:
     one = MODEL.canonical_params({"colsample_bytree": 0.1, "n_estimators": 9, "random_state": 1})
     other = MODEL.canonical_params({"num_iterations": 9, "seed": 1, "feature_fraction": 0.1})
@@ -114,6 +143,8 @@ def test_equal_models_have_equal_canonical_params() -> None:
         ({"num_leaves": "many"}, "num_leaves", "LightGBM says"),
         ({"early_stopping_rounds": 5}, "early_stopping_rounds", "would leak"),
         ({"objective": "multiclass", "num_class": 3}, "objective", "one prediction a row"),
+        ({"data_sample_strategy": "goss"}, "data_sample_strategy", "number of threads"),
+        ({"boosting_type": "goss"}, "boosting_type", "number of threads"),
         ({"device_type": "cuda"}, "device_type", "only the CPU"),
     ],
 )

@@ -91,6 +91,10 @@ class LightGBM:
                 found.append((name, f"means the same as {given[main]!r}, which is given too; remove one"))
             elif value is None or isinstance(value, dict):
                 found.append((name, f"must be a number, text, true/false or a list, but is {value!r}"))
+            elif value == "goss":
+                found.append(
+                    (name, "GOSS samples differently for each number of threads; use bagging_fraction instead")
+                )
             given.setdefault(main or name, name)
         return found or self._refused(params)
 
@@ -129,8 +133,10 @@ class LightGBM:
             return "objective", f"must give one prediction a row, but gives {shape[1:]} of them"
         return None
 
-    def prepared_params(self, params: Params) -> dict[str, Any]:
+    def prepared_params(self, params: Params) -> dict[str, Any] | None:
         canonical = self.canonical_params(params)
+        if canonical.get("extra_trees"):
+            return None  # its random thresholds come out differently from a copy of the bins (measured)
         return {name: canonical[name] for name in BINNING if name in canonical}
 
     def prepare(
@@ -138,7 +144,7 @@ class LightGBM:
     ) -> npt.NDArray[np.uint8]:
         everything = ((0, int(features.era_starts[-1])),)
         table = features.to_arrow(everything, missing_as_null=missing_as_null)
-        dataset = _binned(table, self.prepared_params(params), threads)
+        dataset = _binned(table, self.prepared_params(params) or {}, threads)
         # LightGBM writes to a path only; memory-backed where there is /dev/shm, which holds the copy anyway.
         folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
         with tempfile.TemporaryDirectory(prefix="numerai-ray-", dir=folder) as temporary:
@@ -150,10 +156,40 @@ class LightGBM:
         if batch.target is None:
             raise ValueError("a training batch needs a target")
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
+        bins = _shared_bins(batch, prepared)
         try:
-            return FittedLightGBM(lgb.train(settings, _training_set(batch, settings, prepared)))
+            return FittedLightGBM(
+                lgb.train(settings, _own_bins(batch, settings) if bins is None else _rows(bins, batch))
+            )
         except lgb.basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
+
+    def fit_predict(
+        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
+    ) -> npt.NDArray[np.float64]:
+        """Predictions out of the shared bins: each new tree is added to the validation rows' scores as it is grown.
+
+        The same numbers as predicting afterwards, to the last bit, without turning rows into floats again.
+        """
+        settings = {**self.canonical_params(params), **QUIET, "num_threads": threads, "metric": "None"}
+        bins = _shared_bins(train, prepared)
+        if bins is None or settings.get("boosting", "gbdt") != "gbdt":
+            return self.fit(train, params, threads, prepared).predict(validation, threads)
+        found: list[npt.NDArray[np.float64]] = []
+
+        def keep(prediction: npt.NDArray[np.float64], _: lgb.Dataset) -> tuple[str, float, bool]:
+            found.append(prediction.copy())
+            return "none", 0.0, True
+
+        try:
+            booster = lgb.Booster(settings, _rows(bins, train))
+            booster.add_valid(_rows(bins, validation), "validation")
+            for _ in range(settings.get("num_iterations", 100)):
+                booster.update()
+            booster.eval_valid(keep)
+        except lgb.basic.LightGBMError as error:
+            raise FitError(f"LightGBM says: {error}") from error
+        return found[0]
 
 
 class FittedLightGBM:
@@ -177,15 +213,24 @@ class FittedLightGBM:
         return out
 
 
-def _training_set(batch: Batch, settings: Params, prepared: Prepared | None) -> lgb.Dataset:
-    """The batch's rows out of the shared bins, or binned by themselves where that could make a difference."""
-    if prepared is None or not _same_values(batch):
-        table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
-        table = table if batch.keep is None else table.take(batch.keep)
-        return lgb.Dataset(table, batch.target, params=dict(settings))
-    dataset = _load_binned(prepared).subset([])
+def _shared_bins(batch: Batch, prepared: Prepared | None) -> lgb.Dataset | None:
+    """The bins of all rows, or None where the batch's rows by themselves could be binned differently."""
+    return None if prepared is None or not _same_values(batch) else _load_binned(prepared)
+
+
+def _rows(bins: lgb.Dataset, batch: Batch) -> lgb.Dataset:
+    """The batch's rows out of the shared bins; labelled when the batch is."""
+    dataset = bins.subset([])
     dataset.used_indices = batch.rows().astype(np.int32)  # type: ignore[assignment]
-    return dataset.construct().set_label(batch.target)
+    dataset.construct()
+    return dataset if batch.target is None else dataset.set_label(batch.target)
+
+
+def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
+    """The batch's rows, binned by themselves."""
+    table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
+    table = table if batch.keep is None else table.take(batch.keep)
+    return lgb.Dataset(table, batch.target, params=dict(settings))
 
 
 def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:

@@ -77,3 +77,9 @@ class Model(Protocol):
     def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> Fitted:
         """Train; ``prepared`` is what :meth:`prepare` made of the same features, or None."""
         ...
+
+    def fit_predict(
+        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
+    ) -> npt.NDArray[np.float64]:
+        """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
+        ...
