@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from numerai_ray.errors import ResourceShortage
 
 GB = 10**9
-# A worker process with numpy, pyarrow and LightGBM loaded, before any data (measured: 0.17 GB).
+# Allowance for a worker process with numpy, pyarrow and LightGBM loaded, before any data.
 WORKER_BYTES = GB // 5
-# What Ray's own processes take on the driver's machine (measured: about 1 GB).
+# Allowance for Ray's own processes on the driver's machine.
 RAY_BYTES = GB
 # LightGBM keeps four-bit bins for five-valued features: half a byte a value for the whole copy, as much again for
 # the rows of a fold.
