@@ -10,8 +10,10 @@ from numerai_ray.errors import EnvironmentFault
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path`` that becomes ``path`` when the block ends well, and is removed otherwise.
+
+    ``durable`` waits until the contents are on the disk, which a cache that checks itself does not need.
 
     Raises:
         EnvironmentFault: the folder cannot be written or the disk is full.
@@ -26,15 +28,21 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        with partial.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
+        put_in_place(partial, path, durable=durable)
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be written: {error}; free some space, then run again") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def put_in_place(partial: Path, path: Path, *, durable: bool = True) -> None:
+    """Make a finished temporary file ``path`` in one step; its bytes are on the disk before its name is."""
+    if durable:
+        with partial.open("rb+") as handle:
+            os.fsync(handle.fileno())
+    partial.chmod(0o644)
+    partial.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,9 +1,4 @@
-"""A data file as era-sorted arrays, and the fingerprint that stands for it.
-
-Features are held feature by feature: one ``(n_features, n_rows)`` int8 matrix in which the rows of an era range are
-a slice of every feature, so an expanding training window is handed to Arrow, and from there to a model, without a
-copy.
-"""
+"""A data file as era-sorted arrays, and the fingerprint that stands for it."""
 
 import hashlib
 import json
@@ -22,13 +17,9 @@ import pyarrow.parquet as pq
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
-
-# Every value of a missing feature in an era is 2: int8 has no NaN.
-MISSING_VALUE = 2
-ALL_MISSING = np.uint8(1 << MISSING_VALUE)
+from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
 
 Floats = npt.NDArray[np.float64]
-RowRange = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,52 +56,6 @@ class DatasetIndex:
     def row_ranges(self, eras: Sequence[int]) -> tuple[RowRange, ...]:
         """Rows of ascending ``eras`` as the fewest ranges (start, stop)."""
         return row_ranges(self.positions(eras), self.era_starts)
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureMatrix:
-    """Features of all rows: ``values`` (n_features, n_rows) int8, C order, possibly read-only.
-
-    ``seen`` (n_eras, n_features) holds, as bits, which of the values 0..4 a feature takes in an era.
-    """
-
-    names: tuple[str, ...]
-    values: npt.NDArray[np.int8]
-    era_starts: npt.NDArray[np.int64]
-    seen: npt.NDArray[np.uint8]
-
-    def missing(self) -> npt.NDArray[np.bool_]:
-        """(n_eras, n_features): true where Numerai has no data, that is, where a whole era is 2."""
-        return np.asarray(self.seen == ALL_MISSING)
-
-    def to_arrow(self, ranges: Sequence[RowRange], *, missing_as_null: bool) -> pa.Table:
-        """The given rows as int8 columns, without a copy; optionally nulls where a feature is missing."""
-        gaps = self.missing() if missing_as_null else None
-        arrays = []
-        for index, column in enumerate(self.values):
-            gap = None if gaps is None or not gaps[:, index].any() else gaps[:, index]
-            chunks = [self._chunk(column, start, stop, gap) for start, stop in ranges]
-            arrays.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks))
-        return pa.Table.from_arrays(arrays, names=list(self.names))
-
-    def _chunk(
-        self, column: npt.NDArray[np.int8], start: int, stop: int, gap: npt.NDArray[np.bool_] | None
-    ) -> pa.Array:
-        part = column[start:stop]
-        if gap is None:
-            return pa.Array.from_buffers(pa.int8(), len(part), [None, pa.py_buffer(part)])
-        rows = np.repeat(gap, np.diff(self.era_starts))[start:stop]
-        return pa.array(part, mask=rows)
-
-    def to_numpy(self, ranges: Sequence[RowRange], dtype: npt.DTypeLike = np.int8) -> npt.NDArray[np.generic]:
-        """The given rows as an (n, n_features) matrix in C order (a copy)."""
-        rows = sum(stop - start for start, stop in ranges)
-        out = np.empty((rows, len(self.names)), dtype)
-        done = 0
-        for start, stop in ranges:
-            out[done : done + stop - start] = self.values[:, start:stop].T
-            done += stop - start
-        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,20 +212,10 @@ def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
         for feature in values:  # one at a time: sorting the whole matrix would need a second one
             feature[:] = feature[index.order]
     seen = values_seen(values, index.era_starts)
-    if int(seen.max(initial=0)) >= 1 << 5:
-        position = int(np.argmax(seen.max(axis=0) >= 1 << 5))
+    if int(seen.bits.max(initial=0)) >= 1 << 5:
+        position = int(np.argmax(seen.bits.max(axis=0) >= 1 << 5))
         raise DataError(f"{index.path}: feature {names[position]!r} holds values outside 0..4; download it again")
-    return FeatureMatrix(tuple(names), values, index.era_starts, seen)
-
-
-def values_seen(values: npt.NDArray[np.int8], era_starts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """(n_eras, n_features) bits of the values that each feature takes in each era; bit 5 stands for any other."""
-    bits = np.full(256, 1 << 5, np.uint8)
-    bits[:5] = 1 << np.arange(5)
-    seen = np.empty((len(era_starts) - 1, len(values)), np.uint8)
-    for position, feature in enumerate(values):
-        seen[:, position] = np.bitwise_or.reduceat(bits[feature.view(np.uint8)], era_starts[:-1])
-    return seen
+    return FeatureMatrix(tuple(names), values, seen)
 
 
 def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:

@@ -12,11 +12,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.config import ModelConfig, fingerprint
-from numerai_ray.dataset import Columns, FeatureMatrix, RowRange, load_columns, load_features
+from numerai_ray.config import ModelConfig
+from numerai_ray.dataset import Columns, load_columns, load_features
 from numerai_ray.errors import FitError
+from numerai_ray.feature_matrix import FeatureMatrix, RowRange
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.models import Batch, Prepared, model_for
+from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -81,13 +83,17 @@ class RoundRunner(Protocol):
 
 
 def run_fit(
-    spec: FitSpec, features: FeatureMatrix, target: npt.NDArray[np.float32], threads: int, prepared: Prepared | None
+    spec: FitSpec,
+    features: FeatureMatrix | None,
+    target: npt.NDArray[np.float32],
+    threads: int,
+    prepared: Prepared | None,
 ) -> StoredFit:
     """Train one fold and predict its validation rows.
 
     Args:
         spec: what to fit.
-        features: the whole dataset's features.
+        features: the whole dataset's features; None where the prepared copy is enough.
         target: (n_rows,) the training target, NaN where unknown; such rows are not trained on.
         threads: how many the model may use; predictions do not depend on it.
         prepared: what the model shares between fits on these features.
@@ -205,22 +211,6 @@ def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str
     return tuple(targets), tuple(benchmarks)
 
 
-def prepared_key(spec: FitSpec) -> str | None:
-    """What tells prepared copies apart; None when the model prepares nothing."""
-    params = model_for(spec.config.model.type).prepared_params(spec.config.model.params)
-    if params is None:
-        return None
-    return fingerprint([spec.dataset, spec.config.model.type, spec.config.data.missing, params])
-
-
-def prepare(spec: FitSpec, features: FeatureMatrix, threads: int) -> npt.NDArray[np.uint8]:
-    """What all fits with this :func:`prepared_key` share."""
-    config = spec.config
-    model = model_for(config.model.type)
-    missing_as_null = config.data.missing == "nan"
-    return model.prepare(features, config.model.params, threads, missing_as_null=missing_as_null)
-
-
 class InProcessRunner:
     """Everything in this process, one fit at a time on all cores: for debugging, and as the reference."""
 
@@ -261,14 +251,15 @@ class InProcessRunner:
         return succeeded(plan, fits, scored)
 
     def _train(self, spec: FitSpec, columns: Columns) -> StoredFit:
-        if spec.dataset not in self._features:
-            self._features = {spec.dataset: load_features(spec.index, spec.features)}
-            self._prepared = {}
-        features = self._features[spec.dataset]
         key = prepared_key(spec)
         if key is not None and key not in self._prepared:
-            self._prepared = {key: Prepared(key, prepare(spec, features, self.threads))}
+            self._prepared = {key: prepare(spec, self.threads)}
         prepared = None if key is None else self._prepared[key]
+        features = None
+        if prepared is None or not is_enough(spec, prepared.seen):
+            if spec.dataset not in self._features:
+                self._features = {spec.dataset: load_features(spec.index, spec.features)}
+            features = self._features[spec.dataset]
         fit = run_fit(spec, features, columns.targets[spec.config.data.target], self.threads, prepared)
         self.store.put(spec.key, fit)
         return fit

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +29,15 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
-from numerai_ray.dataset import Columns, FeatureMatrix
+from numerai_ray.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError
+from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import (
     FoldScore,
@@ -49,6 +53,7 @@ from numerai_ray.fold_runner import (
 )
 from numerai_ray.machine import this_machine
 from numerai_ray.models import Prepared
+from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import plan_resources
 from numerai_ray.results import metrics_of
 from numerai_ray.shared_dataset import Ref, SharedDatasets
@@ -81,11 +86,17 @@ class FitOrder:
 
 @ray.remote(num_returns=2, max_retries=FIT_RETRIES)
 def _fit(
-    order: FitOrder, features: FeatureMatrix, columns: Columns, prepared: Any
+    order: FitOrder,
+    columns: Columns,
+    features: FeatureMatrix | None,
+    prepared: npt.NDArray[np.uint8] | None,
+    seen: ValuesSeen | None,
 ) -> tuple[StoredFit, tuple[FoldScore, ...]]:
     """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
     spec = order.specs[0]
-    shared = None if order.prepared_key is None else Prepared(order.prepared_key, prepared)
+    shared = None
+    if order.prepared_key is not None and prepared is not None and seen is not None:
+        shared = Prepared(order.prepared_key, prepared, seen)
     target = columns.targets[spec.config.data.target]
     fit = run_fit(spec, features, target, order.threads, shared)
     order.store.put(spec.key, fit)
@@ -126,7 +137,7 @@ class TuneRunner:
         rows = max(spec.index.n_rows for spec in missing)
         features = max(len(spec.features) for spec in missing)
         resources = plan_resources(self._machine, rows, features, len(missing))
-        self._connect(resources.object_store_bytes)
+        self._start(missing, resources.object_store_bytes)
         self._shared.open(plans, missing, _smallest_node_cores())
         flight = self._submit(plans, resources.threads_per_fit, resources.fit_bytes)
         watcher = _Watcher(plans, flight, on_progress)
@@ -148,6 +159,17 @@ class TuneRunner:
         """Let go of Ray; a cluster that was there before stays."""
         if ray.is_initialized():
             ray.shutdown()
+
+    def _start(self, missing: Sequence[FitSpec], store_bytes: int) -> None:
+        """Connect to Ray; on this machine, data is prepared while Ray starts."""
+        with ThreadPoolExecutor(1, "prepare") as pool:
+            ahead = []
+            if self.settings.address is None:
+                one_each = {prepared_key(spec): spec for spec in missing}
+                ahead = [pool.submit(prepare_ahead, spec, self._machine.cores) for spec in one_each.values()]
+            self._connect(store_bytes)
+            for each in ahead:
+                each.result()
 
     def _connect(self, store_bytes: int) -> None:
         if ray.is_initialized():
@@ -194,11 +216,10 @@ class TuneRunner:
                 flight.fits[spec.key] = ray.put(fit)
                 flight.scores[spec.key] = ray.put(tuple(score_fold(each, fit, side, stored=True) for each in specs))
                 continue
-            key, prepared = self._shared.prepared(spec)
+            given = self._shared.inputs(spec)
+            order = FitOrder(specs, self.store, threads, given.prepared_key)
             task = _fit.options(name=names[spec.key], num_cpus=threads, memory=fit_bytes)
-            refs: Any = task.remote(
-                FitOrder(specs, self.store, threads, key), self._shared.features(spec), columns, prepared
-            )
+            refs: Any = task.remote(order, columns, given.features, given.prepared, given.seen)
             flight.fits[spec.key], flight.scores[spec.key] = refs
         return flight
 

@@ -15,9 +15,9 @@ from numerai_ray.dataset import (
     load_features,
     open_index,
     row_ranges,
-    values_seen,
 )
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.feature_matrix import values_seen
 
 TARGETS, BENCHMARKS = ["target_ender_20", "target_ender_60"], ["v52_lgbm_ender20"]
 
@@ -91,7 +91,7 @@ def test_missing_is_where_a_whole_era_is_two(market: Path, frame: pd.DataFrame) 
     features = load_features(index, names)
     expected = (frame[list(names)] == 2).groupby(frame["era"]).all().to_numpy()
     assert expected.any(), "the market has missing features"
-    np.testing.assert_array_equal(features.missing(), expected)
+    np.testing.assert_array_equal(features.seen.missing(), expected)
     everything = ((0, index.n_rows),)
     nulls = features.to_arrow(everything, missing_as_null=True).to_pandas().isna().groupby(frame["era"]).all()
     np.testing.assert_array_equal(nulls.to_numpy(), expected)
@@ -100,7 +100,7 @@ def test_missing_is_where_a_whole_era_is_two(market: Path, frame: pd.DataFrame) 
 
 def test_values_seen_marks_every_value_and_strangers() -> None:
     values = np.array([[0, 1, 4, 2, 2, 2], [0, 0, 0, 7, -1, 3]], np.int8)
-    seen = values_seen(values, np.array([0, 3, 6]))
+    seen = values_seen(values, np.array([0, 3, 6])).bits
     assert seen.tolist() == [[0b10011, 0b00001], [0b00100, 0b101000]]
 
 

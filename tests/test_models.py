@@ -1,5 +1,6 @@
 """LightGBM as we use it: the plain library's trees, for any threads, from shared or own bins."""
 
+import tempfile
 from pathlib import Path
 
 import lightgbm as lgb
@@ -8,8 +9,8 @@ import pandas as pd
 import pytest
 
 from numerai_ray.config import ModelConfig
-from numerai_ray.dataset import FeatureMatrix, values_seen
 from numerai_ray.errors import FitError
+from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Prepared, model_for, model_problems
 from numerai_ray.models.lightgbm import SAME_TREES
 
@@ -26,7 +27,7 @@ def matrix(*, missing_eras: int = 0) -> FeatureMatrix:
     values[0, :early] = 2
     values[1, :early] = np.minimum(values[1, :early], 3)
     starts = np.arange(ERAS + 1) * ROWS_AN_ERA
-    return FeatureMatrix(tuple(f"f{i}" for i in range(FEATURES)), values, starts, values_seen(values, starts))
+    return FeatureMatrix(tuple(f"f{i}" for i in range(FEATURES)), values, values_seen(values, starts))
 
 
 def target(features: FeatureMatrix) -> np.ndarray:
@@ -41,9 +42,10 @@ def batch(features: FeatureMatrix, eras: range, labels: np.ndarray, *, missing_a
 
 
 def prepared(features: FeatureMatrix, *, missing_as_null: bool = False) -> Prepared:
-    return Prepared(
-        f"{id(features)}-{missing_as_null}", MODEL.prepare(features, PARAMS, 2, missing_as_null=missing_as_null)
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bins"
+        MODEL.prepare(features, PARAMS, 2, path, missing_as_null=missing_as_null)
+        return Prepared(f"{id(features)}-{missing_as_null}", np.fromfile(path, np.uint8), features.seen)
 
 
 def plain(features: FeatureMatrix, train: Batch, validation: Batch) -> np.ndarray:

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
-from numerai_ray.dataset import Columns, FeatureMatrix
+from numerai_ray.dataset import Columns
+from numerai_ray.feature_matrix import ValuesSeen
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog
@@ -66,13 +68,14 @@ class TestTune(RunnerContract):
         runner.run(plans, ignore)
 
         @ray.remote
-        def own_bytes(features: FeatureMatrix, columns: Columns) -> int:
-            arrays = [features.values, features.seen, columns.ids, *columns.targets.values()]
+        def own_bytes(data: np.ndarray, seen: ValuesSeen, columns: Columns) -> int:
+            arrays = [data, seen.bits, columns.ids, *columns.targets.values()]
             return sum(array.nbytes for array in arrays if array.flags.owndata or array.flags.writeable)
 
         shared = runner._shared
-        refs = [shared.features(plans[0].fits[0]), shared.columns(plans[0])]
-        assert ray.get(own_bytes.remote(*refs)) == 0
+        inputs = shared.inputs(plans[0].fits[0])
+        assert inputs.features is None, "the bins are enough: the features are not shared beside them"
+        assert ray.get(own_bytes.remote(inputs.prepared, inputs.seen, shared.columns(plans[0]))) == 0
 
     def test_worker_killed_in_a_fit_is_replaced(self, store: FitStore, market: Path) -> None:
         """A fold's process dies (out of memory, say): Ray runs the fold again, and nothing differs."""
@@ -103,7 +106,6 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from contracts import config, ignore, params, same_outcome
-from numerai_ray.dataset import Columns, FeatureMatrix
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog

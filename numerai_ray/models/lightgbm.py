@@ -8,7 +8,6 @@ binned by itself, so that a fit is always what LightGBM makes of exactly its row
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import nearest
-from numerai_ray.dataset import FeatureMatrix
 from numerai_ray.errors import FitError
+from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.protocol import Batch, Params, Prepared
 
 # Parameters that the resource plan or this file sets.
@@ -140,17 +139,15 @@ class LightGBM:
         return {name: canonical[name] for name in BINNING if name in canonical}
 
     def prepare(
-        self, features: FeatureMatrix, params: Params, threads: int, *, missing_as_null: bool
-    ) -> npt.NDArray[np.uint8]:
-        everything = ((0, int(features.era_starts[-1])),)
-        table = features.to_arrow(everything, missing_as_null=missing_as_null)
+        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+    ) -> None:
+        table = features.to_arrow(((0, features.seen.n_rows),), missing_as_null=missing_as_null)
         dataset = _binned(table, self.prepared_params(params) or {}, threads)
-        # LightGBM writes to a path only; memory-backed where there is /dev/shm, which holds the copy anyway.
-        folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        with tempfile.TemporaryDirectory(prefix="numerai-ray-", dir=folder) as temporary:
-            path = Path(temporary) / "binned"
-            dataset.save_binary(path)
-            return np.fromfile(path, np.uint8)
+        path.unlink(missing_ok=True)  # LightGBM does not write over a file
+        dataset.save_binary(path)
+
+    def predicts_prepared(self, params: Params) -> bool:
+        return bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
 
     def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> "FittedLightGBM":
         if batch.target is None:
@@ -173,7 +170,7 @@ class LightGBM:
         """
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads, "metric": "None"}
         bins = _shared_bins(train, prepared)
-        if bins is None or settings.get("boosting", "gbdt") != "gbdt":
+        if bins is None or not self.predicts_prepared(params):
             return self.fit(train, params, threads, prepared).predict(validation, threads)
         found: list[npt.NDArray[np.float64]] = []
 
@@ -204,9 +201,9 @@ class FittedLightGBM:
         done = 0
         for ranges in _pieces(batch.ranges, 100_000):
             if batch.missing_as_null:
-                data: Any = batch.features.to_arrow(ranges, missing_as_null=True)
+                data: Any = batch.matrix().to_arrow(ranges, missing_as_null=True)
             else:
-                data = batch.features.to_numpy(ranges, np.float32)
+                data = batch.matrix().to_numpy(ranges, np.float32)
             part = self.booster.predict(data, num_threads=threads)
             out[done : done + len(part)] = part
             done += len(part)
@@ -215,7 +212,9 @@ class FittedLightGBM:
 
 def _shared_bins(batch: Batch, prepared: Prepared | None) -> lgb.Dataset | None:
     """The bins of all rows, or None where the batch's rows by themselves could be binned differently."""
-    return None if prepared is None or not _same_values(batch) else _load_binned(prepared)
+    if prepared is None or not prepared.seen.same_within(batch.ranges, missing_as_null=batch.missing_as_null):
+        return None
+    return _load_binned(prepared)
 
 
 def _rows(bins: lgb.Dataset, batch: Batch) -> lgb.Dataset:
@@ -228,7 +227,7 @@ def _rows(bins: lgb.Dataset, batch: Batch) -> lgb.Dataset:
 
 def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
     """The batch's rows, binned by themselves."""
-    table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
+    table = batch.matrix().to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
     table = table if batch.keep is None else table.take(batch.keep)
     return lgb.Dataset(table, batch.target, params=dict(settings))
 
@@ -236,22 +235,6 @@ def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
 def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:
     """``ranges`` cut into pieces of at most ``rows``: prediction copies, and a copy of a piece is small."""
     return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
-
-
-def _same_values(batch: Batch) -> bool:
-    """Whether every feature takes the same values in the batch's eras as in the whole dataset."""
-    matrix = batch.features
-    inside = np.zeros(len(matrix.seen), bool)
-    for start, stop in batch.ranges:
-        first, last = np.searchsorted(matrix.era_starts, [start, stop])
-        inside[first:last] = True
-    return bool(np.array_equal(_values(matrix.seen[inside], batch), _values(matrix.seen, batch)))
-
-
-def _values(seen: npt.NDArray[np.uint8], batch: Batch) -> npt.NDArray[np.uint8]:
-    if batch.missing_as_null:
-        seen = np.where(seen == 1 << 2, np.uint8(1 << 7), seen)
-    return np.asarray(np.bitwise_or.reduce(seen, axis=0))
 
 
 def _binned(table: Any, params: Params, threads: int) -> lgb.Dataset:

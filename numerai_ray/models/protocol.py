@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import FeatureMatrix, RowRange
+from numerai_ray.feature_matrix import FeatureMatrix, RowRange, ValuesSeen
 
 Params = Mapping[str, Any]
 
@@ -16,26 +17,35 @@ Params = Mapping[str, Any]
 class Prepared:
     """What a model makes once of all features and shares between fits: for LightGBM, the binned copy.
 
-    ``key`` tells contents apart, so that a process can keep what it loaded from ``data`` (n,) uint8.
+    ``key`` tells contents apart, so that a process can keep what it loaded from ``data`` (n,) uint8; ``seen`` is what
+    the features hold.
     """
 
     key: str
     data: npt.NDArray[np.uint8]
+    seen: ValuesSeen
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rows of a dataset, read-only.
 
+    ``features`` is None where a fit is made of the prepared copy alone.
     ``ranges`` are the rows (start, stop); ``keep`` (k,) ascending positions within them, or None for all of them;
     ``target`` (k,) is aligned with what is kept, and None for prediction.
     """
 
-    features: FeatureMatrix
+    features: FeatureMatrix | None
     ranges: tuple[RowRange, ...]
     missing_as_null: bool
     target: npt.NDArray[np.float32] | None = None
     keep: npt.NDArray[np.int64] | None = None
+
+    def matrix(self) -> FeatureMatrix:
+        """The features; raises ``ValueError`` where the batch comes without."""
+        if self.features is None:
+            raise ValueError("this batch has no features: the model said that it does without")
+        return self.features
 
     def rows(self) -> npt.NDArray[np.int64]:
         """Row numbers in the dataset, ascending."""
@@ -69,9 +79,13 @@ class Model(Protocol):
         ...
 
     def prepare(
-        self, features: FeatureMatrix, params: Params, threads: int, *, missing_as_null: bool
-    ) -> npt.NDArray[np.uint8]:
-        """What every fit on these features shares, as bytes."""
+        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+    ) -> None:
+        """Write what every fit on these features shares to ``path``."""
+        ...
+
+    def predicts_prepared(self, params: Params) -> bool:
+        """Whether :meth:`fit_predict` needs the prepared copy alone, where the training rows hold all its values."""
         ...
 
     def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> Fitted:

@@ -1,0 +1,96 @@
+"""Features in memory, feature by feature.
+
+One ``(n_features, n_rows)`` int8 matrix in which the rows of an era range are a slice of every feature, so an
+expanding training window is handed to Arrow, and from there to a model, without a copy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+# Every value of a missing feature in an era is 2: int8 has no NaN.
+MISSING_VALUE = 2
+ALL_MISSING = np.uint8(1 << MISSING_VALUE)
+# Stands for a null where a missing feature is one.
+NULL_BIT = np.uint8(1 << 7)
+
+RowRange = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ValuesSeen:
+    """Which of the values 0..4 a feature takes in an era: ``bits`` (n_eras, n_features), bit 5 for any other value.
+
+    ``era_starts`` (n_eras + 1,) are row offsets.
+    """
+
+    era_starts: npt.NDArray[np.int64]
+    bits: npt.NDArray[np.uint8]
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.era_starts[-1])
+
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """(n_eras, n_features): true where Numerai has no data, that is, where a whole era is 2."""
+        return np.asarray(self.bits == ALL_MISSING)
+
+    def same_within(self, ranges: Sequence[RowRange], *, missing_as_null: bool) -> bool:
+        """Whether every feature takes the same values in these rows as in all of them."""
+        inside = np.zeros(len(self.bits), bool)
+        for start, stop in ranges:
+            first, last = np.searchsorted(self.era_starts, [start, stop])
+            inside[first:last] = True
+        bits = np.where(self.missing(), NULL_BIT, self.bits) if missing_as_null else self.bits
+        return bool(np.array_equal(np.bitwise_or.reduce(bits[inside]), np.bitwise_or.reduce(bits)))
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMatrix:
+    """Features of all rows: ``values`` (n_features, n_rows) int8, C order, possibly read-only."""
+
+    names: tuple[str, ...]
+    values: npt.NDArray[np.int8]
+    seen: ValuesSeen
+
+    def to_arrow(self, ranges: Sequence[RowRange], *, missing_as_null: bool) -> pa.Table:
+        """The given rows as int8 columns, without a copy; optionally nulls where a feature is missing."""
+        gaps = self.seen.missing() if missing_as_null else None
+        arrays = []
+        for index, column in enumerate(self.values):
+            gap = None if gaps is None or not gaps[:, index].any() else gaps[:, index]
+            chunks = [self._chunk(column, start, stop, gap) for start, stop in ranges]
+            arrays.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks))
+        return pa.Table.from_arrays(arrays, names=list(self.names))
+
+    def _chunk(
+        self, column: npt.NDArray[np.int8], start: int, stop: int, gap: npt.NDArray[np.bool_] | None
+    ) -> pa.Array:
+        part = column[start:stop]
+        if gap is None:
+            return pa.Array.from_buffers(pa.int8(), len(part), [None, pa.py_buffer(part)])
+        rows = np.repeat(gap, np.diff(self.seen.era_starts))[start:stop]
+        return pa.array(part, mask=rows)
+
+    def to_numpy(self, ranges: Sequence[RowRange], dtype: npt.DTypeLike = np.int8) -> npt.NDArray[np.generic]:
+        """The given rows as an (n, n_features) matrix in C order (a copy)."""
+        rows = sum(stop - start for start, stop in ranges)
+        out = np.empty((rows, len(self.names)), dtype)
+        done = 0
+        for start, stop in ranges:
+            out[done : done + stop - start] = self.values[:, start:stop].T
+            done += stop - start
+        return out
+
+
+def values_seen(values: npt.NDArray[np.int8], era_starts: npt.NDArray[np.int64]) -> ValuesSeen:
+    """What each of the features ``values`` (n_features, n_rows) takes in each era."""
+    bits = np.full(256, 1 << 5, np.uint8)
+    bits[:5] = 1 << np.arange(5)
+    seen = np.empty((len(era_starts) - 1, len(values)), np.uint8)
+    for position, feature in enumerate(values):
+        seen[:, position] = np.bitwise_or.reduceat(bits[feature.view(np.uint8)], era_starts[:-1])
+    return ValuesSeen(era_starts, seen)

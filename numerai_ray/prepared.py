@@ -1,0 +1,123 @@
+"""What a model makes once of all features, such as LightGBM's bins: shared by every fit, and kept beside the data.
+
+A copy stands for the features in almost every fit: half a byte a value instead of one, and nothing is read or
+binned again by the next experiment on the same data. It is a cache: whatever is wrong with it, it is made again.
+"""
+
+import json
+import tempfile
+import zlib
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.atomic_files import whole_file, write_text
+from numerai_ray.config import fingerprint
+from numerai_ray.dataset import load_features
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
+from numerai_ray.models import Prepared, model_for
+from numerai_ray.trial_plan import FitSpec
+
+FOLDER = ".prepared"
+
+
+def prepared_key(spec: FitSpec) -> str | None:
+    """What tells prepared copies apart; None when the model prepares nothing."""
+    model = model_for(spec.config.model.type)
+    params = model.prepared_params(spec.config.model.params)
+    if params is None:
+        return None
+    libraries = [version(name) for name in model.libraries]
+    return fingerprint([spec.dataset, spec.config.model.type, spec.config.data.missing, params, libraries])
+
+
+def is_enough(spec: FitSpec, seen: ValuesSeen) -> bool:
+    """Whether the fit can be made of the prepared copy alone; ``seen`` belongs to all rows of the dataset."""
+    config = spec.config
+    missing_as_null = config.data.missing == "nan"
+    ranges = spec.index.row_ranges(spec.fold.train_eras)
+    same = seen.same_within(ranges, missing_as_null=missing_as_null)
+    return same and model_for(config.model.type).predicts_prepared(config.model.params)
+
+
+def prepare(spec: FitSpec, threads: int) -> Prepared:
+    """The prepared copy that the fit shares: read where it is kept, else made, and kept where that can be written.
+
+    Raises:
+        DataError: the features cannot be read.
+        ValueError: the model prepares nothing.
+
+    """
+    key = prepared_key(spec)
+    if key is None:
+        raise ValueError(f"{spec.config.model.type} prepares nothing")
+    kept = _kept(spec, key)
+    found = _read(kept, key)
+    if found is not None:
+        return found
+    features = load_features(spec.index, spec.features)
+    try:
+        _forget_older(spec)
+        with whole_file(kept, durable=False) as partial:
+            _make(spec, features, threads, partial)
+            data = np.asarray(np.memmap(partial, np.uint8, "r"))
+            outline = {"size": len(data), "crc32": zlib.crc32(data.data), "era_starts": features.seen.era_starts.tolist()}
+            outline["bits"] = features.seen.bits.tobytes().hex()
+            write_text(kept.with_suffix(".json"), json.dumps(outline))
+        return Prepared(key, data, features.seen)
+    except EnvironmentFault:  # read-only or full: this once without keeping it
+        with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
+            path = Path(folder) / "prepared"
+            _make(spec, features, threads, path)
+            return Prepared(key, np.fromfile(path, np.uint8), features.seen)
+
+
+def prepare_ahead(spec: FitSpec, threads: int) -> None:
+    """Have the copy made and kept, so that :func:`prepare` only reads it; nothing where it cannot be kept."""
+    key = prepared_key(spec)
+    if key is None or _kept(spec, key).exists():
+        return
+    folder = _kept(spec, key).parent
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return
+    prepare(spec, threads)
+
+
+def _make(spec: FitSpec, features: FeatureMatrix, threads: int, path: Path) -> None:
+    config = spec.config
+    missing_as_null = config.data.missing == "nan"
+    model_for(config.model.type).prepare(features, config.model.params, threads, path, missing_as_null=missing_as_null)
+
+
+def _kept(spec: FitSpec, key: str) -> Path:
+    path = spec.index.path
+    return path.parent / FOLDER / f"{path.stem}-{spec.index.fingerprint}-{key}.bin"
+
+
+def _read(path: Path, key: str) -> Prepared | None:
+    """The kept copy, or None when there is none or it is not what was written."""
+    try:
+        outline = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        data: npt.NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, "r"))
+        if (len(data), zlib.crc32(data.data)) != (outline["size"], outline["crc32"]):
+            return None
+        starts = np.array(outline["era_starts"], np.int64)
+        bits = np.frombuffer(bytes.fromhex(outline["bits"]), np.uint8).reshape(len(starts) - 1, -1)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Prepared(key, data, ValuesSeen(starts, bits))
+
+
+def _forget_older(spec: FitSpec) -> None:
+    """Remove copies of earlier contents of the data file: nothing asks for them any more."""
+    stem = spec.index.path.stem
+    for path in _kept(spec, "").parent.glob(f"{stem}-*"):
+        if path.name[len(stem) + 1 :].count("-") == 1 and not path.name.startswith(f"{stem}-{spec.index.fingerprint}-"):
+            path.unlink(missing_ok=True)

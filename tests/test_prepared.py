@@ -1,0 +1,84 @@
+"""The prepared copy: kept beside the data, checked when read, made again when in doubt."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts import config, params
+
+from numerai_ray.dataset import load_features
+from numerai_ray.prepared import FOLDER, is_enough, prepare, prepare_ahead, prepared_key
+from numerai_ray.trial_plan import Catalog, FitSpec
+
+
+@pytest.fixture
+def own_market(market: Path, tmp_path: Path) -> Path:
+    """A market to damage."""
+    return shutil.copytree(market, tmp_path / "data", ignore=shutil.ignore_patterns(FOLDER))
+
+
+@pytest.fixture
+def spec(own_market: Path) -> FitSpec:
+    return Catalog(own_market).plan("base", "test/r1/base", config(params())).fits[-1]
+
+
+def kept(spec: FitSpec) -> list[Path]:
+    return sorted((spec.index.path.parent / FOLDER).glob("*.bin"))
+
+
+def test_made_once_then_read(spec: FitSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepare(spec, 2)
+    monkeypatch.setattr("numerai_ray.prepared.load_features", None)  # a second one would have to read the features
+    again = prepare(spec, 1)
+    assert again.key == made.key == prepared_key(spec)
+    np.testing.assert_array_equal(again.data, made.data)
+    np.testing.assert_array_equal(again.seen.bits, made.seen.bits)
+    np.testing.assert_array_equal(again.seen.era_starts, spec.index.era_starts)
+    assert len(kept(spec)) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no outline", "empty outline"])
+def test_a_damaged_copy_is_made_again(spec: FitSpec, damage: str) -> None:
+    made = np.array(prepare(spec, 2).data)
+    path = kept(spec)[0]
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[:-5])
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "no outline":
+        path.with_suffix(".json").unlink()
+    else:
+        path.with_suffix(".json").write_text("{}")
+    np.testing.assert_array_equal(prepare(spec, 2).data, made)
+    assert path.read_bytes() == made.tobytes()
+
+
+def test_copies_of_older_data_go(spec: FitSpec) -> None:
+    folder = spec.index.path.parent / FOLDER
+    folder.mkdir()
+    old = folder / f"{spec.index.path.stem}-0123456789abcdef-0123456789ab.bin"
+    other = folder / "another-0123456789abcdef-0123456789ab.bin"
+    for path in (old, other):
+        path.write_bytes(b"x")
+    prepare(spec, 2)
+    assert not old.exists()
+    assert other.exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_keeping(spec: FitSpec) -> None:
+    (spec.index.path.parent / FOLDER).write_text("a file in the way")
+    prepare_ahead(spec, 2)
+    made = prepare(spec, 2)
+    seen = load_features(spec.index, spec.features).seen
+    np.testing.assert_array_equal(made.seen.bits, seen.bits)
+    assert len(made.data)
+
+
+def test_enough_only_for_the_boosting_that_reads_scores_off_the_copy(own_market: Path) -> None:
+    catalog = Catalog(own_market)
+    for boosting, enough in (("gbdt", True), ("dart", False)):
+        spec = catalog.plan("x", "test/r1/x", config(params(boosting=boosting))).fits[-1]
+        assert is_enough(spec, prepare(spec, 2).seen) is enough
