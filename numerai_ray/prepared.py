@@ -64,8 +64,13 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
         with whole_file(kept, durable=False) as partial:
             _make(spec, features, threads, partial)
             data = np.asarray(np.memmap(partial, np.uint8, "r"))
-            outline = {"size": len(data), "crc32": zlib.crc32(data.data), "era_starts": features.seen.era_starts.tolist()}
-            outline["bits"] = features.seen.bits.tobytes().hex()
+            seen = features.seen
+            outline = {
+                "size": len(data),
+                "crc32": zlib.crc32(data.data),
+                "era_starts": seen.era_starts.tolist(),
+                "bits": seen.bits.tobytes().hex(),
+            }
             write_text(kept.with_suffix(".json"), json.dumps(outline))
         return Prepared(key, data, features.seen)
     except EnvironmentFault:  # read-only or full: this once without keeping it
