@@ -21,18 +21,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.atomic_files import whole_file
+from numerai_ray.era_writer import era_writer, only
 from numerai_ray.errors import DataError, RequestError
 
 BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
 BUILD_KEY = b"numerai_ray.build"
+
+_MAIN = ("train.parquet", "validation.parquet")
+_BENCHMARK = ("train_benchmark_models.parquet", "validation_benchmark_models.parquet")
+# Built file -> the files it is built from. The benchmark files hold what the main files decide: which eras have labels.
+SOURCES = {
+    "full.parquet": _MAIN,
+    "downsampled_full.parquet": _MAIN,
+    "full_benchmark_models.parquet": (*_BENCHMARK, *_MAIN),
+    "downsampled_full_benchmark_models.parquet": (*_BENCHMARK, *_MAIN),
+}
 
 _LABELLED_TYPE = "validation"
 # Rows of a slice that is read, and of a row group that is written (which then ends with its era): the first that
 # is reached. Groups are larger, because the footer describes every column of every group: groups of one era would
 # give Numerai's 2,748 features a footer of 200 MB.
 _SLICE_ROWS, _SLICE_CELLS = 100_000, 16_000_000
-_GROUP_ROWS, _GROUP_CELLS = 100_000, 160_000_000
+_GROUP_ROWS, _GROUP_CELLS = 50_000, 160_000_000
+_READ_CELLS = 200_000_000  # a row group of an input of up to this many values is read at once
 # Read column chunks through small windows: a whole chunk of Numerai's row groups is hundreds of megabytes.
 _READ_BUFFER_BYTES = 1 << 16
 
@@ -91,24 +102,23 @@ def build(
 
     """
     with ExitStack() as opened:
-        train, validation, train_benchmark, validation_benchmark = (
-            opened.enter_context(_Input(version_dir / f"{name}.parquet"))
-            for name in ("train", "validation", "train_benchmark_models", "validation_benchmark_models")
-        )
-        main, benchmark = (train, validation), (train_benchmark, validation_benchmark)
-        eras = _retained_eras(train, validation)
-        kept = {"full": frozenset(eras), "downsampled_full": frozenset(eras[spec.offset :: spec.step])}
+        opened_inputs = {name: opened.enter_context(_Input(version_dir / name)) for name in (*_MAIN, *_BENCHMARK)}
+        main, benchmark = ((opened_inputs[a], opened_inputs[b]) for a, b in (_MAIN, _BENCHMARK))
+        eras = _retained_eras(*main)
+        prints = {name: _fingerprint(source.path) for name, source in opened_inputs.items()}
         jobs = []
         for inputs, suffix in ((main, ""), (benchmark, "_benchmark_models")):
             _check_columns(inputs)
-            # The benchmark files hold what the main files decide: which eras have labels.
-            sources = main if inputs is main else (*benchmark, *main)
-            inputs_print = [source.fingerprint for source in sources]
             outputs = []
-            for name, kept_eras in kept.items():
-                about = {"version": BUILD_VERSION, "inputs": inputs_print}
-                about |= asdict(spec) if name.startswith("downsampled") else {}
-                outputs.append(_Output(version_dir / f"{name}{suffix}.parquet", kept_eras, about))
+            for kind, spacing in (("full", None), ("downsampled_full", spec)):
+                path = version_dir / f"{kind}{suffix}.parquet"
+                about: dict[str, Any] = {
+                    "version": BUILD_VERSION,
+                    "inputs": [prints[name] for name in SOURCES[path.name]],
+                }
+                about |= asdict(spacing) if spacing else {}
+                kept = eras[spacing.offset :: spacing.step] if spacing else eras
+                outputs.append(_Output(path, frozenset(kept), about))
             jobs.append((inputs, outputs))
         stale = [(inputs, [output for output in outputs if not _up_to_date(output)]) for inputs, outputs in jobs]
         total = sum(source.rows for inputs, outputs in stale if outputs for source in inputs)
@@ -149,16 +159,6 @@ class _Input:
     ) -> None:
         self._file.close()
 
-    @property
-    def fingerprint(self) -> str:
-        """Size and hash of the footer, which tells every column chunk's place, length and range."""
-        with self.path.open("rb") as handle:
-            size = handle.seek(0, 2)
-            handle.seek(-8, 2)
-            footer_bytes = int.from_bytes(handle.read(4), "little")
-            handle.seek(-(footer_bytes + 8), 2)
-            return f"{self.path.name}:{size}:{hashlib.sha256(handle.read()).hexdigest()}"
-
     def eras(self) -> list[str]:
         """List the labelled eras in file order; one that is not in one piece stands there again."""
         columns = ["era", "data_type"] if "data_type" in self.schema.names else ["era"]
@@ -175,14 +175,25 @@ class _Input:
         return eras
 
     def slices(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Read the file from front to back, at most ``rows`` rows at a time."""
-        batches = self._file.iter_batches(batch_size=rows, columns=list(columns))
-        while True:
-            with self._readable():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
+        """Read the file from front to back, at most ``rows`` rows at a time.
+
+        A row group of moderate size is read at once: that is faster, and takes less memory than the readers of
+        all its columns, which stay open while one larger than that is read slice by slice.
+        """
+        for group in range(self._file.num_row_groups):
+            group_rows = self._file.metadata.row_group(group).num_rows
+            if group_rows * len(columns) <= _READ_CELLS:
+                with self._readable():
+                    table = self._file.read_row_group(group, columns=list(columns))
+                yield from table.to_batches(max_chunksize=rows)
+                continue
+            batches = self._file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
+            while True:
+                with self._readable():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -256,83 +267,62 @@ def _write(inputs: tuple[_Input, _Input], outputs: Sequence[_Output]) -> Generat
     slice_rows = max(1, min(_SLICE_ROWS, _SLICE_CELLS // len(schema)))
     group_rows = max(1, min(_GROUP_ROWS, _GROUP_CELLS // len(schema)))
     with ExitStack() as opened:
-        writers = [opened.enter_context(_era_writer(output, schema, group_rows)) for output in outputs]
+        writers = [opened.enter_context(era_writer(output.path, schema, output.eras, group_rows)) for output in outputs]
         for source in inputs:
             typed = source is inputs[1] and "data_type" in source.schema.names
             columns = [*schema.names, "data_type"] if typed else schema.names
             for batch in source.slices(columns, slice_rows):
-                labelled = batch.filter(pc.equal(batch["data_type"], _LABELLED_TYPE)) if typed else batch
+                labelled = only(batch, pc.equal(batch["data_type"], _LABELLED_TYPE)) if typed else batch
                 selected = labelled.select(schema.names)
                 for writer in writers:
                     writer.add(source.path, selected)
                 yield len(batch)
+        for output, writer in zip(outputs, writers, strict=True):
+            writer.finish()
+            writer.describe(BUILD_KEY, json.dumps(output.build | {"eras": writer.eras}))
 
 
-@contextmanager
-def _era_writer(output: _Output, schema: pa.Schema, rows: int) -> Iterator["_EraWriter"]:
-    # Identifiers and benchmark ranks hardly repeat: a dictionary would only be built to be thrown away.
-    repeating = [field.name for field in schema if field.name != "id" and field.type != pa.float64()]
-    with (
-        whole_file(output.path) as partial,
-        pq.ParquetWriter(
-            partial, schema, compression="zstd", compression_level=1, use_dictionary=repeating, write_statistics=["era"]
-        ) as parquet,
-    ):
-        writer = _EraWriter(parquet, output.eras, rows)
-        yield writer
-        writer.flush()
-        parquet.add_key_value_metadata({BUILD_KEY: json.dumps(output.build | {"eras": writer.eras})})
+def _fingerprint(path: Path) -> str:
+    """Size and hash of the footer, which tells every column chunk's place, length and range."""
+    with path.open("rb") as handle:
+        size = handle.seek(0, 2)
+        handle.seek(-8, 2)
+        footer_bytes = int.from_bytes(handle.read(4), "little")
+        handle.seek(-(footer_bytes + 8), 2)
+        return f"{path.name}:{size}:{hashlib.sha256(handle.read()).hexdigest()}"
 
 
-class _EraWriter:
-    """Cuts row groups at the borders of eras: whole eras, as many as reach ``rows`` rows."""
+def out_of_date(path: Path) -> str | None:
+    """Why `build` would build ``path``, one of :data:`SOURCES`, again; None when it would not or it cannot be told.
 
-    def __init__(self, parquet: pq.ParquetWriter, kept: frozenset[str], rows: int):
-        self._parquet = parquet
-        self._kept = pa.array(sorted(kept), pa.string())
-        self._rows = rows
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
-        self._era = ""
-        self.eras = 0
+    It cannot be told without the file's inputs, or when one of these files is damaged.
+    """
+    try:
+        current = [_fingerprint(path.parent / name) for name in SOURCES[path.name]]
+        about = _build_of(path)
+    except (OSError, pa.ArrowException):
+        return None
+    if not about:
+        return "was not built by numerai-ray, so nobody knows what it was built from"
+    if about["version"] != BUILD_VERSION:
+        return f"was built by another version of numerai-ray (layout {about['version']}, now {BUILD_VERSION})"
+    changed = sorted({name.partition(":")[0] for name in {*current} - {*about["inputs"]}})
+    return f"was built before {' and '.join(changed)} changed" if changed else None
 
-    def add(self, source: Path, batch: pa.RecordBatch) -> None:
-        """Take over those rows of ``batch``, which follows the last one in its file, that the output keeps."""
-        batch = batch.filter(pc.is_in(batch["era"].cast(pa.string()), value_set=self._kept))
-        runs = pc.run_end_encode(batch["era"].cast(pa.string()))
-        start = 0
-        for era, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            if era != self._era:
-                if era < self._era:
-                    raise DataError(
-                        f"{source}: eras must rise, but era {era} comes after era {self._era}; "
-                        "download both files of one data version again."
-                    )
-                self._era = era
-                self.eras += 1
-                if self._pending_rows >= self._rows:
-                    self.flush()
-            self._pending.append(batch.slice(start, end - start))
-            self._pending_rows += end - start
-            start = end
 
-    def flush(self) -> None:
-        if self._pending:
-            table = pa.Table.from_batches(self._pending)
-            self._parquet.write_table(table, row_group_size=self._pending_rows)
-        self._pending, self._pending_rows = [], 0
+def _build_of(path: Path) -> dict[str, Any]:
+    """What a built file says about itself; empty when it says nothing."""
+    about = json.loads((pq.read_metadata(path).metadata or {}).get(BUILD_KEY, b"{}"))
+    return dict(about)
 
 
 def _up_to_date(output: _Output) -> bool:
     try:
-        metadata = pq.read_metadata(output.path).metadata or {}
+        kept = _build_of(output.path)
     except (OSError, pa.ArrowException):
         return False  # missing or damaged: it is ours to build again
-    kept = json.loads(metadata.get(BUILD_KEY, b"{}"))
-    return bool({name: value for name, value in kept.items() if name != "eras"} == output.build)
+    return {name: value for name, value in kept.items() if name != "eras"} == output.build
 
 
 def _built(path: Path, fresh: bool) -> BuiltFile:  # noqa: FBT001
-    metadata = pq.read_metadata(path)
-    eras = json.loads(metadata.metadata[BUILD_KEY])["eras"]
-    return BuiltFile(path=path, rows=metadata.num_rows, eras=eras, fresh=fresh)
+    return BuiltFile(path=path, rows=pq.read_metadata(path).num_rows, eras=_build_of(path)["eras"], fresh=fresh)

@@ -30,15 +30,13 @@ where |x|^1.5 of an outlier-ridden target correlates under 0.9 with x.
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from numpy.typing import ArrayLike
+
+from numerai_ray.era_columns import FloatArray, check_starts, column, gaussianize, is_constant
 
 SCORING_VERSION = 1
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,11 @@ def score_eras(
     and in eras where it is all NaN, ``bmc`` and ``benchmark_corr`` are NaN. Inputs of any number type are
     computed in float64 and left as they are. Raises ValueError when shapes or offsets do not fit each other.
     """
-    p = _column("prediction", prediction)
-    t = _column("target", target)
-    b = np.full(len(p), np.nan) if benchmark is None else _column("benchmark", benchmark)
-    starts = np.asarray(era_starts)
-    _check(p, t, b, starts)
+    p = column("prediction", prediction)
+    t = column("target", target)
+    b = np.full(len(p), np.nan) if benchmark is None else column("benchmark", benchmark)
+    _check_lengths(p, t, b)
+    starts = check_starts(era_starts, len(p))
     scores = np.full((3, len(starts) - 1), np.nan)
     with np.errstate(invalid="ignore"):  # an infinite target minus an infinite mean is the NaN we promise
         for era, (start, stop) in enumerate(pairwise(starts.tolist())):
@@ -106,7 +104,7 @@ def summarize(per_era: ArrayLike) -> Summary:
         return Summary(mean=np.nan, std=np.nan, sharpe=np.nan, max_drawdown=np.nan, n_eras=0)
     mean = float(scores.mean())
     # Equal scores can leave a std of 1e-18 from rounding, and a sharpe of 1e16.
-    std = 0.0 if _is_constant(scores) else float(scores.std())
+    std = 0.0 if is_constant(scores) else float(scores.std())
     cumulative = np.cumsum(scores)
     drawdown = np.maximum.accumulate(cumulative) - cumulative
     return Summary(
@@ -140,38 +138,21 @@ def _score_era(p: FloatArray, t: FloatArray, b: FloatArray) -> tuple[float, floa
 
     # Ranks depend on the rows ranked. Most eras have the same rows for all three scores and are ranked once;
     # as `with_all` is part of the two other sets, equal counts mean equal sets.
-    g_all = _gaussianize(p[with_all])
+    g_all = gaussianize(p[with_all])
     if n_target > 1:
-        g = g_all if n_target == n_all else _gaussianize(p[with_target])
+        g = g_all if n_target == n_all else gaussianize(p[with_target])
         corr = _power_correlation(g, t[with_target], t[has_t].mean())
     if n_benchmark > 1:
-        g = g_all if n_benchmark == n_all else _gaussianize(p[with_benchmark])
+        g = g_all if n_benchmark == n_all else gaussianize(p[with_benchmark])
         benchmark_corr = _power_correlation(g, b[with_benchmark], b[has_b].mean())
     if n_all > 1:
         bmc = _contribution(g_all, b[with_all], t[with_all])
     return corr, bmc, benchmark_corr
 
 
-def _gaussianize(values: FloatArray) -> FloatArray:
-    """Map to normal quantiles of (rank - 0.5) / n, ties averaged (``tie_kept_rank``, ``gaussian``)."""
-    n = values.size
-    order = np.argsort(values)
-    ordered = values[order]
-    is_new = ordered[1:] != ordered[:-1]
-    result = np.empty(n)
-    if is_new.all():
-        result[order] = ndtri((np.arange(n) + 0.5) / n)
-        return result
-    # Ties at sorted positions first … end - 1 have ranks first + 1 … end, on average (first + 1 + end) / 2.
-    bounds = np.concatenate(([0], np.flatnonzero(is_new) + 1, [n]))
-    first, end = bounds[:-1], bounds[1:]
-    result[order] = np.repeat(ndtri((first + end) / 2 / n), end - first)
-    return result
-
-
 def _power_correlation(gaussian: FloatArray, values: FloatArray, center: np.float64) -> float:
     # Constant values minus a mean that is off by one rounding would correlate as noise.
-    if _is_constant(values):
+    if is_constant(values):
         return np.nan
     x, y = _power(gaussian), _power(values - center)
     x -= x.mean()
@@ -181,9 +162,9 @@ def _power_correlation(gaussian: FloatArray, values: FloatArray, center: np.floa
 
 
 def _contribution(p: FloatArray, benchmark: FloatArray, target: FloatArray) -> float:
-    if _is_constant(benchmark):
+    if is_constant(benchmark):
         return np.nan
-    b = _gaussianize(benchmark)
+    b = gaussianize(benchmark)
     # Buckets 0 … 1 become 0 … 4; the reference looks at the targets of this era's used rows only.
     t = target * 4 if target.min() >= 0 and target.max() <= 1 else target
     return _dot(t - t.mean(), p - b * (_dot(p, b) / _dot(b, b))) / t.size
@@ -199,27 +180,12 @@ def _power(x: FloatArray) -> FloatArray:
     return x * np.sqrt(np.abs(x))
 
 
-def _is_constant(values: FloatArray) -> bool:
-    return bool((values == values[0]).all())
-
-
 def _scored(per_era: ArrayLike) -> FloatArray:
     scores = np.asarray(per_era, dtype=np.float64)
     return scores[~np.isnan(scores)]
 
 
-def _column(name: str, values: ArrayLike) -> FloatArray:
-    column = np.ascontiguousarray(values, dtype=np.float64)
-    if column.ndim != 1:
-        raise ValueError(f"{name} must have shape (n,), but has {column.shape}")
-    return column
-
-
-def _check(p: FloatArray, t: FloatArray, b: FloatArray, starts: NDArray[Any]) -> None:
+def _check_lengths(p: FloatArray, t: FloatArray, b: FloatArray) -> None:
     if not len(p) == len(t) == len(b):
         lengths = f"{len(p)}, {len(t)} and {len(b)} rows"
         raise ValueError(f"prediction, target and benchmark must be equally long, but have {lengths}")
-    if starts.ndim != 1 or starts.size == 0 or not np.issubdtype(starts.dtype, np.integer):
-        raise ValueError(f"era_starts must be (n_eras + 1,) integers, but is {starts.dtype} {starts.shape}")
-    if starts[0] != 0 or starts[-1] != len(p) or (np.diff(starts) < 0).any():
-        raise ValueError(f"era_starts must ascend from 0 to {len(p)} (the rows), but is {starts}")

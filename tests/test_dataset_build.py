@@ -97,10 +97,12 @@ def test_test_rows_and_pandas_metadata_are_left_out(folder: Path) -> None:
     assert max(benchmark_eras) == max(full["era"].to_pylist())
 
 
+@pytest.mark.parametrize("read_cells", [0, 200_000_000])  # slice by slice, or a row group at once
 @pytest.mark.parametrize("row_group_size", [37, 500, 100_000])
 def test_eras_may_straddle_row_groups_of_the_inputs_but_not_of_the_outputs(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, row_group_size: int
+    folder: Path, monkeypatch: pytest.MonkeyPatch, row_group_size: int, read_cells: int
 ) -> None:
+    monkeypatch.setattr(dataset_build, "_READ_CELLS", read_cells)
     for name in INPUTS:
         rewrite(folder / f"{name}.parquet", row_group_size=row_group_size)
     monkeypatch.setattr(dataset_build, "_SLICE_ROWS", 110)  # an era and a half

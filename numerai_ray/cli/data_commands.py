@@ -7,13 +7,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from numerai_ray.cli import download_command, info_command
 from numerai_ray.cli.options import DataDirOption, data_root, within, writable_folder
 from numerai_ray.config import nearest
 from numerai_ray.dataset_build import BuildSpec, build
 from numerai_ray.errors import RequestError
 from numerai_ray.synthetic import MarketSpec, write_market
 
-app = typer.Typer(help="Make, build and inspect data files.", no_args_is_help=True)
+app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
+download_command.register(app)
+info_command.register(app)
 
 
 def _progress() -> Progress:

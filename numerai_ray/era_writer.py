@@ -1,0 +1,108 @@
+"""A parquet file written era by era: every row group holds whole eras, so that a range of eras is a range of groups.
+
+While one row group is encoded and written in a thread of its own, the rows of the next one gather: reading, which
+goes on meanwhile, is nearly free. In memory are two groups at most, whatever the file's size.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from numerai_ray.atomic_files import whole_file
+from numerai_ray.errors import DataError
+
+
+@contextmanager
+def era_writer(path: Path, schema: pa.Schema, kept: frozenset[str], rows: int) -> Iterator["EraWriter"]:
+    """Write ``path``, there whole when the block ends well, and else as it was before.
+
+    Args:
+        path: the file.
+        schema: its columns; ``era`` among them.
+        kept: labels of the eras that it holds; rows of others are dropped.
+        rows: a row group ends with the era that reaches this many rows.
+
+    Raises:
+        DataError: eras do not rise.
+        EnvironmentFault: the folder cannot be written or the disk is full.
+
+    """
+    # Identifiers and benchmark ranks hardly repeat: a dictionary would only be built to be thrown away.
+    repeating = [field.name for field in schema if field.name != "id" and field.type != pa.float64()]
+    with (
+        whole_file(path) as partial,
+        pq.ParquetWriter(
+            partial, schema, compression="zstd", compression_level=1, use_dictionary=repeating, write_statistics=["era"]
+        ) as parquet,
+        ThreadPoolExecutor(1, thread_name_prefix=path.stem) as thread,  # left, and so waited for, before the file
+    ):
+        writer = EraWriter(parquet, thread, kept, rows)
+        yield writer
+        writer.finish()
+
+
+class EraWriter:
+    """Cuts row groups at the borders of eras: whole eras, as many as reach ``rows`` rows."""
+
+    def __init__(self, parquet: pq.ParquetWriter, thread: ThreadPoolExecutor, kept: frozenset[str], rows: int):
+        self._parquet = parquet
+        self._thread = thread
+        self._writing: Future[None] | None = None
+        self._kept = pa.array(sorted(kept), pa.string())
+        self._rows = rows
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._era = ""
+        self.eras = 0
+
+    def add(self, source: Path, batch: pa.RecordBatch) -> None:
+        """Take over those rows of ``batch``, which follows the last one of its file ``source``, that are kept."""
+        batch = only(batch, pc.is_in(batch["era"].cast(pa.string()), value_set=self._kept))
+        runs = pc.run_end_encode(batch["era"].cast(pa.string()))
+        start = 0
+        for era, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if era != self._era:
+                if era < self._era:
+                    raise DataError(
+                        f"{source}: eras must rise, but era {era} comes after era {self._era}; "
+                        "download both files of one data version again."
+                    )
+                self._era = era
+                self.eras += 1
+                if self._pending_rows >= self._rows:
+                    self._flush()
+            self._pending.append(batch.slice(start, end - start))
+            self._pending_rows += end - start
+            start = end
+
+    def describe(self, key: bytes, value: str) -> None:
+        """Add ``value`` to the file's key-value metadata."""
+        self._parquet.add_key_value_metadata({key: value})
+
+    def finish(self) -> None:
+        """Write what is left, and wait for it."""
+        self._flush()
+        self._wait()
+
+    def _flush(self) -> None:
+        self._wait()
+        if self._pending:
+            table, rows = pa.Table.from_batches(self._pending), self._pending_rows
+            self._writing = self._thread.submit(self._parquet.write_table, table, row_group_size=rows)
+        self._pending, self._pending_rows = [], 0
+
+    def _wait(self) -> None:
+        """Wait for the group that is being written; what went wrong with it is raised here."""
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = None
+
+
+def only(batch: pa.RecordBatch, mask: pa.BooleanArray) -> pa.RecordBatch:
+    """The rows of ``batch`` where ``mask`` is true; all of them cost no copy."""
+    return batch if mask.true_count == len(batch) else batch.filter(mask)

@@ -1,0 +1,196 @@
+"""Diagnostics of a prediction beside its scores: what it leans on, what is left without, how it moves, whom it copies.
+
+None of them decides a round; they say what kind of model won it. Columns are (n,), ordered by era (see
+:mod:`numerai_ray.era_columns`); NaN means unknown, is left out row by row, and where nothing is left the answer is
+NaN.
+
+- Feature exposure: Pearson correlation of the prediction, as given, with each feature in an era
+  (``max_feature_correlation`` of numerai-tools 0.7.2). Give it ranks (:func:`numerai_ray.post.rank`) to compare
+  models whose predictions have different shapes.
+- FNC, feature-neutral CORR: CORR of the gaussianized prediction neutralized to features (``feature_neutral_corr``);
+  with the feature set ``fncv3_features`` it is what Numerai shows as FNCv3.
+- Churn: 1 - Spearman correlation of one era's prediction with the next one's, over the ids that both have
+  (``numerai_tools.signals.churn``). Numerai Classic gives every row a new id, so it has no churn: this is for ids
+  that persist.
+- Correlation of predictions: mean over eras of their Spearman correlation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from numerai_ray.era_columns import (
+    EraMatrix,
+    FloatArray,
+    by_era,
+    column,
+    columns_of,
+    era_matrix,
+    era_rows,
+    gaussianize,
+    is_constant,
+    spearman,
+    uniform_ranks,
+)
+from numerai_ray.neutralization import neutralize
+from numerai_ray.scoring import score_eras
+
+# Features converted to float64 at a time.
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class FeatureExposure:
+    """``correlations`` (n_eras, k) of a prediction with k features; NaN where either is constant in the era."""
+
+    correlations: FloatArray
+
+    @property
+    def max_abs(self) -> FloatArray:
+        """(n_eras,): largest absolute correlation of an era."""
+        return np.array([sizes.max() if sizes.size else np.nan for sizes in self._known_sizes()])
+
+    @property
+    def mean_abs(self) -> FloatArray:
+        """(n_eras,): mean absolute correlation of an era, over the features that have one."""
+        return np.array([sizes.mean() if sizes.size else np.nan for sizes in self._known_sizes()])
+
+    @property
+    def strongest(self) -> NDArray[np.int64]:
+        """(n_eras,): position of the feature with the largest absolute correlation, -1 where there is none."""
+        sizes = np.nan_to_num(np.abs(self.correlations), nan=-1.0)
+        if not sizes.size:
+            return np.full(len(sizes), -1)
+        return np.where((sizes < 0).all(axis=1), -1, sizes.argmax(axis=1))
+
+    def _known_sizes(self) -> list[FloatArray]:
+        sizes = np.abs(self.correlations)
+        return [era[~np.isnan(era)] for era in sizes]
+
+
+@dataclass(frozen=True)
+class Churn:
+    """Of each era but the first to the one before: ``churn`` and the number of ``common`` ids, both (n_eras - 1,)."""
+
+    churn: FloatArray
+    common: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PredictionCorrelations:
+    """``mean`` (m, m) of per-era Spearman correlations, and over how many eras, ``n_eras`` (m, m)."""
+
+    mean: FloatArray
+    n_eras: NDArray[np.int64]
+
+
+def feature_exposure(prediction: ArrayLike, features: EraMatrix, era_starts: ArrayLike) -> FeatureExposure:
+    """Pearson correlations of ``prediction`` (n,) with each of k ``features``, era by era.
+
+    ``features`` are (k, n) or a function of the era's position, as for
+    :func:`numerai_ray.neutralization.linear_part`. Rows without a prediction are left out; a feature with NaN in
+    the rows of an era has no correlation there. Raises ValueError when shapes do not fit.
+    """
+    p = column("prediction", prediction)
+    eras = []
+    for era, rows in enumerate(era_rows(era_starts, len(p))):
+        known = np.isfinite(p[rows])
+        block = era_matrix(features, era, rows)
+        eras.append(_correlations(p[rows][known], block if known.all() else block[:, known]))
+    if len({len(era) for era in eras}) > 1:
+        raise ValueError(f"each era must have the same features, but they have {sorted({len(era) for era in eras})}")
+    return FeatureExposure(np.array(eras).reshape(len(eras), len(eras[0]) if eras else 0))
+
+
+def feature_neutral_corr(
+    prediction: ArrayLike, target: ArrayLike, features: EraMatrix, era_starts: ArrayLike
+) -> FloatArray:
+    """(n_eras,): CORR of ``prediction`` (n,), gaussianized and neutralized to ``features``, with ``target`` (n,).
+
+    NaN where the prediction is constant and where the features explain all of it. Source: numerai-tools
+    ``feature_neutral_corr``. Its division by a std is left out, because CORR looks at ranks.
+    """
+    neutral = neutralize(by_era(gaussianize, prediction, era_starts), features, era_starts)
+    return score_eras(neutral, target, None, era_starts).corr
+
+
+def churn(prediction: ArrayLike, ids: ArrayLike, era_starts: ArrayLike) -> Churn:
+    """1 - Spearman correlation of each era's prediction with the era before, over ids with both.
+
+    ``prediction`` and ``ids`` are (n,); ids are numbers, bytes or text. 0 is the same order, 1 an unrelated one, 2
+    the reverse. NaN under two common ids, and where either era's prediction is constant on them; the reference
+    refuses under 80 % of common ids, ``common`` lets the caller judge. Raises ValueError when an era has an id twice.
+    """
+    p, names = column("prediction", prediction), np.asarray(ids)
+    if names.shape != p.shape:
+        raise ValueError(f"prediction and ids must be equally long, but are {p.shape} and {names.shape}")
+    eras = []
+    for position, rows in enumerate(era_rows(era_starts, len(p))):
+        known = ~np.isnan(p[rows])
+        own = names[rows][known]
+        if len(np.unique(own)) < len(own):
+            raise ValueError(f"an era must have each id once, but the era at position {position} has one twice")
+        eras.append((own, p[rows][known]))
+    found, common = [], []
+    for (old_ids, old), (new_ids, new) in pairwise(eras):
+        both, before, after = np.intersect1d(old_ids, new_ids, assume_unique=True, return_indices=True)
+        found.append(1 - spearman(old[before], new[after]))
+        common.append(len(both))
+    return Churn(np.array(found, np.float64), np.array(common, np.int64))
+
+
+def prediction_correlations(predictions: Sequence[ArrayLike], era_starts: ArrayLike) -> PredictionCorrelations:
+    """Mean per-era Spearman correlation of each pair of m ``predictions``, each (n,).
+
+    A pair is ranked over the rows that both know. Eras where either is constant, or with under two such rows, do
+    not count; without one that does the mean is NaN. The diagonal is 1 where the prediction is known at all.
+    Raises ValueError when lengths differ.
+    """
+    columns = columns_of([f"prediction {position}" for position in range(len(predictions))], predictions)
+    m = len(columns)
+    total, n_eras = np.zeros((m, m)), np.zeros((m, m), np.int64)
+    for rows in era_rows(era_starts, len(columns[0]) if columns else 0):
+        correlations = _rank_correlations(np.stack([each[rows] for each in columns]))
+        known = ~np.isnan(correlations)
+        total[known] += correlations[known]
+        n_eras += known
+    mean = np.divide(total, n_eras, out=np.full((m, m), np.nan), where=n_eras > 0)
+    return PredictionCorrelations(mean, n_eras)
+
+
+def _correlations(p: FloatArray, x: NDArray[np.number]) -> FloatArray:
+    """(k,): Pearson correlations of known ``p`` (n,) with the rows of ``x`` (k, n)."""
+    result = np.full(len(x), np.nan)
+    if not p.size or is_constant(p):
+        return result
+    centred = p - p.mean()
+    size = np.sqrt((centred * centred).sum())
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK].astype(np.float64)
+        varies = (block != block[:, :1]).any(axis=1)
+        block -= block.mean(axis=1, keepdims=True)
+        sizes = np.where(varies, np.sqrt(np.einsum("ij,ij->i", block, block)), np.nan)
+        result[start : start + BLOCK] = np.clip(block @ centred / (sizes * size), -1, 1)
+    return result
+
+
+def _rank_correlations(values: FloatArray) -> FloatArray:
+    """(m, m): Spearman correlations of one era's rows of ``values`` (m, n)."""
+    m = len(values)
+    missing = np.isnan(values)
+    result = np.full((m, m), np.nan)
+    if (missing == missing[0]).all():  # the usual case: all know the same rows, and each is ranked once
+        kept = values[:, ~missing[0]]
+        usable = [i for i in range(m) if kept.shape[1] and not is_constant(kept[i])]
+        ranks = np.array([uniform_ranks(kept[i]) - 0.5 for i in usable]).reshape(len(usable), kept.shape[1])
+        ranks /= np.sqrt(np.einsum("ij,ij->i", ranks, ranks))[:, np.newaxis]
+        result[np.ix_(usable, usable)] = np.clip(ranks @ ranks.T, -1, 1)
+        return result
+    for i in range(m):
+        for j in range(i + 1):
+            both = ~(missing[i] | missing[j])
+            result[i, j] = result[j, i] = spearman(values[i, both], values[j, both])
+    return result
