@@ -33,12 +33,17 @@ STAGES: tuple[Stage, ...] = ("scout", "confirm", "final")
 
 
 class RoundsPlan(Section):
-    """How rounds are made and judged. ``margin`` is the smallest gain of the primary metric that counts."""
+    """How rounds are made and judged.
+
+    ``margin`` is the smallest gain of the primary metric that counts; with ``accept: significant`` it must also be
+    clear of the noise, as the best of all the round's variants.
+    """
 
     variants: int = Field(default=4, ge=1, le=64)
     proposer: Literal["listed"] = "listed"
     margin: float = Field(default=2.0e-4, ge=0)
     patience: int = Field(default=2, ge=1)
+    accept: Literal["margin", "significant"] = "margin"
 
 
 class StagePlan(Section):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from numerai_ray.atomic_files import write_text
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.scoring import EraScores, Summary, last_eras, summarize
+from numerai_ray.significance import Evidence, PairedDelta
 
 Role = Literal["base", "variant", "baseline", "benchmark"]
 
@@ -68,7 +69,10 @@ class FoldRecord:
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """One line of a round's table. ``metrics`` is None and ``error`` set when the trial failed."""
+    """One line of a round's table. ``metrics`` is None and ``error`` set when the trial failed.
+
+    ``evidence`` compares per-era scores within the round; None for the base, failed trials and older ledgers.
+    """
 
     id: str
     name: str
@@ -81,6 +85,7 @@ class VariantRecord:
     fits_new: int = 0
     fits_stored: int = 0
     fit_seconds: float = 0.0
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -247,22 +252,33 @@ def round_from_json(value: Mapping[str, Any]) -> RoundRecord:
 
 def _variant_from_json(value: Mapping[str, Any]) -> VariantRecord:
     metrics = None if value["metrics"] is None else _metrics_from_json(value["metrics"])
-    return VariantRecord(**{**value, "metrics": metrics, "flags": tuple(value["flags"])})
+    evidence = None if value.get("evidence") is None else _evidence_from_json(value["evidence"])
+    return VariantRecord(**{**value, "metrics": metrics, "flags": tuple(value["flags"]), "evidence": evidence})
+
+
+def _evidence_from_json(value: Mapping[str, Any]) -> Evidence:
+    def delta(item: Mapping[str, Any]) -> PairedDelta:
+        first, second, third = (_number(share) for share in item["thirds"])
+        return PairedDelta(**{**{key: _number(each) for key, each in item.items()}, "thirds": (first, second, third)})
+
+    return Evidence(delta(value["to_base"]), None if value["to_best"] is None else delta(value["to_best"]))
+
+
+def _number(item: Any) -> Any:
+    """JSON has no NaN: null is unknown."""
+    return math.nan if item is None else item
 
 
 def _metrics_from_json(value: Mapping[str, Any]) -> Metrics:
-    def number(item: Any) -> Any:
-        return math.nan if item is None else item
-
     def summary(item: Mapping[str, Any]) -> Summary:
-        return Summary(**{key: number(field_value) for key, field_value in item.items()})
+        return Summary(**{key: _number(field_value) for key, field_value in item.items()})
 
     return Metrics(
         corr=summary(value["corr"]),
         bmc=summary(value["bmc"]),
         bmc_last=summary(value["bmc_last"]),
-        avg_corr_with_benchmark=number(value["avg_corr_with_benchmark"]),
-        avg_corr_with_benchmark_last=number(value["avg_corr_with_benchmark_last"]),
+        avg_corr_with_benchmark=_number(value["avg_corr_with_benchmark"]),
+        avg_corr_with_benchmark_last=_number(value["avg_corr_with_benchmark_last"]),
     )
 
 

@@ -8,9 +8,10 @@ Then one confirm round runs base and winner at a larger scale, and the final rou
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from numerai_ray.results import Decision, RoundRecord, VariantRecord
+from numerai_ray.significance import LEVEL, in_words
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
@@ -27,6 +28,12 @@ class PolicySettings:
     max_rounds: int
     max_hours: float | None = None
     accept_suspect: bool = False
+    accept: Literal["margin", "significant"] = "margin"
+
+    @property
+    def gain(self) -> str:
+        """The gain that counts, in words."""
+        return f"a gain of {self.margin:g}" + (" clear of the noise" if self.accept == "significant" else "")
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def next_step(
     # Plateau: the field's rule. A required dimension that was never looked at keeps the search open.
     flat = flat_rounds(scouts)
     if flat >= settings.patience and not any(dimensions[name] for name in untried):
-        return _confirm(scouts, settings, f"plateau: {flat} rounds in a row without a gain of {settings.margin:g}")
+        return _confirm(scouts, settings, f"plateau: {flat} rounds in a row without {settings.gain}")
 
     # New ground first, in the plan's order; then again around the new base, least recently tried first.
     if untried:
@@ -145,9 +152,9 @@ def decide(
 
     Args:
         base: the round's base.
-        variants: its variants; their ``changes`` are relative to the base.
+        variants: its variants; their ``changes`` are relative to the base, and so is their ``evidence``.
         base_changes: the base's changes relative to the experiment's base.
-        settings: ``margin`` and whether suspects may win.
+        settings: ``margin``, ``accept`` and whether suspects may win.
 
     """
     # Without the base's metric no variant can be judged.
@@ -166,12 +173,14 @@ def decide(
         why = "no variant to judge" if variants else "nothing to compare with"
         return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
 
-    best = max(honest, key=_order)
+    # Several variants may be clear of the noise; a larger gain within it does not stand in their way.
+    clear = [variant for variant in honest if settings.accept == "margin" or _is_clear(variant)]
+    best = max(clear or honest, key=_order)
     gain = round(_order(best)[0] - _order(base)[0], 12)
-    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}"
+    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}{_noise(best, settings)}"
 
     # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
-    if gain >= settings.margin and gain > 0:
+    if clear and gain >= settings.margin and gain > 0:
         changes = {**base_changes, **best.changes}
         return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
     return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
@@ -200,6 +209,17 @@ def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[st
 def _is_known(variant: VariantRecord) -> bool:
     """Whether it ran and its primary metric is a number."""
     return variant.metrics is not None and not math.isnan(variant.metrics.primary)
+
+
+def _is_clear(variant: VariantRecord) -> bool:
+    """Whether noise rarely brings a best variant as good. Without an answer (None, NaN) it is not clear."""
+    return variant.evidence is not None and variant.evidence.to_base.p_value <= LEVEL
+
+
+def _noise(variant: VariantRecord, settings: PolicySettings) -> str:
+    if variant.evidence is not None:
+        return f"; {in_words(variant.evidence.to_base)}"
+    return "; its per-era scores are unknown, and so is the noise" if settings.accept == "significant" else ""
 
 
 def _may_win(variant: VariantRecord, settings: PolicySettings) -> bool:

@@ -13,6 +13,7 @@ import yaml
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
+from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fold_runner import Progress, RoundRunner, VariantOutcome, take
 from numerai_ray.proposer import Proposer
@@ -118,7 +119,7 @@ class RoundScheduler:
                 return step, history
             if len(history) == end:
                 return None, history
-            history.append(self._round(step, len(history) + 1, known))
+            history.append(self._round(step, history, known))
             self.shop.reporter(history)
 
     def _next(self, history: Sequence[RoundRecord], known: Mapping[str, VariantRecord]) -> Step:
@@ -192,10 +193,13 @@ class RoundScheduler:
     # --- running and recording ---------------------------------------------------------------------------------
 
     def _round(
-        self, step: ScoutRound | ConfirmRound | FinalRound, number: int, known: Mapping[str, VariantRecord]
+        self,
+        step: ScoutRound | ConfirmRound | FinalRound,
+        history: Sequence[RoundRecord],
+        known: Mapping[str, VariantRecord],
     ) -> RoundRecord:
         started, clock = datetime.now(UTC), time.monotonic()
-        stage = _stage_of(step)
+        number, stage = len(history) + 1, _stage_of(step)
         candidates = self._candidates(step, known)
         dimension = step.dimension if isinstance(step, ScoutRound) else None
         base_changes = step.base_changes if isinstance(step, ScoutRound) else {}
@@ -224,6 +228,10 @@ class RoundScheduler:
         rest = [replace(record, flags=sanity_flags(record, base)) for record in rest]
         base = replace(base, flags=sanity_flags(base, None))
         others = [record for record in records if record.role == "baseline"]
+        reader, comparison = ScoreReader(self.shop.paths), comparison_of(candidates[0].config.score)
+        looks = selection_looks(history) if isinstance(step, ConfirmRound) else 1
+        rest = with_evidence(base, rest, reader, comparison, looks)
+        others = with_evidence(base, others, reader, comparison)
         decision = decide(base, rest, base_changes, self.settings)
         if decision.winner is None:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
@@ -273,7 +281,8 @@ class RoundScheduler:
     ) -> VariantRecord:
         identity = self._identity(each.config)
         if identity in known:
-            return replace(known[identity], name=each.name, role=each.role, changes=each.changes, flags=())
+            ran = replace(known[identity], flags=(), evidence=None)  # both spoke of another round's base
+            return replace(ran, name=each.name, role=each.role, changes=each.changes)
         trial = next(trial for trial, candidate in new.items() if candidate is each)
         outcome = outcomes[trial]
         if outcome.error is None:

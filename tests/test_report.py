@@ -11,20 +11,15 @@ import pytest
 from builders import History, Market, experiment, finished_experiment
 from matplotlib.image import imread
 
+from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.report import leaderboard, write_report
 from numerai_ray.report.experiment_md import report_text, stage_facts
 from numerai_ray.report.plots import cumulative_info, rounds_info, spread
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.stored_scores import (
-    ScoreReader,
-    StoredScores,
-    overlap_standard_error,
-    paired_bmc,
-    sigmas_needed,
-)
 from numerai_ray.report.tables import cell, e4, markdown_table, number, round_rows
 from numerai_ray.results import read_ledger, to_json
-from numerai_ray.scoring import EraScores, summarize
+from numerai_ray.scoring import summarize
+from numerai_ray.significance import Comparison, Series, paired_delta
 
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
 
@@ -48,52 +43,7 @@ def section(report: str, title: str) -> str:
     return report.split(f"\n{title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def stored(eras: list[int], bmc: list[float]) -> StoredScores:
-    scores = EraScores(np.array(bmc), np.array(bmc), np.array(bmc))
-    return StoredScores(tuple(eras), scores, {}, {})
-
-
 # --- noise -------------------------------------------------------------------------------------------------------
-
-
-def test_without_overlap_the_standard_error_is_the_textbook_one() -> None:
-    values = np.random.default_rng(0).normal(0, 1, 60)
-    far_apart = list(range(0, 6000, 100))
-    expected = values.std(ddof=1) / math.sqrt(60)
-    assert overlap_standard_error(values, far_apart, 4) == pytest.approx(expected, rel=1e-12)
-
-
-def test_overlapping_labels_widen_the_standard_error_to_about_the_truth() -> None:
-    rng = np.random.default_rng(1)
-    n, overlap = 400, 4
-    means, errors = [], []
-    for _ in range(300):
-        series = np.convolve(rng.normal(0, 1, n + overlap), np.ones(overlap + 1), "valid")
-        means.append(series.mean())
-        errors.append(overlap_standard_error(series, range(n), overlap))
-    truth = float(np.std(means))
-    assert 0.8 * truth < float(np.mean(errors)) < 1.1 * truth
-    assert overlap_standard_error(series, range(n), 0) < 0.75 * truth  # what ignoring the overlap would claim
-
-
-def test_few_eras_have_no_standard_error() -> None:
-    assert math.isnan(overlap_standard_error(np.arange(9.0), range(9), 4))
-
-
-def test_paired_difference_uses_the_last_common_scored_eras() -> None:
-    ours = stored([1, 2, 3, 4], [1.0, 5.0, 2.0, math.nan])
-    theirs = stored([2, 3, 4, 5], [1.0, 1.5, 9.0, 9.0])
-    found = paired_bmc(ours, theirs, 200, 4)
-    assert found is not None
-    assert (found.mean, found.n_eras, found.first_era, found.last_era) == (2.25, 2, 2, 3)
-    assert paired_bmc(ours, theirs, 1, 4).mean == 0.5  # type: ignore[union-attr]
-    assert paired_bmc(ours, stored([9], [1.0]), 200, 4) is None
-    assert paired_bmc(ours, None, 200, 4) is None
-
-
-def test_the_best_of_many_needs_more() -> None:
-    assert sigmas_needed(1) == 2.0
-    assert sigmas_needed(20) == pytest.approx(2.807, abs=1e-3)
 
 
 @pytest.mark.parametrize(("noise", "within"), [(0.02, True), (0.0002, False)])
@@ -101,23 +51,39 @@ def test_a_gain_is_called_noise_exactly_when_it_is(tmp_path: Path, noise: float,
     history = experiment(tmp_path / "demo", market=Market(noise=noise))
     history.scout("num_leaves", {63: 0.0037 + 0.0008, 127: 0.0037})
     abstract = section(text(history), "## Abstract")
-    assert ("within noise" in abstract) == within
-    assert ("above noise" in abstract) == (not within)
+    assert ("inside the noise" in abstract) == within
+    assert ("clear of the noise" in abstract) == (not within)
     assert ("not settled" in abstract) == within
-    assert re.search(r"[+-]\d+\.\de-4 ± \d+\.\de-4 \(one standard error\)", abstract)
+    assert re.search(r"[+-]\d+\.\de-4 \[[+-]\d+\.\de-4, [+-]\d+\.\de-4\] \(90 % interval\)", abstract)
+    table = next(line for line in text(history).splitlines() if "num_leaves=63](" in line)
+    assert ("inside the noise" in table) == within
+    assert ("clear gain" in table) == (not within)
 
 
-def test_the_abstract_gives_the_difference_and_error_of_the_per_era_scores(finished: History) -> None:
+def test_the_abstract_gives_the_difference_and_interval_of_the_per_era_scores(finished: History) -> None:
     first, second = (
-        np.array(json.loads(finished.paths.results(name).read_text())["per_era"]["bmc"][-200:])
+        Series(
+            finished.market.eras,
+            np.array(json.loads(finished.paths.results(name).read_text())["per_era"]["bmc"], float),
+        )
         for name in ("r04-challenger", "r04-base")
     )
-    difference = first - second
-    eras = finished.market.eras[-200:]
-    error = overlap_standard_error(difference, eras, 4)
-    shown = f"{difference.mean() * 1e4:+.1f}e-4 ± {error * 1e4:.1f}e-4 (one standard error)"
+    delta = paired_delta(first, second, Comparison(200, 4))
+    assert delta is not None
+    low, high = (f"{end * 1e4:+.1f}e-4" for end in (delta.low, delta.high))
+    shown = f"{delta.mean * 1e4:+.1f}e-4 [{low}, {high}] (90 % interval)"
     confirm = next(line for line in text(finished).splitlines() if line.startswith("- **Confirm:**"))
     assert shown in confirm
+
+
+def test_the_ledgers_evidence_is_shown_where_it_is_and_is_that_of_the_results_files(finished: History) -> None:
+    record = finished.records[0]
+    reader = ScoreReader(finished.paths)
+    rest = with_evidence(record.variants[0], record.variants[1:-1], reader, Comparison(200, 4))
+    assert all(each.evidence is not None for each in rest)
+    in_ledger = replace(record, variants=(record.variants[0], *rest, record.variants[-1]))
+    assert round_rows(in_ledger) == round_rows(record, reader)
+    assert all(row.evidence is None for row in round_rows(record))
 
 
 # --- tables ------------------------------------------------------------------------------------------------------
@@ -136,7 +102,10 @@ def test_rows_base_first_then_by_primary_failed_last_then_references(finished: H
     assert [row.winner for row in first] == [row.id == finished.records[0].decision.winner for row in first]
     for row in first[1:-1]:
         assert row.delta == pytest.approx(row.primary - first[0].primary)
-        assert row.delta_se > 0
+        assert row.evidence is not None
+        assert row.evidence.to_base.mean == pytest.approx(row.delta, abs=1e-12)
+        assert row.evidence.to_base.low < row.delta < row.evidence.to_base.high
+        assert (row.evidence.to_best is None) == (row is first[1])
 
 
 def test_a_known_configuration_costs_a_later_round_nothing(finished: History) -> None:
@@ -243,9 +212,9 @@ def test_all_variants_failed(tmp_path: Path) -> None:
 def test_a_removed_or_damaged_results_file_costs_its_numbers_only(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo")
     history.scout("num_leaves", {63: 0.0047})
-    assert "standard error unknown" not in section(text(history), "## Abstract")
+    assert "interval unknown" not in section(text(history), "## Abstract")
     history.paths.results("r01-num_leaves=63").write_text("{")
-    assert "standard error unknown" in section(text(history), "## Abstract")
+    assert "interval unknown" in section(text(history), "## Abstract")
     history.paths.results("r01-base").unlink()
     assert "cannot be told" in text(history)
     assert ScoreReader(history.paths).read("r01-base") is None
@@ -286,7 +255,7 @@ def test_a_final_below_the_baseline_and_a_synthetic_market_are_said(tmp_path: Pa
     history.confirm(0.0050)
     history.final(0.0020, baseline=0.0031)
     assert "In the final run it is below the baseline." in section(text(history), "## Abstract")
-    assert "a loss above noise" in section(text(history), "## Abstract")
+    assert "a loss clear of the noise" in section(text(history), "## Abstract")
     assert "synthetic market" in section(text(history), "## Data and folds")
 
 

@@ -170,7 +170,9 @@ def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) 
 
 def _settings(loaded: LoadedPlan, *, accept_suspect: bool) -> PolicySettings:
     rounds, budget = loaded.plan.rounds, loaded.plan.budget
-    return PolicySettings(rounds.margin, rounds.patience, budget.rounds, budget.hours, accept_suspect)
+    return PolicySettings(
+        rounds.margin, rounds.patience, budget.rounds, budget.hours, accept_suspect, accept=rounds.accept
+    )
 
 
 def _scheduler(

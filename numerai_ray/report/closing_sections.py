@@ -7,9 +7,9 @@ from typing import Any
 
 from numerai_ray.eras import era_label
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.stored_scores import sigmas_needed
-from numerai_ray.report.tables import cell, e4, e4_with_error, number
+from numerai_ray.report.tables import cell, e4, e4_judged, number
 from numerai_ray.results import RoundRecord
+from numerai_ray.significance import best_by_luck, verdict
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 # A model this close to the benchmark has little of its own to add.
@@ -42,7 +42,8 @@ def what_worked(reading: Reading) -> list[str]:
     for record in reading.scouts:
         line = f"{record.dimension} (round {record.number}): {_best_of_round(reading, record)}"
         (worked if record.decision.promoted else did_not).append(line)
-    parts = ["Counted as gains by the margin:\n\n" + bullets(worked)] if worked else ["Nothing reached the margin."]
+    rule = "the margin" + (", clear of the noise" if reading.loaded.plan.rounds.accept == "significant" else "")
+    parts = [f"Counted as gains by {rule}:\n\n" + bullets(worked)] if worked else [f"Nothing reached {rule}."]
     return parts + (["Did not:\n\n" + bullets(did_not)] if did_not else [])
 
 
@@ -51,8 +52,7 @@ def _best_of_round(reading: Reading, record: RoundRecord) -> str:
     if not rows:
         return "no variant could be judged"
     best, worst = rows[0], rows[-1]
-    noise = abs(best.delta) < sigmas_needed(len(rows)) * best.delta_se  # False when the error is unknown
-    text = f"{cell(best.name)} {e4_with_error(best.delta, best.delta_se)}{' (within noise)' if noise else ''}"
+    text = f"{cell(best.name)} {e4_judged(best.delta, best.evidence.to_base if best.evidence else None)}"
     return text if len(rows) == 1 else f"{text}; the worst, {cell(worst.name)}, {e4(worst.delta)}"
 
 
@@ -63,7 +63,7 @@ def threats(reading: Reading) -> list[str]:
         found.append(
             f"Selection: the best of {reading.looks} variants was chosen on the same eras that it is reported on, so "
             f"its gain is biased upwards; by luck alone the best of so many reaches "
-            f"{sigmas_needed(reading.looks):.1f} standard errors in one case of twenty. Confirm and final runs use "
+            f"{best_by_luck(reading.looks):.1f} standard errors in one case of twenty. Confirm and final runs use "
             f"these eras again."
         )
     stage = reading.latest_stage
@@ -97,7 +97,8 @@ def threats(reading: Reading) -> list[str]:
 
 def _noise(reading: Reading) -> str:
     rows = [row for record in reading.scouts for row in reading.rows(record) if row.role == "variant"]
-    errors = sorted(row.delta_se for row in rows if not math.isnan(row.delta_se))
+    deltas = [row.evidence.to_base for row in rows if row.evidence is not None]
+    errors = sorted(each.standard_error for each in deltas if not math.isnan(each.standard_error))
     if not errors:
         return "Noise: no standard error is known yet."
     margin, middle = reading.loaded.plan.rounds.margin, errors[len(errors) // 2]
@@ -158,13 +159,11 @@ def next_steps(reading: Reading) -> list[str]:
         found.append(f"Not tried: {', '.join(untried)}.")
     found += _edges(reading)
     headline = next((h for s in ("final", "confirm", "scout") if (h := reading.headline(s)) is not None), None)
-    if headline is not None and headline.paired is not None:
-        sigmas = headline.paired.sigmas
-        if sigmas < sigmas_needed(reading.looks):
-            found.append(
-                "The difference is within noise: average several seeds of both sides, or score more eras (the full "
-                "file), before building on it."
-            )
+    if headline is not None and verdict(headline.paired) == "inside the noise":
+        found.append(
+            "The difference is inside the noise: average several seeds of both sides, or score more eras (the full "
+            "file), before building on it."
+        )
     return found or ["None: everything listed was tried."]
 
 

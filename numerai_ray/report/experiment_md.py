@@ -6,12 +6,12 @@ from itertools import pairwise
 
 from numerai_ray.config import leaves
 from numerai_ray.eras import era_label, least_honest_gap
+from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import STAGES, Stage
 from numerai_ray.report.closing_sections import closing_sections
-from numerai_ray.report.reading import Reading
+from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
-from numerai_ray.report.stored_scores import StoredScores
-from numerai_ray.report.tables import UNKNOWN, Row, cell, e4_with_error, number, primary_of
+from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of
 
 
 def report_text(reading: Reading, captions: Mapping[str, str]) -> str:
@@ -70,7 +70,7 @@ def _answer(reading: Reading) -> str:
     if latest is not None:
         settled = f" In the {latest.stage} run it is below {latest.theirs}." if latest.gain < 0 else ""
         if not reading.above_noise(latest):
-            settled += f" Whether it is better than {latest.theirs} is not settled: see the standard errors."
+            settled += f" Whether it is better than {latest.theirs} is not settled: see the intervals."
     return f"The best configuration is the base with {reading.label(changes)}: {tried}; {value}.{settled}"
 
 
@@ -91,9 +91,8 @@ def _nothing_compared(reading: Reading, stage: Stage) -> str:
 
 
 def row_delta(row: Row) -> str:
-    """``+2.1e-4 ± 3.0e-4 (one standard error)``."""
-    unit = "standard error unknown" if math.isnan(row.delta_se) else "one standard error"
-    return f"{e4_with_error(row.delta, row.delta_se)} ({unit})"
+    """``+2.1e-4 [-0.9e-4, +5.1e-4] (90 % interval)``."""
+    return shown_delta(row.delta, row.evidence.to_base if row.evidence else None)
 
 
 def _state(reading: Reading) -> list[str]:
@@ -126,8 +125,10 @@ def _plan(reading: Reading) -> list[str]:
     plan, rounds, score = loaded.plan, loaded.plan.rounds, reading.score_config.score
     base = leaves(plan.base)
     changed = ", ".join(f"`{path}` = {value}" for path, value in base.items())
+    clear = " if it is clear of the noise as the round's best (`accept: significant`)"
     rule = (
-        f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from {rounds.margin:g}; "
+        f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from {rounds.margin:g}"
+        f"{clear if rounds.accept == 'significant' else ''}; "
         f"the search ends after {rounds.patience} rounds in a row without one, when nothing is left to try, or after "
         f"{_budget(reading)}."
     )

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from numerai_ray.atomic_files import whole_file
 from numerai_ray.eras import era_label
+from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.stored_scores import StoredScores
 from numerai_ray.report.tables import Row
 from numerai_ray.results import VariantRecord
+from numerai_ray.significance import INTERVAL_PERCENT
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,14 +53,15 @@ class Point:
     """One configuration of one round.
 
     ``x`` is the round's number, ``offset`` where beside it the point is drawn, lest the bars of a round cover each
-    other; ``kind`` is ``variant``, ``winner``, ``base`` or ``baseline``; ``error`` is one standard error or NaN.
+    other; ``kind`` is ``variant``, ``winner``, ``base`` or ``baseline``; ``bar`` is how far
+    the interval of the difference to the base reaches below and above, 0 where it is unknown.
     """
 
     x: int
     offset: float
     kind: str
     primary: float
-    error: float
+    bar: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,19 @@ def rounds_info(reading: Reading) -> RoundsInfo | None:
         failed += len(rows) - len(known)
         for place, row in enumerate(known):
             offset = 0.6 * ((place + 0.5) / len(known) - 0.5)
-            points.append(Point(record.number, offset, _kind(row, record.stage), row.primary, row.delta_se))
+            points.append(Point(record.number, offset, _kind(row, record.stage), row.primary, _bar(row)))
             if record.stage == "scout" and row.winner:
                 best_so_far.append((record.number + offset, row.primary))
     if not points:
         return None
     return RoundsInfo(tuple(points), tuple(ticks), tuple(best_so_far), tuple(borders), failed)
+
+
+def _bar(row: Row) -> tuple[float, float]:
+    delta = row.evidence.to_base if row.evidence else None
+    if delta is None or math.isnan(delta.low):
+        return 0.0, 0.0
+    return max(delta.mean - delta.low, 0.0), max(delta.high - delta.mean, 0.0)
 
 
 def _kind(row: Row, stage: str) -> str:
@@ -221,7 +230,7 @@ def cumulative_caption(info: CumulativeInfo, last: int) -> str:
 
 def rounds_caption(info: RoundsInfo) -> str:
     """What the picture does not say by itself."""
-    parts = ["A bar is one standard error of the paired difference to the round's base."]
+    parts = [f"A bar is the {INTERVAL_PERCENT} % interval of the paired difference to the round's base."]
     if info.borders:
         parts.append("Stages are parted by lines: their data differ, so their values do not compare.")
     if info.failed:
@@ -367,7 +376,7 @@ def _draw_rounds(info: RoundsInfo, last: int, theme: Theme) -> Any:
             continue
         xs = [point.x + point.offset for point in chosen]
         ys = [point.primary * 1e4 for point in chosen]
-        errors = [0.0 if math.isnan(point.error) else point.error * 1e4 for point in chosen]
+        errors = np.array([point.bar for point in chosen]).T * 1e4
         axes.errorbar(xs, ys, errors, fmt="none", ecolor=edge, elinewidth=1.2, alpha=0.6, zorder=1)
         inside = theme.background if kind == "variant" else edge
         axes.scatter(

@@ -7,20 +7,11 @@ from functools import cached_property
 from typing import Any, get_args
 
 from numerai_ray.config import Config, leaves
-from numerai_ray.eras import least_honest_gap
+from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
 from numerai_ray.experiment_plan import LoadedPlan, Stage
-from numerai_ray.report.stored_scores import PairedDifference, ScoreReader, StoredScores, sigmas_needed
-from numerai_ray.report.tables import (
-    Comparison,
-    Row,
-    compare,
-    e4,
-    e4_with_error,
-    primary_of,
-    round_rows,
-    rounds_ran,
-)
+from numerai_ray.report.tables import Row, e4, e4_interval, primary_of, round_rows, rounds_ran
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, verdict
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -33,14 +24,12 @@ class Headline:
     ours: str
     theirs: str
     gain: float
-    paired: PairedDifference | None
+    paired: PairedDelta | None
 
     @property
     def shown(self) -> str:
-        """``+2.1e-4 ± 3.0e-4 (one standard error)``."""
-        if self.paired is None or math.isnan(self.paired.standard_error):
-            return f"{e4(self.gain)} (standard error unknown)"
-        return f"{e4_with_error(self.gain, self.paired.standard_error)} (one standard error)"
+        """``+2.1e-4 [-0.9e-4, +5.1e-4] (90 % interval)``."""
+        return shown_delta(self.gain, self.paired)
 
 
 @dataclass(frozen=True)
@@ -61,8 +50,7 @@ class Reading:
 
     @cached_property
     def comparison(self) -> Comparison:
-        score = self.score_config.score
-        return Comparison(score.last_eras, least_honest_gap((score.target,)) - 1)
+        return comparison_of(self.score_config.score)
 
     @property
     def scouts(self) -> list[RoundRecord]:
@@ -153,27 +141,35 @@ class Reading:
         gain = primary_of(ours) - primary_of(theirs)
         if math.isnan(gain):
             return None
-        paired = compare(ours, theirs, self.reader, self.comparison)
+        # The best of all that was tried is judged as that, in every stage: all of them are scored on these eras.
+        paired = difference(ours, theirs, self.reader, self.comparison, max(1, self.looks))
         name = "the best configuration" if changes == self.best_changes else self.label(changes)
         return Headline(stage, name, against, gain, paired)
 
     def above_noise(self, headline: Headline) -> bool:
         """Whether the difference is larger than the best of so many variants brings by luck."""
-        return headline.paired is not None and headline.paired.sigmas >= sigmas_needed(self.looks)
+        return verdict(headline.paired) in {"clear gain", "clear loss"}
 
     def verdict(self, headline: Headline) -> str:
-        """How sure the difference is, in words: within noise, or above it by how much."""
+        """How sure the difference is, in words: inside the noise, or clear of it."""
         paired = headline.paired
-        if paired is None or math.isnan(paired.sigmas):
+        if paired is None or math.isnan(paired.low):
             return "how much of it is noise cannot be told (too few eras with per-era scores)"
         if headline.gain == 0:
             return "the two are equal"
-        needed = sigmas_needed(self.looks)
-        many = f", and the best of {self.looks} variants needs {needed:.1f}" if self.looks > 1 else ""
-        if paired.sigmas < needed:
-            return f"**within noise**: {paired.sigmas:.1f} standard errors{many or f' of the {needed:.1f} needed'}"
-        sign = "gain" if headline.gain > 0 else "loss"
-        return f"a {sign} above noise: {paired.sigmas:.1f} standard errors{many}"
+        found = verdict(paired)
+        if found == "clear loss":
+            return "a loss clear of the noise"
+        among = f"the best of {self.looks} variants" if self.looks > 1 else "one variant"
+        luck = f"noise alone brings as much to {among} with p = {paired.p_value:.2g}"
+        return f"a gain clear of the noise ({luck})" if found == "clear gain" else f"**inside the noise**: {luck}"
+
+
+def shown_delta(gain: float, paired: PairedDelta | None) -> str:
+    """A difference and its interval, or that there is none."""
+    if paired is None or math.isnan(paired.low):
+        return f"{e4(gain)} (interval unknown)"
+    return f"{e4_interval(gain, paired)} ({INTERVAL_PERCENT} % interval)"
 
 
 def _stage(stage: str) -> Stage:

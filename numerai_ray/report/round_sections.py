@@ -5,8 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.stored_scores import sigmas_needed
-from numerai_ray.report.tables import Row, cell, e4, e4_with_error, markdown_table
+from numerai_ray.report.tables import Row, cell, e4, e4_judged, markdown_table
 from numerai_ray.results import RoundRecord
 
 
@@ -66,16 +65,16 @@ def _link(reading: Reading, file: Path) -> str:
 
 
 def _noise(rows: list[Row]) -> str:
-    """What the standard error says of the round's best variant."""
+    """What the per-era scores say of the round's best variant."""
     compared = [row for row in rows if row.role == "variant" and not math.isnan(row.delta)]
     if not compared:
         return ""
     best = max(compared, key=lambda row: row.delta)
-    if math.isnan(best.delta_se):
-        return f"The best variant's difference is {e4(best.delta)}; its standard error is unknown."
-    needed = sigmas_needed(len(compared))
-    within = abs(best.delta) < needed * best.delta_se
-    judged = "within noise" if within else "above noise"
-    many = f"the best of {len(compared)} variants" if len(compared) > 1 else "one variant"
-    shown = e4_with_error(best.delta, best.delta_se)
-    return f"The best variant differs by {shown}: {judged} ({many} needs {needed:.1f} standard errors)."
+    delta = best.evidence.to_base if best.evidence else None
+    if delta is None or math.isnan(delta.low):
+        return f"The best variant's difference is {e4(best.delta)}; its interval is unknown."
+    among = f" among {delta.judged}" if delta.judged > 1 else ""
+    return (
+        f"The best variant differs by {e4_judged(best.delta, delta)} (p = {delta.p_value:.2g}{among}; it improves with "
+        f"probability {delta.probability:.2f})."
+    )

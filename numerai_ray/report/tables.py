@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from numerai_ray.report.stored_scores import PairedDifference, ScoreReader, paired_bmc
+from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.results import Role, RoundRecord, VariantRecord
+from numerai_ray.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, verdict
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
@@ -14,19 +15,11 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How differences are measured: ``last`` scored eras, labels that overlap ``overlap_eras`` later eras."""
-
-    last: int = 200
-    overlap_eras: int = 4
-
-
-@dataclass(frozen=True)
 class Row:
     """One line of a table; metrics are NaN where unknown.
 
-    ``delta`` is primary minus the base's, ``delta_se`` its standard error. Fit counts and ``fit_seconds`` are of this
-    round alone.
+    ``delta`` is primary minus the base's; ``evidence`` says how sure it is, and compares with the round's best. Fit
+    counts and ``fit_seconds`` are of this round alone.
     """
 
     id: str
@@ -42,7 +35,7 @@ class Row:
     corr_with_benchmark: float
     bmc_max_drawdown: float
     delta: float
-    delta_se: float
+    evidence: Evidence | None
     fits_new: int
     fits_stored: int
     fit_seconds: float
@@ -60,7 +53,7 @@ def round_rows(
 
     Args:
         record: the round.
-        reader: where per-era scores come from; without one, ``delta_se`` is NaN.
+        reader: where per-era scores come from when the ledger has no evidence (those of older versions have none).
         comparison: how differences are measured.
         baseline_fingerprint: a row with this config is marked as being the baseline.
         ran_before: variant id -> number of the earlier round in which it ran.
@@ -74,23 +67,26 @@ def round_rows(
         value = primary_of(variant)
         return order[variant.role], math.isnan(value), -value if math.isfinite(value) else 0.0, variant.name
 
+    evidence = {variant.id: variant.evidence for variant in judged(record, reader, comparison or Comparison())}
     rows = []
     for variant in sorted(record.variants, key=rank):
-        paired = None
-        if reader is not None and base is not None and variant.role in {"variant", "baseline"}:
-            paired = compare(variant, base, reader, comparison or Comparison())
         notes = [] if variant.fingerprint != baseline_fingerprint or variant.role == "baseline" else ["= baseline"]
-        rows.append(_row(record, variant, base, paired, (*notes, *_status(variant, ran_before.get(variant.id)))))
+        rows.append(
+            _row(
+                record, variant, base, evidence.get(variant.id), (*notes, *_status(variant, ran_before.get(variant.id)))
+            )
+        )
     return rows
 
 
-def compare(
-    ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader, comparison: Comparison
-) -> PairedDifference | None:
-    """Paired difference of the primary metric's per-era scores; None when one side has none."""
-    if ours.metrics is None or theirs.metrics is None:
-        return None
-    return paired_bmc(reader.read(ours.id), reader.read(theirs.id), comparison.last, comparison.overlap_eras)
+def judged(record: RoundRecord, reader: ScoreReader | None, comparison: Comparison) -> list[VariantRecord]:
+    """The round's variants and baseline with the evidence of the ledger, or else of the results files."""
+    base = record.find("base")
+    compared = {role: [each for each in record.variants if each.role == role] for role in ("variant", "baseline")}
+    known = any(each.evidence is not None for group in compared.values() for each in group)
+    if known or base is None or reader is None:
+        return [each for group in compared.values() for each in group]
+    return [each for group in compared.values() for each in with_evidence(base, group, reader, comparison)]
 
 
 def primary_of(variant: VariantRecord | None) -> float:
@@ -150,7 +146,9 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "Configuration",
         "Changes",
         f"BMC last {last}",
-        "Δ to base (± 1 SE)",
+        f"Δ to base ({INTERVAL_PERCENT} % interval)",
+        "Δ to best",
+        "Eras improved (by thirds)",
         "BMC",
         "BMC Sharpe",
         "CORR",
@@ -161,7 +159,7 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "Fit time",
         "Status",
     ]
-    lines = ["| " + " | ".join(header) + " |", "|:--|:--|" + "--:|" * 10 + ":--|"]
+    lines = ["| " + " | ".join(header) + " |", "|:--|:--|" + "--:|" * 12 + ":--|"]
     lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
     return "\n".join(lines)
 
@@ -179,9 +177,22 @@ def e4(value: float, *, sign: bool = True) -> str:
     return UNKNOWN if not math.isfinite(value) else f"{number(value * 1e4, 1, sign=sign)}e-4"
 
 
-def e4_with_error(value: float, error: float) -> str:
-    """``+2.1e-4 ± 3.0e-4``; without a standard error the value alone."""
-    return e4(value) if not math.isfinite(error) else f"{e4(value)} ± {e4(error, sign=False)}"
+def e4_interval(value: float, delta: PairedDelta | None) -> str:
+    """``+2.1e-4 [-0.9e-4, +5.1e-4]``; without an interval the value alone."""
+    if delta is None or not math.isfinite(delta.low):
+        return e4(value)
+    return f"{e4(value)} [{e4(delta.low)}, {e4(delta.high)}]"
+
+
+def e4_judged(value: float, delta: PairedDelta | None) -> str:
+    """:func:`e4_interval` with its verdict: ``…, inside the noise``."""
+    return e4_interval(value, delta) if delta is None else f"{e4_interval(value, delta)}, {verdict(delta)}"
+
+
+def improved(delta: PairedDelta) -> str:
+    """``54 % (50, 58, 54)``: share of eras improved, and in each third of the period, oldest first."""
+    thirds = ", ".join(number(100 * share, 0) for share in delta.thirds)
+    return f"{100 * delta.share_improved:.0f} % ({thirds})"
 
 
 def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -204,7 +215,7 @@ def _row(
     record: RoundRecord,
     variant: VariantRecord,
     base: VariantRecord | None,
-    paired: PairedDifference | None,
+    evidence: Evidence | None,
     status: tuple[str, ...],
 ) -> Row:
     metrics = variant.metrics
@@ -225,7 +236,7 @@ def _row(
         corr_with_benchmark=metrics.avg_corr_with_benchmark if metrics else math.nan,
         bmc_max_drawdown=metrics.bmc.max_drawdown if metrics else math.nan,
         delta=primary_of(variant) - primary_of(base) if compared else math.nan,
-        delta_se=paired.standard_error if paired else math.nan,
+        evidence=evidence,
         # A configuration known from an earlier round cost this one nothing.
         fits_new=variant.fits_new if own else 0,
         fits_stored=variant.fits_stored if own else variant.fits_new + variant.fits_stored,
@@ -255,11 +266,15 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
     kept = row.role in {"baseline", "benchmark"}
     trained = row.fits_new + row.fits_stored > 0
     changes = {"baseline": "the baseline as it is", "benchmark": "official predictions"}.get(row.role, "")
+    to_base = row.evidence.to_base if row.evidence else None
+    to_best = row.evidence.to_best if row.evidence else None
     return [
         name,
         cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
         number(row.primary, 5),
-        e4_with_error(row.delta, row.delta_se),
+        e4_judged(row.delta, to_base),
+        UNKNOWN if to_best is None else e4_interval(to_best.mean, to_best),
+        UNKNOWN if to_base is None else improved(to_base),
         number(row.bmc_mean, 5),
         number(row.bmc_sharpe, 2),
         number(row.corr_mean, 4),

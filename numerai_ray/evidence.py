@@ -1,0 +1,98 @@
+"""What a round's per-era scores say about its variants, read back from results files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numerai_ray.config import ScoreConfig
+from numerai_ray.eras import least_honest_gap
+from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.scoring import EraScores
+from numerai_ray.significance import Comparison, Evidence, PairedDelta, Series, judge, paired_delta
+from numerai_ray.variant_output import per_era_scores
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScores:
+    """One results file: ``eras`` ascending, arrays of ``scores`` (n_eras,), ``cv`` and ``data`` as they stand there."""
+
+    eras: tuple[int, ...]
+    scores: EraScores
+    cv: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    @property
+    def bmc(self) -> Series:
+        return Series(self.eras, self.scores.bmc)
+
+
+@dataclass
+class ScoreReader:
+    """Reads results files by variant id, each once; a file that is missing or damaged reads as None."""
+
+    paths: ExperimentPaths
+    _held: dict[str, StoredScores | None] = field(default_factory=dict)
+
+    def read(self, variant: str) -> StoredScores | None:
+        if variant not in self._held:
+            self._held[variant] = self._read(variant)
+        return self._held[variant]
+
+    def bmc(self, variant: VariantRecord | None) -> Series | None:
+        """Per-era BMC, None for a trial that failed or lost its file."""
+        stored = None if variant is None or variant.metrics is None else self.read(variant.id)
+        return None if stored is None else stored.bmc
+
+    def _read(self, variant: str) -> StoredScores | None:
+        # What is there is used: a results file that the user removed costs its numbers, not the run.
+        try:
+            value = json.loads(self.paths.results(variant).read_text(encoding="utf-8"))
+            eras, scores = per_era_scores(value["per_era"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return StoredScores(eras, scores, value.get("cv") or {}, value.get("data") or {})
+
+
+def comparison_of(score: ScoreConfig) -> Comparison:
+    """How scores are compared that were made so: the primary metric's window, the score target's overlap."""
+    return Comparison(score.last_eras, least_honest_gap((score.target,)) - 1)
+
+
+def with_evidence(
+    base: VariantRecord,
+    variants: Sequence[VariantRecord],
+    reader: ScoreReader,
+    comparison: Comparison,
+    looks: int = 1,
+) -> list[VariantRecord]:
+    """``variants`` with their evidence against ``base``, judged together; None where per-era scores are missing."""
+    theirs = reader.bmc(base)
+    ours = {each.id: series for each in variants if (series := reader.bmc(each)) is not None}
+    found: dict[str, Evidence] = {} if theirs is None else judge(theirs, ours, comparison, looks)
+    return [replace(each, evidence=found.get(each.id)) for each in variants]
+
+
+def difference(
+    ours: VariantRecord | None,
+    theirs: VariantRecord | None,
+    reader: ScoreReader,
+    comparison: Comparison,
+    looks: int = 1,
+) -> PairedDelta | None:
+    """BMC of one record minus another's; None where per-era scores are missing."""
+    first, second = reader.bmc(ours), reader.bmc(theirs)
+    return None if first is None or second is None else paired_delta(first, second, comparison, looks)
+
+
+def selection_looks(history: Sequence[RoundRecord]) -> int:
+    """Among how many variants a challenger was chosen without having been judged for it.
+
+    A winner was judged as the best of its round. When no round had one, the best of all rounds is confirmed, and it
+    is judged as that.
+    """
+    scouts = [record for record in history if record.stage == "scout"]
+    if any(record.decision.promoted for record in scouts):
+        return 1
+    ran = {v.id for record in scouts for v in record.variants if v.role == "variant" and v.metrics is not None}
+    return max(1, len(ran))
