@@ -140,7 +140,7 @@ def _pairwise(
 def _line_residual(y: FloatArray, b: FloatArray, *, fit_intercept: bool) -> FloatArray:
     if fit_intercept:
         if is_constant(b):
-            return y - y.mean()
+            return np.asarray(y - y.mean())
         y, b = y - y.mean(), b - b.mean()
     squares = float((b * b).sum())
     slope = float((b * y).sum()) / squares if squares > 0 else 0.0
