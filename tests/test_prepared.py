@@ -1,6 +1,9 @@
 """The prepared copy: kept beside the data, checked when read, made again when in doubt."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,32 @@ def test_enough_only_for_the_boosting_that_reads_scores_off_the_copy(own_market:
     for boosting, enough in (("gbdt", True), ("dart", False)):
         spec = catalog.plan("x", "test/r1/x", config(params(boosting=boosting))).fits[-1]
         assert is_enough(spec, prepare(spec, 2).seen) is enough
+
+
+ONE_FIT = """
+import os, sys
+from pathlib import Path
+from contracts import config, params
+from numerai_ray.dataset import load_columns
+from numerai_ray.fold_runner import run_fit
+from numerai_ray.prepared import prepare
+from numerai_ray.trial_plan import Catalog
+
+spec = Catalog(Path(sys.argv[1])).plan("base", "test/r1/base", config(params())).fits[-1]
+name = "target_ender_20"
+target = load_columns(spec.index, spec.config.data, [name], ["v52_lgbm_ender20"]).targets[name]
+prepared = prepare(spec, 1)
+before = len(os.listdir("/proc/self/task"))
+run_fit(spec, None, target, int(sys.argv[2]), prepared)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fit_uses_the_threads_that_it_is_given(spec: FitSpec, own_market: Path, threads: int) -> None:
+    """LightGBM's last call decides for its whole process; one thread too many, side by side, costs seven times."""
+    prepare(spec, 1)  # so that the process below only reads it
+    run = [sys.executable, "-c", ONE_FIT, str(own_market), str(threads)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(run, capture_output=True, text=True, env=environment, check=True)
+    assert int(done.stdout) == threads - 1
