@@ -88,7 +88,7 @@ def test_enough_only_for_the_boosting_that_reads_scores_off_the_copy(own_market:
 
 
 ONE_FIT = """
-import os, sys
+import sys, time
 from pathlib import Path
 from contracts import config, params
 from numerai_ray.dataset import load_columns
@@ -96,13 +96,14 @@ from numerai_ray.fold_runner import run_fit
 from numerai_ray.prepared import prepare
 from numerai_ray.trial_plan import Catalog
 
-spec = Catalog(Path(sys.argv[1])).plan("base", "test/r1/base", config(params())).fits[-1]
+spec = Catalog(Path(sys.argv[1])).plan("base", "test/r1/base", config(params(n_estimators=300))).fits[-1]
 name = "target_ender_20"
 target = load_columns(spec.index, spec.config.data, [name], ["v52_lgbm_ender20"]).targets[name]
 prepared = prepare(spec, 1)
-before = len(os.listdir("/proc/self/task"))
+process, own = time.process_time(), time.thread_time()
 run_fit(spec, None, target, int(sys.argv[2]), prepared)
-print(len(os.listdir("/proc/self/task")) - before)
+process, own = time.process_time() - process, time.thread_time() - own
+print((process - own) / process)
 """
 
 
@@ -113,4 +114,5 @@ def test_a_fit_uses_the_threads_that_it_is_given(spec: FitSpec, own_market: Path
     run = [sys.executable, "-c", ONE_FIT, str(own_market), str(threads)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=True)
-    assert int(done.stdout) == threads - 1
+    share_of_other_threads = float(done.stdout)
+    assert (share_of_other_threads > 0.05) == (threads > 1)
