@@ -8,7 +8,7 @@ aside and its fit trained again.
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.atomic_files import whole_file
+from numerai_ray.fit_claims import claimed
 
 MAGIC = b"numerai-ray fit 1\n"
 
@@ -37,6 +38,10 @@ class FitStore:
 
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.fit"
+
+    def claim(self, family: str) -> AbstractContextManager[None]:
+        """Hold the claim on a family of fits while it is trained (see :mod:`numerai_ray.fit_claims`)."""
+        return claimed(self.root, family)
 
     def has(self, key: str) -> bool:
         """Whether there is an entry; reading it may still find it damaged."""

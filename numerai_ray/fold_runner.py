@@ -17,10 +17,11 @@ from numerai_ray.dataset import Columns, load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.models import Batch, Prepared, model_for
+from numerai_ray.models import Batch, Ladder, Prepared, Rungs, model_for
 from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.scoring import EraScores, score_eras
+from numerai_ray.trainings import Training, carry_out, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
@@ -82,29 +83,32 @@ class RoundRunner(Protocol):
         ...
 
 
-def run_fit(
-    spec: FitSpec,
+def run_fits(
+    specs: Sequence[FitSpec],
     features: FeatureMatrix | None,
     target: npt.NDArray[np.float32],
     threads: int,
     prepared: Prepared | None,
-) -> StoredFit:
-    """Train one fold and predict its validation rows.
+) -> list[StoredFit]:
+    """Train one fold and predict its validation rows: once, whatever the number of lengths asked for.
 
     Args:
-        spec: what to fit.
+        specs: what to fit: one spec, or several of one family, ascending in length.
         features: the whole dataset's features; None where the prepared copy is enough.
         target: (n_rows,) the training target, NaN where unknown; such rows are not trained on.
         threads: how many the model may use; predictions do not depend on it.
         prepared: what the model shares between fits on these features.
+
+    Returns:
+        One fit a spec, in their order. Their seconds add up to the time it took.
 
     Raises:
         FitError: no labelled row is left, the library refuses, or a prediction is not finite.
 
     """
     started = time.perf_counter()
-    config, index = spec.config, spec.index
-    ranges = index.row_ranges(spec.fold.train_eras)
+    config, index, fold = specs[0].config, specs[0].index, specs[0].fold
+    ranges = index.row_ranges(fold.train_eras)
     labels = take(target, ranges)
     keep = _kept_rows(labels, config.model)
     if keep is not None:
@@ -112,18 +116,28 @@ def run_fit(
     if not len(labels):
         raise FitError(f"every {config.data.target} of the training eras is NaN; train on a target with labels")
     missing_as_null = config.data.missing == "nan"
-    model = model_for(config.model.type)
     train = Batch(features, ranges, missing_as_null, labels, keep)
-    validation = Batch(features, index.row_ranges(spec.fold.validation_eras), missing_as_null)
-    prediction = model.fit_predict(train, validation, config.model.params, threads, prepared)
-    if not np.isfinite(prediction).all():
+    validation = Batch(features, index.row_ranges(fold.validation_eras), missing_as_null)
+    predictions = _predictions(specs, train, validation, threads, prepared)
+    if not all(np.isfinite(prediction).all() for prediction in predictions):
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
-    facts = {
-        "train_rows": len(labels),
-        "dropped_rows": int(np.isnan(take(target, ranges)).sum()),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    return StoredFit(prediction, facts)
+    dropped = int(np.isnan(take(target, ranges)).sum())
+    shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
+    seconds = np.round(shares * (time.perf_counter() - started), 3).tolist()
+    return [
+        StoredFit(prediction, {"train_rows": len(labels), "dropped_rows": dropped, "seconds": share})
+        for prediction, share in zip(predictions, seconds, strict=True)
+    ]
+
+
+def _predictions(
+    specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int, prepared: Prepared | None
+) -> list[Floats]:
+    model, params = model_for(specs[0].config.model.type), specs[-1].config.model.params
+    if len(specs) == 1 or not isinstance(model, Ladder):
+        return [model.fit_predict(train, validation, params, threads, prepared)]
+    rungs = Rungs(params, tuple(spec.length or 0 for spec in specs))
+    return model.fit_predict_lengths(train, validation, rungs, threads, prepared)
 
 
 def _kept_rows(labels: npt.NDArray[np.float32], model: ModelConfig) -> npt.NDArray[np.int64] | None:
@@ -223,25 +237,40 @@ class InProcessRunner:
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         needs = column_needs(plans)
-        return {plan.id: self._run_trial(plan, needs, on_progress) for plan in plans}
+        missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
+        together = {spec.key: training for training in trainings(missing) for spec in training.specs}
+        done: dict[str, StoredFit | FitError] = {}
+        return {plan.id: self._run_trial(plan, needs, _Waiting(together, done), on_progress) for plan in plans}
 
     def columns(self, plan: TrialPlan) -> Columns:
         return self._load_columns(plan, column_needs([plan]))
 
+    def close(self) -> None:
+        """Nothing outlives this process."""
+
     def _run_trial(
-        self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]], on_progress: OnProgress
+        self,
+        plan: TrialPlan,
+        needs: tuple[tuple[str, ...], tuple[str, ...]],
+        waiting: "_Waiting",
+        on_progress: OnProgress,
     ) -> VariantOutcome:
         columns = self._load_columns(plan, needs)
         fits: list[StoredFit] = []
         scored: list[FoldScore] = []
         for spec in plan.fits:
-            fit = self.store.get(spec.key)
-            stored = fit is not None
-            try:
-                if fit is None:
-                    fit = self._train(spec, columns)
-            except FitError as error:
-                message = f"fold {spec.fold.index}: {error}"
+            stored = False
+            fit = waiting.done.get(spec.key)
+            if fit is None:
+                fit = self.store.get(spec.key)
+                stored = fit is not None
+            if fit is None:
+                training = waiting.together.get(spec.key, Training((spec,)))
+                trained = carry_out(training, self.store, lambda specs: self._train(specs, columns))
+                waiting.done.update({key: fit for key, fit in trained.fits.items() if key not in trained.stored})
+                fit, stored = trained.fits[spec.key], spec.key in trained.stored
+            if isinstance(fit, FitError):
+                message = f"fold {spec.fold.index}: {fit}"
                 on_progress(Progress(plan.id, len(scored), len(plan.fits), np.nan, message))
                 return failed(plan, message)
             fits.append(fit)
@@ -250,7 +279,8 @@ class InProcessRunner:
             on_progress(Progress(plan.id, len(scored), len(plan.fits), metrics.primary))
         return succeeded(plan, fits, scored)
 
-    def _train(self, spec: FitSpec, columns: Columns) -> StoredFit:
+    def _train(self, specs: Sequence[FitSpec], columns: Columns) -> list[StoredFit]:
+        spec = specs[0]
         key = prepared_key(spec)
         if key is not None and key not in self._prepared:
             self._prepared = {key: prepare(spec, self.threads)}
@@ -260,9 +290,7 @@ class InProcessRunner:
             if spec.dataset not in self._features:
                 self._features = {spec.dataset: load_features(spec.index, spec.features)}
             features = self._features[spec.dataset]
-        fit = run_fit(spec, features, columns.targets[spec.config.data.target], self.threads, prepared)
-        self.store.put(spec.key, fit)
-        return fit
+        return run_fits(specs, features, columns.targets[spec.config.data.target], self.threads, prepared)
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)
@@ -270,3 +298,11 @@ class InProcessRunner:
             held = load_columns(plan.index, plan.config.data, *needs)
             self._columns = {plan.index.fingerprint: held}
         return held
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A round in this process: by key of a fit, what it is trained together with, and what came of it."""
+
+    together: dict[str, Training]
+    done: dict[str, StoredFit | FitError]

@@ -15,7 +15,7 @@ from numerai_ray.config import Config, DataConfig, fingerprint
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.models import model_for, model_problems
+from numerai_ray.models import Ladder, model_for, model_problems
 
 # Raised whenever the code comes to train differently from the same values.
 FIT_VERSION = 1
@@ -23,9 +23,15 @@ FIT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class FitSpec:
-    """One fit: a fold of a config, on named features of an indexed file."""
+    """One fit: a fold of a config, on named features of an indexed file.
+
+    Fits of one ``family`` differ in their ``length`` alone (the number of trees): the longest holds the others. A
+    fit that is no part of a ladder is its own family, and its length is None.
+    """
 
     key: str
+    family: str
+    length: int | None
     fold: Fold
     config: Config
     index: DatasetIndex
@@ -109,9 +115,7 @@ class Catalog:
         index = self.index(config.data)
         check_columns(index, config, features)
         folds = _honest_folds(label, config, index)
-        fits = tuple(
-            FitSpec(_fit_key(config, fold, index, features), fold, config, index, features) for fold in folds.trainable
-        )
+        fits = tuple(_fit_spec(config, fold, index, features) for fold in folds.trainable)
         return TrialPlan(trial_id, label, config, index, folds, fits, _notes(config, folds))
 
 
@@ -142,10 +146,20 @@ def _notes(config: Config, folds: Folds) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _fit_key(config: Config, fold: Fold, index: DatasetIndex, features: Sequence[str]) -> str:
-    """64 hex digits of everything that decides a fit's predictions."""
+def _fit_spec(config: Config, fold: Fold, index: DatasetIndex, features: tuple[str, ...]) -> FitSpec:
+    """The fit of a fold; its key is 64 hex digits of everything that decides its predictions."""
+    decides = _decides(config, fold, index, features)
+    key = family = fingerprint(decides, digits=64)
+    model, params = model_for(config.model.type), config.model.params
+    length = model.length(params) if isinstance(model, Ladder) else None
+    if isinstance(model, Ladder) and length is not None:
+        family = fingerprint(decides | {"params": model.at_length(params, 0)}, digits=64)
+    return FitSpec(key, family, length, fold, config, index, features)
+
+
+def _decides(config: Config, fold: Fold, index: DatasetIndex, features: Sequence[str]) -> dict[str, Any]:
     model = model_for(config.model.type)
-    decides: dict[str, Any] = {
+    return {
         "fit_version": FIT_VERSION,
         "dataset": index.fingerprint,
         "features": fingerprint(features, digits=64),
@@ -160,4 +174,3 @@ def _fit_key(config: Config, fold: Fold, index: DatasetIndex, features: Sequence
         else None,
         "libraries": {name: version(name) for name in model.libraries},
     }
-    return fingerprint(decides, digits=64)

@@ -51,7 +51,14 @@ FLOORS = {
     "trial_plan": 3,
     "prepared": 3,
     "fold_runner": 3,
+    "fit_claims": 3,
+    "trainings": 3,
+    "stored_first": 3,
+    "ray_start": 4,
     "shared_dataset": 4,
+    "fit_task": 4,
+    "tune_trials": 4,
+    "round_progress": 4,
     "tune_runner": 4,
     "round_policy": 5,
     "proposer": 5,
@@ -63,7 +70,7 @@ FLOORS = {
 }
 # library -> the only modules that may import it
 HOMES = {
-    "ray": {"shared_dataset", "tune_runner"},
+    "ray": {"ray_start", "shared_dataset", "fit_task", "tune_trials", "round_progress", "tune_runner"},
     "optuna": {"proposer"},
     "numerapi": {"numerai_api"},
     "requests": {"network", "numerai_api", "transfer"},

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
@@ -15,8 +16,34 @@ from numerai_ray.dataset import Columns
 from numerai_ray.feature_matrix import ValuesSeen
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.ray_start import RaySettings
+from numerai_ray.stored_first import StoredFirst
 from numerai_ray.trial_plan import Catalog
-from numerai_ray.tune_runner import RaySettings, TuneRunner
+from numerai_ray.tune_runner import TuneRunner
+
+
+class TestStoredFirst(RunnerContract):
+    def make(self, store: FitStore) -> StoredFirst:
+        runner = InProcessRunner(store, threads=2)
+        return StoredFirst(store, 2, lambda: runner)
+
+    def test_stored_round_makes_no_runner(self, store: FitStore, catalog: Catalog) -> None:
+        plans = self.plans(catalog)
+        InProcessRunner(store, threads=1).run(plans, ignore)
+
+        def never() -> Never:
+            raise AssertionError("nothing is to be trained")
+
+        runner = StoredFirst(store, 2, never)
+        outcomes = runner.run(plans, ignore)
+        assert all(fold.stored for outcome in outcomes.values() for fold in outcome.folds)
+        runner.close()
+
+
+def test_the_front_of_a_stored_round_does_not_import_ray() -> None:
+    code = "import sys, numerai_ray.cli.run_commands, numerai_ray.stored_first; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
 
 
 class TestInProcess(RunnerContract):
@@ -41,16 +68,6 @@ class TestTune(RunnerContract):
 
     def make(self, store: FitStore) -> TuneRunner:
         return TuneRunner(store, self.settings)
-
-    def test_stored_round_needs_no_ray(
-        self, store: FitStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        plans = self.plans(catalog)
-        InProcessRunner(store, threads=1).run(plans, ignore)
-        monkeypatch.setattr("numerai_ray.tune_runner.ray.init", None)
-        monkeypatch.setattr("numerai_ray.tune_runner.tune.Tuner", None)
-        outcomes = self.make(store).run(plans, ignore)
-        assert all(fold.stored for outcome in outcomes.values() for fold in outcome.folds)
 
     def test_tune_sees_every_trial_and_its_metrics(self, store: FitStore, catalog: Catalog) -> None:
         plans = [
@@ -109,7 +126,9 @@ from contracts import config, ignore, params, same_outcome
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog
-from numerai_ray.tune_runner import RaySettings, TuneRunner
+from numerai_ray.ray_start import RaySettings
+from numerai_ray.stored_first import StoredFirst
+from numerai_ray.tune_runner import TuneRunner
 
 root = Path({root!r})
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "object_store_memory": 200_000_000}})

@@ -158,10 +158,17 @@ def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) 
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
-    from numerai_ray.tune_runner import RaySettings, TuneRunner
+    from numerai_ray.stored_first import StoredFirst
 
     paths = ExperimentPaths(folder)
-    runner = TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address))
+
+    def on_ray() -> Any:
+        from numerai_ray.ray_start import RaySettings
+        from numerai_ray.tune_runner import TuneRunner
+
+        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address))
+
+    runner = StoredFirst(store, this_machine().cores, on_ray)
     try:
         yield runner
     finally:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.models.protocol import Batch, Params, Prepared
+from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -168,25 +168,30 @@ class LightGBM:
 
         The same numbers as predicting afterwards, to the last bit, without turning rows into floats again.
         """
-        settings = {**self.canonical_params(params), **QUIET, "num_threads": threads, "metric": "None"}
         bins = _shared_bins(train, prepared, threads)
         if bins is None or not self.predicts_prepared(params):
             return self.fit(train, params, threads, prepared).predict(validation, threads)
-        found: list[npt.NDArray[np.float64]] = []
+        settings = {**self.canonical_params(params), "num_threads": threads}
+        return _grown(settings, _rows(bins, train, threads), _rows(bins, validation, threads), [_trees(settings)])[0]
 
-        def keep(prediction: npt.NDArray[np.float64], _: lgb.Dataset) -> tuple[str, float, bool]:
-            found.append(prediction.copy())
-            return "none", 0.0, True
+    def length(self, params: Params) -> int | None:
+        settings = self.canonical_params(params)
+        # DART rescales earlier trees as it goes, and a random forest divides by their number.
+        return _trees(settings) if settings.get("boosting", "gbdt") == "gbdt" else None
 
-        try:
-            booster = lgb.Booster(settings, _rows(bins, train, threads))
-            booster.add_valid(_rows(bins, validation, threads), "validation")
-            for _ in range(settings.get("num_iterations", 100)):
-                booster.update()
-            booster.eval_valid(keep)
-        except lgb.basic.LightGBMError as error:
-            raise FitError(f"LightGBM says: {error}") from error
-        return found[0]
+    def at_length(self, params: Params, length: int) -> dict[str, Any]:
+        return {**self.canonical_params(params), "num_iterations": length}
+
+    def fit_predict_lengths(
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+    ) -> list[npt.NDArray[np.float64]]:
+        params = self.at_length(ladder.params, max(ladder.lengths))
+        bins = _shared_bins(train, prepared, threads)
+        if bins is None or not self.predicts_prepared(params):
+            fitted = self.fit(train, params, threads, prepared)
+            return [fitted.predict(validation, threads, length) for length in ladder.lengths]
+        settings = {**params, "num_threads": threads}
+        return _grown(settings, _rows(bins, train, threads), _rows(bins, validation, threads), ladder.lengths)
 
 
 class FittedLightGBM:
@@ -195,7 +200,8 @@ class FittedLightGBM:
     def __init__(self, booster: lgb.Booster):
         self.booster = booster
 
-    def predict(self, batch: Batch, threads: int) -> npt.NDArray[np.float64]:
+    def predict(self, batch: Batch, threads: int, trees: int | None = None) -> npt.NDArray[np.float64]:
+        """Predictions of the whole booster, or of its first ``trees``."""
         rows = sum(stop - start for start, stop in batch.ranges)
         out = np.empty(rows, np.float64)
         done = 0
@@ -204,10 +210,43 @@ class FittedLightGBM:
                 data: Any = batch.matrix().to_arrow(ranges, missing_as_null=True)
             else:
                 data = batch.matrix().to_numpy(ranges, np.float32)
-            part = self.booster.predict(data, num_threads=threads)
+            part = self.booster.predict(data, num_iteration=trees, num_threads=threads)
             out[done : done + len(part)] = part
             done += len(part)
         return out
+
+
+def _trees(settings: Params) -> int:
+    return int(settings.get("num_iterations", 100))
+
+
+def _grown(
+    settings: Params, train: lgb.Dataset, validation: lgb.Dataset, lengths: Sequence[int]
+) -> list[npt.NDArray[np.float64]]:
+    """Validation predictions (n,) after each of ``lengths`` trees, of one booster grown to the longest."""
+    found: dict[int, npt.NDArray[np.float64]] = {}
+    try:
+        booster = lgb.Booster({**settings, **QUIET, "metric": "None"}, train)
+        booster.add_valid(validation, "validation")
+        for trees in range(1, max(lengths) + 1):
+            booster.update()
+            if trees in lengths:
+                found[trees] = _scores(booster)
+    except lgb.basic.LightGBMError as error:
+        raise FitError(f"LightGBM says: {error}") from error
+    return [found[length] for length in lengths]
+
+
+def _scores(booster: lgb.Booster) -> npt.NDArray[np.float64]:
+    """What the booster predicts for its validation rows by now."""
+    found: list[npt.NDArray[np.float64]] = []
+
+    def keep(prediction: npt.NDArray[np.float64], _: lgb.Dataset) -> tuple[str, float, bool]:
+        found.append(prediction.copy())
+        return "none", 0.0, True
+
+    booster.eval_valid(keep)
+    return found[0]
 
 
 def _shared_bins(batch: Batch, prepared: Prepared | None, threads: int) -> lgb.Dataset | None:

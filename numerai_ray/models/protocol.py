@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -96,4 +96,34 @@ class Model(Protocol):
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> npt.NDArray[np.float64]:
         """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """One set of params asked for at several lengths (LightGBM: numbers of trees), ascending."""
+
+    params: Params
+    lengths: tuple[int, ...]
+
+
+@runtime_checkable
+class Ladder(Protocol):
+    """What a :class:`Model` may also be: one whose fit of many steps holds those of fewer.
+
+    Variants that differ in their length alone are then one fit, the longest, read at each length.
+    """
+
+    def length(self, params: Params) -> int | None:
+        """The steps of a fit; None where a longer fit with these params does not hold the shorter one."""
+        ...
+
+    def at_length(self, params: Params, length: int) -> dict[str, Any]:
+        """Canonical params of the same fit with another length."""
+        ...
+
+    def fit_predict_lengths(
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+    ) -> list[npt.NDArray[np.float64]]:
+        """Predictions (n,) of ``validation`` at each length, equal to those of separate fits to the last bit."""
         ...

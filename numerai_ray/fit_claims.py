@@ -1,0 +1,34 @@
+"""Who trains what right now: two drivers on one store never train the same thing at the same moment.
+
+One lock file a store, and in it one byte a family of fits, locked by the kernel while its holder trains: nothing is
+left behind by a process that dies, and no clock is asked how old a claim is. The lock reaches as far as the file
+system's locks do: every process of a machine, and every machine on NFS.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from numerai_ray.errors import EnvironmentFault
+
+FILE = ".claims"
+
+
+@contextmanager
+def claimed(root: Path, family: str) -> Iterator[None]:
+    """Hold the claim on ``family`` (hex digits) while the block runs; waits for another holder to be done or dead.
+
+    Raises:
+        EnvironmentFault: the store cannot be written.
+
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = (root / FILE).open("a")
+    except OSError as error:
+        raise EnvironmentFault(f"{root}: cannot be written: {error.strerror}; free space or rights") from error
+    with handle:
+        # 2^60 bytes to choose from: two families on one byte would only wait for each other.
+        fcntl.lockf(handle, fcntl.LOCK_EX, 1, int(family[:15], 16))
+        yield

@@ -1,0 +1,130 @@
+"""A fit as a Ray task: trained, kept and scored where its data lies; what the driver holds of a round's fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.ray_start import FIT_RETRIES
+
+# isort: split
+import ray
+from ray.exceptions import RayTaskError
+
+from numerai_ray.dataset import Columns
+from numerai_ray.errors import EnvironmentFault, FitError
+from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
+from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.fold_runner import FoldScore, run_fits, score_fold
+from numerai_ray.models import Prepared
+from numerai_ray.shared_dataset import Ref
+from numerai_ray.trainings import Fits, Trained, Training, carry_out
+from numerai_ray.trial_plan import FitSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class FitOrder:
+    """One training and how it is scored: ``scored`` are its specs, several of one key where scorings differ."""
+
+    training: Training
+    scored: tuple[FitSpec, ...]
+    store: FitStore
+    threads: int
+    prepared_key: str | None
+
+
+@ray.remote(num_returns=2, max_retries=FIT_RETRIES)
+def fit_task(
+    order: FitOrder,
+    columns: Columns,
+    features: FeatureMatrix | None,
+    prepared: npt.NDArray[np.uint8] | None,
+    seen: ValuesSeen | None,
+) -> tuple[Fits, tuple[FoldScore | FitError, ...]]:
+    """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
+    shared = None
+    if order.prepared_key is not None and prepared is not None and seen is not None:
+        shared = Prepared(order.prepared_key, prepared, seen)
+
+    def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
+        target = columns.targets[specs[0].config.data.target]
+        return run_fits(specs, features, target, order.threads, shared)
+
+    trained = carry_out(order.training, order.store, train)
+    return trained.fits, scores_of(order.scored, trained, columns)
+
+
+def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> tuple[FoldScore | FitError, ...]:
+    """The score of each spec, or why its fit failed."""
+    found: list[FoldScore | FitError] = []
+    for spec in specs:
+        fit = trained.fits[spec.key]
+        stored = spec.key in trained.stored
+        found.append(fit if isinstance(fit, FitError) else score_fold(spec, fit, columns, stored=stored))
+    return tuple(found)
+
+
+@dataclass(eq=False)
+class Flight:
+    """A round in flight: by key of a fit, where its predictions and scores will be.
+
+    ``scored`` are the specs whose scores lie together under one reference, in their order.
+    """
+
+    fits: dict[str, Ref] = field(default_factory=dict)
+    scores: dict[str, Ref] = field(default_factory=dict)
+    scored: dict[str, tuple[FitSpec, ...]] = field(default_factory=dict)
+
+    def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
+        """Note where the fits ``keys`` and the scores of ``scored`` will be."""
+        for key in keys:
+            self.fits[key], self.scores[key] = refs
+            self.scored[key] = scored
+
+    def score_of(self, spec: FitSpec) -> tuple[Ref, int]:
+        """Where the score of ``spec`` is found: scores, and the place in them."""
+        together = self.scored[spec.key]
+        position = next(i for i, each in enumerate(together) if each.key == spec.key and _same_scoring(each, spec))
+        return self.scores[spec.key], position
+
+    def cancel(self) -> None:
+        """Let go of everything that has not finished."""
+        for ref in set(self.fits.values()):
+            ray.cancel(ref, force=True)
+
+
+def unless_failed(value: T | FitError) -> T:
+    """``value``, or raise what stands in its place."""
+    if isinstance(value, FitError):
+        raise value
+    return value
+
+
+def distinct_scorings(specs: Iterable[FitSpec]) -> dict[str, tuple[FitSpec, ...]]:
+    """By key, one spec for each way in which the fit is scored."""
+    found: dict[str, tuple[FitSpec, ...]] = {}
+    for spec in specs:
+        together = found.get(spec.key, ())
+        if not any(_same_scoring(spec, each) for each in together):
+            found[spec.key] = (*together, spec)
+    return found
+
+
+def own_words(error: BaseException) -> str:
+    """What failed, without Ray's frames; a fault of the machine ends the run instead of one trial."""
+    cause: Any = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, EnvironmentFault):
+        raise cause
+    if isinstance(cause, FitError):
+        return str(cause)
+    return f"{type(cause).__name__}: {cause}"
+
+
+def _same_scoring(one: FitSpec, other: FitSpec) -> bool:
+    return one.config.score == other.config.score

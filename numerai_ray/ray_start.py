@@ -1,0 +1,94 @@
+"""Ray's start: its environment, its logs, its sizes. Import this module before ``ray``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Before Ray is imported: our ledger and logs replace Tune's, trials stay in the driver's folder, an interrupt is
+# ours to handle, and Tune prints nothing. What dies for want of memory is not tried for ever: the message that says
+# what to change comes after FIT_RETRIES.
+FIT_RETRIES = 3
+for _name, _value in {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_task_oom_retries": str(FIT_RETRIES),
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import ray
+
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.resource_plan import Machine
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """Where Ray runs. ``address`` None starts one on this machine; ``trial_dir`` is Tune's own folder."""
+
+    trial_dir: Path
+    log_file: Path
+    address: str | None = None
+    dashboard: bool = True
+
+
+def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | None:
+    """Start Ray here or join the cluster at the address; returns the dashboard's URL where there is one.
+
+    Args:
+        settings: where Ray runs.
+        machine: what this machine had before Ray.
+        store_bytes: what the object store must hold.
+
+    Raises:
+        EnvironmentFault: Ray does not start, or nobody answers at the address.
+
+    """
+    _log_to_file(settings.log_file)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if settings.address is None:
+        # Ray's own default, unless the dataset needs more.
+        room = max(store_bytes, min(int(0.3 * machine.memory_bytes), int(0.9 * machine.shm_bytes)))
+        options |= {
+            "address": "local",
+            "num_cpus": machine.cores,
+            "object_store_memory": room,
+            "include_dashboard": settings.dashboard,
+            "dashboard_host": "127.0.0.1",
+        }
+    else:
+        options["address"] = settings.address
+    try:
+        context = ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = settings.address or "this machine"
+        raise EnvironmentFault(f"Ray does not start on {where}: {error}; see {settings.log_file}") from error
+    return context.dashboard_url and f"http://{context.dashboard_url}"
+
+
+def smallest_node_cores() -> int:
+    """How many cores a task may ask for and run on any node: binning takes them, as nothing runs beside it."""
+    nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+    cores = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
+    return min((count for count in cores if count > 0), default=1)
+
+
+def _log_to_file(path: Path) -> None:
+    """Ray's and Tune's own messages go to a file: the screen is for results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("ray", "ray.tune", "ray.data"):
+        logger = logging.getLogger(name)
+        with suppress(ValueError):
+            for old in list(logger.handlers):
+                logger.removeHandler(old)
+        logger.addHandler(handler)
+        logger.propagate = False

@@ -1,0 +1,62 @@
+"""Progress of a round on Ray, told from the driver."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from numerai_ray.fit_task import Flight, own_words, unless_failed
+
+# isort: split
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from numerai_ray.errors import FitError
+from numerai_ray.fold_runner import OnProgress, Progress, join_scores
+from numerai_ray.results import metrics_of
+from numerai_ray.shared_dataset import Ref
+from numerai_ray.trial_plan import TrialPlan
+
+
+class ProgressTeller(threading.Thread):
+    """Tells the progress of a round as folds arrive, whether or not their trial's process has started."""
+
+    def __init__(self, plans: Sequence[TrialPlan], flight: Flight, on_progress: OnProgress):
+        super().__init__(name="round-progress", daemon=True)
+        self._plans = plans
+        self._flight = flight
+        self._on_progress = on_progress
+        self._stop_asked = threading.Event()
+        self._at_once = False
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Wait for the thread to tell what has arrived, or nothing more."""
+        self._at_once = at_once
+        self._stop_asked.set()
+        self.join()
+
+    def run(self) -> None:
+        keys_of: dict[Ref, set[str]] = {}
+        for key, ref in self._flight.scores.items():
+            keys_of.setdefault(ref, set()).add(key)
+        pending = list(keys_of)
+        while pending and not self._at_once:
+            timeout = 0 if self._stop_asked.is_set() else 0.3
+            ready, pending = ray.wait(pending, num_returns=1, timeout=timeout)
+            if not ready and self._stop_asked.is_set():
+                return
+            for ref in ready:
+                self._tell(keys_of[ref], set(pending))
+
+    def _tell(self, keys: set[str], pending: set[Ref]) -> None:
+        for plan in self._plans:
+            if not any(spec.key in keys for spec in plan.fits):
+                continue
+            there = [self._flight.score_of(spec) for spec in plan.fits]
+            try:
+                done = [unless_failed(ray.get(ref)[place]) for ref, place in there if ref not in pending]
+            except (FitError, RayTaskError, RayError) as error:
+                self._on_progress(Progress(plan.id, 0, len(plan.fits), float("nan"), own_words(error)))
+                continue
+            metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
+            self._on_progress(Progress(plan.id, len(done), len(plan.fits), metrics.primary))

@@ -1,0 +1,45 @@
+"""What is stored needs no Ray: a round without a fit to train is scored right here.
+
+Ray's import and start cost seconds, and a round that changes only how predictions are scored has nothing for it to
+do; so the runner that trains is made when there is something to train.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from numerai_ray.dataset import Columns
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
+from numerai_ray.trial_plan import TrialPlan
+
+
+class ClosingRunner(RoundRunner, Protocol):
+    """A runner that holds processes."""
+
+    def close(self) -> None: ...
+
+
+class StoredFirst:
+    """Scores stored rounds in this process, and hands the others to the runner that ``make`` makes on first need."""
+
+    def __init__(self, store: FitStore, threads: int, make: Callable[[], ClosingRunner]):
+        self.store = store
+        self._local = InProcessRunner(store, threads)
+        self._make = make
+        self._training: ClosingRunner | None = None
+        self._last: RoundRunner = self._local
+
+    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        if all(self.store.has(spec.key) for plan in plans for spec in plan.fits):
+            self._last = self._local
+        else:
+            self._training = self._training or self._make()
+            self._last = self._training
+        return self._last.run(plans, on_progress)
+
+    def columns(self, plan: TrialPlan) -> Columns:
+        return self._last.columns(plan)
+
+    def close(self) -> None:
+        if self._training is not None:
+            self._training.close()

@@ -1,0 +1,80 @@
+"""What has to be trained for a set of fits: each distinct fit once, and a whole ladder of lengths as one.
+
+A fit that is asked for at several lengths is trained to the longest and stored at each length asked, so that every
+later question for one of them, in any experiment, is answered by the store.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from numerai_ray.errors import FitError
+from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.trial_plan import FitSpec
+
+# A fit that failed for a reason of its own stands in for its result: the other rungs of its ladder go on.
+Fits = Mapping[str, StoredFit | FitError]
+Train = Callable[[Sequence[FitSpec]], Sequence[StoredFit]]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Fits that are trained together: ``specs`` of one family with distinct keys, ascending in length."""
+
+    specs: tuple[FitSpec, ...]
+
+    @property
+    def longest(self) -> FitSpec:
+        return self.specs[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Fits by key; ``stored`` are keys that another driver had trained in the meantime."""
+
+    fits: Fits
+    stored: frozenset[str]
+
+
+def trainings(specs: Iterable[FitSpec]) -> list[Training]:
+    """The fewest trainings that serve ``specs``, the costliest first: the last to finish then decides least."""
+    distinct = {spec.key: spec for spec in specs}.values()
+    ordered = sorted(distinct, key=lambda spec: (spec.family, spec.length or 0))
+    groups = [Training(tuple(group)) for _, group in groupby(ordered, key=lambda spec: spec.family)]
+    return sorted(groups, key=lambda each: (-each.longest.cost, each.longest.key))
+
+
+def carry_out(training: Training, store: FitStore, train: Train) -> Trained:
+    """Train what the store still lacks, and keep it.
+
+    Args:
+        training: fits of one family.
+        store: where fits are looked for and kept.
+        train: ``specs -> fits``, of one family; raises :class:`FitError`.
+
+    Raises:
+        EnvironmentFault: the store cannot be written.
+
+    """
+    with store.claim(training.longest.family):
+        # Looked at again under the claim: another driver may have been at it.
+        stored = {spec.key: fit for spec in training.specs if (fit := store.get(spec.key)) is not None}
+        lacking = [spec for spec in training.specs if spec.key not in stored]
+        made = _made(lacking, train) if lacking else {}
+        for key, result in made.items():
+            if isinstance(result, StoredFit):
+                store.put(key, result)
+    return Trained({**stored, **made}, frozenset(stored))
+
+
+def _made(specs: Sequence[FitSpec], train: Train) -> dict[str, StoredFit | FitError]:
+    try:
+        return {spec.key: fit for spec, fit in zip(specs, train(specs), strict=True)}
+    except FitError as error:
+        if len(specs) == 1:
+            return {specs[0].key: error}
+    # The longest may fail where shorter ones do not (it diverges, say): each for itself then.
+    found: dict[str, StoredFit | FitError] = {}
+    for spec in specs:
+        found |= _made([spec], train)
+    return found

@@ -1,0 +1,128 @@
+"""One fit, the longest, stands for all lengths: equal to separate fits to the last bit, and trained once."""
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts import config, ignore, params, same_outcome
+
+from numerai_ray.errors import FitError
+from numerai_ray.fit_claims import claimed
+from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.models.lightgbm import LightGBM
+from numerai_ray.trainings import carry_out, trainings
+from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+
+LENGTHS = (3, 9, 20)
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bagging": {"bagging_fraction": 0.5, "bagging_freq": 3, "feature_fraction_bynode": 0.5},
+    "random thresholds": {"extra_trees": True},
+    "own objective": {"objective": "l1"},
+    "nothing left to split": {"min_data_in_leaf": 3000},
+}
+
+
+def ladder(catalog: Catalog, lengths: Sequence[int] = LENGTHS, **more: Any) -> list[TrialPlan]:
+    return [
+        catalog.plan(f"trees-{trees}", f"ladder/r1/trees-{trees}", config(params(n_estimators=trees, **more)))
+        for trees in lengths
+    ]
+
+
+@pytest.fixture
+def catalog(market: Path) -> Catalog:
+    return Catalog(market)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_length_is_what_a_fit_of_its_own_gives(catalog: Catalog, tmp_path: Path, kind: str) -> None:
+    plans = ladder(catalog, **KINDS[kind])
+    assert len(trainings(spec for plan in plans for spec in plan.fits)) == len(plans[0].fits)
+    together = InProcessRunner(FitStore(tmp_path / "together"), threads=2).run(plans, ignore)
+    for plan in plans:
+        alone = InProcessRunner(FitStore(tmp_path / plan.id), threads=1).run([plan], ignore)
+        same_outcome(together[plan.id], alone[plan.id])
+
+
+@pytest.mark.parametrize("kind", [{"missing": "nan"}, {}])
+def test_lengths_read_from_a_fit_on_its_own_bins(catalog: Catalog, tmp_path: Path, kind: dict[str, Any]) -> None:
+    plans = [
+        catalog.plan(f"t{trees}", "own/r1/x", config({"data": kind, **params(n_estimators=trees, boosting="gbdt")}))
+        for trees in LENGTHS
+    ]
+    together = InProcessRunner(FitStore(tmp_path / "together"), threads=1).run(plans, ignore)
+    for plan in plans:
+        same_outcome(together[plan.id], InProcessRunner(FitStore(tmp_path / plan.id), 1).run([plan], ignore)[plan.id])
+
+
+def test_only_the_length_may_differ(catalog: Catalog) -> None:
+    plans = [*ladder(catalog), *ladder(catalog, (5,), learning_rate=0.2), *ladder(catalog, (6,), boosting="dart")]
+    groups = trainings(spec for plan in plans for spec in plan.fits)
+    folds = len(plans[0].fits)
+    assert sorted(len(each.specs) for each in groups) == [1] * 2 * folds + [3] * folds
+    assert [spec.length for spec in groups[0].specs] == list(LENGTHS)
+    assert LightGBM().length({"boosting": "rf"}) is None
+    # The costliest first, whatever the order in which they are asked for.
+    costs = [each.longest.cost for each in groups]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_a_stored_length_is_not_trained_for_again(catalog: Catalog, tmp_path: Path) -> None:
+    store = FitStore(tmp_path)
+    short, *longer = ladder(catalog)
+    runner = InProcessRunner(store, threads=1)
+    runner.run([short], ignore)
+    outcomes = runner.run([short, *longer], ignore)
+    assert all(fold.stored for fold in outcomes[short.id].folds)
+    assert not any(fold.stored for plan in longer for fold in outcomes[plan.id].folds)
+    again = runner.run(ladder(catalog)[1:2], ignore)
+    assert all(fold.stored for outcome in again.values() for fold in outcome.folds)
+
+
+def fits_of(specs: Sequence[FitSpec]) -> list[StoredFit]:
+    return [StoredFit(np.array([float(spec.length or 0)]), {}) for spec in specs]
+
+
+def test_a_rung_that_fails_leaves_the_others_alone(catalog: Catalog, tmp_path: Path) -> None:
+    (training, *_) = trainings(plan.fits[0] for plan in ladder(catalog))
+
+    def diverges(specs: Sequence[FitSpec]) -> list[StoredFit]:
+        if any((spec.length or 0) > 10 for spec in specs):
+            raise FitError("the model predicts NaN or infinity")
+        return fits_of(specs)
+
+    trained = carry_out(training, FitStore(tmp_path), diverges)
+    assert [isinstance(trained.fits[spec.key], FitError) for spec in training.specs] == [False, False, True]
+    assert FitStore(tmp_path).has(training.specs[0].key)
+    assert not FitStore(tmp_path).has(training.longest.key)
+
+
+def test_two_that_ask_at_the_same_moment_train_once(catalog: Catalog, tmp_path: Path) -> None:
+    """Processes are what claims keep apart; the runs of one process are threads that take turns already."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3)
+    log = tmp_path / "trained"
+    askers = [context.Process(target=ask, args=(tmp_path / "store", log, start)) for _ in range(3)]
+    for each in askers:
+        each.start()
+    for each in askers:
+        each.join(60)
+        assert each.exitcode == 0
+    assert log.read_text() == "trained\n"
+
+
+def ask(root: Path, log: Path, start: Any) -> None:
+    store, key = FitStore(root), "ab" * 32
+    start.wait(30)
+    with claimed(root, key):
+        if store.get(key) is None:
+            time.sleep(0.3)
+            with log.open("a") as handle:
+                handle.write("trained\n")
+            store.put(key, StoredFit(np.zeros(1), {}))
