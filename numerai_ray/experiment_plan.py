@@ -36,7 +36,8 @@ class RoundsPlan(Section):
     """How rounds are made and judged.
 
     ``margin`` is the smallest gain of the primary metric that counts; with ``accept: significant`` it must also be
-    clear of the noise, as the best of all the round's variants.
+    clear of the noise, as the best of all the round's variants. With ``prune`` a variant that is hopeless against
+    the best stops early (see :mod:`numerai_ray.pruning`).
     """
 
     variants: int = Field(default=4, ge=1, le=64)
@@ -44,6 +45,7 @@ class RoundsPlan(Section):
     margin: float = Field(default=2.0e-4, ge=0)
     patience: int = Field(default=2, ge=1)
     accept: Literal["margin", "significant"] = "margin"
+    prune: bool = False
 
 
 class StagePlan(Section):

@@ -23,7 +23,7 @@ from numerai_ray.fold_runner import FoldScore, run_fits, score_fold
 from numerai_ray.models import Prepared
 from numerai_ray.shared_dataset import Ref
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
-from numerai_ray.trial_plan import FitSpec
+from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 T = TypeVar("T")
 
@@ -92,6 +92,12 @@ class Flight:
         together = self.scored[spec.key]
         position = next(i for i, each in enumerate(together) if each.key == spec.key and _same_scoring(each, spec))
         return self.scores[spec.key], position
+
+    def let_go(self, plan: TrialPlan, others: Iterable[TrialPlan]) -> None:
+        """Cancel the fits of a trial that no other trial needs."""
+        needed = {self.fits[spec.key] for other in others for spec in other.fits}
+        for ref in {self.fits[spec.key] for spec in plan.fits} - needed:
+            ray.cancel(ref, force=True)
 
     def cancel(self) -> None:
         """Let go of everything that has not finished."""

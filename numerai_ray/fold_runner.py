@@ -6,7 +6,7 @@ at a time: the plain way, and the reference for the one on Ray.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +14,16 @@ import numpy.typing as npt
 
 from numerai_ray.config import ModelConfig
 from numerai_ray.dataset import Columns, load_columns, load_features
+from numerai_ray.eras import least_honest_gap
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.models import Batch, Ladder, Prepared, Rungs, model_for
 from numerai_ray.prepared import is_enough, prepare, prepared_key
+from numerai_ray.pruning import PruningRule, Stopped, stopped
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.scoring import EraScores, score_eras
+from numerai_ray.significance import Series
 from numerai_ray.trainings import Training, carry_out, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -31,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 class Progress:
     """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
 
-    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed.
+    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped.
     """
 
     trial: str
@@ -39,6 +42,7 @@ class Progress:
     folds: int
     primary: float
     error: str | None = None
+    pruned: str | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -54,7 +58,7 @@ class FoldScore:
 
 @dataclass(frozen=True, eq=False)
 class VariantOutcome:
-    """What came of one trial. With an ``error`` nothing else counts.
+    """What came of one trial. With an ``error``, or when it was ``pruned``, nothing else counts.
 
     ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
     the arrays of ``scores`` have one entry an out-of-fold era.
@@ -69,6 +73,7 @@ class VariantOutcome:
     eras: tuple[int, ...]
     scores: EraScores
     metrics: Metrics | None
+    pruned: str | None = None
 
 
 class RoundRunner(Protocol):
@@ -211,11 +216,44 @@ def succeeded(plan: TrialPlan, fits: Sequence[StoredFit], scored: Sequence[FoldS
     )
 
 
-def failed(plan: TrialPlan, error: str) -> VariantOutcome:
+def failed(plan: TrialPlan, error: str | None) -> VariantOutcome:
     """The outcome of a trial that failed for a reason of its own."""
     nothing = np.empty(0)
     none = np.empty(0, np.int64)
     return VariantOutcome(plan, error, (), none, nothing, none, (), EraScores(nothing, nothing, nothing), None)
+
+
+def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:
+    """The outcome of a trial that was stopped because it is hopeless."""
+    return replace(failed(plan, None), pruned=str(why))
+
+
+@dataclass
+class Stops:
+    """Who is stopped in a round, by the scores that have arrived; any order of arrival leads to the same end."""
+
+    plans: Sequence[TrialPlan]
+    found: dict[str, Stopped] = field(default_factory=dict)
+    _arrived: dict[str, dict[int, Series | None]] = field(default_factory=dict)
+
+    def arrive(self, trial: str, fold: int, score: FoldScore | None) -> dict[str, Stopped]:
+        """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
+        may_stop = frozenset(plan.id for plan in self.plans if plan.may_stop)
+        if not may_stop:
+            return {}
+        series = None if score is None else Series(score.record.validation_eras, score.scores.bmc)
+        self._arrived.setdefault(trial, {})[fold] = series
+        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in self.plans}
+        overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
+        now = stopped(arrived, PruningRule(may_stop, self._folds(), overlap))
+        new = {trial: why for trial, why in now.items() if trial not in self.found}
+        self.found |= new
+        return new
+
+    def _folds(self) -> tuple[int, ...]:
+        """The order of looks: as fits are trained, the largest first."""
+        rows = {spec.fold.index: spec.train_rows for plan in self.plans for spec in plan.fits}
+        return tuple(sorted(rows, key=lambda fold: (-rows[fold], -fold)))
 
 
 def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -240,7 +278,11 @@ class InProcessRunner:
         missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
         together = {spec.key: training for training in trainings(missing) for spec in training.specs}
         done: dict[str, StoredFit | FitError] = {}
-        return {plan.id: self._run_trial(plan, needs, _Waiting(together, done), on_progress) for plan in plans}
+        waiting = _Waiting(together, done, Stops(plans))
+        outcomes = {plan.id: self._run_trial(plan, needs, waiting, on_progress) for plan in plans}
+        # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
+        stops = waiting.stops.found
+        return {plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else outcomes[plan.id] for plan in plans}
 
     def columns(self, plan: TrialPlan) -> Columns:
         return self._load_columns(plan, column_needs([plan]))
@@ -270,11 +312,13 @@ class InProcessRunner:
                 waiting.done.update({key: fit for key, fit in trained.fits.items() if key not in trained.stored})
                 fit, stored = trained.fits[spec.key], spec.key in trained.stored
             if isinstance(fit, FitError):
+                waiting.stops.arrive(plan.id, spec.fold.index, None)
                 message = f"fold {spec.fold.index}: {fit}"
                 on_progress(Progress(plan.id, len(scored), len(plan.fits), np.nan, message))
                 return failed(plan, message)
             fits.append(fit)
             scored.append(score_fold(spec, fit, columns, stored=stored))
+            waiting.stops.arrive(plan.id, spec.fold.index, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
             on_progress(Progress(plan.id, len(scored), len(plan.fits), metrics.primary))
         return succeeded(plan, fits, scored)
@@ -302,7 +346,8 @@ class InProcessRunner:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A round in this process: by key of a fit, what it is trained together with, and what came of it."""
+    """A round in this process: by key of a fit, what it is trained together with and what came of it; who stops."""
 
     together: dict[str, Training]
     done: dict[str, StoredFit | FitError]
+    stops: Stops

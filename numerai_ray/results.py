@@ -71,7 +71,8 @@ class FoldRecord:
 class VariantRecord:
     """One line of a round's table. ``metrics`` is None and ``error`` set when the trial failed.
 
-    ``evidence`` compares per-era scores within the round; None for the base, failed trials and older ledgers.
+    ``pruned`` says why it was stopped early, and it has no metrics then
+    either. ``evidence`` compares per-era scores within the round; None for the base, failed trials and older ledgers.
     """
 
     id: str
@@ -81,6 +82,7 @@ class VariantRecord:
     changes: Mapping[str, Any]
     metrics: Metrics | None
     error: str | None = None
+    pruned: str | None = None
     flags: tuple[str, ...] = ()
     fits_new: int = 0
     fits_stored: int = 0
@@ -302,10 +304,10 @@ def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:
-    """Every config that ran well, by fingerprint, first run first: nothing is run twice."""
+    """Every config that ran well or was stopped as hopeless, by fingerprint, first run first: nothing is run twice."""
     known: dict[str, VariantRecord] = {}
     for record in history:
         for variant in record.variants:
-            if variant.metrics is not None:
+            if variant.metrics is not None or variant.pruned:
                 known.setdefault(variant.fingerprint, variant)
     return known

@@ -165,10 +165,10 @@ def decide(
     # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
     fit = [variant for variant in variants if _is_known(variant)]
     honest = [variant for variant in fit if _may_win(variant, settings)]
-    failed, suspect = len(variants) - len(fit), len(fit) - len(honest)
-    aside = "".join(
-        f"; {count} {what}" for count, what in ((failed, "failed"), (suspect, "set aside as suspect")) if count
-    )
+    pruned = sum(variant.pruned is not None for variant in variants)
+    failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
+    counts = ((failed, "failed"), (pruned, "pruned as hopeless"), (suspect, "set aside as suspect"))
+    aside = "".join(f"; {count} {what}" for count, what in counts if count)
     if not honest:
         why = "no variant to judge" if variants else "nothing to compare with"
         return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")

@@ -12,7 +12,8 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import OnProgress, Progress, join_scores
+from numerai_ray.fold_runner import OnProgress, Progress, Stops, join_scores
+from numerai_ray.pruning import Stopped
 from numerai_ray.results import metrics_of
 from numerai_ray.shared_dataset import Ref
 from numerai_ray.trial_plan import TrialPlan
@@ -26,6 +27,7 @@ class ProgressTeller(threading.Thread):
         self._plans = plans
         self._flight = flight
         self._on_progress = on_progress
+        self._stops = Stops(plans)
         self._stop_asked = threading.Event()
         self._at_once = False
 
@@ -52,6 +54,9 @@ class ProgressTeller(threading.Thread):
         for plan in self._plans:
             if not any(spec.key in keys for spec in plan.fits):
                 continue
+            self._arrive(plan, keys)
+            if plan.id in self._stops.found:
+                continue
             there = [self._flight.score_of(spec) for spec in plan.fits]
             try:
                 done = [unless_failed(ray.get(ref)[place]) for ref, place in there if ref not in pending]
@@ -60,3 +65,23 @@ class ProgressTeller(threading.Thread):
                 continue
             metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
             self._on_progress(Progress(plan.id, len(done), len(plan.fits), metrics.primary))
+
+    def _arrive(self, plan: TrialPlan, keys: set[str]) -> None:
+        """Note what has arrived of a trial, and let go of the fits of trials that are hopeless since."""
+        for spec in plan.fits:
+            if spec.key not in keys:
+                continue
+            ref, place = self._flight.score_of(spec)
+            try:
+                score = unless_failed(ray.get(ref)[place])
+            except (FitError, RayTaskError, RayError):
+                score = None
+            for trial, why in self._stops.arrive(plan.id, spec.fold.index, score).items():
+                stopped = next(each for each in self._plans if each.id == trial)
+                self._flight.let_go(stopped, (each for each in self._plans if each.id not in self._stops.found))
+                self._on_progress(Progress(trial, 0, len(stopped.fits), float("nan"), pruned=str(why)))
+
+    @property
+    def stops(self) -> dict[str, Stopped]:
+        """Who was stopped; complete once the thread has ended."""
+        return self._stops.found

@@ -262,7 +262,9 @@ class RoundScheduler:
         problems: list[Problem] = []
         for trial, each in new.items():
             try:
-                plans.append(self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config))
+                plan = self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config)
+                hopeless_stop = self.loaded.plan.rounds.prune and stage == "scout" and each.role == "variant"
+                plans.append(replace(plan, may_stop=hopeless_stop))
             except ConfigError as error:
                 problems += [Problem(f"{each.name}: {problem.path}", problem.message) for problem in error.problems]
         if problems:
@@ -285,7 +287,7 @@ class RoundScheduler:
             return replace(ran, name=each.name, role=each.role, changes=each.changes)
         trial = next(trial for trial, candidate in new.items() if candidate is each)
         outcome = outcomes[trial]
-        if outcome.error is None:
+        if outcome.metrics is not None:
             paths = self.shop.paths
             write_variant(
                 outcome, self.shop.runner.columns(outcome.plan), paths.results(trial), paths.predictions(trial)
@@ -299,6 +301,7 @@ class RoundScheduler:
             changes=each.changes,
             metrics=outcome.metrics,
             error=outcome.error,
+            pruned=outcome.pruned,
             fits_new=sum(not fold.stored for fold in outcome.folds),
             fits_stored=sum(fold.stored for fold in outcome.folds),
             fit_seconds=round(sum(fold.seconds for fold in outcome.folds), 3),
@@ -315,7 +318,7 @@ class RoundScheduler:
         identity = fingerprint([config.data.files(), config.cv.model_dump(), config.score.model_dump()])
         if identity in known:
             return [known[identity]]
-        outcome = next((outcome for outcome in outcomes.values() if outcome.error is None), None)
+        outcome = next((outcome for outcome in outcomes.values() if outcome.metrics is not None), None)
         if outcome is None:
             return []
         plan, score = outcome.plan, config.score
@@ -356,6 +359,8 @@ def trial_log(outcome: VariantOutcome) -> str:
         lines.append(
             f"bmc_last_200_eras {metrics.primary:.6f}, bmc {metrics.bmc.mean:.6f}, corr {metrics.corr.mean:.6f}"
         )
+    if outcome.pruned:
+        lines.append(outcome.pruned)
     if outcome.error:
         lines.append(f"failed: {outcome.error}")
     return "\n".join([*lines, *outcome.plan.notes]) + "\n"

@@ -57,7 +57,10 @@ class FitSpec:
 
 @dataclass(frozen=True, eq=False)
 class TrialPlan:
-    """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``)."""
+    """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
+
+    ``may_stop`` lets a runner give it up early (see :mod:`numerai_ray.pruning`).
+    """
 
     id: str
     label: str
@@ -66,6 +69,7 @@ class TrialPlan:
     folds: Folds
     fits: tuple[FitSpec, ...]
     notes: tuple[str, ...]
+    may_stop: bool = False
 
     @cached_property
     def benchmarks(self) -> tuple[str, ...]:

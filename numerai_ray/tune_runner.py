@@ -35,6 +35,7 @@ from numerai_ray.fold_runner import (
     VariantOutcome,
     column_needs,
     failed,
+    given_up,
     succeeded,
 )
 from numerai_ray.machine import this_machine
@@ -77,7 +78,10 @@ class TuneRunner:
             flight.cancel()
             raise
         teller.stop()
-        return {plan.id: _outcome(plan, flight) for plan in plans}
+        stops = teller.stops
+        return {
+            plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
+        }
 
     def columns(self, plan: TrialPlan) -> Columns:
         if not self._shared.has(plan):

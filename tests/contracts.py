@@ -157,3 +157,25 @@ class RunnerContract(ABC):
         columns = self.make(store).columns(plan)
         assert len(columns.ids) == plan.index.n_rows
         assert set(columns.targets) >= {"target_ender_20"}
+
+    def test_hopeless_variants_stop_whatever_finishes_first(
+        self, store: FitStore, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("numerai_ray.pruning.LEVEL", 0.9)  # nearly everything that trails is hopeless
+        plans = [
+            catalog.plan(f"leaves-{leaves}", f"test/r2/leaves-{leaves}", config(params(num_leaves=leaves)))
+            for leaves in (7, 2, 3, 4, 5)
+        ]
+        plans = [plans[0], *(replace(plan, may_stop=True) for plan in plans[1:])]
+        expected = InProcessRunner(FitStore(tmp_path / "expected"), threads=1).run(plans, ignore)
+        seen: list[Progress] = []
+        outcomes = self.make(store).run(plans, seen.append)
+        assert {trial: each.pruned for trial, each in outcomes.items()} == {
+            trial: each.pruned for trial, each in expected.items()
+        }
+        stopped = {trial for trial, each in outcomes.items() if each.pruned}
+        assert stopped
+        assert plans[0].id not in stopped
+        assert all(outcomes[trial].metrics is None and outcomes[trial].error is None for trial in stopped)
+        for trial in set(outcomes) - stopped:
+            same_outcome(outcomes[trial], expected[trial])

@@ -21,6 +21,7 @@ FLOORS = {
     "post": 0,
     "exposure": 0,
     "significance": 0,
+    "pruning": 0,
     "config": 1,
     "official_config": 1,
     "search_space": 1,
@@ -90,7 +91,7 @@ NEVER = {
     "proposer": {"dataset"},
     "report": {"models", "fold_runner", "tune_runner"},
 }
-PURE = {"eras", "scoring", "significance", "resource_plan", "round_policy", "search_space", "errors"}
+PURE = {"eras", "scoring", "significance", "pruning", "resource_plan", "round_policy", "search_space", "errors"}
 # what a pure module may not touch
 IMPURE = {"os", "pathlib", "time", "datetime", "random", "pandas", "pyarrow", "tempfile", "shutil"}
 BANNED = {"utils", "helpers", "common", "core", "misc", "manager"}

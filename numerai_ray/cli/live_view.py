@@ -155,6 +155,7 @@ class LiveView:
         for trial, name in state.start.trials.items():
             each = state.progress[trial]
             shown = Text("failed", style="red") if each.error else Text(number(each.primary))
+            shown = Text("pruned", style="yellow") if each.pruned else shown
             table.add_row(name, f"{each.folds_done}/{each.folds}", shown)
         left = state.seconds_left()
         footer = f"best so far: {self.best.text()}   round time left: {'–' if left is None else duration(left)}"
@@ -181,6 +182,8 @@ class PlainView:
 
     def trial_progress(self, progress: Progress) -> None:
         name = self._names.get(progress.trial, progress.trial)
+        if progress.pruned:
+            self._say(f"  {name} {progress.pruned}")
         if progress.error:
             self._say(f"  {name} failed: {progress.error}")
         elif progress.folds_done == progress.folds:

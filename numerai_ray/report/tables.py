@@ -247,6 +247,7 @@ def _row(
 
 def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     found = [f"failed: {variant.error}"] if variant.error is not None else []
+    found += [variant.pruned] if variant.pruned is not None else []
     if variant.metrics is not None and math.isnan(variant.metrics.primary):
         found.append("no scored era has the benchmark")
     # BMC of a constant prediction is 0 and CORR is undefined: such a row must not pass for a modest model.

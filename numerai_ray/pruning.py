@@ -1,0 +1,98 @@
+"""Stopping variants that are hopeless: a sequential test on paired per-era BMC, fold by fold.
+
+Folds have an order, the costliest first, and after each of them but the last - a *look* - every variant that may stop
+is compared with the best so far over the eras that both predicted. It stops when noise would bring a lead as large in
+at most ``LEVEL`` of cases, allowing for every look that may come (Šidák over looks; the test itself is
+:func:`numerai_ray.significance.paired_delta`, whose standard error knows that labels overlap). A look is made when
+every trial still alive has its folds, so who stops depends on scores alone, never on what happened to finish first.
+
+A variant that loses by less goes on: stopping it would save time and cost the report a number. The base and the
+baseline never stop.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from numerai_ray.significance import Comparison, Series, paired_delta
+
+# Far below the level of a clear gain: a stopped variant is not heard again.
+LEVEL = 0.01
+# Over fewer common eras nobody is stopped.
+MIN_ERAS = 40
+
+# By trial, then by fold: BMC of its eras, or None for a fit that failed. What has not arrived is missing.
+Arrived = Mapping[str, Mapping[int, Series | None]]
+
+
+@dataclass(frozen=True)
+class PruningRule:
+    """Which trials may stop, in which order their folds are looked at, and over how many eras labels overlap."""
+
+    may_stop: frozenset[str]
+    folds: tuple[int, ...]
+    overlap_eras: int
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Why a trial was stopped: after how many folds, and by how much it trailed whom."""
+
+    folds: int
+    best: str
+    behind: float
+    p_value: float
+    eras: int
+
+    def __str__(self) -> str:
+        count = f"{self.folds} fold{'s' if self.folds > 1 else ''}"
+        return (
+            f"pruned after {count}: BMC {self.behind:.5f} behind {self.best} over {self.eras} eras, as noise brings "
+            f"in {self.p_value:.2g} of cases"
+        )
+
+
+def stopped(arrived: Arrived, rule: PruningRule) -> dict[str, Stopped]:
+    """Trials that are hopeless by what has arrived; with more of it, none of them is taken back."""
+    alive = list(arrived)
+    found: dict[str, Stopped] = {}
+    for look in range(1, len(rule.folds)):
+        seen = rule.folds[:look]
+        if any(fold not in arrived[trial] for trial in alive for fold in seen):
+            break
+        series = {trial: together for trial in alive if (together := _together(arrived[trial], seen)) is not None}
+        if not series:
+            break
+        best = max(sorted(series), key=lambda trial: _mean(series[trial]))
+        for trial in set(series) & rule.may_stop - {best}:
+            reason = _hopeless(series[trial], series[best], rule)
+            if reason is not None:
+                found[trial] = Stopped(look, best, *reason)
+        alive = [trial for trial in series if trial not in found]
+    return found
+
+
+def _hopeless(ours: Series, best: Series, rule: PruningRule) -> tuple[float, float, int] | None:
+    """How far behind, how likely by noise, over how many eras; None where it may still win."""
+    comparison = Comparison(last=len(best.eras), overlap_eras=rule.overlap_eras)
+    lead = paired_delta(best, ours, comparison, len(rule.folds) - 1)
+    if lead is None or lead.eras < MIN_ERAS or not lead.p_value <= LEVEL:
+        return None
+    return lead.mean, lead.p_value, lead.eras
+
+
+def _together(folds: Mapping[int, Series | None], seen: tuple[int, ...]) -> Series | None:
+    """The folds' scores as one series, eras ascending; None where one failed."""
+    parts = [part for fold in seen if (part := folds[fold]) is not None]
+    if len(parts) < len(seen):
+        return None
+    eras = np.concatenate([np.asarray(part.eras, np.int64) for part in parts])
+    order = np.argsort(eras)
+    values = np.concatenate([np.asarray(part.values, np.float64) for part in parts])
+    return Series(eras[order].tolist(), values[order])
+
+
+def _mean(series: Series) -> float:
+    values = np.asarray(series.values, np.float64)
+    return float(np.nanmean(values)) if not np.isnan(values).all() else -np.inf
