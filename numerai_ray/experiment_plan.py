@@ -6,124 +6,64 @@ else.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from numerai_ray.config import (
     Config,
-    DataFile,
     Json,
-    Name,
-    Section,
     apply_overrides,
     fingerprint,
     leaves,
     parse_yaml,
     read_text,
     validate,
+    value_at,
 )
 from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, Stage
 from numerai_ray.search_space import SearchSpace, changes_for, space_problems, with_changes
 
-Stage = Literal["scout", "confirm", "final"]
-STAGES: tuple[Stage, ...] = ("scout", "confirm", "final")
-
-
-class RoundsPlan(Section):
-    """How rounds are made and judged.
-
-    ``margin`` is the smallest gain of the primary metric that counts; with ``accept: significant`` it must also be
-    clear of the noise, as the best of all the round's variants. With ``prune`` a variant that is hopeless against
-    the best stops early (see :mod:`numerai_ray.pruning`).
-    """
-
-    variants: int = Field(default=4, ge=1, le=64)
-    proposer: Literal["listed"] = "listed"
-    margin: float = Field(default=2.0e-4, ge=0)
-    patience: int = Field(default=2, ge=1)
-    accept: Literal["margin", "significant"] = "margin"
-    prune: bool = False
-
-
-class StagePlan(Section):
-    """What a stage sets: the file, the feature set, and expensive parameters under ``overrides``."""
-
-    data: DataFile = "downsampled"
-    feature_set: Name | None = None
-    overrides: dict[str, Any] = Field(default_factory=dict)
-
-    def changes(self) -> Json:
-        """As config values laid over the base."""
-        data: Json = {"file": self.data} | ({"feature_set": self.feature_set} if self.feature_set else {})
-        return apply_overrides(self.overrides, {"data": data})
-
-
-class ConfirmPlan(StagePlan):
-    """A stage's own defaults stand also where a plan writes only some of its keys."""
-
-    feature_set: Name | None = "all"
-
-
-class FinalPlan(ConfirmPlan):
-    data: DataFile = "full"
-
-
-class StagesPlan(Section):
-    scout: StagePlan = StagePlan()
-    confirm: ConfirmPlan = ConfirmPlan()
-    final: FinalPlan = FinalPlan()
-
-
-class BudgetPlan(Section):
-    """Where the search ends at the latest; confirm and final still run."""
-
-    rounds: int = Field(default=12, ge=1)
-    hours: float | None = Field(default=None, gt=0)
-
-
-class MarketPlan(Section):
-    """A synthetic market, made on first use when the data version is not there."""
-
-    eras: int = Field(ge=40, le=5000)
-    rows: int = Field(ge=50, le=20_000)
-    features: int = Field(ge=10, le=5000)
-    seed: int = Field(default=0, ge=0)
-
-
-class ExperimentPlan(Section):
-    """``experiment.yaml``: one line of inquiry."""
-
-    name: Name | None = None
-    idea: str = Field(min_length=10)
-    novelty: str = Field(min_length=10)
-    baseline: Name = "small_lgbm_ender20"
-    benchmark: Name | None = None
-    data_version: Name | None = None
-    base: dict[str, Any] = Field(default_factory=dict)
-    search_space: Name | SearchSpace
-    rounds: RoundsPlan = RoundsPlan()
-    stages: StagesPlan = StagesPlan()
-    budget: BudgetPlan = BudgetPlan()
-    market: MarketPlan | None = None
+__all__ = ["STAGES", "ExperimentPlan", "LoadedPlan", "Stage", "load_plan"]
 
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A plan with everything it refers to; valid in every stage and for every listed value."""
+    """A plan with everything it refers to; valid in every stage and for every listed value.
+
+    ``interpretation`` is the one that was chosen, "" before that and where there are none.
+    """
 
     name: str
     plan: ExperimentPlan
     space: SearchSpace
     baseline_values: Json
+    interpretation: str = ""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that this plan has, in their order."""
+        optional = {
+            "interpret": bool(self.plan.interpretations),
+            "scale": self.plan.stages.scale is not None,
+            "holdout": self.plan.holdout_eras is not None,
+        }
+        return tuple(stage for stage in ALL_STAGES if optional.get(stage, True))
+
+    def base_values(self) -> Json:
+        """The experiment's base before any stage, as plain values."""
+        values = laid_over(laid_over(self.baseline_values, self.space.base), self.plan.base)
+        return laid_over(values, self.plan.interpretations.get(self.interpretation, {}))
 
     def config(self, stage: Stage, changes: Mapping[str, Any]) -> Config:
         """The config of ``stage`` with the search's ``changes`` (by path); ``{}`` is the experiment's base."""
-        values = apply_overrides(self.baseline_values, self.plan.base)
-        values = apply_overrides(values, _stage(self.plan, stage).changes())
+        values = laid_over(self.base_values(), self.plan.of_stage(stage).changes())
         return validate(Config, with_changes(values, changes), f"{self.name}, stage {stage}")
+
+    def interpreted(self, name: str) -> "LoadedPlan":
+        """The plan whose base is this interpretation's."""
+        return replace(self, interpretation=name)
 
     def baseline_config(self, stage: Stage) -> Config:
         """The baseline as it is, on the stage's file and feature set."""
@@ -131,6 +71,10 @@ class LoadedPlan:
         data = {"file": own.data.file, "feature_set": own.data.feature_set, "version": own.data.version}
         values = apply_overrides(self.baseline_values, {"data": data, "score": own.score.model_dump()})
         return validate(Config, values, f"{self.name}, baseline in stage {stage}")
+
+    def readable(self) -> Json:
+        """Everything that is written in the plan, its search space included, as plain values."""
+        return {**self.plan.model_dump(mode="json"), "search_space": self.space.model_dump(mode="json")}
 
     def fingerprint(self) -> str:
         """Changes when anything that decides results does; texts and names aside."""
@@ -190,23 +134,31 @@ def _baseline_values(plan: ExperimentPlan, file: Path) -> Json:
     return values
 
 
-def _stage(plan: ExperimentPlan, stage: Stage) -> StagePlan:
-    stages: dict[Stage, StagePlan] = {
-        "scout": plan.stages.scout,
-        "confirm": plan.stages.confirm,
-        "final": plan.stages.final,
-    }
-    return stages[stage]
+def laid_over(values: Json, changes: Mapping[str, Any]) -> Json:
+    """``values`` with ``changes``; another model with parameters of its own starts without those of the old one."""
+    new = value_at(changes, "model.type")
+    if new is not None and value_at(changes, "model.params") and new != value_at(values, "model.type", "lightgbm"):
+        values = with_changes(values, {"model.params": {}})
+    return apply_overrides(values, changes)
 
 
 def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
     """Stages that undo what the search varies, and values that give no valid config."""
     problems = _clashes(loaded)
+    if len(loaded.plan.interpretations) == 1:
+        problems.append(
+            Problem("$.interpretations", "must be two to four to choose from, but is one; write it as base")
+        )
     try:
-        validate(Config, apply_overrides(loaded.baseline_values, loaded.plan.base), loaded.name)
+        validate(Config, loaded.base_values(), loaded.name)
     except ConfigError as error:
         return problems + [_inside("$.base", each) for each in error.problems]
-    for stage in STAGES:
+    for name in loaded.plan.interpretations:
+        try:
+            loaded.interpreted(name).config("interpret", {})
+        except ConfigError as error:
+            problems += [_inside(f"$.interpretations.{name}", each) for each in error.problems]
+    for stage in loaded.stages:
         try:
             loaded.config(stage, {})
         except ConfigError as error:
@@ -216,15 +168,21 @@ def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
 
 def _clashes(loaded: LoadedPlan) -> list[Problem]:
     problems: list[Problem] = []
-    for stage in STAGES:
-        set_here = set(leaves(_stage(loaded.plan, stage).changes()))
-        for name, dimension in loaded.space.dimensions.items():
-            clash = sorted(set_here & set(dimension.paths()))
-            if clash:
-                # It may stand there by default, and then there is nothing to remove.
-                hint = " (feature_set: null keeps what the search found)" if clash[0] == "data.feature_set" else ""
-                rule = f"sets {clash[0]}, which the dimension {name!r} varies; remove one of the two{hint}"
-                problems.append(Problem(f"$.stages.{stage}", rule))
+    varied = {
+        path: f"the dimension {name!r} varies"
+        for name, each in loaded.space.dimensions.items()
+        for path in each.paths()
+    }
+    for name, changes in loaded.plan.interpretations.items():
+        varied |= dict.fromkeys(leaves(changes), f"the interpretation {name!r} sets")
+    for stage in (stage for stage in loaded.stages if stage != "holdout"):  # it is as the final stage
+        set_here = sorted(set(leaves(loaded.plan.of_stage(stage).changes())) & set(varied))
+        for owner in dict.fromkeys(varied[path] for path in set_here):
+            clash = next(path for path in set_here if varied[path] == owner)
+            # It may stand there by default, and then there is nothing to remove.
+            hint = " (feature_set: null keeps what the search found)" if clash == "data.feature_set" else ""
+            rule = f"sets {clash}, which {owner}; remove one of the two{hint}"
+            problems.append(Problem(f"$.stages.{stage}", rule))
     return problems
 
 
@@ -233,13 +191,14 @@ def _refused_values(loaded: LoadedPlan) -> list[Problem]:
     base = loaded.config("scout", {}).to_json()
     for name, dimension in loaded.space.dimensions.items():
         refused: dict[Problem, list[str]] = {}
-        for value in dimension.values:
+        # A conditional dimension is checked when a base has what it asks for.
+        for value in dimension.examples() if dimension.applies(base) else []:
             try:
                 loaded.config("scout", changes_for(dimension, value, base))
             except ConfigError as error:
                 for each in error.problems:
                     refused.setdefault(each, []).append(repr(value))
-        where = f"$.search_space.dimensions.{name}.values"
+        where = f"$.search_space.dimensions.{name}.{'values' if dimension.values else 'range'}"
         problems += [
             Problem(where, f"{', '.join(values)} at {each.path}: {each.message}") for each, values in refused.items()
         ]

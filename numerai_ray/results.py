@@ -71,8 +71,9 @@ class FoldRecord:
 class VariantRecord:
     """One line of a round's table. ``metrics`` is None and ``error`` set when the trial failed.
 
-    ``pruned`` says why it was stopped early, and it has no metrics then
-    either. ``evidence`` compares per-era scores within the round; None for the base, failed trials and older ledgers.
+    ``pruned`` says why it was stopped early, and it has no metrics then either. ``evidence`` compares per-era scores
+    within the round; None for the base, failed trials and older ledgers. Of the ``flags``, ``data_flags`` are those
+    that its data brought; they stay with it in later rounds.
     """
 
     id: str
@@ -84,6 +85,7 @@ class VariantRecord:
     error: str | None = None
     pruned: str | None = None
     flags: tuple[str, ...] = ()
+    data_flags: tuple[str, ...] = ()
     fits_new: int = 0
     fits_stored: int = 0
     fit_seconds: float = 0.0
@@ -106,6 +108,10 @@ class RoundRecord:
     """One decided round, as the ledger keeps it.
 
     ``base_changes`` are relative to the experiment's base; ``origin`` holds fingerprints of that base and its data.
+    ``kind`` tells scout rounds apart: "" as planned, "focus" (``why`` says what for), "joint" (several variables at
+    once) or "manual". ``choice`` is the interpretation that became the base, ``edits`` what changed in the plan since
+    the round before, ``importances`` how much each dimension matters in all results so far (Optuna), ``cores`` those
+    of the machine, ``estimated_s`` the wall time that the plan's calibration promised.
     """
 
     number: int
@@ -118,6 +124,13 @@ class RoundRecord:
     started: str = ""
     wall_s: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    kind: str = ""
+    why: str = ""
+    choice: str = ""
+    edits: tuple[str, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    cores: int = 0
+    estimated_s: float | None = None
 
     def find(self, role: Role) -> VariantRecord | None:
         """The first variant in this role."""
@@ -137,6 +150,21 @@ class ExperimentPaths:
     @property
     def ledger(self) -> Path:
         return self.root / "results" / "rounds.jsonl"
+
+    @property
+    def seen_plan(self) -> Path:
+        """The plan as the last run read it, to tell what was edited since."""
+        return self.root / "results" / "plan.json"
+
+    @property
+    def calibration(self) -> Path:
+        """How long fits take here, measured by `plan`."""
+        return self.root / "results" / "calibration.json"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's studies."""
+        return self.root / "optuna.journal"
 
     @property
     def report(self) -> Path:
@@ -248,6 +276,7 @@ def round_from_json(value: Mapping[str, Any]) -> RoundRecord:
             "variants": tuple(_variant_from_json(item) for item in value["variants"]),
             "decision": Decision(**value["decision"]),
             "notes": tuple(value["notes"]),
+            "edits": tuple(value.get("edits", ())),
         }
     )
 
@@ -255,7 +284,15 @@ def round_from_json(value: Mapping[str, Any]) -> RoundRecord:
 def _variant_from_json(value: Mapping[str, Any]) -> VariantRecord:
     metrics = None if value["metrics"] is None else _metrics_from_json(value["metrics"])
     evidence = None if value.get("evidence") is None else _evidence_from_json(value["evidence"])
-    return VariantRecord(**{**value, "metrics": metrics, "flags": tuple(value["flags"]), "evidence": evidence})
+    return VariantRecord(
+        **{
+            **value,
+            "metrics": metrics,
+            "flags": tuple(value["flags"]),
+            "data_flags": tuple(value.get("data_flags", ())),
+            "evidence": evidence,
+        }
+    )
 
 
 def _evidence_from_json(value: Mapping[str, Any]) -> Evidence:
@@ -301,6 +338,20 @@ def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
         "bmc_last_200_eras": block(metrics.bmc_last)
         | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark_last},
     }
+
+
+def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
+    """Name of the interpretation that became the base; "" without one."""
+    return next((record.choice for record in history if record.choice), "")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON mapping that we wrote; empty when it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:

@@ -1,47 +1,36 @@
 """The method, pure: history in, next step out. No clock, no disk, no Ray.
 
-Scouting takes the dimensions one at a time, a round each. It ends at a plateau (``patience`` rounds in a row
-without a gain of ``margin``, and no required dimension untried), when nothing is left to try, or with the budget.
-Then one confirm round runs base and winner at a larger scale, and the final round runs what survived on full data.
+An idea that can be meant in several ways is first scouted in each (interpret). Scouting takes the dimensions one at a
+time, a round each; one that matters far more than the others, or whose best value stands at an edge, gets a round that
+maps its range (focus). Scouting ends at a plateau (``patience`` rounds in a row without a gain of ``margin``, and no
+required dimension untried), when nothing is left to try, or with the budget. Then base and winner run at a larger scale
+(confirm); a gain that shows only there reopens the search, once. What survived runs at the deep baseline's settings
+(scale) and on full data (final), and is scored once on eras that nothing has seen (holdout).
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from numerai_ray.results import Decision, RoundRecord, VariantRecord
-from numerai_ray.significance import LEVEL, in_words
+from numerai_ray.results import RoundRecord
+from numerai_ray.round_decision import PolicySettings, decide, may_win, order, sanity_flags
+from numerai_ray.round_focus import Focus
 
-# An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
-HONEST_CORR = (0.005, 0.04)
-# A model this close to the benchmark cannot add much to it.
-BENCHMARK_TWIN = 0.95
+__all__ = ["PolicySettings", "decide", "flat_rounds", "next_step", "sanity_flags"]
 
 
 @dataclass(frozen=True)
-class PolicySettings:
-    """The plan's numbers that decide when a gain counts and when to stop."""
-
-    margin: float
-    patience: int
-    max_rounds: int
-    max_hours: float | None = None
-    accept_suspect: bool = False
-    accept: Literal["margin", "significant"] = "margin"
-
-    @property
-    def gain(self) -> str:
-        """The gain that counts, in words."""
-        return f"a gain of {self.margin:g}" + (" clear of the noise" if self.accept == "significant" else "")
+class InterpretRound:
+    """Next: all interpretations of the idea side by side."""
 
 
 @dataclass(frozen=True)
 class ScoutRound:
-    """Next: vary ``dimension`` around the base that ``base_changes`` lead to."""
+    """Next: vary ``dimension`` around the base that ``base_changes`` lead to; with ``focus`` (why) map its range."""
 
     dimension: str
     base_changes: Mapping[str, Any]
+    focus: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,20 @@ class ConfirmRound:
 
     challenger: Mapping[str, Any] | None
     why: str
+
+
+@dataclass(frozen=True)
+class ScaleRound:
+    """Next: base and what was confirmed, at the deep baseline's settings."""
+
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HoldoutRound:
+    """Next: base and winner on the eras kept out of everything before."""
+
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,172 +69,136 @@ class Stop:
     reason: str
 
 
-Step = ScoutRound | ConfirmRound | FinalRound | Stop
+Round = InterpretRound | ScoutRound | ConfirmRound | ScaleRound | FinalRound | HoldoutRound
+Step = Round | Stop
 # (dimension, changes of the base) -> whether it has values that did not run yet around that base
 HasValues = Callable[[str, Mapping[str, Any]], bool]
 
 
 def next_step(
-    history: Sequence[RoundRecord], dimensions: Mapping[str, bool], settings: PolicySettings, has_values: HasValues
+    history: Sequence[RoundRecord],
+    dimensions: Mapping[str, bool],
+    settings: PolicySettings,
+    has_values: HasValues,
+    focus: Focus | None = None,
 ) -> Step:
     """What to do after ``history``.
 
     Args:
         history: decided rounds, oldest first.
         dimensions: name -> whether the plan requires it to be tried, in the plan's order.
-        settings: margin, patience and budget.
+        settings: margin, patience, budget, stages.
         has_values: whether a dimension has untried values around a base.
+        focus: the dimension that deserves a round of its own, by :func:`~numerai_ray.round_focus.find_focus`.
 
     """
-    last = history[-1] if history else None
-
-    if last is not None and last.stage == "final":
-        return Stop("the final run is recorded")
-    if last is not None and last.stage == "confirm":
-        return FinalRound(last.decision.changes)
+    if not history and settings.interpret:
+        return InterpretRound()
+    after = _after_scouting(history, settings)
+    if after is not None:
+        return after
 
     scouts = [record for record in history if record.stage == "scout"]
-    base = scouts[-1].decision.changes if scouts else {}
+    base = history[-1].decision.changes if history else {}
     tried = {record.dimension for record in scouts}
     untried = [name for name in dimensions if name not in tried and has_values(name, base)]
 
     # The budget ends the search, not the experiment: what was found is still confirmed.
-    if len(scouts) >= settings.max_rounds:
-        return _confirm(scouts, settings, f"the budget of {settings.max_rounds} rounds is used up")
-    if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
-        return _confirm(scouts, settings, f"the budget of {settings.max_hours:g} hours is used up")
+    spent = spent_budget(history, settings)
+    if spent:
+        return _confirm(scouts, base, settings, f"the budget of {spent} is used up")
+
+    # One variable that matters far more than the others, or a best value at an edge, is mapped before anything else.
+    if focus is not None:
+        return ScoutRound(focus.dimension, base, focus.why)
 
     # Plateau: the field's rule. A required dimension that was never looked at keeps the search open.
-    flat = flat_rounds(scouts)
+    flat = flat_rounds(history)
     if flat >= settings.patience and not any(dimensions[name] for name in untried):
-        return _confirm(scouts, settings, f"plateau: {flat} rounds in a row without {settings.gain}")
+        return _confirm(scouts, base, settings, f"plateau: {flat} rounds in a row without {settings.gain}")
 
     # New ground first, in the plan's order; then again around the new base, least recently tried first.
     if untried:
         return ScoutRound(untried[0], base)
-    order = [record.dimension for record in scouts]
+    turns = [record.dimension for record in scouts]
     again = [name for name in dimensions if has_values(name, base)]
     if again:
-        return ScoutRound(min(again, key=lambda name: len(order) - order[::-1].index(name)), base)
-    return _confirm(scouts, settings, "every listed value was tried around the best configuration")
+        return ScoutRound(min(again, key=lambda name: len(turns) - turns[::-1].index(name)), base)
+    return _confirm(scouts, base, settings, "every listed value was tried around the best configuration")
 
 
-def flat_rounds(scouts: Sequence[RoundRecord]) -> int:
-    """Number of rounds without a promotion since the last one that had one."""
+def _after_scouting(history: Sequence[RoundRecord], settings: PolicySettings) -> Step | None:
+    """What follows the last round when it was no scout round; None to scout (again)."""
+    last = history[-1] if history else None
+    if last is None or last.stage in ("scout", "interpret"):
+        return None
+
+    # The larger scale shows a gain that scouting did not see: the plateau was not one. Believed once.
+    if last.stage == "confirm" and _reopens(history) and not spent_budget(history, settings):
+        return None
+    if last.stage == "confirm" and settings.scale:
+        return ScaleRound(last.decision.changes)
+    if last.stage in ("confirm", "scale"):
+        return FinalRound(last.decision.changes)
+
+    # The eras that were kept out are looked at when everything is decided.
+    if last.stage == "final" and settings.holdout:
+        return HoldoutRound(last.decision.changes)
+    if settings.extend:
+        return None
+    return Stop("the holdout is scored" if last.stage == "holdout" else "the final run is recorded")
+
+
+def _reopens(history: Sequence[RoundRecord]) -> bool:
+    """Whether the first confirm round since the last final one moved the base to where scouting had not put it."""
+    *before, last = history
+    ends = [number for number, record in enumerate(before) if record.stage == "final"]
+    since = before[ends[-1] + 1 :] if ends else before
+    confirmed_before = any(record.stage == "confirm" for record in since)
+    moved = bool(since) and last.decision.changes != since[-1].decision.changes
+    return last.decision.promoted and moved and not confirmed_before
+
+
+def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> str:
+    """The budget that is used up, in words; "" while there is some of each."""
+    if sum(record.stage == "scout" for record in history) >= settings.max_rounds:
+        return f"{settings.max_rounds} rounds"
+    fits = sum(variant.fits_new for record in history for variant in record.variants)
+    if settings.max_fits is not None and fits >= settings.max_fits:
+        return f"{settings.max_fits} fits"
+    if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
+        return f"{settings.max_hours:g} hours"
+    core_s = sum(record.wall_s * record.cores for record in history)
+    if settings.max_core_hours is not None and core_s >= settings.max_core_hours * 3600:
+        return f"{settings.max_core_hours:g} core-hours"
+    return ""
+
+
+def flat_rounds(history: Sequence[RoundRecord]) -> int:
+    """Number of scout rounds without a promotion since the last one that had one, or since scouting began again.
+
+    A round that the user asked for by hand says nothing about a plateau.
+    """
     count = 0
-    for record in reversed(scouts):
-        if record.decision.promoted:
+    for record in reversed(history):
+        if record.stage != "scout" or record.decision.promoted:
             break
-        count += 1
+        count += record.kind != "manual"
     return count
 
 
-def _confirm(scouts: Sequence[RoundRecord], settings: PolicySettings, why: str) -> ConfirmRound:
+def _confirm(
+    scouts: Sequence[RoundRecord], base: Mapping[str, Any], settings: PolicySettings, why: str
+) -> ConfirmRound:
     """The winner against the base; when nothing beat the base, the best other variant, lest scale hides its gain."""
-    winner = scouts[-1].decision.changes if scouts else {}
-    if winner:
-        return ConfirmRound(winner, why)
+    if base:
+        return ConfirmRound(base, why)
     ran = [
         ({**record.base_changes, **variant.changes}, variant)
         for record in scouts
         for variant in record.variants
-        if variant.role == "variant" and _may_win(variant, settings)
+        if variant.role == "variant" and may_win(variant, settings)
     ]
     if not ran:
         return ConfirmRound(None, why)
-    return ConfirmRound(max(ran, key=lambda pair: _order(pair[1]))[0], why)
-
-
-def decide(
-    base: VariantRecord,
-    variants: Sequence[VariantRecord],
-    base_changes: Mapping[str, Any],
-    settings: PolicySettings,
-) -> Decision:
-    """Which config the next round starts from, and why.
-
-    Args:
-        base: the round's base.
-        variants: its variants; their ``changes`` are relative to the base, and so is their ``evidence``.
-        base_changes: the base's changes relative to the experiment's base.
-        settings: ``margin``, ``accept`` and whether suspects may win.
-
-    """
-    # Without the base's metric no variant can be judged.
-    if base.metrics is None or not _is_known(base):
-        reason = base.error or "its primary metric is unknown: no scored era has the benchmark"
-        return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
-
-    # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
-    fit = [variant for variant in variants if _is_known(variant)]
-    honest = [variant for variant in fit if _may_win(variant, settings)]
-    pruned = sum(variant.pruned is not None for variant in variants)
-    failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
-    counts = ((failed, "failed"), (pruned, "pruned as hopeless"), (suspect, "set aside as suspect"))
-    aside = "".join(f"; {count} {what}" for count, what in counts if count)
-    if not honest:
-        why = "no variant to judge" if variants else "nothing to compare with"
-        return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
-
-    # Several variants may be clear of the noise; a larger gain within it does not stand in their way.
-    clear = [variant for variant in honest if settings.accept == "margin" or _is_clear(variant)]
-    best = max(clear or honest, key=_order)
-    gain = round(_order(best)[0] - _order(base)[0], 12)
-    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}{_noise(best, settings)}"
-
-    # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
-    if clear and gain >= settings.margin and gain > 0:
-        changes = {**base_changes, **best.changes}
-        return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
-    return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
-
-
-def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[str, ...]:
-    """What makes a result doubtful; a flag that starts with ``suspect`` bars promotion."""
-    metrics = variant.metrics
-    if metrics is None:
-        return ()
-    low, high = HONEST_CORR
-    flags = []
-    if metrics.corr.mean > high:
-        flags.append(f"suspect: corr_mean {metrics.corr.mean:.4f} is above {high}, look for leakage")
-    elif metrics.corr.mean < low:
-        flags.append(f"weak: corr_mean {metrics.corr.mean:.4f} is below {low}")
-    if metrics.avg_corr_with_benchmark > BENCHMARK_TWIN:
-        flags.append(f"twin: correlates {metrics.avg_corr_with_benchmark:.3f} with the benchmark")
-    if base is not None and base.metrics is not None:
-        corr_up = metrics.corr.mean > base.metrics.corr.mean
-        if corr_up and metrics.bmc.mean < base.metrics.bmc.mean:
-            flags.append("drift: CORR rises while BMC falls, so it moves towards the benchmark")
-    return tuple(flags)
-
-
-def _is_known(variant: VariantRecord) -> bool:
-    """Whether it ran and its primary metric is a number."""
-    return variant.metrics is not None and not math.isnan(variant.metrics.primary)
-
-
-def _is_clear(variant: VariantRecord) -> bool:
-    """Whether noise rarely brings a best variant as good. Without an answer (None, NaN) it is not clear."""
-    return variant.evidence is not None and variant.evidence.to_base.p_value <= LEVEL
-
-
-def _noise(variant: VariantRecord, settings: PolicySettings) -> str:
-    if variant.evidence is not None:
-        return f"; {in_words(variant.evidence.to_base)}"
-    return "; its per-era scores are unknown, and so is the noise" if settings.accept == "significant" else ""
-
-
-def _may_win(variant: VariantRecord, settings: PolicySettings) -> bool:
-    return _is_known(variant) and (settings.accept_suspect or "suspect" not in _kinds(variant))
-
-
-def _kinds(variant: VariantRecord) -> set[str]:
-    return {flag.split(":", 1)[0] for flag in variant.flags}
-
-
-def _order(variant: VariantRecord) -> tuple[float, float]:
-    """Primary metric, then the tie-break. Rounded far below any margin, so that equal results tie on every machine."""
-    if variant.metrics is None:
-        raise ValueError(f"{variant.id} has no metrics to order by")
-    return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)
+    return ConfirmRound(max(ran, key=lambda pair: order(pair[1]))[0], why)

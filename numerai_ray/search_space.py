@@ -8,33 +8,74 @@ dimension; :func:`check_one_variable` refuses anything else with the list of dif
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from numerai_ray.config import Config, Json, Name, Section, apply_overrides, leaves, nested, value_at
+from numerai_ray.config import Config, Json, Name, Section, leaves, value_at
 from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.value_range import Range, implied_range, is_number
 
 Coupling = Literal["inverse", "proportional"]
 
 MAX_NAME = 160  # of a variant; file systems take 255 bytes, and more stands before and after it
 
 # What a round may vary: everything else is decided by the stage, or would change what is compared.
-VARIABLE_PATHS = ("data.feature_set", "data.target", "data.missing", "model.type", "model.params.")
+VARIABLE_PATHS = (
+    "data.feature_set",
+    "data.target",
+    "data.missing",
+    "cv.window_eras",
+    "model.type",
+    "model.params.",
+    "model.seeds",
+    "model.target_transform",
+    "model.era_weights",
+    "model.era_sample",
+    "model.feature_sample",
+    "model.max_train_samples",
+    "ensemble",
+    "post.",
+)
+# Another model type takes other parameters, all of them together.
+MODEL_TYPE, MODEL_PARAMS = "model.type", "model.params"
 
 
 class Dimension(Section):
-    """One variable: a path, its values in the order they are tried, and what moves with it.
+    """One variable: a path, what to try on it, and what moves with it.
 
-    ``coupled`` maps another path to ``inverse`` (their product stays what it is in the base), ``proportional``
-    (their ratio stays) or a list with one value for each of ``values``.
+    ``values`` are tried in their order; a ``range`` of numbers is spread over, and says how far a search may go beyond
+    the values. ``coupled`` maps another path to ``inverse`` (their product stays what it is in the base),
+    ``proportional`` (their ratio stays) or a list with one value for each of ``values``. ``when`` makes it conditional:
+    it is varied only around a base that holds, at each path, one of the listed values.
     """
 
     path: str
-    values: list[Any] = Field(min_length=1)
+    values: Annotated[list[Any], Field(min_length=1)] = Field(default_factory=list)
+    range: Range | None = None
     coupled: dict[str, Coupling | list[Any]] = Field(default_factory=dict)
+    when: dict[str, list[Any]] = Field(default_factory=dict)
     required: bool = True
     why: str = ""
+
+    @property
+    def span(self) -> Range | None:
+        """The numbers that may be tried; None when the values are a plain choice.
+
+        Values that are coupled one by one stand for themselves alone.
+        """
+        if any(isinstance(coupling, list) for coupling in self.coupled.values()):
+            return None
+        return self.range or implied_range(self.values)
+
+    def examples(self) -> list[Any]:
+        """What stands for the dimension when its values are checked: all listed ones, and the ends of its range."""
+        ends = [] if self.range is None else [self.range.at(0.0), self.range.at(1.0)]
+        return [*self.values, *(end for end in ends if end not in self.values)]
+
+    def applies(self, base: Mapping[str, Any]) -> bool:
+        """Whether ``base`` (plain values) holds what ``when`` asks for."""
+        return all(value_at(base, path) in allowed for path, allowed in self.when.items())
 
     def paths(self) -> tuple[str, ...]:
         """The path and the coupled ones."""
@@ -42,9 +83,14 @@ class Dimension(Section):
 
 
 class SearchSpace(Section):
-    """A search space file: named dimensions, in the order in which rounds take them."""
+    """A search space file: named dimensions, in the order in which rounds take them.
+
+    ``base`` is what they need of the experiment's base (the model that has these parameters, say); a plan's own base
+    is laid over it.
+    """
 
     why: str = ""
+    base: dict[str, Any] = Field(default_factory=dict)
     dimensions: dict[Name, Dimension] = Field(min_length=1)
 
 
@@ -83,7 +129,7 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
             continue
         old, other = value_at(base, dimension.path), value_at(base, path)
         for where, number in ((dimension.path, old), (path, other)):
-            if isinstance(number, bool) or not isinstance(number, int | float) or number == 0:
+            if not is_number(number) or number == 0:
                 rule = f"a coupling scales it, so the base must hold a number other than 0, but it holds {number!r}"
                 raise ConfigError("search space", [Problem(f"$.{where}", rule)])
         scaled = other * old / value if coupling == "inverse" else other * value / old
@@ -99,8 +145,15 @@ def variants(name: str, dimension: Dimension, values: Sequence[Any], base: Mappi
 def with_changes(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
     """``config`` (plain values) with ``changes`` by path."""
     for path, value in changes.items():
-        config = apply_overrides(config, nested(path, value))
+        config = _with_value(config, path.split("."), value)
     return dict(config)
+
+
+def _with_value(tree: Mapping[str, Any], parts: Sequence[str], value: Any) -> Json:
+    """``tree`` with the value in its place, whole: a mapping replaces what stood there."""
+    first, *rest = parts
+    held = tree.get(first)
+    return {**tree, first: _with_value(held if isinstance(held, Mapping) else {}, rest, value) if rest else value}
 
 
 def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
@@ -121,21 +174,31 @@ def check_one_variable(base: Config, variant: Config, dimension: Dimension, name
         ConfigError: with one problem for each other difference, or for none at all.
 
     """
+    check_variables(base, variant, [dimension], name)
+
+
+def check_variables(base: Config, variant: Config, dimensions: Sequence[Dimension], name: str) -> None:
+    """The same for a variant that may change several dimensions, as joint rounds do."""
     found = differences(base, variant)
-    allowed = dimension.paths()
-    extra = {path: pair for path, pair in found.items() if path not in allowed}
+    allowed = [path for dimension in dimensions for path in dimension.paths()]
+    own = [dimension.path for dimension in dimensions]
     problems = [
         Problem(
             f"$.{path}",
             f"changes from {old!r} to {new!r}, but a variant may change only {' and '.join(allowed)}; "
             f"undo it, or declare it under the dimension's 'coupled'",
         )
-        for path, (old, new) in extra.items()
+        for path, (old, new) in found.items()
+        if not _is_within(path, allowed)
     ]
-    if dimension.path not in found:
-        problems.append(Problem(f"$.{dimension.path}", "does not differ from the base"))
+    if not any(_is_within(path, own) for path in found):
+        problems.append(Problem(f"$.{own[0]}", "does not differ from the base"))
     if problems:
         raise ConfigError(f"variant {name}", problems)
+
+
+def _is_within(path: str, allowed: Sequence[str]) -> bool:
+    return any(path == each or path.startswith(f"{each}.") for each in allowed)
 
 
 def space_problems(space: SearchSpace, at: str = "$.dimensions") -> list[Problem]:
@@ -145,7 +208,8 @@ def space_problems(space: SearchSpace, at: str = "$.dimensions") -> list[Problem
     for name, dimension in space.dimensions.items():
         where = f"{at}.{name}"
         for path in dimension.paths():
-            if not path.startswith(VARIABLE_PATHS) or path.endswith("."):
+            with_type = path == MODEL_PARAMS and dimension.path == MODEL_TYPE and path in dimension.coupled
+            if not with_type and (not path.startswith(VARIABLE_PATHS) or path.endswith(".")):
                 rule = f"a round may vary {', '.join(VARIABLE_PATHS)}*; but is {path!r}"
                 problems.append(Problem(f"{where}.path" if path == dimension.path else f"{where}.coupled", rule))
         if dimension.path in owners:
@@ -154,6 +218,7 @@ def space_problems(space: SearchSpace, at: str = "$.dimensions") -> list[Problem
         if dimension.path in dimension.coupled:
             problems.append(Problem(f"{where}.coupled", f"{dimension.path!r} cannot be coupled to itself"))
         problems += _value_problems(dimension, where) + _name_problems(name, dimension, where)
+        problems += _range_problems(dimension, where)
     return problems
 
 
@@ -185,9 +250,11 @@ def _value_problems(dimension: Dimension, where: str) -> list[Problem]:
     if repeated:
         problems.append(Problem(f"{where}.values", f"each value once, but {', '.join(repeated)} stands there again"))
     kinds = {_kind(value) for value in dimension.values}
-    if "mapping" in kinds:
+    if "mapping" in kinds and dimension.path.startswith("model.params."):
         problems.append(Problem(f"{where}.values", "must be one variable, but a mapping holds several; name its path"))
-    if len(kinds) > 1:
+    # Where a mapping or a list may stand, it stands beside a name or nothing: one target or several, weighted or not.
+    sections = kinds & {"mapping", "list"} and kinds <= {"mapping", "list", "null", "text"}
+    if len(kinds) > 1 and not sections:
         rule = f"must all be of one type, but are {' and '.join(sorted(kinds))}"
         problems.append(Problem(f"{where}.values", rule))
     for path, coupling in dimension.coupled.items():
@@ -200,8 +267,30 @@ def _value_problems(dimension: Dimension, where: str) -> list[Problem]:
     return problems
 
 
+def _range_problems(dimension: Dimension, where: str) -> list[Problem]:
+    """A dimension has values, a range or both, and all of them agree."""
+    span = dimension.range
+    if span is None:
+        if dimension.values:
+            return []
+        return [Problem(where, "must have values, a range, or both; add one, e.g. range: {low: 4, high: 64}")]
+    problems = []
+    outside = [repr(value) for value in dimension.values if not span.contains(value)]
+    if outside:
+        rule = f"must lie in the range {span.low:g} to {span.high:g}, but {', '.join(outside)} does not"
+        problems.append(Problem(f"{where}.values", rule))
+    for path, coupling in dimension.coupled.items():
+        if isinstance(coupling, list):
+            rule = "a list couples listed values only; leave the range out, or couple by 'inverse' or 'proportional'"
+            problems.append(Problem(f"{where}.coupled.{path}", rule))
+        elif span.low <= 0:
+            rule = f"{coupling!r} needs numbers above 0, but the range begins at {span.low:g}"
+            problems.append(Problem(f"{where}.range", rule))
+    return problems
+
+
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return is_number(value) and value > 0
 
 
 def _kind(value: Any) -> str:

@@ -24,7 +24,9 @@ FLOORS = {
     "pruning": 0,
     "config": 1,
     "official_config": 1,
+    "value_range": 1,
     "search_space": 1,
+    "plan_schema": 1,
     "experiment_plan": 1,
     "experiment_lock": 1,
     "results": 1,
@@ -38,6 +40,7 @@ FLOORS = {
     "dataset_info": 2,
     "dataset_problems": 2,
     "file_scan": 2,
+    "leaks": 2,
     "network": 2,
     "numerai_api": 2,
     "transfer": 2,
@@ -62,7 +65,13 @@ FLOORS = {
     "round_progress": 4,
     "tune_runner": 4,
     "round_policy": 5,
+    "round_decision": 5,
+    "round_focus": 5,
+    "round_candidates": 5,
+    "round_records": 5,
     "proposer": 5,
+    "optuna_proposer": 5,
+    "optuna_studies": 5,
     "variant_output": 5,
     "evidence": 5,
     "round_scheduler": 5,
@@ -72,7 +81,7 @@ FLOORS = {
 # library -> the only modules that may import it
 HOMES = {
     "ray": {"ray_start", "shared_dataset", "fit_task", "tune_trials", "round_progress", "tune_runner"},
-    "optuna": {"proposer"},
+    "optuna": {"optuna_proposer", "optuna_studies"},
     "numerapi": {"numerai_api"},
     "requests": {"network", "numerai_api", "transfer"},
     "matplotlib": {"report"},
@@ -91,7 +100,19 @@ NEVER = {
     "proposer": {"dataset"},
     "report": {"models", "fold_runner", "tune_runner"},
 }
-PURE = {"eras", "scoring", "significance", "pruning", "resource_plan", "round_policy", "search_space", "errors"}
+PURE = {
+    "value_range",
+    "eras",
+    "scoring",
+    "significance",
+    "pruning",
+    "resource_plan",
+    "round_policy",
+    "round_decision",
+    "round_focus",
+    "search_space",
+    "errors",
+}
 # what a pure module may not touch
 IMPURE = {"os", "pathlib", "time", "datetime", "random", "pandas", "pyarrow", "tempfile", "shutil"}
 BANNED = {"utils", "helpers", "common", "core", "misc", "manager"}

@@ -41,7 +41,7 @@ def variant(
     made = None if primary is None else metrics(primary, **more)
     error = "fold 2: out of memory" if primary is None else None
     changes = {} if role == "base" else {f"model.params.{name}": 1}
-    return VariantRecord(f"r01-{name}", name, role, f"print-{name}", changes, made, error, flags)
+    return VariantRecord(f"r01-{name}", name, role, f"print-{name}", changes, made, error, flags=flags)
 
 
 def base(primary: float | None = BASE, **more: float) -> VariantRecord:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from numerai_ray.config import Config
 from numerai_ray.errors import ConfigError, DataError, Problem
-from numerai_ray.experiment_plan import STAGES, LoadedPlan
+from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.search_space import changes_for
 from numerai_ray.trial_plan import Catalog
 
@@ -44,10 +44,10 @@ def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
     yield BASE, base
     yield "$.baseline", loaded.baseline_config("scout")
     for name, dimension in loaded.space.dimensions.items():
-        for value in dimension.values:
+        for value in dimension.examples() if dimension.applies(base.to_json()) else []:
             changes = changes_for(dimension, value, base.to_json())
             yield f"$.search_space.dimensions.{name}.values: {value!r}", loaded.config("scout", changes)
-    for stage in STAGES:
+    for stage in loaded.stages:
         yield f"$.stages.{stage}", loaded.config(stage, {})
         yield f"$.stages.{stage}, baseline", loaded.baseline_config(stage)
 

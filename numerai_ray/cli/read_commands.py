@@ -12,7 +12,15 @@ from numerai_ray.cli.live_view import decided_line, duration, number
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, experiment_paths, open_experiment
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger, to_json, without_nan
+from numerai_ray.results import (
+    ExperimentPaths,
+    RoundRecord,
+    VariantRecord,
+    chosen_interpretation,
+    read_ledger,
+    to_json,
+    without_nan,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +67,7 @@ def report(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     paths, loaded = open_experiment(exp)
-    path = write_report(loaded, paths, history)
+    path = write_report(loaded.interpreted(chosen_interpretation(history)), paths, history)
     if as_json:
         value = {"report": str(path), "rounds": [json.loads(to_json(record)) for record in history]}
         typer.echo(json.dumps(without_nan(value), indent=2))

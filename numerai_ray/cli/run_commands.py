@@ -24,8 +24,8 @@ from numerai_ray.cli.options import (
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.experiment_plan import STAGES, LoadedPlan
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
+from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.results import ExperimentPaths, RoundRecord, chosen_interpretation, read_ledger, to_json
 from numerai_ray.round_policy import PolicySettings, Stop
 
 STORE = "store"  # folder of the fit store below the data root
@@ -136,7 +136,7 @@ def prepare_data(loaded: LoadedPlan, root: Path) -> None:
     from numerai_ray.dataset_build import BuildSpec
     from numerai_ray.synthetic import MarketSpec
 
-    configs = [loaded.config(stage, {}) for stage in STAGES]
+    configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version
     market = loaded.plan.market
     if market is not None and not (version_dir / "features.json").exists():
@@ -175,17 +175,29 @@ def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) 
         runner.close()
 
 
-def _settings(loaded: LoadedPlan, *, accept_suspect: bool) -> PolicySettings:
+def _settings(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:
     rounds, budget = loaded.plan.rounds, loaded.plan.budget
     return PolicySettings(
-        rounds.margin, rounds.patience, budget.rounds, budget.hours, accept_suspect, accept=rounds.accept
+        margin=rounds.margin,
+        patience=rounds.patience,
+        max_rounds=budget.rounds,
+        max_hours=budget.hours,
+        accept_suspect=accept_suspect,
+        accept=rounds.accept,
+        max_fits=budget.fits,
+        max_core_hours=budget.core_hours,
+        focus_ratio=rounds.focus_ratio,
+        interpret="interpret" in loaded.stages,
+        scale="scale" in loaded.stages,
+        holdout="holdout" in loaded.stages,
+        extend=extend,
     )
 
 
 def _scheduler(
     loaded: LoadedPlan, paths: ExperimentPaths, catalog: Any, runner: Any, view: Any, settings: PolicySettings
 ) -> Any:
-    from numerai_ray.proposer import ListedProposer
+    from numerai_ray.machine import this_machine
     from numerai_ray.report import write_report
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
@@ -193,11 +205,24 @@ def _scheduler(
         paths=paths,
         catalog=catalog,
         runner=runner,
-        proposer=ListedProposer(),
-        reporter=lambda history: write_report(loaded, paths, history),
+        proposer=proposer_of(loaded),
+        reporter=lambda history: write_report(loaded.interpreted(chosen_interpretation(history)), paths, history),
         watcher=Watchers(view, ProgressFile(paths.progress)),
+        cores=this_machine().cores,
     )
     return RoundScheduler(loaded, workshop, settings)
+
+
+def proposer_of(loaded: LoadedPlan) -> Any:
+    """The plan's proposer."""
+    from numerai_ray.proposer import ListedProposer, RefineProposer
+
+    rounds = loaded.plan.rounds
+    if rounds.proposer == "optuna":
+        from numerai_ray.optuna_proposer import OptunaProposer
+
+        return OptunaProposer(rounds.seed)
+    return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
 
 
 def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:

@@ -1,0 +1,168 @@
+"""Optuna chooses the values: ask/tell in memory, from all results so far, the same answers after a restart.
+
+Every question makes its study anew from the ledger's results and a seed, so an answer depends on nothing else: not on
+how often the run was interrupted, and not on what a storage holds. A dimension is asked for alone (a study with one
+fixed distribution); optuna's ``PartialFixedSampler`` would leave the fixed ones out of its model. Failed trials are
+told FAIL: a NaN would leave them running, and their surroundings shunned.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState, create_trial
+
+from numerai_ray.config import canonical_json
+from numerai_ray.proposer import Ask, JointAsk, ListedProposer, Seen
+from numerai_ray.search_space import Dimension
+from numerai_ray.value_range import is_number, mapped
+
+# So many times a sampler may name a value that ran before the widest gap is taken instead.
+MOST_ASKS = 40
+# Fewer results than these say nothing about what matters.
+FEWEST_FOR_IMPORTANCE = 6
+
+
+class OptunaProposer(ListedProposer):
+    """TPE (Bergstra et al. 2011) after a first round that covers the range."""
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def propose(self, ask: Ask) -> list[Any]:
+        span, dimension = ask.dimension.span, ask.dimension
+        # Focus maps, and the first round covers: a sampler that knows nothing does neither.
+        if ask.focus:
+            return [] if span is None else list(mapped(span, ask.known(), ask.count, ask.ran))
+        known = [each for each in ask.seen if math.isfinite(each.gain)]
+        if not known:
+            return super().propose(ask)
+        kind = distribution(dimension)
+        study = self._study([ask.name, ask.turn], ask.count, joint=False)
+        # A base that no round of this dimension brought is what their gains are measured from.
+        first = [] if any(each.value == ask.base_value for each in ask.seen) else [Seen(ask.base_value, 0.0)]
+        for each in [*first, *ask.seen]:
+            _tell(study, {ask.name: kind}, {ask.name: each.value}, each.gain)
+        found: list[Any] = []
+        for _ in range(MOST_ASKS):
+            if len(found) == ask.count:
+                return found
+            asked = study.ask({ask.name: kind}).params[ask.name]
+            value = decoded(dimension, asked)
+            if value not in found and not ask.ran(value):
+                found.append(value)
+        rest = ask.count - len(found)
+        left = super().propose(ask) if span is None else mapped(span, [*ask.known(), *found], ask.count, ask.ran)
+        return [*found, *[value for value in left if value not in found][:rest]]
+
+    def propose_joint(self, ask: JointAsk) -> list[Mapping[str, Any]]:
+        kinds = {name: distribution(each) for name, each in ask.dimensions.items()}
+        study = self._study(["joint", ask.turn], 2 * ask.count, joint=True)
+        for values, primary in ask.seen:
+            _tell(study, kinds, values, primary)
+        found: list[Mapping[str, Any]] = []
+        for _ in range(MOST_ASKS):
+            asked = study.ask(kinds).params
+            values = {name: decoded(each, asked[name]) for name, each in ask.dimensions.items()}
+            if values not in found and not ask.ran(values):
+                found.append(values)
+            if len(found) == ask.count:
+                break
+        return found
+
+    def importances(
+        self, dimensions: Mapping[str, Dimension], scored: Sequence[tuple[Mapping[str, Any], float]]
+    ) -> Mapping[str, float]:
+        """Share of the metric's variation by dimension (PED-ANOVA, Watanabe et al. 2023); empty with few results."""
+        kinds = {name: distribution(each) for name, each in dimensions.items()}
+        study = self._study(["importances"], 1, joint=True)
+        for values, primary in scored:
+            _tell(study, kinds, values, primary)
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < FEWEST_FOR_IMPORTANCE or len(kinds) < 2:
+            return {}
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        return {name: round(float(share), 6) for name, share in found.items() if math.isfinite(share)}
+
+    def _study(self, salt: Sequence[Any], startup: int, *, joint: bool) -> optuna.Study:
+        seed = int.from_bytes(canonical_json([self.seed, *salt]).encode(), "little") % (2**32 - 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=startup, multivariate=True if joint else None, n_ei_candidates=48
+            )
+        return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Where a dimension's values come from; choices stand as text, so that any storage holds them."""
+    span = dimension.span
+    if span is None:
+        return CategoricalDistribution([encoded(dimension, value) for value in dimension.values])
+    if span.integer:
+        return IntDistribution(int(span.low), int(span.high), log=span.scale == "log")
+    return FloatDistribution(span.low, span.high, log=span.scale == "log")
+
+
+def encoded(dimension: Dimension, value: Any) -> Any:
+    """The value as Optuna holds it."""
+    if dimension.span is not None:
+        return value
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def decoded(dimension: Dimension, value: Any) -> Any:
+    """Inverse of :func:`encoded`; numbers are rounded to what can be told apart."""
+    if dimension.span is not None:
+        return dimension.span.at(dimension.span.position(value))
+    return next(each for each in dimension.values if encoded(dimension, each) == value)
+
+
+def trial_of(
+    kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], primary: float, attrs: Mapping[str, Any]
+) -> optuna.trial.FrozenTrial:
+    """A finished trial; FAIL when its metric is unknown."""
+    state = TrialState.COMPLETE if math.isfinite(primary) else TrialState.FAIL
+    return create_trial(
+        state=state,
+        value=primary if state == TrialState.COMPLETE else None,
+        params=dict(values),
+        distributions=dict(kinds),
+        user_attrs=dict(attrs),
+    )
+
+
+def fits(kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any]) -> bool:
+    """Whether the values lie where the distributions are; those of a base may not."""
+    return all(_holds(kind, values.get(name)) for name, kind in kinds.items())
+
+
+def _holds(kind: BaseDistribution, value: Any) -> bool:
+    if isinstance(kind, CategoricalDistribution):
+        return value in kind.choices
+    return is_number(value) and kind.low <= value <= kind.high  # type: ignore[attr-defined]
+
+
+def _tell(
+    study: optuna.Study, kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], primary: float
+) -> None:
+    own = {
+        name: canonical_json(value)
+        if isinstance(kinds[name], CategoricalDistribution) and not isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
+    if fits(kinds, own):
+        study.add_trial(trial_of(kinds, own, primary, {}))

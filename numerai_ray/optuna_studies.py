@@ -1,0 +1,66 @@
+"""An experiment's studies in a storage: one a dimension and one over all, for optuna-dashboard and for reading.
+
+They are written after every round from the ledger, which alone decides what comes next; a storage that was lost is
+filled again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from numerai_ray.config import fingerprint
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
+from numerai_ray.search_space import Dimension
+
+
+@dataclass(frozen=True)
+class ScoredVariant:
+    """A variant in a study: its id, its values by dimension, and what they are judged by (NaN: it failed)."""
+
+    id: str
+    values: Mapping[str, Any]
+    value: float
+
+
+def open_storage(journal: Path, url: str | None) -> BaseStorage:
+    """The experiment's journal file, or the RDB at ``url``.
+
+    Raises:
+        EnvironmentFault: it cannot be opened.
+
+    """
+    try:
+        if url is not None:
+            return optuna.storages.RDBStorage(url)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(journal)))
+    except Exception as error:
+        where = "rounds.storage" if url else str(journal)
+        raise EnvironmentFault(f"{where}: Optuna cannot open it ({type(error).__name__}); check the address") from error
+
+
+def write_study(
+    storage: BaseStorage, name: str, metric: str, dimensions: Mapping[str, Dimension], scored: Sequence[ScoredVariant]
+) -> None:
+    """Add to the study what it does not hold yet.
+
+    Another set of values is another study, because Optuna refuses distributions that change; its name then tells.
+    """
+    kinds = {each: distribution(dimension) for each, dimension in dimensions.items()}
+    shape = fingerprint({each: optuna.distributions.distribution_to_json(kind) for each, kind in kinds.items()}, 4)
+    study = optuna.create_study(
+        storage=storage, study_name=f"{name} {shape}", direction="maximize", load_if_exists=True
+    )
+    if not study.metric_names:
+        study.set_metric_names([metric])
+    held = {trial.user_attrs.get("variant") for trial in study.get_trials(deepcopy=False)}
+    for each in scored:
+        values = {name: encoded(dimension, each.values.get(name)) for name, dimension in dimensions.items()}
+        if each.id not in held and fits(kinds, values):
+            study.add_trial(trial_of(kinds, values, each.value, {"variant": each.id}))

@@ -1,0 +1,155 @@
+"""From a round's results to its decision, and what makes a result doubtful. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numerai_ray.results import Decision, VariantRecord
+from numerai_ray.significance import LEVEL, in_words
+
+# An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
+HONEST_CORR = (0.005, 0.04)
+# A model this close to the benchmark cannot add much to it.
+BENCHMARK_TWIN = 0.95
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The plan's numbers that decide when a gain counts and when to stop, and which stages there are.
+
+    ``extend`` goes on scouting after a finished experiment.
+    """
+
+    margin: float
+    patience: int
+    max_rounds: int
+    max_hours: float | None = None
+    accept_suspect: bool = False
+    accept: Literal["margin", "significant"] = "margin"
+    max_fits: int | None = None
+    max_core_hours: float | None = None
+    focus_ratio: float = 3.0
+    interpret: bool = False
+    scale: bool = False
+    holdout: bool = False
+    extend: bool = False
+
+    @property
+    def gain(self) -> str:
+        """The gain that counts, in words."""
+        return f"a gain of {self.margin:g}" + (" clear of the noise" if self.accept == "significant" else "")
+
+
+def decide(
+    base: VariantRecord,
+    variants: Sequence[VariantRecord],
+    base_changes: Mapping[str, Any],
+    settings: PolicySettings,
+) -> Decision:
+    """Which config the next round starts from, and why.
+
+    Args:
+        base: the round's base.
+        variants: its variants; their ``changes`` are relative to the base, and so is their ``evidence``.
+        base_changes: the base's changes relative to the experiment's base.
+        settings: ``margin``, ``accept`` and whether suspects may win.
+
+    """
+    # Without the base's metric no variant can be judged.
+    if base.metrics is None or not is_known(base):
+        reason = base.error or "its primary metric is unknown: no scored era has the benchmark"
+        return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
+
+    # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
+    fit = [variant for variant in variants if is_known(variant)]
+    honest = [variant for variant in fit if may_win(variant, settings)]
+    pruned = sum(variant.pruned is not None for variant in variants)
+    failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
+    counts = ((failed, "failed"), (pruned, "pruned as hopeless"), (suspect, "set aside as suspect"))
+    aside = "".join(f"; {count} {what}" for count, what in counts if count)
+    if not honest:
+        why = "no variant to judge" if variants else "nothing to compare with"
+        return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
+
+    # Several variants may be clear of the noise; a larger gain within it does not stand in their way.
+    clear = [variant for variant in honest if settings.accept == "margin" or _is_clear(variant)]
+    best = max(clear or honest, key=order)
+    gain = round(order(best)[0] - order(base)[0], 12)
+    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}{_noise(best, settings)}"
+
+    # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
+    if clear and gain >= settings.margin and gain > 0:
+        changes = {**base_changes, **best.changes}
+        return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
+    return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
+
+
+def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decision:
+    """Which interpretation becomes the experiment's base: the best by BMC, whatever its margin.
+
+    Its changes become part of the base, so the decision's own are none.
+    """
+    honest = [each for each in readings if may_win(each, settings)]
+    if not honest:
+        errors = "; ".join(f"{each.name}: {each.error or 'suspect, or its metric is unknown'}" for each in readings)
+        return Decision(
+            None, promoted=False, gain=None, changes={}, reason=f"no interpretation can be judged: {errors}"
+        )
+    best, *rest = sorted(honest, key=order, reverse=True)
+    ahead = f", {order(best)[0] - order(rest[0])[0]:.5f} ahead of {rest[0].name}" if rest else ""
+    failed = f"; {len(readings) - len(honest)} failed or set aside" if len(honest) < len(readings) else ""
+    reason = f"{best.name} becomes the base: bmc_last_200_eras {order(best)[0]:.5f}{ahead}{failed}"
+    return Decision(best.id, promoted=True, gain=None, changes={}, reason=reason)
+
+
+def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[str, ...]:
+    """What makes a result doubtful; a flag that starts with ``suspect`` bars promotion."""
+    metrics = variant.metrics
+    if metrics is None:
+        return ()
+    low, high = HONEST_CORR
+    flags = []
+    if metrics.corr.mean > high:
+        flags.append(f"suspect: corr_mean {metrics.corr.mean:.4f} is above {high}, look for leakage")
+    elif metrics.corr.mean < low:
+        flags.append(f"weak: corr_mean {metrics.corr.mean:.4f} is below {low}")
+    if metrics.avg_corr_with_benchmark > BENCHMARK_TWIN:
+        flags.append(f"twin: correlates {metrics.avg_corr_with_benchmark:.3f} with the benchmark")
+    if base is not None and base.metrics is not None:
+        corr_up = metrics.corr.mean > base.metrics.corr.mean
+        if corr_up and metrics.bmc.mean < base.metrics.bmc.mean:
+            flags.append("drift: CORR rises while BMC falls, so it moves towards the benchmark")
+    return tuple(flags)
+
+
+def is_known(variant: VariantRecord) -> bool:
+    """Whether it ran and its primary metric is a number."""
+    return variant.metrics is not None and not math.isnan(variant.metrics.primary)
+
+
+def _is_clear(variant: VariantRecord) -> bool:
+    """Whether noise rarely brings a best variant as good. Without an answer (None, NaN) it is not clear."""
+    return variant.evidence is not None and variant.evidence.to_base.p_value <= LEVEL
+
+
+def _noise(variant: VariantRecord, settings: PolicySettings) -> str:
+    if variant.evidence is not None:
+        return f"; {in_words(variant.evidence.to_base)}"
+    return "; its per-era scores are unknown, and so is the noise" if settings.accept == "significant" else ""
+
+
+def may_win(variant: VariantRecord, settings: PolicySettings) -> bool:
+    """Whether it ran, its metric is known, and it is no suspected leak (unless those are accepted)."""
+    return is_known(variant) and (settings.accept_suspect or "suspect" not in _kinds(variant))
+
+
+def _kinds(variant: VariantRecord) -> set[str]:
+    return {flag.split(":", 1)[0] for flag in variant.flags}
+
+
+def order(variant: VariantRecord) -> tuple[float, float]:
+    """Primary metric, then the tie-break. Rounded far below any margin, so that equal results tie on every machine."""
+    if variant.metrics is None:
+        raise ValueError(f"{variant.id} has no metrics to order by")
+    return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)

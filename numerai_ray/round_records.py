@@ -1,0 +1,159 @@
+"""What a round leaves in the ledger: a record a variant, the benchmark's, and each trial's log."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from numerai_ray.atomic_files import write_text
+from numerai_ray.config import Config, fingerprint
+from numerai_ray.eras import least_honest_gap
+from numerai_ray.fold_runner import RoundRunner, VariantOutcome, take
+from numerai_ray.results import (
+    Decision,
+    ExperimentPaths,
+    RoundRecord,
+    VariantRecord,
+    metrics_of,
+    official_metrics,
+    write_json,
+)
+from numerai_ray.round_candidates import Candidate, identity
+from numerai_ray.scoring import score_eras
+from numerai_ray.variant_output import per_era_json, write_variant
+
+# Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.
+THIN_COVERAGE = 0.2
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Writes what trials leave, and makes their records."""
+
+    paths: ExperimentPaths
+    runner: RoundRunner
+    known: Mapping[str, VariantRecord]
+    stage: str
+
+    def variant(self, each: Candidate, outcome: VariantOutcome | None, suspects: Sequence[str]) -> VariantRecord:
+        """The record of a trial that just ran, or of what ran before (no ``outcome``).
+
+        Args:
+            each: the round's line.
+            outcome: what came of it, None when it is known.
+            suspects: what is wrong with the data it was trained on.
+
+        """
+        own = identity(each.config, self.stage)
+        if outcome is None:
+            # Flags and evidence spoke of another round's base.
+            ran = replace(self.known[own], flags=self.known[own].data_flags, evidence=None)
+            return replace(ran, name=each.name, role=each.role, changes=each.changes)
+        trial = outcome.plan.id
+        if outcome.metrics is not None:
+            columns = self.runner.columns(outcome.plan)
+            write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial))
+        write_text(self.paths.trial_log(trial), trial_log(outcome))
+        flags = (*suspects, *data_flags(outcome))
+        return VariantRecord(
+            id=trial,
+            name=each.name,
+            role=each.role,
+            fingerprint=own,
+            changes=each.changes,
+            metrics=outcome.metrics,
+            error=outcome.error,
+            pruned=outcome.pruned,
+            flags=flags,
+            data_flags=flags,
+            fits_new=sum(not fold.stored for fold in outcome.folds),
+            fits_stored=sum(fold.stored for fold in outcome.folds),
+            fit_seconds=round(sum(fold.seconds for fold in outcome.folds), 3),
+        )
+
+    def benchmark(self, config: Config, outcomes: Mapping[str, VariantOutcome]) -> list[VariantRecord]:
+        """The benchmark column scored like a prediction, on the eras that the round predicts; once a stage."""
+        own = fingerprint([config.data.files(), config.cv.model_dump(), config.score.model_dump()])
+        own += "-holdout" if self.stage == "holdout" else ""
+        if own in self.known:
+            return [self.known[own]]
+        outcome = next((outcome for outcome in outcomes.values() if outcome.metrics is not None), None)
+        if outcome is None:
+            return []
+        plan, score = outcome.plan, config.score
+        columns = self.runner.columns(plan)
+        ranges = plan.index.row_ranges(outcome.eras)
+        values = take(columns.benchmarks[score.benchmark], ranges)
+        starts = np.append(0, np.cumsum(np.diff(plan.index.era_starts)[plan.index.positions(outcome.eras)]))
+        scores = score_eras(values, take(columns.targets[score.target], ranges), values, starts)
+        metrics = metrics_of(scores, score.last_eras)
+        name = f"benchmark-{self.stage}"
+        write_json(
+            self.paths.results(name),
+            {"metrics": official_metrics(metrics), "per_era": per_era_json(outcome.eras, scores)},
+        )
+        return [VariantRecord(name, score.benchmark, "benchmark", own, {}, metrics)]
+
+
+def data_flags(outcome: VariantOutcome) -> tuple[str, ...]:
+    """What folds and coverage say about a result: eras too close together, labels or benchmarks missing."""
+    if outcome.error is not None or outcome.metrics is None:
+        return ()
+    flags = []
+    config, gap = outcome.plan.config, outcome.plan.folds.gap_eras
+    needed = least_honest_gap((*outcome.plan.targets, config.score.target))
+    if gap < needed:
+        flags.append(f"suspect: training and validation eras are {gap} apart, labels overlap for {needed - 1}")
+    dropped = sum(fold.dropped_rows for fold in outcome.folds)
+    rows = dropped + sum(fold.train_rows for fold in outcome.folds)
+    if rows and dropped / rows > THIN_COVERAGE:
+        flags.append(f"coverage: {dropped / rows:.0%} of the training rows have no label")
+    scored = np.asarray(outcome.scores.bmc, np.float64)
+    missing = float(np.isnan(scored).mean()) if len(scored) else 0.0
+    if missing > THIN_COVERAGE:
+        flags.append(f"coverage: {missing:.0%} of the predicted eras have no benchmark or label to score with")
+    return tuple(flags)
+
+
+def holdout_decision(decision: Decision, winner: VariantRecord | None, history: Sequence[RoundRecord]) -> Decision:
+    """What the eras that were kept out say: nothing is decided by them, the found gain is held against them."""
+    changes = history[-1].decision.changes
+    seen = sum(record.stage == "holdout" for record in history)
+    again = f"; these eras were looked at {seen} time{'s' if seen > 1 else ''} before" if seen else ""
+    if winner is None:
+        reason = "recorded: nothing but the base was found, so there is no gain to hold against the kept eras"
+        return replace(decision, promoted=False, changes=changes, reason=reason + again)
+    before = [record for record in history if record.stage in ("confirm", "scale") and record.decision.gain is not None]
+    found = before[-1].decision.gain if before else None
+    gain = decision.gain
+    if gain is None or not math.isfinite(gain):
+        reason = f"the gain on the kept eras is unknown: {decision.reason}"
+    elif not found:
+        reason = f"on the kept eras the winner changes the primary metric by {gain:+.5f}"
+    else:
+        kept = f"{gain / found:.0%} of the gain survived" if found > 0 else "there was no gain to survive"
+        both = f"by {gain:+.5f}, in the search by {found:+.5f}"
+        reason = f"on the kept eras the winner changes the primary metric {both}: {kept}"
+    return replace(decision, winner=winner.id, promoted=False, changes=changes, reason=reason + again)
+
+
+def trial_log(outcome: VariantOutcome) -> str:
+    """One line a fold: what was trained on what, and how long it took."""
+    lines = [outcome.plan.label]
+    for fold in outcome.folds:
+        took = "stored" if fold.stored else f"{fold.seconds:.1f} s"
+        lines.append(
+            f"fold {fold.fold}: {len(fold.train_eras)} eras, {fold.train_rows:,} rows trained "
+            f"({fold.dropped_rows:,} without a label), {fold.validation_rows:,} rows predicted, {took}"
+        )
+    metrics = outcome.metrics
+    if metrics is not None and math.isfinite(metrics.primary):
+        lines.append(
+            f"bmc_last_200_eras {metrics.primary:.6f}, bmc {metrics.bmc.mean:.6f}, corr {metrics.corr.mean:.6f}"
+        )
+    if outcome.pruned:
+        lines.append(outcome.pruned)
+    if outcome.error:
+        lines.append(f"failed: {outcome.error}")
+    return "\n".join([*lines, *outcome.plan.notes]) + "\n"

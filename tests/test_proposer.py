@@ -1,0 +1,139 @@
+"""Where values come from: one contract, three proposers."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numerai_ray.optuna_proposer import OptunaProposer
+from numerai_ray.proposer import Ask, JointAsk, ListedProposer, Proposer, RefineProposer, Seen
+from numerai_ray.search_space import Dimension
+from numerai_ray.value_range import Range
+
+LISTED = Dimension(path="model.params.num_leaves", values=[7, 15, 63, 127])
+RANGED = Dimension(path="model.params.learning_rate", range=Range(low=0.001, high=0.1, scale="log"))
+NAMES = Dimension(path="data.target", values=["target_a", "target_b", "target_c"])
+PROPOSERS: dict[str, Callable[[], Proposer]] = {
+    "listed": ListedProposer,
+    "refine": RefineProposer,
+    "optuna": lambda: OptunaProposer(3),
+}
+
+
+def ask(dimension: Dimension, ran: tuple[Any, ...] = (), base: Any = 31, count: int = 4, **more: Any) -> Ask:
+    return Ask("x", dimension, base, count, lambda value: value in ran or value == base, **more)
+
+
+@pytest.mark.parametrize("name", PROPOSERS)
+@pytest.mark.parametrize("dimension", [LISTED, RANGED, NAMES], ids=["listed", "range", "names"])
+class TestContract:
+    def test_new_distinct_and_not_more_than_asked(self, name: str, dimension: Dimension) -> None:
+        proposer, ran, seen = PROPOSERS[name](), [], []
+        for turn in range(6):
+            found = proposer.propose(ask(dimension, tuple(ran), seen=tuple(seen), turn=turn))
+            assert len(found) <= 4
+            assert len(set(found)) == len(found)
+            assert not set(found) & {*ran, 31}
+            ran += found
+            seen += [Seen(value, 1e-4 * turn) for value in found]
+        if dimension is NAMES:
+            assert sorted(ran) == sorted(NAMES.values), "every choice comes, and only those"
+
+    def test_equal_questions_get_equal_answers_also_from_a_new_proposer(self, name: str, dimension: Dimension) -> None:
+        first = dimension.examples()[:2]
+        question = ask(dimension, tuple(first), seen=tuple(Seen(value, 1e-4) for value in first), turn=1)
+        assert PROPOSERS[name]().propose(question) == PROPOSERS[name]().propose(question)
+
+    def test_first_comes_what_is_listed_or_a_spread(self, name: str, dimension: Dimension) -> None:
+        found = PROPOSERS[name]().propose(ask(dimension))
+        assert found == (dimension.values or [0.001, 0.00464, 0.0215, 0.1])
+
+
+def test_focus_maps_a_range_and_leaves_plain_lists_alone() -> None:
+    assert ListedProposer().propose(ask(LISTED, focus=True)) == []
+    assert ListedProposer().propose(ask(RANGED, base=0.01, focus=True))[:2] == [0.001, 0.1]
+    assert RefineProposer().propose(ask(LISTED, (7, 127), focus=True)) == [15, 63, 10, 21]
+    assert RefineProposer().propose(ask(NAMES, focus=True)) == []
+
+
+def test_refine_goes_on_around_the_base() -> None:
+    ran = tuple(LISTED.values)
+    assert RefineProposer().propose(ask(LISTED, ran, base=15, count=2)) == [10, 31]
+
+
+def test_optuna_proposes_near_what_was_good() -> None:
+    seen = tuple(Seen(value, 4 - abs(math.log(value / 0.005))) for value in (0.001, 0.00464, 0.0215, 0.1, 0.008, 0.003))
+    found = OptunaProposer(0).propose(ask(RANGED, tuple(each.value for each in seen), base=0.09, seen=seen, turn=2))
+    assert len(found) == 4
+    assert statistics.median(abs(math.log(value / 0.005)) for value in found) < 1.5
+
+
+def test_a_failed_value_is_no_result_and_is_not_repeated() -> None:
+    seen = (Seen(0.001, math.nan), Seen(0.1, 0.001), Seen(0.0215, 0.002))
+    found = OptunaProposer(1).propose(ask(RANGED, (0.001, 0.1, 0.0215), base=0.01, seen=seen, turn=1))
+    assert len(found) == 4
+    assert 0.001 not in found
+
+
+# A planted surface: does asking beat luck?
+
+
+def surface(rate: float, leaves: float) -> float:
+    """Best at 0.004 and 24; a shallow second hill elsewhere."""
+    x, y = math.log10(rate / 0.004), math.log2(leaves / 24)
+    return math.exp(-4 * x * x - 0.4 * y * y) + 0.4 * math.exp(-6 * (x - 1) ** 2 - 0.5 * (y - 2.5) ** 2)
+
+
+LEAVES = Dimension(path="model.params.num_leaves", range=Range(low=4, high=512, scale="log", integer=True))
+ROUNDS, COUNT, SEEDS = 6, 5, 20
+
+
+def best_of_one_variable(seed: int) -> float:
+    """Best value of the learning rate's own surface after rounds of asking."""
+    proposer, seen = OptunaProposer(seed), []
+    for turn in range(ROUNDS):
+        known = [each.value for each in seen]
+        found = proposer.propose(ask(RANGED, tuple(known), base=0.09, count=COUNT, seen=tuple(seen), turn=turn))
+        seen += [Seen(value, surface(value, 24)) for value in found]
+    return max(each.gain for each in seen)
+
+
+def best_of_joint(seed: int) -> float:
+    proposer, seen = OptunaProposer(seed), []
+    for turn in range(ROUNDS):
+        tried = [values for values, _ in seen]
+        question = JointAsk({"rate": RANGED, "leaves": LEAVES}, COUNT, lambda values, t=tried: values in t, seen, turn)
+        seen += [(values, surface(values["rate"], values["leaves"])) for values in proposer.propose_joint(question)]
+    assert len(seen) == ROUNDS * COUNT
+    return max(primary for _, primary in seen)
+
+
+def best_of_random(seed: int, *, joint: bool) -> float:
+    """As many draws from the same ranges."""
+    rng = np.random.default_rng(seed)
+    rates = 10 ** rng.uniform(-3, -1, ROUNDS * COUNT)
+    leaves = 2 ** rng.uniform(2, 9, ROUNDS * COUNT) if joint else np.full(ROUNDS * COUNT, 24.0)
+    return max(surface(rate, leaf) for rate, leaf in zip(rates, leaves, strict=True))
+
+
+def test_optuna_beats_random_search_at_equal_trials() -> None:
+    """Median of 20 seeds, one variable and two at once."""
+    for ours, joint in ((best_of_one_variable, False), (best_of_joint, True)):
+        asked = statistics.median(ours(seed) for seed in range(SEEDS))
+        drawn = statistics.median(best_of_random(seed, joint=joint) for seed in range(SEEDS))
+        assert asked > drawn, (joint, asked, drawn)
+
+
+def test_importances_name_what_matters() -> None:
+    rng = np.random.default_rng(0)
+    scored: list[tuple[Mapping[str, Any], float]] = []
+    for _ in range(40):
+        values = {"rate": float(10 ** rng.uniform(-3, -1)), "leaves": int(2 ** rng.uniform(2, 9))}
+        scored.append((values, -abs(math.log(values["rate"] / 0.01)) + 0.01 * rng.normal()))
+    found = OptunaProposer(0).importances({"rate": RANGED, "leaves": LEAVES}, scored)
+    assert found["rate"] > 5 * found["leaves"]
+    assert OptunaProposer(0).importances({"rate": RANGED, "leaves": LEAVES}, scored[:3]) == {}
+    assert ListedProposer().importances({"rate": RANGED}, scored) == {}
