@@ -215,7 +215,7 @@ def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
     if int(seen.bits.max(initial=0)) >= 1 << 5:
         position = int(np.argmax(seen.bits.max(axis=0) >= 1 << 5))
         raise DataError(f"{index.path}: feature {names[position]!r} holds values outside 0..4; download it again")
-    return FeatureMatrix(tuple(names), values, seen)
+    return FeatureMatrix(tuple(names), tuple(values), seen)
 
 
 def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:

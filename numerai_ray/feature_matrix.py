@@ -1,7 +1,7 @@
 """Features in memory, feature by feature.
 
-One ``(n_features, n_rows)`` int8 matrix in which the rows of an era range are a slice of every feature, so an
-expanding training window is handed to Arrow, and from there to a model, without a copy.
+A feature is one int8 array of all rows, in which the rows of an era range are a slice, so an expanding training window
+is handed to Arrow, and from there to a model, without a copy; and any choice of features is one without a copy, too.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ MISSING_VALUE = 2
 ALL_MISSING = np.uint8(1 << MISSING_VALUE)
 # Stands for a null where a missing feature is one.
 NULL_BIT = np.uint8(1 << 7)
+_TURNED_AT_ONCE = 64  # features, when rows are made of them: their cache lines are then filled at once
 
 RowRange = tuple[int, int]
 
@@ -50,17 +51,24 @@ class ValuesSeen:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatrix:
-    """Features of all rows: ``values`` (n_features, n_rows) int8, C order, possibly read-only."""
+    """Features of all rows: ``columns`` are (n_rows,) int8 each, contiguous, possibly read-only."""
 
     names: tuple[str, ...]
-    values: npt.NDArray[np.int8]
+    columns: tuple[npt.NDArray[np.int8], ...]
     seen: ValuesSeen
+
+    def select(self, names: Sequence[str]) -> "FeatureMatrix":
+        """Only ``names``, in this order, without a copy; raises ``KeyError`` for one that is not there."""
+        places = {name: place for place, name in enumerate(self.names)}
+        chosen = [places[name] for name in names]
+        seen = ValuesSeen(self.seen.era_starts, self.seen.bits[:, chosen])
+        return FeatureMatrix(tuple(names), tuple(self.columns[place] for place in chosen), seen)
 
     def to_arrow(self, ranges: Sequence[RowRange], *, missing_as_null: bool) -> pa.Table:
         """The given rows as int8 columns, without a copy; optionally nulls where a feature is missing."""
         gaps = self.seen.missing() if missing_as_null else None
         arrays = []
-        for index, column in enumerate(self.values):
+        for index, column in enumerate(self.columns):
             gap = None if gaps is None or not gaps[:, index].any() else gaps[:, index]
             chunks = [self._chunk(column, start, stop, gap) for start, stop in ranges]
             arrays.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks))
@@ -81,7 +89,9 @@ class FeatureMatrix:
         out = np.empty((rows, len(self.names)), dtype)
         done = 0
         for start, stop in ranges:
-            out[done : done + stop - start] = self.values[:, start:stop].T
+            for first in range(0, len(self.columns), _TURNED_AT_ONCE):
+                block = np.stack([column[start:stop] for column in self.columns[first : first + _TURNED_AT_ONCE]])
+                out[done : done + stop - start, first : first + _TURNED_AT_ONCE] = block.T
             done += stop - start
         return out
 

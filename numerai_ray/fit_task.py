@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from numerai_ray.ray_start import FIT_RETRIES
 
 # isort: split
@@ -17,11 +14,10 @@ from ray.exceptions import RayTaskError
 
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError
-from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, run_fits, score_fold
-from numerai_ray.models import Prepared
-from numerai_ray.shared_dataset import Ref
+from numerai_ray.machine import give_back_memory
+from numerai_ray.shared_dataset import InputShape, Ref
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -36,27 +32,20 @@ class FitOrder:
     scored: tuple[FitSpec, ...]
     store: FitStore
     threads: int
-    prepared_key: str | None
+    inputs: InputShape
 
 
 @ray.remote(num_returns=2, max_retries=FIT_RETRIES)
-def fit_task(
-    order: FitOrder,
-    columns: Columns,
-    features: FeatureMatrix | None,
-    prepared: npt.NDArray[np.uint8] | None,
-    seen: ValuesSeen | None,
-) -> tuple[Fits, tuple[FoldScore | FitError, ...]]:
+def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tuple[FoldScore | FitError, ...]]:
     """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
-    shared = None
-    if order.prepared_key is not None and prepared is not None and seen is not None:
-        shared = Prepared(order.prepared_key, prepared, seen)
+    features, prepared = order.inputs.put_together(given)
 
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
         target = columns.targets[specs[0].config.data.target]
-        return run_fits(specs, features, target, order.threads, shared)
+        return run_fits(specs, features, target, order.threads, prepared)
 
     trained = carry_out(order.training, order.store, train)
+    give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
     return trained.fits, scores_of(order.scored, trained, columns)
 
 

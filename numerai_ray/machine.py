@@ -1,11 +1,13 @@
 """What this machine has: the one place that looks."""
 
+import ctypes
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 
 from numerai_ray.resource_plan import Machine
 
@@ -28,3 +30,10 @@ def _cgroup_limit() -> int | None:
         with suppress(OSError, ValueError):
             return int((Path("/sys/fs/cgroup") / name).read_text())
     return None
+
+
+def give_back_memory() -> None:
+    """Return to the system what this process has freed: the allocators keep it (measured: 500 MB after binning)."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)

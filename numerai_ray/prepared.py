@@ -5,6 +5,7 @@ binned again by the next experiment on the same data. It is a cache: whatever is
 """
 
 import json
+import math
 import tempfile
 import zlib
 from importlib.metadata import version
@@ -18,10 +19,14 @@ from numerai_ray.config import fingerprint
 from numerai_ray.dataset import load_features
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
+from numerai_ray.machine import give_back_memory
 from numerai_ray.models import Prepared, model_for
+from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE
 from numerai_ray.trial_plan import FitSpec
 
 FOLDER = ".prepared"
+# The copy travels between nodes in pieces of half of this to all of it: one huge object is slow to send and to lose.
+CHUNK_BYTES = 10**9
 
 
 def prepared_key(spec: FitSpec) -> str | None:
@@ -55,16 +60,18 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
     if key is None:
         raise ValueError(f"{spec.config.model.type} prepares nothing")
     kept = _kept(spec, key)
-    found = _read(kept, key)
+    found = _read(kept)
     if found is not None:
-        return found
+        return Prepared(key, _chunks(spec, found[0]), found[1])
     features = load_features(spec.index, spec.features)
+    seen = features.seen
     try:
         _forget_older(spec)
         with whole_file(kept, durable=False) as partial:
             _make(spec, features, threads, partial)
+            del features  # the larger part; what follows reads the copy back
+            give_back_memory()
             data = np.asarray(np.memmap(partial, np.uint8, "r"))
-            seen = features.seen
             outline = {
                 "size": len(data),
                 "crc32": zlib.crc32(data.data),
@@ -72,12 +79,23 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
                 "bits": seen.bits.tobytes().hex(),
             }
             write_text(kept.with_suffix(".json"), json.dumps(outline))
-        return Prepared(key, data, features.seen)
+        return Prepared(key, _chunks(spec, data), seen)
     except EnvironmentFault:  # read-only or full: this once without keeping it
+        features = load_features(spec.index, spec.features)
         with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
             path = Path(folder) / "prepared"
             _make(spec, features, threads, path)
-            return Prepared(key, np.fromfile(path, np.uint8), features.seen)
+            del features
+            return Prepared(key, _chunks(spec, np.fromfile(path, np.uint8)), seen)
+
+
+def chunk_count(spec: FitSpec) -> int:
+    """In how many pieces the copy of the spec's features is shared, known before it is made."""
+    return max(1, math.ceil(BINNED_BYTES_PER_VALUE * spec.index.n_rows * len(spec.features) / CHUNK_BYTES))
+
+
+def _chunks(spec: FitSpec, data: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
+    return tuple(np.array_split(data, chunk_count(spec)))
 
 
 def prepare_ahead(spec: FitSpec, threads: int) -> None:
@@ -106,7 +124,7 @@ def _kept(spec: FitSpec, key: str) -> Path:
     return path.parent / FOLDER / f"{path.stem}-{spec.index.fingerprint}-{key}.bin"
 
 
-def _read(path: Path, key: str) -> Prepared | None:
+def _read(path: Path) -> tuple[npt.NDArray[np.uint8], ValuesSeen] | None:
     """The kept copy, or None when there is none or it is not what was written."""
     try:
         outline = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -117,7 +135,7 @@ def _read(path: Path, key: str) -> Prepared | None:
         bits = np.frombuffer(bytes.fromhex(outline["bits"]), np.uint8).reshape(len(starts) - 1, -1)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Prepared(key, data, ValuesSeen(starts, bits))
+    return data, ValuesSeen(starts, bits)
 
 
 def _forget_older(spec: FitSpec) -> None:

@@ -1,8 +1,17 @@
-"""Pure arithmetic: cores and bytes in, threads per fit and fits at once out.
+"""Pure arithmetic: cores, bytes and a round's work in; threads a fit, fits at once and object-store size out.
 
 Measured with LightGBM 4.7 on two cores: one fit on 2 threads runs 1.67 times as fast as on 1 thread, two fits side
 by side on 1 thread each 1.8 times: more fits win over more threads while memory allows, and fits x threads never
 exceeds the cores (oversubscription costs up to 10 times).
+
+What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums, ``copies_of_bins.py`` a fit's share)::
+
+    object store   the bins of all rows, half a byte a value; int8 features, a byte, where a model reads those;
+                   ids, targets and benchmarks, 120 bytes a row
+    a fit          its process; the bins of its own rows; gradients, scores and row lists, 60 bytes a row;
+                   histograms, 16 bytes a bin and leaf, six bins a feature
+    making bins    once, before the fits, in one process: int8 features, the bins, and LightGBM's sample of 200,000
+                   rows, ten bytes a value
 """
 
 from dataclasses import dataclass
@@ -10,13 +19,19 @@ from dataclasses import dataclass
 from numerai_ray.errors import ResourceShortage
 
 GB = 10**9
-# Allowance for a worker process with numpy, pyarrow and LightGBM loaded, before any data.
+# A worker process with numpy, pyarrow and LightGBM loaded, before any data: its private part.
 WORKER_BYTES = GB // 5
-# Allowance for Ray's own processes on the driver's machine.
+# Ray's own processes on the driver's machine.
 RAY_BYTES = GB
-# LightGBM keeps four-bit bins for five-valued features: half a byte a value for the whole copy, as much again for
-# the rows of a fold.
+# LightGBM keeps four-bit bins for five-valued features.
 BINNED_BYTES_PER_VALUE = 0.5
+# A model that reads the features themselves: as float32, and once more in the form that it computes with.
+UNPREPARED_BYTES_PER_VALUE = 8.0
+COLUMN_BYTES_PER_ROW = 120
+FIT_BYTES_PER_ROW = 60
+BINS_PER_FEATURE = 6  # five values and the one for missing
+HISTOGRAM_BYTES_PER_BIN = 16
+SAMPLED_ROWS, SAMPLE_BYTES_PER_VALUE = 200_000, 10
 
 
 @dataclass(frozen=True)
@@ -29,45 +44,80 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Workload:
+    """A round's work: ``fits`` over a dataset of ``rows`` x ``features`` int8 values.
+
+    ``fit_rows`` are the rows that the largest fit trains on and predicts, all of them when None; ``bytes_per_value``
+    is what it holds of each of its values, by default LightGBM's bins; ``leaves`` are those of the largest tree.
+    ``shared_bytes`` is what the object store holds in all, by default the bins and columns of this dataset alone.
+    """
+
+    rows: int
+    features: int
+    fits: int
+    fit_rows: int | None = None
+    bytes_per_value: float = BINNED_BYTES_PER_VALUE
+    leaves: int = 31
+    shared_bytes: int | None = None
+
+    @property
+    def fit_bytes(self) -> int:
+        """Peak private memory of one fit."""
+        rows = self.rows if self.fit_rows is None else self.fit_rows
+        histograms = HISTOGRAM_BYTES_PER_BIN * BINS_PER_FEATURE * self.features * self.leaves
+        return int(WORKER_BYTES + rows * (self.bytes_per_value * self.features + FIT_BYTES_PER_ROW) + histograms)
+
+    @property
+    def store_bytes(self) -> int:
+        """What the object store must have room for; never less than 200 MB, because Ray needs some."""
+        own = self.rows * (BINNED_BYTES_PER_VALUE * self.features + COLUMN_BYTES_PER_ROW)
+        return max(int(1.1 * (own if self.shared_bytes is None else self.shared_bytes)), GB // 5)
+
+    @property
+    def preparing_bytes(self) -> int:
+        """Peak memory of the one process that bins, before anything but columns is shared."""
+        sample = SAMPLE_BYTES_PER_VALUE * min(self.rows, SAMPLED_ROWS) * self.features
+        values = (1 + BINNED_BYTES_PER_VALUE) * self.rows * self.features
+        return int(WORKER_BYTES + values + sample + COLUMN_BYTES_PER_ROW * self.rows)
+
+
+@dataclass(frozen=True)
 class ResourcePlan:
-    """How a round uses the machine. ``fits_at_once * threads_per_fit <= cores``."""
+    """How a round uses the machine. ``fits_at_once * threads_per_fit <= cores``; ``peak_bytes`` is all of it."""
 
     fits_at_once: int
     threads_per_fit: int
     object_store_bytes: int
     fit_bytes: int
+    peak_bytes: int
 
 
-def fit_memory_bytes(rows: int, features: int) -> int:
-    """Peak private memory of one fit: its process, the binned copy and the fold's rows of it, gradients and scores."""
-    return int(WORKER_BYTES + 2 * BINNED_BYTES_PER_VALUE * rows * features + 40 * rows)
-
-
-def shared_bytes(rows: int, features: int) -> int:
-    """What the object store holds of one dataset: int8 features, the binned copy, targets and benchmarks."""
-    return int((1 + BINNED_BYTES_PER_VALUE) * rows * features + 120 * rows)
-
-
-def plan_resources(machine: Machine, rows: int, features: int, fits: int) -> ResourcePlan:
-    """Resources for a round of ``fits`` fits over a dataset of ``rows`` x ``features`` int8 values.
+def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
+    """Resources for a round.
 
     Raises:
-        ResourceShortage: not even one fit at a time has room; the message holds the numbers.
+        ResourceShortage: the data cannot be shared or prepared, or not even one fit at a time has room; the message
+            holds the numbers.
 
     """
-    per_fit = fit_memory_bytes(rows, features)
-    store = max(int(1.2 * shared_bytes(rows, features)), GB // 5)
-    fixed = store + RAY_BYTES
+    store, per_fit = work.store_bytes, work.fit_bytes
+    size = f"{work.rows:,} rows x {work.features:,} features"
+    smaller = "use a smaller feature_set or downsampled data"
     if store > machine.shm_bytes:
         raise ResourceShortage(
-            f"the shared dataset needs {store / GB:.1f} GB of /dev/shm, {machine.shm_bytes / GB:.1f} GB there; use a "
-            f"smaller feature_set or downsampled data, or enlarge /dev/shm (Docker: --shm-size)"
+            f"the shared dataset needs {store / GB:.1f} GB of /dev/shm ({size}), {machine.shm_bytes / GB:.1f} GB "
+            f"there; {smaller}, or enlarge /dev/shm (Docker: --shm-size)"
         )
-    if fixed + per_fit > machine.memory_bytes:
-        raise ResourceShortage(
-            f"one fit at a time needs {(fixed + per_fit) / GB:.1f} GB ({rows:,} rows x {features:,} features), "
-            f"{machine.memory_bytes / GB:.1f} GB free here; use a smaller feature_set or downsampled data"
-        )
+    fixed = store + RAY_BYTES
+    for what, needed in (
+        ("one fit at a time", fixed + per_fit),
+        ("binning the features", RAY_BYTES + work.preparing_bytes),
+    ):
+        if needed > machine.memory_bytes:
+            raise ResourceShortage(
+                f"{what} needs {needed / GB:.1f} GB ({size}), {machine.memory_bytes / GB:.1f} GB free here; {smaller}"
+            )
     room = (machine.memory_bytes - fixed) // per_fit
-    at_once = max(1, min(machine.cores, fits, int(room)))
-    return ResourcePlan(at_once, max(1, machine.cores // at_once), store, per_fit)
+    at_once = max(1, min(machine.cores, work.fits, int(room)))
+    peak = max(fixed + at_once * per_fit, RAY_BYTES + work.preparing_bytes)
+    return ResourcePlan(at_once, max(1, machine.cores // at_once), store, per_fit, peak)

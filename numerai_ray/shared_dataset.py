@@ -1,7 +1,9 @@
-"""A dataset as Ray objects: loaded once a node by a task, read by every worker without a copy.
+"""A dataset as Ray objects: read once, held once a node, read by every worker without a copy.
 
-The tasks are owned by the driver and retried: what a lost node held is loaded again elsewhere. Where a model's
-prepared copy is enough for every fit, as LightGBM's bins are, the features themselves are not shared at all.
+The tasks that load are owned by the driver and retried: what a lost node held is loaded again elsewhere. Large things
+travel in chunks (:data:`~numerai_ray.prepared.CHUNK_BYTES`): a copy of prepared bytes cut in equal parts, features in
+blocks of as many as fill one, shared by all feature sets of a round. Where a model's prepared copy is enough for every
+fit, as LightGBM's bins are, the features themselves are not shared at all.
 """
 
 from __future__ import annotations
@@ -17,16 +19,22 @@ import ray
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fold_runner import column_needs
-from numerai_ray.prepared import is_enough, prepare, prepared_key
+from numerai_ray.models import Prepared, model_for
+from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, prepare, prepared_key
+from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE, Workload
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 Side = tuple[str, tuple[str, ...], tuple[str, ...]]
+Block = tuple[str, tuple[str, ...]]  # a file's fingerprint, and features of it
+FeatureBlock = tuple[npt.NDArray[np.int8], ValuesSeen]
 
 
 @ray.remote(num_cpus=1, max_retries=3)
-def _load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
-    return load_features(index, names)
+def _load_block(index: DatasetIndex, names: Sequence[str]) -> FeatureBlock:
+    """Some features: one array (n, n_rows) and what is seen in it, because thousands of arrays are slow to unpack."""
+    loaded = load_features(index, names)
+    return np.stack(loaded.columns), loaded.seen
 
 
 @ray.remote(num_cpus=1, max_retries=3)
@@ -34,30 +42,53 @@ def _load_columns(plan: TrialPlan, targets: Sequence[str], benchmarks: Sequence[
     return load_columns(plan.index, plan.config.data, targets, benchmarks)
 
 
-@ray.remote(num_returns=2, max_retries=3)
-def _prepare(spec: FitSpec, threads: int) -> tuple[npt.NDArray[np.uint8], ValuesSeen]:
-    """The copy and, apart from it, what the driver looks at."""
+@ray.remote(max_retries=3)
+def _prepare(spec: FitSpec, threads: int) -> tuple[ValuesSeen | npt.NDArray[np.uint8], ...]:
+    """The copy in chunks and, before them, what the driver looks at."""
     prepared = prepare(spec, threads)
-    return prepared.data, prepared.seen
+    return prepared.seen, *prepared.chunks
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """How a worker puts together what :class:`Inputs` hands to it: so many values of each kind, in this order."""
+
+    prepared_key: str | None
+    chunks: int
+    features: tuple[str, ...]
+    blocks: tuple[tuple[str, ...], ...]
+
+    def put_together(self, values: Sequence[Any]) -> tuple[FeatureMatrix | None, Prepared | None]:
+        """The features and the prepared copy, None for what the fit does without; nothing is copied."""
+        prepared, rest = None, list(values)
+        if self.prepared_key is not None:
+            seen, *rest = rest
+            prepared = Prepared(self.prepared_key, tuple(rest[: self.chunks]), seen)
+            rest = rest[self.chunks :]
+        if not self.blocks:
+            return None, prepared
+        columns = tuple(column for array, _ in rest for column in array)
+        bits = np.concatenate([seen.bits for _, seen in rest], axis=1)
+        names = tuple(name for block in self.blocks for name in block)
+        features = FeatureMatrix(names, columns, ValuesSeen(rest[0][1].era_starts, bits))
+        return features.select(self.features), prepared
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a fit is made of, as references: None for what it does without."""
+    """What a fit is made of: ``refs`` are handed to its task one by one, ``shape`` tells what they are."""
 
-    features: Ref | None
-    prepared_key: str | None
-    prepared: Ref | None
-    seen: Ref | None
+    shape: InputShape
+    refs: tuple[Ref, ...]
 
 
 @dataclass
 class SharedDatasets:
     """References to what the current round reads; what it does not read is let go."""
 
-    _features: dict[tuple[str, str], Ref] = field(default_factory=dict)
+    _blocks: dict[Block, Ref] = field(default_factory=dict)
     _columns: dict[Side, Ref] = field(default_factory=dict)
-    _prepared: dict[str, tuple[Ref, Ref]] = field(default_factory=dict)
+    _prepared: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
 
     def open(self, plans: Sequence[TrialPlan], fits: Sequence[FitSpec], threads: int) -> None:
         """Load everything that ``plans`` and their ``fits`` read; returns when the prepared copies are made."""
@@ -69,27 +100,46 @@ class SharedDatasets:
                 columns[side] = self._columns.get(side) or _load_columns.options(
                     name=f"load targets of {plan.index.path.name}"
                 ).remote(plan, *needs)
-        prepared: dict[str, tuple[Ref, Ref]] = {}
+        prepared: dict[str, tuple[Ref, ...]] = {}
         for spec in fits:
             key = prepared_key(spec)
             if key is not None and key not in prepared:
-                task = _prepare.options(name=f"prepare {_what(spec)}", num_cpus=threads)
+                task = _prepare.options(
+                    name=f"prepare {_what(spec)}", num_cpus=threads, num_returns=1 + chunk_count(spec)
+                )
                 refs: Any = self._prepared.get(key) or task.remote(spec, threads)
-                prepared[key] = refs[0], refs[1]
+                prepared[key] = tuple(refs)
         self._columns, self._prepared = columns, prepared
-        features: dict[tuple[str, str], Ref] = {}
-        for spec in fits:
-            if spec.dataset not in features and not self._is_enough(spec):
-                features[spec.dataset] = self._features.get(spec.dataset) or _load_features.options(
-                    name=f"load {_what(spec)}"
-                ).remote(spec.index, spec.features)
-        self._features = features
+        self._blocks = self._load_blocks([spec for spec in fits if not self._is_enough(spec)])
+
+    def _load_blocks(self, fits: Sequence[FitSpec]) -> dict[Block, Ref]:
+        """Features that fits read themselves: each once, in whatever number of feature sets it is."""
+        indexes = {spec.index.fingerprint: spec.index for spec in fits}
+        blocks: dict[Block, Ref] = {}
+        for fingerprint, index in indexes.items():
+            sets = {spec.features for spec in fits if spec.index.fingerprint == fingerprint}
+            names = list(dict.fromkeys(name for each in sorted(sets, key=len, reverse=True) for name in each))
+            width = max(1, CHUNK_BYTES // max(1, index.n_rows))
+            for first in range(0, len(names), width):
+                block = (fingerprint, tuple(names[first : first + width]))
+                task = _load_block.options(name=f"load features {first + 1}… of {index.path.name}")
+                blocks[block] = self._blocks.get(block) or task.remote(index, block[1])
+        return blocks
 
     def inputs(self, spec: FitSpec) -> Inputs:
         """What the fit of ``spec`` is handed."""
         key = prepared_key(spec)
-        data, seen = (None, None) if key is None else self._prepared[key]
-        return Inputs(None if self._is_enough(spec) else self._features[spec.dataset], key, data, seen)
+        prepared = () if key is None else self._prepared[key]
+        blocks: dict[Block, Ref] = {}
+        if not self._is_enough(spec):
+            wanted = set(spec.features)
+            blocks = {
+                block: ref
+                for block, ref in self._blocks.items()
+                if block[0] == spec.index.fingerprint and wanted.intersection(block[1])
+            }
+        shape = InputShape(key, max(0, len(prepared) - 1), spec.features, tuple(names for _, names in blocks))
+        return Inputs(shape, (*prepared, *blocks.values()))
 
     def has(self, plan: TrialPlan) -> bool:
         """Whether the current round reads the plan's file."""
@@ -101,7 +151,55 @@ class SharedDatasets:
 
     def _is_enough(self, spec: FitSpec) -> bool:
         key = prepared_key(spec)
-        return key is not None and is_enough(spec, ray.get(self._prepared[key][1]))
+        return key is not None and is_enough(spec, ray.get(self._prepared[key][0]))
+
+
+def workload(fits: Sequence[FitSpec]) -> Workload:
+    """What training ``fits`` in one round takes: the largest of them, and all that they share."""
+    rows, features = max(spec.index.n_rows for spec in fits), max(len(spec.features) for spec in fits)
+    return Workload(
+        rows=rows,
+        features=features,
+        fits=len(fits),
+        fit_rows=max(map(_fit_rows, fits)),
+        bytes_per_value=max(map(_bytes_per_value, fits)),
+        leaves=max(map(_leaves, fits)),
+        shared_bytes=_shared_bytes(fits),
+    )
+
+
+def fit_bytes(spec: FitSpec) -> int:
+    """Peak private memory of one fit."""
+    per_value = _bytes_per_value(spec)
+    return Workload(
+        spec.index.n_rows, len(spec.features), 1, _fit_rows(spec), per_value, leaves=_leaves(spec)
+    ).fit_bytes
+
+
+def _fit_rows(spec: FitSpec) -> int:
+    ranges = spec.index.row_ranges(spec.fold.validation_eras)
+    return spec.train_rows + sum(stop - start for start, stop in ranges)
+
+
+def _bytes_per_value(spec: FitSpec) -> float:
+    if prepared_key(spec) is not None:
+        return BINNED_BYTES_PER_VALUE
+    return UNPREPARED_BYTES_PER_VALUE
+
+
+def _leaves(spec: FitSpec) -> int:
+    leaves = model_for(spec.config.model.type).canonical_params(spec.config.model.params).get("num_leaves", 31)
+    return leaves if isinstance(leaves, int) else 31
+
+
+def _shared_bytes(fits: Sequence[FitSpec]) -> int:
+    """The bytes of all copies, features that fits read themselves, and columns that a round's fits share."""
+    copies = {prepared_key(spec): spec.index.n_rows * len(spec.features) for spec in fits}
+    direct = {spec.dataset: spec.index.n_rows * len(spec.features) for spec in fits if prepared_key(spec) is None}
+    rows = {spec.index.fingerprint: spec.index.n_rows for spec in fits}
+    copies.pop(None, None)
+    binned = BINNED_BYTES_PER_VALUE * sum(copies.values())
+    return int(binned + sum(direct.values()) + COLUMN_BYTES_PER_ROW * sum(rows.values()))
 
 
 def _what(spec: FitSpec) -> str:

@@ -42,7 +42,7 @@ from numerai_ray.machine import this_machine
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import SharedDatasets
+from numerai_ray.shared_dataset import SharedDatasets, fit_bytes, workload
 from numerai_ray.trainings import Trained, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 from numerai_ray.tune_trials import run_trials
@@ -95,9 +95,7 @@ class TuneRunner:
             ray.shutdown()
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
-        rows = max(spec.index.n_rows for spec in specs)
-        features = max(len(spec.features) for spec in specs)
-        return plan_resources(self._machine, rows, features, len(specs))
+        return plan_resources(self._machine, workload(specs))
 
     def _start(self, missing: Sequence[FitSpec], store_bytes: int) -> None:
         """Connect to Ray; on this machine, data is prepared while Ray starts."""
@@ -135,10 +133,10 @@ class TuneRunner:
             spec = training.longest
             scored = tuple(each for rung in training.specs for each in scorings[rung.key])
             given = self._shared.inputs(spec)
-            order = FitOrder(training, scored, self.store, threads, given.prepared_key)
-            task = fit_task.options(name=names[spec.key], num_cpus=threads, memory=resources.fit_bytes)
+            order = FitOrder(training, scored, self.store, threads, given.shape)
+            task = fit_task.options(name=names[spec.key], num_cpus=threads, memory=fit_bytes(spec))
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
-            refs: Any = task.remote(order, columns, given.features, given.prepared, given.seen)
+            refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
 
 

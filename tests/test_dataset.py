@@ -52,7 +52,7 @@ def test_arrays_equal_the_frame(which: str, market: Path, shuffled: Path, frame:
     eras = np.repeat(index.eras, np.diff(index.era_starts))
     assert (np.diff(eras) >= 0).all()
     np.testing.assert_array_equal(eras, by_id["era"].astype(int))
-    np.testing.assert_array_equal(features.values.T, by_id[list(names)].to_numpy())
+    np.testing.assert_array_equal(np.stack(features.columns, axis=1), by_id[list(names)].to_numpy())
     for target in TARGETS:
         np.testing.assert_array_equal(columns.targets[target], by_id[target].to_numpy())
     bench = pd.read_parquet(root / "tiny" / "full_benchmark_models.parquet").set_index("id")
@@ -80,8 +80,9 @@ def test_era_ranges_reach_arrow_without_a_copy(market: Path) -> None:
     for position, column in enumerate(table.columns):
         assert column.type == pa.int8()
         address = column.chunk(0).buffers()[1].address
-        assert address == features.values[position].__array_interface__["data"][0] + start
-    features.values.flags.writeable = False
+        assert address == features.columns[position].__array_interface__["data"][0] + start
+    for column in features.columns:
+        column.flags.writeable = False
     assert features.to_arrow([(start, stop)], missing_as_null=True).num_rows == stop - start, "read-only will do"
 
 

@@ -27,13 +27,13 @@ def matrix(*, missing_eras: int = 0) -> FeatureMatrix:
     values[0, :early] = 2
     values[1, :early] = np.minimum(values[1, :early], 3)
     starts = np.arange(ERAS + 1) * ROWS_AN_ERA
-    return FeatureMatrix(tuple(f"f{i}" for i in range(FEATURES)), values, values_seen(values, starts))
+    return FeatureMatrix(tuple(f"f{i}" for i in range(FEATURES)), tuple(values), values_seen(values, starts))
 
 
 def target(features: FeatureMatrix) -> np.ndarray:
     rng = np.random.default_rng(1)
-    signal = features.values[2] - features.values[3] + (features.values[1] > 2) * 2.0
-    return (signal / 10 + rng.normal(0, 0.3, features.values.shape[1])).astype(np.float32)
+    signal = features.columns[2] - features.columns[3] + (features.columns[1] > 2) * 2.0
+    return (signal / 10 + rng.normal(0, 0.3, len(features.columns[0]))).astype(np.float32)
 
 
 def batch(features: FeatureMatrix, eras: range, labels: np.ndarray, *, missing_as_null: bool = False) -> Batch:
@@ -45,7 +45,9 @@ def prepared(features: FeatureMatrix, *, missing_as_null: bool = False) -> Prepa
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bins"
         MODEL.prepare(features, PARAMS, 2, path, missing_as_null=missing_as_null)
-        return Prepared(f"{id(features)}-{missing_as_null}", np.fromfile(path, np.uint8), features.seen)
+        return Prepared(
+            f"{id(features)}-{missing_as_null}", tuple(np.array_split(np.fromfile(path, np.uint8), 3)), features.seen
+        )
 
 
 def plain(features: FeatureMatrix, train: Batch, validation: Batch) -> np.ndarray:
@@ -53,7 +55,7 @@ def plain(features: FeatureMatrix, train: Batch, validation: Batch) -> np.ndarra
 
     def frame(each: Batch) -> pd.DataFrame:
         start, stop = each.ranges[0]
-        table = pd.DataFrame(features.values[:, start:stop].T, columns=list(features.names))
+        table = pd.DataFrame(np.stack(features.columns)[:, start:stop].T, columns=list(features.names))
         if each.missing_as_null:
             eras = np.repeat(np.arange(ERAS), ROWS_AN_ERA)[start:stop]
             missing = (table == 2).groupby(eras).transform("all")
@@ -114,10 +116,10 @@ def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
     validation = batch(features, range(12, 20), labels)
     direct = lgb.train(
         {**MODEL.canonical_params(PARAMS), "verbosity": -1, "num_threads": 1},
-        lgb.Dataset(features.values[:, rows].T.astype(np.float32), labels[rows], params=dict(SAME_TREES)),
+        lgb.Dataset(np.stack(features.columns)[:, rows].T.astype(np.float32), labels[rows], params=dict(SAME_TREES)),
     )
     start, stop = validation.ranges[0]
-    expected = direct.predict(features.values[:, start:stop].T.astype(np.float32))
+    expected = direct.predict(np.stack(features.columns)[:, start:stop].T.astype(np.float32))
     for share in (None, prepared(features)):
         np.testing.assert_array_equal(MODEL.fit(train, PARAMS, 2, share).predict(validation, 2), expected)
 

@@ -11,7 +11,8 @@ import pytest
 from contracts import config, params
 
 from numerai_ray.dataset import load_features
-from numerai_ray.prepared import FOLDER, is_enough, prepare, prepare_ahead, prepared_key
+from numerai_ray.models import Prepared
+from numerai_ray.prepared import FOLDER, chunk_count, is_enough, prepare, prepare_ahead, prepared_key
 from numerai_ray.trial_plan import Catalog, FitSpec
 
 
@@ -26,6 +27,10 @@ def spec(own_market: Path) -> FitSpec:
     return Catalog(own_market).plan("base", "test/r1/base", config(params())).fits[-1]
 
 
+def contents(prepared: Prepared) -> np.ndarray:
+    return np.concatenate(prepared.chunks)
+
+
 def kept(spec: FitSpec) -> list[Path]:
     return sorted((spec.index.path.parent / FOLDER).glob("*.bin"))
 
@@ -35,7 +40,7 @@ def test_made_once_then_read(spec: FitSpec, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("numerai_ray.prepared.load_features", None)  # a second one would have to read the features
     again = prepare(spec, 1)
     assert again.key == made.key == prepared_key(spec)
-    np.testing.assert_array_equal(again.data, made.data)
+    np.testing.assert_array_equal(contents(again), contents(made))
     np.testing.assert_array_equal(again.seen.bits, made.seen.bits)
     np.testing.assert_array_equal(again.seen.era_starts, spec.index.era_starts)
     assert len(kept(spec)) == 1
@@ -43,7 +48,7 @@ def test_made_once_then_read(spec: FitSpec, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no outline", "empty outline"])
 def test_a_damaged_copy_is_made_again(spec: FitSpec, damage: str) -> None:
-    made = np.array(prepare(spec, 2).data)
+    made = contents(prepare(spec, 2))
     path = kept(spec)[0]
     content = bytearray(path.read_bytes())
     if damage == "cut":
@@ -55,8 +60,17 @@ def test_a_damaged_copy_is_made_again(spec: FitSpec, damage: str) -> None:
         path.with_suffix(".json").unlink()
     else:
         path.with_suffix(".json").write_text("{}")
-    np.testing.assert_array_equal(prepare(spec, 2).data, made)
+    np.testing.assert_array_equal(contents(prepare(spec, 2)), made)
     assert path.read_bytes() == made.tobytes()
+
+
+def test_large_copies_come_in_chunks(spec: FitSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = contents(prepare(spec, 2))
+    monkeypatch.setattr("numerai_ray.prepared.CHUNK_BYTES", 10_000)
+    chunks = prepare(spec, 2).chunks
+    assert len(chunks) == chunk_count(spec) > 3
+    assert max(map(len, chunks)) < 15_000  # a label a row comes on top of the bins
+    np.testing.assert_array_equal(np.concatenate(chunks), whole)
 
 
 def test_copies_of_older_data_go(spec: FitSpec) -> None:
@@ -77,7 +91,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_keeping(spec: FitSpec) -
     made = prepare(spec, 2)
     seen = load_features(spec.index, spec.features).seen
     np.testing.assert_array_equal(made.seen.bits, seen.bits)
-    assert len(made.data)
+    assert len(contents(made))
 
 
 def test_enough_only_for_the_boosting_that_reads_scores_off_the_copy(own_market: Path) -> None:
@@ -92,7 +106,7 @@ import sys, time
 from pathlib import Path
 from contracts import config, params
 from numerai_ray.dataset import load_columns
-from numerai_ray.fold_runner import run_fit
+from numerai_ray.fold_runner import run_fits
 from numerai_ray.prepared import prepare
 from numerai_ray.trial_plan import Catalog
 
@@ -101,7 +115,7 @@ name = "target_ender_20"
 target = load_columns(spec.index, spec.config.data, [name], ["v52_lgbm_ender20"]).targets[name]
 prepared = prepare(spec, 1)
 process, own = time.process_time(), time.thread_time()
-run_fit(spec, None, target, int(sys.argv[2]), prepared)
+run_fits([spec], None, target, int(sys.argv[2]), prepared)
 process, own = time.process_time() - process, time.thread_time() - own
 print((process - own) / process)
 """

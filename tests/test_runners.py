@@ -85,14 +85,14 @@ class TestTune(RunnerContract):
         runner.run(plans, ignore)
 
         @ray.remote
-        def own_bytes(data: np.ndarray, seen: ValuesSeen, columns: Columns) -> int:
-            arrays = [data, seen.bits, columns.ids, *columns.targets.values()]
+        def own_bytes(columns: Columns, seen: ValuesSeen, *chunks: np.ndarray) -> int:
+            arrays = [*chunks, seen.bits, columns.ids, *columns.targets.values()]
             return sum(array.nbytes for array in arrays if array.flags.owndata or array.flags.writeable)
 
         shared = runner._shared
         inputs = shared.inputs(plans[0].fits[0])
-        assert inputs.features is None, "the bins are enough: the features are not shared beside them"
-        assert ray.get(own_bytes.remote(inputs.prepared, inputs.seen, shared.columns(plans[0]))) == 0
+        assert inputs.shape.blocks == (), "the bins are enough: the features are not shared beside them"
+        assert ray.get(own_bytes.remote(shared.columns(plans[0]), *inputs.refs)) == 0
 
     def test_worker_killed_in_a_fit_is_replaced(self, store: FitStore, market: Path) -> None:
         """A fold's process dies (out of memory, say): Ray runs the fold again, and nothing differs."""

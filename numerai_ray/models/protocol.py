@@ -17,12 +17,12 @@ Params = Mapping[str, Any]
 class Prepared:
     """What a model makes once of all features and shares between fits: for LightGBM, the binned copy.
 
-    ``key`` tells contents apart, so that a process can keep what it loaded from ``data`` (n,) uint8; ``seen`` is what
-    the features hold.
+    ``key`` tells contents apart; ``chunks`` are its bytes in order, (n,) uint8 each; ``seen`` is what the features
+    hold.
     """
 
     key: str
-    data: npt.NDArray[np.uint8]
+    chunks: tuple[npt.NDArray[np.uint8], ...]
     seen: ValuesSeen
 
 

@@ -1,0 +1,139 @@
+"""Memory of a round at two fits at once, against two plain processes side by side; and how soon the first tree grows.
+
+``python tests/benchmarks/round_memory.py`` takes 320 eras x 1,200 rows x 400 features; with ``--large`` 500 eras x
+10,000 rows x 400 features (2 GB of int8; no plain processes, which would need 15 GB). In one run:
+
+* Ray alone: started and idle, with a worker a core, as this program starts it;
+* a round of two configurations, nothing prepared before: peak of the whole process tree (PSS), Ray and the binning
+  included, and the seconds from the command to the first finished fold of 30 trees, more than to the first tree;
+* a second experiment on the same data: those seconds again;
+* two plain processes at once (``plain_loop.py``): pandas, LightGBM, numerai-tools.
+
+What the round holds for its data is its peak less Ray alone. Prints ratios and limits; exits 1 when one is missed.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import random_market
+import yaml
+from memory_use import MB, Watched, side_by_side, watched
+
+PLAIN_LIMIT = 1 / 2
+MATRIX_LIMIT = 2.2
+FIRST_LIMIT_S, SECOND_LIMIT_S = 20.0, 10.0
+PLAIN = Path(__file__).with_name("plain_loop.py")
+CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
+RATES = (0.05, 0.1)
+PARAMS = {"n_estimators": 30, "num_leaves": 31, "colsample_bytree": 0.1, "min_data_in_leaf": 1000, "random_state": 7}
+IDLE_RAY = """
+import time, ray
+ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_host="127.0.0.1", log_to_driver=False,
+         object_store_memory=500_000_000)
+wait = ray.remote(lambda: time.sleep(2))
+ray.get([wait.remote() for _ in range(2)])
+"""
+
+
+def write_experiment(folder: Path, rates: tuple[float, ...]) -> None:
+    baseline = {
+        "data": {"version": "v5.2", "file": "full", "feature_set": "all"},
+        "cv": {"n_splits": 5, "embargo_eras": 13, "embargo_unit": "retained"},
+        "model": {"params": {**PARAMS, "learning_rate": rates[0]}},
+    }
+    dimension = {"path": "model.params.learning_rate", "values": list(rates[1:])}
+    plan = {
+        "idea": "measure one round",
+        "novelty": "none: this is a benchmark of the tool",
+        "baseline": "standard",
+        "search_space": {"dimensions": {"learning_rate": dimension}},
+        "stages": {"scout": {"data": "full", "feature_set": "all"}},
+    }
+    (folder.parent / "baselines").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
+    (folder.parent / "baselines" / "standard.yaml").write_text(yaml.safe_dump(baseline))
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(plan))
+
+
+def run_round(folder: Path, data_dir: Path, rates: tuple[float, ...], log: Path) -> Watched:
+    write_experiment(folder, rates)
+    return watched([*CLI, "run", str(folder), "--data-dir", str(data_dir), "--rounds", "1", "--json"], log)
+
+
+def first_fold_s(run: Watched) -> float:
+    """Seconds until the first event that tells of a finished fold."""
+    for seconds, line in run.lines:
+        if '"folds_done"' in line and json.loads(line).get("folds_done"):
+            return seconds
+    sys.exit("no fold was told of")
+
+
+def plain_command(work: Path, data_dir: Path, rate: float) -> list[str]:
+    config = {
+        "data": {
+            "data_version": "v5.2",
+            "feature_set": "all",
+            "target_col": "target_ender_20",
+            "full_data_path": "v5.2/full.parquet",
+            "benchmark_data_path": "v5.2/full_benchmark_models.parquet",
+            "benchmark_model": random_market.BENCHMARK,
+        },
+        "model": {"params": {**PARAMS, "learning_rate": rate}},
+        "training": {"cv": {"n_splits": 5, "mode": "expanding", "embargo": 13}},
+    }
+    path = work / f"{rate}.json"
+    path.write_text(json.dumps(config))
+    return [sys.executable, str(PLAIN), str(path), str(data_dir), str(work / f"{rate}.parquet")]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="2 GB of int8, without the plain processes")
+    parser.add_argument("--eras", type=int)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--features", type=int, default=400)
+    options = parser.parse_args()
+    eras, rows = options.eras or (500 if options.large else 320), options.rows or (10_000 if options.large else 1200)
+    work = Path(tempfile.mkdtemp(prefix="round-memory-"))
+    try:
+        return measure(work, (eras, rows, options.features), large=options.large)
+    finally:
+        shutil.rmtree(work)
+
+
+def measure(work: Path, size: tuple[int, int, int], *, large: bool) -> int:
+    log, data_dir = work / "log", work / "data"
+    random_market.write(data_dir / "v5.2", *size)
+    watched([*CLI, "data", "build", "--data-dir", str(data_dir), "--version", "v5.2"], log)
+    for part in ("train", "validation"):
+        (data_dir / "v5.2" / f"{part}.parquet").unlink()
+    int8 = (size[0] - 2) * size[1] * size[2]
+    ray = watched([sys.executable, "-c", IDLE_RAY], log)
+    first = run_round(work / "experiments" / "first", data_dir, RATES, log)
+    second = run_round(work / "experiments" / "second", data_dir, (0.2, 0.3), log)
+    first_s, second_s = first_fold_s(first), first_fold_s(second)
+    held = first.peak_bytes - ray.peak_bytes
+
+    print(f"{size[0]} eras x {size[1]:,} rows x {size[2]} features: {int8 / MB:,.0f} MB of int8")
+    print(f"Ray alone              peak {ray.peak_bytes / MB:7,.0f} MB")
+    print(f"a round, 2 fits        peak {first.peak_bytes / MB:7,.0f} MB, of which not Ray {held / MB:,.0f} MB")
+    print(f"  and the second experiment {second.peak_bytes / MB:5,.0f} MB")
+    print(f"first fold of 30 trees after {first_s:.1f} s (limit {FIRST_LIMIT_S:.0f} s)", end="")
+    print(f", in the second experiment after {second_s:.1f} s (limit {SECOND_LIMIT_S:.0f} s)")
+    good = large or (first_s <= FIRST_LIMIT_S and second_s <= SECOND_LIMIT_S)
+    if large:
+        most = MATRIX_LIMIT * int8
+        print(f"  {held / int8:.2f} x the int8 matrix and Ray (limit {MATRIX_LIMIT} x)")
+        return 0 if held <= most else 1
+    plain = side_by_side([plain_command(work, data_dir, rate) for rate in RATES], log)[0].peak_bytes
+    print(f"two plain processes    peak {plain / MB:7,.0f} MB")
+    print(f"  not Ray / plain {held / plain:.2f} (limit {PLAIN_LIMIT}); with Ray {first.peak_bytes / plain:.2f}")
+    return 0 if good and held <= PLAIN_LIMIT * plain else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
