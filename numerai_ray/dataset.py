@@ -53,6 +53,10 @@ class DatasetIndex:
         """Positions of ``eras`` in :attr:`eras`."""
         return [self._positions[era] for era in eras]
 
+    def starts_of(self, eras: Sequence[int]) -> npt.NDArray[np.int64]:
+        """(n_eras + 1,): offsets of ascending ``eras`` in the rows of them alone."""
+        return np.append(0, np.cumsum(np.diff(self.era_starts)[self.positions(eras)]))
+
     def row_ranges(self, eras: Sequence[int]) -> tuple[RowRange, ...]:
         """Rows of ascending ``eras`` as the fewest ranges (start, stop)."""
         return row_ranges(self.positions(eras), self.era_starts)
@@ -160,7 +164,7 @@ def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str])
     lost = [name for name in features if name not in index.columns]
     if lost:
         yield (
-            f"{index.path}: {len(lost)} of {len(features)} features of set {config.data.feature_set!r} are not in "
+            f"{index.path}: {len(lost)} of {len(features)} features of {_sets(config.data)} are not in "
             f"it, the first is {lost[0]!r}; features.json and data file are of different versions"
         )
     for name in features:
@@ -170,7 +174,7 @@ def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str])
                 f"v5 or later"
             )
             break  # where one does, they all do
-    for target in dict.fromkeys((config.data.target, config.score.target)):
+    for target in dict.fromkeys((*config.data.targets, config.score.target)):
         if target not in index.columns:
             targets = [name for name in index.columns if name.startswith("target")]
             yield f"{index.path}: no target {target!r}{nearest(target, targets)}"
@@ -181,16 +185,20 @@ def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str])
         yield f"{index.path}: no column {config.data.id_col!r}; build the file again"
 
 
+def _sets(data: DataConfig) -> str:
+    return " and ".join(f"set {name!r}" for name in data.feature_sets)
+
+
 def _benchmark_problems(index: DatasetIndex, config: Config) -> Iterator[str]:
     if not index.benchmark_columns:
         yield f"{index.benchmark_path}: no such file; build it with `numerai-ray data build`, or check --data-dir"
         return
     if config.data.id_col not in index.benchmark_columns:
         yield f"{index.benchmark_path}: no column {config.data.id_col!r}; build the file again"
-    if config.score.benchmark not in index.benchmark_columns:
-        known = [name for name in index.benchmark_columns if name not in (config.data.id_col, config.data.era_col)]
-        benchmark = config.score.benchmark
-        yield f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, known)}"
+    known = [name for name in index.benchmark_columns if name not in (config.data.id_col, config.data.era_col)]
+    for benchmark in config.benchmarks():
+        if benchmark not in known:
+            yield f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, known)}"
 
 
 def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["expanding", "blocked"]
+Mode = Literal["expanding", "blocked", "walk_forward"]
 EmbargoUnit = Literal["weeks", "retained"]
 
 # Labels of 20 (60) trading days plus two lag days overlap for 4 (12) later eras; the least honest gap is one more.
@@ -21,7 +21,8 @@ class CvPlan:
     """How eras are cut into folds.
 
     ``embargo`` counts calendar eras (``unit="weeks"``: on every-4th-era data an embargo of 16 skips 4 retained
-    eras) or, as the official pipeline does, eras present in the file (``unit="retained"``).
+    eras) or, as the official pipeline does, eras present in the file (``unit="retained"``). In ``walk_forward`` mode
+    a fold trains on the last ``window`` eras before its embargo, counted in the same unit.
     """
 
     n_splits: int = 5
@@ -29,6 +30,7 @@ class CvPlan:
     embargo: int = 16
     unit: EmbargoUnit = "weeks"
     min_train_eras: int = 0
+    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,10 @@ def _train_eras(ordered: Sequence[int], start: int, end: int, plan: CvPlan) -> l
         first, last = ordered[start], ordered[end - 1]
         before = [era for era in ordered[:start] if first - era - 1 >= plan.embargo]
         after = [era for era in ordered[end:] if era - last - 1 >= plan.embargo]
-    return before if plan.mode == "expanding" else before + after
+    if plan.mode == "blocked":
+        return before + after
+    if plan.mode == "expanding" or plan.window is None:
+        return before
+    if plan.unit == "retained":
+        return before[-plan.window :]
+    return [era for era in before if ordered[start] - era - 1 < plan.embargo + plan.window]

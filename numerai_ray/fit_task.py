@@ -14,8 +14,9 @@ from ray.exceptions import RayTaskError
 
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError
+from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_runner import FoldScore, run_fits, score_fold
+from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.machine import give_back_memory
 from numerai_ray.shared_dataset import InputShape, Ref
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
@@ -41,8 +42,7 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tupl
     features, prepared = order.inputs.put_together(given)
 
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
-        target = columns.targets[specs[0].config.data.target]
-        return run_fits(specs, features, target, order.threads, prepared)
+        return run_fits(specs, features, columns, order.threads, prepared)
 
     trained = carry_out(order.training, order.store, train)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs

@@ -4,7 +4,6 @@ A :class:`RoundRunner` executes the trials of one round. :class:`InProcessRunner
 at a time: the plain way, and the reference for the one on Ray.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,18 +11,22 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.config import ModelConfig
-from numerai_ray.dataset import Columns, load_columns, load_features
-from numerai_ray.eras import least_honest_gap
+from numerai_ray.assembly import assemble_fold
+from numerai_ray.config import ScoreConfig
+from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
+from numerai_ray.eras import Fold, least_honest_gap
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix, RowRange
+from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.fit_key import features_fingerprint
+from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.models import Batch, Ladder, Prepared, Rungs, model_for
+from numerai_ray.models import Prepared
 from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.pruning import PruningRule, Stopped, stopped
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
+from numerai_ray.training_data import take
 from numerai_ray.trainings import Training, carry_out, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -50,10 +53,12 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class FoldScore:
-    """A scored fold: per-era scores of its validation eras, and the record of its fit."""
+    """A scored fold: its number, its validation eras, a score of each, and the records of its fits."""
 
+    fold: int
+    eras: tuple[int, ...]
     scores: EraScores
-    record: FoldRecord
+    records: tuple[FoldRecord, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class VariantOutcome:
     """What came of one trial. With an ``error``, or when it was ``pruned``, nothing else counts.
 
     ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
-    the arrays of ``scores`` have one entry an out-of-fold era.
+    the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order.
     """
 
     plan: TrialPlan
@@ -88,109 +93,59 @@ class RoundRunner(Protocol):
         ...
 
 
-def run_fits(
-    specs: Sequence[FitSpec],
-    features: FeatureMatrix | None,
-    target: npt.NDArray[np.float32],
-    threads: int,
-    prepared: Prepared | None,
-) -> list[StoredFit]:
-    """Train one fold and predict its validation rows: once, whatever the number of lengths asked for.
-
-    Args:
-        specs: what to fit: one spec, or several of one family, ascending in length.
-        features: the whole dataset's features; None where the prepared copy is enough.
-        target: (n_rows,) the training target, NaN where unknown; such rows are not trained on.
-        threads: how many the model may use; predictions do not depend on it.
-        prepared: what the model shares between fits on these features.
-
-    Returns:
-        One fit a spec, in their order. Their seconds add up to the time it took.
-
-    Raises:
-        FitError: no labelled row is left, the library refuses, or a prediction is not finite.
-
-    """
-    started = time.perf_counter()
-    config, index, fold = specs[0].config, specs[0].index, specs[0].fold
-    ranges = index.row_ranges(fold.train_eras)
-    labels = take(target, ranges)
-    keep = _kept_rows(labels, config.model)
-    if keep is not None:
-        labels = labels[keep]
-    if not len(labels):
-        raise FitError(f"every {config.data.target} of the training eras is NaN; train on a target with labels")
-    missing_as_null = config.data.missing == "nan"
-    train = Batch(features, ranges, missing_as_null, labels, keep)
-    validation = Batch(features, index.row_ranges(fold.validation_eras), missing_as_null)
-    predictions = _predictions(specs, train, validation, threads, prepared)
-    if not all(np.isfinite(prediction).all() for prediction in predictions):
-        raise FitError("the model predicts NaN or infinity; check its parameters and objective")
-    dropped = int(np.isnan(take(target, ranges)).sum())
-    shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
-    seconds = np.round(shares * (time.perf_counter() - started), 3).tolist()
-    return [
-        StoredFit(prediction, {"train_rows": len(labels), "dropped_rows": dropped, "seconds": share})
-        for prediction, share in zip(predictions, seconds, strict=True)
-    ]
-
-
-def _predictions(
-    specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int, prepared: Prepared | None
-) -> list[Floats]:
-    model, params = model_for(specs[0].config.model.type), specs[-1].config.model.params
-    if len(specs) == 1 or not isinstance(model, Ladder):
-        return [model.fit_predict(train, validation, params, threads, prepared)]
-    rungs = Rungs(params, tuple(spec.length or 0 for spec in specs))
-    return model.fit_predict_lengths(train, validation, rungs, threads, prepared)
-
-
-def _kept_rows(labels: npt.NDArray[np.float32], model: ModelConfig) -> npt.NDArray[np.int64] | None:
-    """Positions that are trained on: labelled, and sampled as ``pandas.DataFrame.sample`` does; None for all."""
-    keep = np.flatnonzero(~np.isnan(labels))
-    if model.max_train_samples and len(keep) > model.max_train_samples:
-        # The official pipeline samples with pandas, whose generator this is; in file order, because trees depend
-        # on the order of rows only through rounding.
-        chosen = np.random.RandomState(model.sample_seed).choice(len(keep), model.max_train_samples, replace=False)
-        keep = keep[np.sort(chosen)]
-    return None if len(keep) == len(labels) else keep
-
-
-def take(values: npt.NDArray[np.generic], ranges: Sequence[RowRange]) -> npt.NDArray:  # type: ignore[type-arg]
-    """Rows of ``values`` (n_rows,) in ``ranges``: a view of one range, a copy of several."""
-    if len(ranges) == 1:
-        return values[slice(*ranges[0])]
-    return np.concatenate([values[start:stop] for start, stop in ranges])
-
-
 def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool) -> FoldScore:
-    """Score a fold's predictions per era against the config's score target and benchmark."""
-    score, index, eras = spec.config.score, spec.index, spec.fold.validation_eras
-    ranges = index.row_ranges(eras)
-    sizes = np.diff(index.era_starts)[index.positions(eras)]
+    """Score a fold that is one fit's predictions, against the config's score target and benchmark."""
+    record = fit_record(spec, fit, stored=stored)
+    return _scored(spec.config.score, spec.index, spec.fold, fit.predictions, (record,), columns)
+
+
+def score_assembled(
+    plan: TrialPlan, position: int, prediction: Floats, records: Sequence[FoldRecord], columns: Columns
+) -> FoldScore:
+    """Score what came out of one fold's fits per era against the plan's score target and benchmark.
+
+    ``prediction`` (n,) are the assembled predictions of the fold at ``position``, ``records`` tell of its fits.
+    """
+    return _scored(plan.config.score, plan.index, plan.folds.trainable[position], prediction, tuple(records), columns)
+
+
+def _scored(
+    score: ScoreConfig,
+    index: DatasetIndex,
+    fold: Fold,
+    prediction: Floats,
+    records: tuple[FoldRecord, ...],
+    columns: Columns,
+) -> FoldScore:
+    ranges = index.row_ranges(fold.validation_eras)
     scores = score_eras(
-        fit.predictions,
+        prediction,
         take(columns.targets[score.target], ranges),
         take(columns.benchmarks[score.benchmark], ranges),
-        np.append(0, np.cumsum(sizes)),
+        index.starts_of(fold.validation_eras),
     )
-    record = FoldRecord(
+    return FoldScore(fold.index, fold.validation_eras, scores, records)
+
+
+def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
+    """What is told of a fit."""
+    return FoldRecord(
         fold=spec.fold.index,
         key=spec.key,
         train_eras=spec.fold.train_eras,
-        validation_eras=eras,
+        validation_eras=spec.fold.validation_eras,
         train_rows=fit.facts["train_rows"],
         validation_rows=len(fit.predictions),
         dropped_rows=fit.facts["dropped_rows"],
         seconds=0.0 if stored else fit.facts["seconds"],
         stored=stored,
+        part=spec.part,
     )
-    return FoldScore(scores, record)
 
 
 def join_scores(scored: Sequence[FoldScore]) -> EraScores:
     """Per-era scores of several folds, in fold order."""
-    parts = [fold.scores for fold in sorted(scored, key=lambda fold: fold.record.fold)]
+    parts = [fold.scores for fold in sorted(scored, key=lambda fold: fold.fold)]
     return EraScores(
         np.concatenate([part.corr for part in parts]),
         np.concatenate([part.bmc for part in parts]),
@@ -198,19 +153,20 @@ def join_scores(scored: Sequence[FoldScore]) -> EraScores:
     )
 
 
-def succeeded(plan: TrialPlan, fits: Sequence[StoredFit], scored: Sequence[FoldScore]) -> VariantOutcome:
-    """The outcome of a trial all of whose folds are there, in fold order."""
+def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[FoldScore]) -> VariantOutcome:
+    """The outcome of a trial all of whose folds are there: assembled predictions and scores, in fold order."""
     scores = join_scores(scored)
-    ranges = [plan.index.row_ranges(fit.fold.validation_eras) for fit in plan.fits]
+    folds = plan.folds.trainable
+    ranges = [plan.index.row_ranges(fold.validation_eras) for fold in folds]
     rows = [np.arange(start, stop) for fold in ranges for start, stop in fold]
     return VariantOutcome(
         plan=plan,
         error=None,
-        folds=tuple(fold.record for fold in scored),
+        folds=tuple(record for fold in scored for record in fold.records),
         rows=np.concatenate(rows),
-        prediction=np.concatenate([fit.predictions for fit in fits]),
-        fold=np.repeat([fit.fold.index for fit in plan.fits], [len(fit.predictions) for fit in fits]),
-        eras=tuple(era for fit in plan.fits for era in fit.fold.validation_eras),
+        prediction=np.concatenate(predictions),
+        fold=np.repeat([fold.index for fold in folds], [len(each) for each in predictions]),
+        eras=tuple(era for fold in folds for era in fold.validation_eras),
         scores=scores,
         metrics=metrics_of(scores, plan.config.score.last_eras),
     )
@@ -241,7 +197,7 @@ class Stops:
         may_stop = frozenset(plan.id for plan in self.plans if plan.may_stop)
         if not may_stop:
             return {}
-        series = None if score is None else Series(score.record.validation_eras, score.scores.bmc)
+        series = None if score is None else Series(score.eras, score.scores.bmc)
         self._arrived.setdefault(trial, {})[fold] = series
         arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in self.plans}
         overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
@@ -271,6 +227,7 @@ class InProcessRunner:
         self.threads = threads
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
+        self._neutralizers: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
@@ -298,30 +255,39 @@ class InProcessRunner:
         on_progress: OnProgress,
     ) -> VariantOutcome:
         columns = self._load_columns(plan, needs)
-        fits: list[StoredFit] = []
+        fits: dict[str, StoredFit] = {}
+        predictions: list[Floats] = []
         scored: list[FoldScore] = []
-        for spec in plan.fits:
-            stored = False
-            fit = waiting.done.get(spec.key)
-            if fit is None:
-                fit = self.store.get(spec.key)
-                stored = fit is not None
-            if fit is None:
-                training = waiting.together.get(spec.key, Training((spec,)))
-                trained = carry_out(training, self.store, lambda specs: self._train(specs, columns))
-                waiting.done.update({key: fit for key, fit in trained.fits.items() if key not in trained.stored})
-                fit, stored = trained.fits[spec.key], spec.key in trained.stored
-            if isinstance(fit, FitError):
-                waiting.stops.arrive(plan.id, spec.fold.index, None)
-                message = f"fold {spec.fold.index}: {fit}"
-                on_progress(Progress(plan.id, len(scored), len(plan.fits), np.nan, message))
-                return failed(plan, message)
-            fits.append(fit)
-            scored.append(score_fold(spec, fit, columns, stored=stored))
-            waiting.stops.arrive(plan.id, spec.fold.index, scored[-1])
+        for position, specs in enumerate(plan.fold_fits):
+            records = []
+            for spec in specs:
+                fit, stored = self._fit(spec, waiting, columns)
+                if isinstance(fit, FitError):
+                    waiting.stops.arrive(plan.id, spec.fold.index, None)
+                    message = f"{spec.place}: {fit}"
+                    on_progress(Progress(plan.id, len(scored), len(plan.fold_fits), np.nan, message))
+                    return failed(plan, message)
+                fits[spec.key] = fit
+                records.append(fit_record(spec, fit, stored=stored))
+            predictions.append(assemble_fold(plan, position, fits, columns, self._load_neutralizers(plan)))
+            scored.append(score_assembled(plan, position, predictions[-1], records, columns))
+            waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
-            on_progress(Progress(plan.id, len(scored), len(plan.fits), metrics.primary))
-        return succeeded(plan, fits, scored)
+            on_progress(Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary))
+        return succeeded(plan, predictions, scored)
+
+    def _fit(self, spec: FitSpec, waiting: "_Waiting", columns: Columns) -> tuple[StoredFit | FitError, bool]:
+        """The fit, and whether it was there already."""
+        done = waiting.done.get(spec.key)
+        if done is not None:
+            return done, False
+        kept = self.store.get(spec.key)
+        if kept is not None:
+            return kept, True
+        training = waiting.together.get(spec.key, Training((spec,)))
+        trained = carry_out(training, self.store, lambda specs: self._train(specs, columns))
+        waiting.done.update({key: fit for key, fit in trained.fits.items() if key not in trained.stored})
+        return trained.fits[spec.key], spec.key in trained.stored
 
     def _train(self, specs: Sequence[FitSpec], columns: Columns) -> list[StoredFit]:
         spec = specs[0]
@@ -334,7 +300,14 @@ class InProcessRunner:
             if spec.dataset not in self._features:
                 self._features = {spec.dataset: load_features(spec.index, spec.features)}
             features = self._features[spec.dataset]
-        return run_fits(specs, features, columns.targets[spec.config.data.target], self.threads, prepared)
+        return run_fits(specs, features, columns, self.threads, prepared)
+
+    def _load_neutralizers(self, plan: TrialPlan) -> FeatureMatrix | None:
+        """The features that the plan's predictions are made neutral to, read once a dataset."""
+        key = (plan.index.fingerprint, features_fingerprint(plan.neutralizers))
+        if plan.neutralizers and key not in self._neutralizers:
+            self._neutralizers = {key: load_features(plan.index, plan.neutralizers)}
+        return self._neutralizers[key] if plan.neutralizers else None
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)

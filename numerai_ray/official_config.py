@@ -8,7 +8,7 @@ them. ``embargo`` and ``bmc_last_200_eras`` count the eras present in the file t
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -26,7 +26,6 @@ from numerai_ray.config import (
     read_text,
     validate,
 )
-from numerai_ray.eras import Mode
 from numerai_ray.errors import ConfigError, Problem
 
 MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
@@ -75,7 +74,7 @@ class OfficialCv(Section):
     enabled: bool = True
     n_splits: int = Field(default=5, ge=2, le=1000)
     embargo: int | None = Field(default=None, ge=0)
-    mode: Mode = "expanding"
+    mode: Literal["expanding", "blocked"] = "expanding"
     min_train_size: int = Field(default=0, ge=0)
 
 

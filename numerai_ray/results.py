@@ -54,7 +54,10 @@ def metrics_of(scores: EraScores, last: int) -> Metrics:
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """One fit as it happened; its seconds are 0 when it was read from the store."""
+    """One fit as it happened; its seconds are 0 when it was read from the store.
+
+    ``part`` tells the fits of one fold apart (member, target, seed); it is empty where there is one.
+    """
 
     fold: int
     key: str
@@ -65,6 +68,7 @@ class FoldRecord:
     dropped_rows: int
     seconds: float
     stored: bool
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.eras import least_honest_gap
-from numerai_ray.fold_runner import RoundRunner, VariantOutcome, take
+from numerai_ray.fold_runner import RoundRunner, VariantOutcome
 from numerai_ray.results import (
     Decision,
     ExperimentPaths,
@@ -21,6 +21,7 @@ from numerai_ray.results import (
 )
 from numerai_ray.round_candidates import Candidate, identity
 from numerai_ray.scoring import score_eras
+from numerai_ray.training_data import take
 from numerai_ray.variant_output import per_era_json, write_variant
 
 # Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.

@@ -203,4 +203,4 @@ def _shared_bytes(fits: Sequence[FitSpec]) -> int:
 
 
 def _what(spec: FitSpec) -> str:
-    return f"{spec.config.data.feature_set} of {spec.index.path.name}"
+    return f"{'+'.join(spec.config.data.feature_sets)} of {spec.index.path.name}"

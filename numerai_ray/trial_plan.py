@@ -1,32 +1,34 @@
 """From a config to the fits it needs: pure planning over the data files' indexes.
 
 A :class:`FitSpec` holds what decides a fit's predictions, and its key is made of exactly that. Threads, names and
-paths are not in the key, because predictions do not depend on them.
+paths are not in the key, because predictions do not depend on them. One fit is one fold x one seed x one target x
+one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from numerai_ray.config import Config, DataConfig, fingerprint
-from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, open_index
+from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
+from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.models import Ladder, model_for, model_problems
-
-# Raised whenever the code comes to train differently from the same values.
-FIT_VERSION = 1
+from numerai_ray.fit_key import features_fingerprint, fit_identity
+from numerai_ray.models import model_for, model_problems
+from numerai_ray.training_sample import sampled_eras, sampled_features
 
 
 @dataclass(frozen=True, eq=False)
 class FitSpec:
-    """One fit: a fold of a config, on named features of an indexed file.
+    """One fit: a fold of a config with one target and at most one seed, on named features of an indexed file.
 
     Fits of one ``family`` differ in their ``length`` alone (the number of trees): the longest holds the others. A
     fit that is no part of a ladder is its own family, and its length is None.
+
+    ``member`` is the ensemble's member that asks for it, ``""`` without an ensemble. The fold's training eras are
+    those sampled; ``benchmark_col`` is what a target transform looks at, ``read_benchmarks`` what the model does;
+    ``part`` tells the fits of one fold apart.
     """
 
     key: str
@@ -36,11 +38,34 @@ class FitSpec:
     config: Config
     index: DatasetIndex
     features: tuple[str, ...]
+    member: str = ""
+    benchmark_col: str | None = None
+    read_benchmarks: tuple[str, ...] = ()
+    part: str = ""
+
+    @property
+    def target(self) -> str:
+        """The one target that is trained on."""
+        return next(iter(self.config.data.targets))
+
+    @property
+    def place(self) -> str:
+        """Where in its trial it stands: ``fold 2``, ``fold 2 (ridge, target_ender_60)``."""
+        return f"fold {self.fold.index}" + (f" ({self.part})" if self.part else "")
+
+    @property
+    def seed(self) -> int | None:
+        """The one seed, where the config lists seeds."""
+        return self.config.model.seeds[0] if self.config.model.seeds else None
 
     @property
     def dataset(self) -> tuple[str, str]:
         """What tells feature matrices apart: file and features."""
-        return self.index.fingerprint, fingerprint(self.features)
+        return self.index.fingerprint, self._features_fingerprint
+
+    @cached_property
+    def _features_fingerprint(self) -> str:
+        return features_fingerprint(self.features)
 
     @property
     def train_rows(self) -> int:
@@ -59,7 +84,8 @@ class FitSpec:
 class TrialPlan:
     """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
 
-    ``may_stop`` lets a runner give it up early (see :mod:`numerai_ray.pruning`).
+    ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
+    early (see :mod:`numerai_ray.pruning`).
     """
 
     id: str
@@ -69,17 +95,23 @@ class TrialPlan:
     folds: Folds
     fits: tuple[FitSpec, ...]
     notes: tuple[str, ...]
+    neutralizers: tuple[str, ...] = ()
     may_stop: bool = False
 
     @cached_property
     def benchmarks(self) -> tuple[str, ...]:
-        """Benchmark columns that scoring needs."""
-        return (self.config.score.benchmark,)
+        """Benchmark columns that training, post-processing and scoring need."""
+        return self.config.benchmarks()
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
         """Targets that training and scoring need, each once."""
-        return tuple(dict.fromkeys((self.config.data.target, self.config.score.target)))
+        return tuple(dict.fromkeys((*self.config.trained_targets(), self.config.score.target)))
+
+    @cached_property
+    def fold_fits(self) -> tuple[tuple[FitSpec, ...], ...]:
+        """The fits of each trainable fold, in fold order."""
+        return tuple(tuple(fit for fit in self.fits if fit.fold.index == fold.index) for fold in self.folds.trainable)
 
 
 class Catalog:
@@ -98,11 +130,15 @@ class Catalog:
         return self._indexes[key]
 
     def features(self, data: DataConfig) -> tuple[str, ...]:
-        """Names of the config's feature set."""
-        key = (data.version, data.feature_set)
-        if key not in self._features:
-            self._features[key] = feature_names(self.data_root, *key)
-        return self._features[key]
+        """Names of the config's features: its set, or the union of its sets in the order they are named."""
+        return self.feature_set(data.version, *data.feature_sets)
+
+    def feature_set(self, version: str, *sets: str) -> tuple[str, ...]:
+        """Names of the features of one or several sets, each once."""
+        for name in sets:
+            if (version, name) not in self._features:
+                self._features[version, name] = feature_names(self.data_root, version, name)
+        return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
     def plan(self, trial_id: str, label: str, config: Config) -> TrialPlan:
         """The fits of one variant.
@@ -112,15 +148,86 @@ class Catalog:
             DataError: a file or column is missing.
 
         """
-        problems = model_problems(config.model)
+        members = config.members()
+        problems = [
+            _placed(problem, name, config)
+            for name, member in members.items()
+            for problem in model_problems(member.model)
+        ]
         if problems:
             raise ConfigError(label, problems)
-        features = self.features(config.data)
         index = self.index(config.data)
-        check_columns(index, config, features)
+        neutral_sets = config.post.neutralize.names if config.post.neutralize else ()
+        neutralizers = self.feature_set(
+            config.data.version, *(name for name in neutral_sets if name != SCORE_BENCHMARK)
+        )
+        for member in members.values():
+            check_columns(index, member, self.features(member.data))
+        check_columns(index, config, (*self.features(config.data), *neutralizers))
         folds = _honest_folds(label, config, index)
-        fits = tuple(_fit_spec(config, fold, index, features) for fold in folds.trainable)
-        return TrialPlan(trial_id, label, config, index, folds, fits, _notes(config, folds))
+        fits = [
+            fit
+            for fold in folds.trainable
+            for name, member in members.items()
+            for fit in self._member_fits(member, fold, index, name)
+        ]
+        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), _notes(config, folds), neutralizers)
+
+    def _member_fits(self, member: Config, fold: Fold, index: DatasetIndex, name: str) -> list[FitSpec]:
+        """One fit for each target and seed of a member."""
+        transform = member.model.target_transform
+        benchmark = None
+        if transform is not None and transform.needs_benchmark:
+            benchmark = member.benchmark(transform.benchmark or SCORE_BENCHMARK)
+        benchmark_file = file_fingerprint(index.benchmark_path) if benchmark else None
+        features = self.features(member.data)
+        groups = {
+            group: self.feature_set(member.data.version, group)
+            for group in (member.model.feature_sample.groups if member.model.feature_sample else ())
+        }
+        fits = []
+        for config in _single(member):
+            seed = config.model.seeds[0] if config.model.seeds else None
+            own_fold = Fold(
+                fold.index, sampled_eras(fold.train_eras, config.model.era_sample, seed), fold.validation_eras
+            )
+            own_features = sampled_features(features, groups, config.model.feature_sample, seed)
+            identity = fit_identity(config, own_fold, index, own_features, (benchmark, benchmark_file))
+            part = ", ".join(
+                each
+                for each, several in (
+                    (name, bool(name)),
+                    (next(iter(config.data.targets)), len(member.data.targets) > 1),
+                    (f"seed {seed}", len(member.model.seeds or ()) > 1),
+                )
+                if several
+            )
+            fits.append(FitSpec(*identity, own_fold, config, index, own_features, name, benchmark, (), part))
+        return fits
+
+
+def _single(member: Config) -> list[Config]:
+    """The member's config for each of its targets and seeds, as what a single fit is."""
+    model = model_for(member.model.type)
+    singles = []
+    for target in member.data.targets:
+        data = member.data.model_copy(update={"target": target})
+        for seed in member.model.seeds or (None,):
+            changes = {} if seed is None else {"seeds": [seed], "params": model.with_seed(member.model.params, seed)}
+            own = {"data": data, "model": member.model.model_copy(update=changes)}
+            singles.append(member.model_copy(update=own))
+    return singles
+
+
+def _placed(problem: Problem, member: str, config: Config) -> Problem:
+    """A problem of a member's model, at the place that brought it."""
+    if config.ensemble is None or "model" not in config.ensemble.members[member]:
+        return problem
+    return Problem(f"$.ensemble.members.{member}{problem.path.removeprefix('$')}", problem.message)
+
+
+def _label_names(config: Config) -> tuple[str, ...]:
+    return (*config.trained_targets(), config.score.target)
 
 
 def _honest_folds(label: str, config: Config, index: DatasetIndex) -> Folds:
@@ -128,14 +235,20 @@ def _honest_folds(label: str, config: Config, index: DatasetIndex) -> Folds:
         folds = era_folds(index.eras, config.cv.plan())
     except FoldError as error:
         raise ConfigError(label, [Problem("$.cv", str(error))]) from error
-    needed = least_honest_gap((config.data.target, config.score.target))
+    names = _label_names(config)
+    needed = least_honest_gap(names)
     if config.cv.embargo_unit == "weeks" and folds.gap_eras < needed:
         rule = (
-            f"leaves {folds.gap_eras} eras between training and validation, but labels of {config.data.target} "
-            f"and {config.score.target} overlap, so at least {needed} are needed; raise it"
+            f"leaves {folds.gap_eras} eras between training and validation, but labels of {_listed(names)} "
+            f"overlap, so at least {needed} are needed; raise it"
         )
         raise ConfigError(label, [Problem("$.cv.embargo_eras", rule)])
     return folds
+
+
+def _listed(names: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
 
 
 def _notes(config: Config, folds: Folds) -> tuple[str, ...]:
@@ -144,37 +257,7 @@ def _notes(config: Config, folds: Folds) -> tuple[str, ...]:
         f"validation eras {block[0]:04d}–{block[-1]:04d} have no training eras before them and are not predicted"
         for block in folds.untrainable
     ]
-    needed = least_honest_gap((config.data.target, config.score.target))
+    needed = least_honest_gap(_label_names(config))
     if folds.gap_eras < needed:
         notes.append(f"the smallest gap is {folds.gap_eras} eras, but labels overlap: at least {needed} are needed")
     return tuple(notes)
-
-
-def _fit_spec(config: Config, fold: Fold, index: DatasetIndex, features: tuple[str, ...]) -> FitSpec:
-    """The fit of a fold; its key is 64 hex digits of everything that decides its predictions."""
-    decides = _decides(config, fold, index, features)
-    key = family = fingerprint(decides, digits=64)
-    model, params = model_for(config.model.type), config.model.params
-    length = model.length(params) if isinstance(model, Ladder) else None
-    if isinstance(model, Ladder) and length is not None:
-        family = fingerprint(decides | {"params": model.at_length(params, 0)}, digits=64)
-    return FitSpec(key, family, length, fold, config, index, features)
-
-
-def _decides(config: Config, fold: Fold, index: DatasetIndex, features: Sequence[str]) -> dict[str, Any]:
-    model = model_for(config.model.type)
-    return {
-        "fit_version": FIT_VERSION,
-        "dataset": index.fingerprint,
-        "features": fingerprint(features, digits=64),
-        "missing": config.data.missing,
-        "target": config.data.target,
-        "train_eras": fold.train_eras,
-        "validation_eras": fold.validation_eras,
-        "model": config.model.type,
-        "params": model.canonical_params(config.model.params),
-        "sample": [config.model.max_train_samples, config.model.sample_seed]
-        if config.model.max_train_samples
-        else None,
-        "libraries": {name: version(name) for name in model.libraries},
-    }

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from numerai_ray.ray_start import RaySettings, connect, smallest_node_cores
 
 # isort: split
@@ -141,13 +144,13 @@ class TuneRunner:
 
 
 def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
-    fits: list[StoredFit] = []
+    predictions: list[npt.NDArray[np.float64]] = []
     scored: list[FoldScore] = []
     for spec in plan.fits:
         ref, place = flight.score_of(spec)
         try:
-            fits.append(unless_failed(ray.get(flight.fits[spec.key])[spec.key]))
+            predictions.append(unless_failed(ray.get(flight.fits[spec.key])[spec.key]).predictions)
             scored.append(unless_failed(ray.get(ref)[place]))
         except (FitError, RayTaskError, RayError) as error:
             return failed(plan, f"fold {spec.fold.index}: {own_words(error)}")
-    return succeeded(plan, fits, scored)
+    return succeeded(plan, predictions, scored)

@@ -188,7 +188,7 @@ def test_all_problems_are_reported_together() -> None:
         "$.data.version": found["$.data.version"],
         "$.data.file": "must be 'full' or 'downsampled', but is 'half'",
         "$.cv.n_splits": "must be greater than or equal to 2, but is 1",
-        "$.cv.mode": "must be 'expanding' or 'blocked', but is 'sliding'",
+        "$.cv.mode": "must be 'expanding', 'blocked' or 'walk_forward', but is 'sliding'",
         "$.modle": "unknown key; did you mean 'model'?",
         "$.score.last_eras": "must be a valid integer, but is 'all'",
     }
@@ -201,7 +201,7 @@ def test_the_text_of_an_error_counts_and_places_its_problems() -> None:
     assert str(refusal.value).splitlines() == [
         "mine.yaml: 2 problems",
         "  - unknown key; did you mean 'n_splits'? @ $.cv.n_split",
-        "  - unknown key; known: cv, data, model, score @ $.colour",
+        "  - unknown key; known: cv, data, ensemble, model, post, score @ $.colour",
     ]
 
 

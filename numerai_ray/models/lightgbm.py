@@ -77,6 +77,10 @@ class LightGBM:
             del fixed["force_col_wise"]
         return {"objective": "regression", **own, **fixed}
 
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        names = _main_names()
+        return {name: value for name, value in params.items() if names.get(name) != "seed"} | {"random_state": seed}
+
     def problems(self, params: Params) -> list[tuple[str, str]]:
         names = _main_names()
         found = []
@@ -266,16 +270,18 @@ def _shared_bins(batch: Batch, prepared: Prepared | None, params: Params) -> Sha
 
 
 def _rows(bins: SharedBins, batch: Batch) -> lgb.Dataset:
-    """The batch's rows out of the shared bins; labelled when the batch is."""
+    """The batch's rows out of the shared bins; labelled and weighted when the batch is."""
     dataset = bins.rows(batch.rows())
-    return dataset if batch.target is None else dataset.set_label(batch.target)
+    if batch.target is not None:
+        dataset.set_label(batch.target)
+    return dataset if batch.weights is None else dataset.set_weight(batch.weights)
 
 
 def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
     """The batch's rows, binned by themselves."""
     table = batch.matrix().to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
     table = table if batch.keep is None else table.take(batch.keep)
-    return lgb.Dataset(table, batch.target, params=dict(settings))
+    return lgb.Dataset(table, batch.target, weight=batch.weights, params=dict(settings))
 
 
 def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:

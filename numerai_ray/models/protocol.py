@@ -1,7 +1,7 @@
 """What a model is to the rest of the program."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,7 +32,8 @@ class Batch:
 
     ``features`` is None where a fit is made of the prepared copy alone.
     ``ranges`` are the rows (start, stop); ``keep`` (k,) ascending positions within them, or None for all of them;
-    ``target`` (k,) is aligned with what is kept, and None for prediction.
+    ``target`` (k,) is aligned with what is kept, and None for prediction; so are ``eras`` (k,), the era number of each
+    row, ``weights`` (k,), None where all rows weigh alike, and the columns of ``benchmarks`` (k,), NaN where unknown.
     """
 
     features: FeatureMatrix | None
@@ -40,12 +41,20 @@ class Batch:
     missing_as_null: bool
     target: npt.NDArray[np.float32] | None = None
     keep: npt.NDArray[np.int64] | None = None
+    eras: npt.NDArray[np.int32] | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    benchmarks: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def matrix(self) -> FeatureMatrix:
         """The features; raises ``ValueError`` where the batch comes without."""
         if self.features is None:
             raise ValueError("this batch has no features: the model said that it does without")
         return self.features
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are, after dropping."""
+        return sum(stop - start for start, stop in self.ranges) if self.keep is None else len(self.keep)
 
     def rows(self) -> npt.NDArray[np.int64]:
         """Row numbers in the dataset, ascending."""
@@ -68,6 +77,10 @@ class Model(Protocol):
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
         """``params`` under their main names, with what this model adds: equal models get equal fit keys."""
+        ...
+
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        """``params`` with the library's seed set to ``seed``, under whatever name it stood."""
         ...
 
     def problems(self, params: Params) -> list[tuple[str, str]]:

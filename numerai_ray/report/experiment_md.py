@@ -184,11 +184,11 @@ def stage_facts(reading: Reading, stage: Stage) -> dict[str, str]:
     stored = next((found for variant in variants if (found := reading.scores(variant)) is not None), None)
     last = config.score.last_eras
     return {
-        "Data": f"{config.data.version}, {config.data.file}, feature set {config.data.feature_set}",
-        "Trained on": config.data.target,
+        "Data": f"{config.data.version}, {config.data.file}, feature set {' + '.join(config.data.feature_sets)}",
+        "Trained on": _targets(config.data.targets),
         "Folds": f"{config.cv.n_splits} {config.cv.mode}" + _folds(stored),
         "Embargo": f"{config.cv.embargo_eras} {_unit(config.cv.embargo_unit)}"
-        + _gap(stored, least_honest_gap((config.data.target, config.score.target))),
+        + _gap(stored, least_honest_gap((*config.data.targets, config.score.target))),
         "Not predicted": _untrained(stored),
         "Eras with CORR": _span([] if stored is None else _known(stored, "corr"), count=True),
         "Eras with BMC": _span([] if stored is None else _known(stored, "bmc"), count=True),
@@ -199,6 +199,10 @@ def stage_facts(reading: Reading, stage: Stage) -> dict[str, str]:
 
 def _unit(unit: str) -> str:
     return "weeks" if unit == "weeks" else "retained eras"
+
+
+def _targets(weights: Mapping[str, float]) -> str:
+    return ", ".join(weights if len(weights) == 1 else (f"{name} × {weight:g}" for name, weight in weights.items()))
 
 
 def _folds(stored: StoredScores | None) -> str:

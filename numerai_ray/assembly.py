@@ -1,0 +1,155 @@
+"""From a fold's fits to its out-of-fold predictions: mean over seeds, mixture of targets and members, then post.
+
+None of it costs training. A fold with one fit and an empty ``post`` section has its fit's predictions untouched.
+All runners come through here. A stacked fold needs the fits of the folds before it as well, because its weights are
+learned from their predictions; every other fold needs its own alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
+from numerai_ray.dataset import Columns
+from numerai_ray.era_columns import EraMatrix, by_era, gaussianize
+from numerai_ray.eras import Fold
+from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.fit_store import StoredFit
+from numerai_ray.neutralization import neutralize
+from numerai_ray.post import StackPlan, blend, rank, stack
+from numerai_ray.training_data import take
+from numerai_ray.trial_plan import FitSpec, TrialPlan
+
+Floats = npt.NDArray[np.float64]
+
+
+def is_assembled(plan: TrialPlan) -> bool:
+    """Whether predictions are anything else than those of one fit a fold."""
+    return len(plan.fits) > len(plan.fold_fits) or plan.config.post != PostConfig()
+
+
+def folds_needed(plan: TrialPlan, position: int) -> range:
+    """Positions of the folds whose fits the fold at ``position`` is made of."""
+    stacked = plan.config.ensemble is not None and plan.config.ensemble.stack is not None
+    return range(0 if stacked else position, position + 1)
+
+
+def assemble_fold(
+    plan: TrialPlan,
+    position: int,
+    fits: Mapping[str, StoredFit],
+    columns: Columns,
+    neutralizers: FeatureMatrix | None,
+) -> Floats:
+    """(n,): out-of-fold predictions of the fold at ``position`` of the trainable ones.
+
+    Args:
+        plan: the trial.
+        position: of the fold among ``plan.folds.trainable``.
+        fits: by key, those of every fold in :func:`folds_needed`.
+        columns: targets and benchmarks of the whole dataset.
+        neutralizers: the features ``plan.neutralizers`` of the whole dataset; None where there are none.
+
+    """
+    prediction = _mixed(plan, position, fits, columns)
+    return posted(plan, plan.folds.trainable[position], prediction, columns, neutralizers)
+
+
+def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
+    if plan.config.ensemble is not None and plan.config.ensemble.stack is not None:
+        return _stacked(plan, position, fits, columns)
+    starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
+    members = _member_columns(plan, position, fits)
+    return mixture(members, plan.config, starts)
+
+
+def _member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
+    """A fold's prediction by member: the mean over seeds of each target, then the mixture of its targets."""
+    starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
+    found = {}
+    for name, member in plan.config.members().items():
+        own = [spec for spec in plan.fold_fits[position] if spec.member == name]
+        by_target = {target: _mean_of(own, target, fits) for target in member.data.targets}
+        found[name] = _weighted(list(by_target.values()), list(member.data.targets.values()), starts, plan.config)
+    return found
+
+
+def _mean_of(specs: Sequence[FitSpec], target: str, fits: Mapping[str, StoredFit]) -> Floats:
+    predictions = [fits[spec.key].predictions for spec in specs if spec.target == target]
+    return predictions[0] if len(predictions) == 1 else np.mean(predictions, axis=0)
+
+
+def mixture(members: Mapping[str, Floats], config: Config, starts: npt.NDArray[np.int64]) -> Floats:
+    """(n,): mean of the eras' ranks of ``members``, each (n,), by the ensemble's weights; one alone stays as it is."""
+    weights = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
+    return _weighted(list(members.values()), [weights[name] for name in members], starts, config)
+
+
+def _weighted(
+    columns: Sequence[Floats], weights: Sequence[float], starts: npt.NDArray[np.int64], config: Config
+) -> Floats:
+    if len(columns) == 1:
+        return columns[0]
+    return blend(columns, weights, starts, config.ensemble.scale if config.ensemble else "rank")
+
+
+def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
+    """A fold's stack: weights learned from the folds before it, whose predictions are out of fold themselves."""
+    ensemble, cv = plan.config.ensemble, plan.config.cv
+    if ensemble is None or ensemble.stack is None:
+        raise ValueError("nothing to stack")
+    folds = [plan.folds.trainable[each] for each in folds_needed(plan, position)]
+    parts = [_member_columns(plan, each, fits) for each in folds_needed(plan, position)]
+    eras = tuple(era for fold in folds for era in fold.validation_eras)
+    found = stack(
+        [np.concatenate([part[name] for part in parts]) for name in parts[0]],
+        take(columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
+        plan.index.starts_of(eras),
+        StackPlan(
+            eras=eras,
+            folds=(folds[-1].validation_eras,),
+            # Retained eras have no fixed length in weeks; the smallest gap of the folds is what is kept from labels.
+            embargo_eras=cv.embargo_eras if cv.embargo_unit == "weeks" else plan.folds.gap_eras,
+            method=ensemble.stack.method,
+            penalty=ensemble.stack.penalty,
+            min_fit_eras=ensemble.stack.min_fit_eras,
+        ),
+    )
+    return np.asarray(found.prediction[-len(next(iter(parts[-1].values()))) :])
+
+
+def posted(
+    plan: TrialPlan, fold: Fold, prediction: Floats, columns: Columns, neutralizers: FeatureMatrix | None
+) -> Floats:
+    """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked."""
+    post, index = plan.config.post, plan.index
+    ranges = index.row_ranges(fold.validation_eras)
+    starts = index.starts_of(fold.validation_eras)
+    if post.neutralize is not None:
+        # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
+        shape = by_era(gaussianize, prediction, starts)
+        matrix = _neutralizers(plan, fold, columns, neutralizers)
+        prediction = neutralize(shape, matrix, starts, post.neutralize.proportion)
+    if post.blend:
+        shares = {plan.config.benchmark(name): share for name, share in post.blend.items()}
+        mixed = [prediction, *(take(columns.benchmarks[name], ranges) for name in shares)]
+        prediction = blend(mixed, [1 - sum(shares.values()), *shares.values()], starts)
+    return rank(prediction, starts) if post.rank else prediction
+
+
+def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, features: FeatureMatrix | None) -> EraMatrix:
+    """What the fold's predictions are made neutral to, era by era: features, a benchmark, or both."""
+    index, post = plan.index, plan.config.post
+    ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
+    with_benchmark = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names
+    benchmark = columns.benchmarks[plan.config.score.benchmark] if with_benchmark else None
+
+    def of_era(position: int) -> npt.NDArray[np.generic]:
+        rows = slice(*ranges[position])
+        parts = [] if features is None else [features.values[:, rows]]
+        if benchmark is not None:
+            parts.append(benchmark[np.newaxis, rows])  # type: ignore[arg-type]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    return of_era

@@ -1,0 +1,63 @@
+"""What a fit is known by: one key made of everything that decides its predictions, and of nothing else."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from numerai_ray.config import Config, fingerprint
+from numerai_ray.dataset import DatasetIndex
+from numerai_ray.eras import Fold
+from numerai_ray.models import Ladder, model_for
+
+# Raised whenever the code comes to train differently from the same values.
+FIT_VERSION = 1
+
+
+def features_fingerprint(features: Sequence[str]) -> str:
+    """Twelve hex digits that stand for named features in their order."""
+    return fingerprint(features)
+
+
+def fit_identity(
+    config: Config,
+    fold: Fold,
+    index: DatasetIndex,
+    features: Sequence[str],
+    benchmark: tuple[str | None, str | None],
+) -> tuple[str, str, int | None]:
+    """Key, family and length of a fit; the key is 64 hex digits of everything that decides its predictions.
+
+    Fits of one family differ in their length alone, as models on a ladder do; see :class:`~numerai_ray.models.Ladder`.
+    ``config`` has one target and at most one seed, which stands in its params; ``fold`` and ``features`` are what is
+    left after sampling; ``benchmark`` is the column that a target transform looks at and its file's fingerprint.
+    What a config does not use is not in its key: a new setting leaves every stored fit of those without it valid.
+    """
+    model = model_for(config.model.type)
+    (target,) = config.data.targets
+    decides: dict[str, Any] = {
+        "fit_version": FIT_VERSION,
+        "dataset": index.fingerprint,
+        "features": fingerprint(features, digits=64),
+        "missing": config.data.missing,
+        "target": target,
+        "train_eras": fold.train_eras,
+        "validation_eras": fold.validation_eras,
+        "model": config.model.type,
+        "params": model.canonical_params(config.model.params),
+        "sample": [config.model.max_train_samples, config.model.sample_seed]
+        if config.model.max_train_samples
+        else None,
+        "libraries": {name: version(name) for name in model.libraries},
+    }
+    if config.model.target_transform is not None:
+        transform = config.model.target_transform
+        own = {name: getattr(transform, name) for name in sorted(transform.own_keys[transform.type] - {"benchmark"})}
+        decides["target_transform"] = [transform.type, own, *benchmark]
+    if config.model.era_weights is not None:
+        decides["era_weights"] = config.model.era_weights.model_dump(mode="json")
+    key = family = fingerprint(decides, digits=64)
+    params = config.model.params
+    length = model.length(params) if isinstance(model, Ladder) else None
+    if isinstance(model, Ladder) and length is not None:
+        family = fingerprint(decides | {"params": model.at_length(params, 0)}, digits=64)
+    return key, family, length

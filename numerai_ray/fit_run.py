@@ -1,0 +1,64 @@
+"""Train a fit, or a ladder of fits as one, and predict its validation rows. The same function serves every runner."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.dataset import Columns
+from numerai_ray.errors import FitError
+from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.fit_store import StoredFit
+from numerai_ray.models import Batch, Ladder, Prepared, Rungs, model_for
+from numerai_ray.training_data import training_data, validation_batch
+from numerai_ray.trial_plan import FitSpec
+
+Floats = npt.NDArray[np.float64]
+
+
+def run_fits(
+    specs: Sequence[FitSpec],
+    features: FeatureMatrix | None,
+    columns: Columns,
+    threads: int,
+    prepared: Prepared | None,
+) -> list[StoredFit]:
+    """Train one fold and predict its validation rows: once, whatever the number of lengths asked for.
+
+    Args:
+        specs: what to fit: one spec, or several of one family, ascending in length.
+        features: the whole dataset's features; None where the prepared copy is enough.
+        columns: targets (NaN where unknown; such rows are not trained on) and benchmarks of the whole dataset.
+        threads: how many the model may use; predictions do not depend on it.
+        prepared: what the model shares between fits on these features.
+
+    Returns:
+        One fit a spec, in their order. Their seconds add up to the time it took.
+
+    Raises:
+        FitError: no labelled row is left, the library refuses, or a prediction is not finite.
+
+    """
+    started = time.perf_counter()
+    train = training_data(specs[0], features, columns)
+    validation = validation_batch(specs[0], features, columns)
+    predictions = _predictions(specs, train.batch, validation, threads, prepared)
+    if not all(np.isfinite(prediction).all() for prediction in predictions):
+        raise FitError("the model predicts NaN or infinity; check its parameters and objective")
+    shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
+    seconds = np.round(shares * (time.perf_counter() - started), 3).tolist()
+    return [
+        StoredFit(prediction, {"train_rows": train.batch.n_rows, "dropped_rows": train.dropped_rows, "seconds": share})
+        for prediction, share in zip(predictions, seconds, strict=True)
+    ]
+
+
+def _predictions(
+    specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int, prepared: Prepared | None
+) -> list[Floats]:
+    model, params = model_for(specs[0].config.model.type), specs[-1].config.model.params
+    if len(specs) == 1 or not isinstance(model, Ladder):
+        return [model.fit_predict(train, validation, params, threads, prepared)]
+    rungs = Rungs(params, tuple(spec.length or 0 for spec in specs))
+    return model.fit_predict_lengths(train, validation, rungs, threads, prepared)

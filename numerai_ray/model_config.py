@@ -1,0 +1,123 @@
+"""The ``model`` section: what is trained, on which labels, rows and features, with which seeds."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from numerai_ray.validation import ModelType, Name, Section, Seed, Share
+
+
+class TargetTransform(Section):
+    """What a fit learns instead of the target; see :mod:`numerai_ray.transforms`.
+
+    ``benchmark`` None is the one that scores are taken against. Other keys belong to the type that has them.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"benchmark", "proportion", "fit_intercept", "per_era", "scale"})
+    own_keys: ClassVar[dict[str, frozenset[str]]] = {
+        "residual_to_benchmark": frozenset({"benchmark", "proportion", "fit_intercept", "per_era"}),
+        "subtract_benchmark_zscore": frozenset({"benchmark", "scale"}),
+        "rank": frozenset(),
+        "gauss": frozenset(),
+    }
+
+    type: Literal["residual_to_benchmark", "subtract_benchmark_zscore", "rank", "gauss"]
+    benchmark: Name | None = None
+    proportion: float = Field(default=1.0, ge=0, le=1)
+    fit_intercept: bool = True
+    per_era: bool = True
+    scale: float = 0.07
+
+    @property
+    def needs_benchmark(self) -> bool:
+        """Whether the type looks at a benchmark."""
+        return "benchmark" in self.own_keys[self.type]
+
+    @model_validator(mode="after")
+    def _own_keys_only(self) -> Self:
+        own = self.own_keys[self.type]
+        strange = sorted(self.model_fields_set - own - {"type"})
+        if strange:
+            rule = f"takes {', '.join(sorted(own)) or 'no other key'}"
+            raise ValueError(f"{self.type!r} {rule}, but {', '.join(strange)} is given; remove it")
+        return self
+
+
+class EraWeights(Section):
+    """How much a training row weighs: by recency (halved every ``half_life_eras``), or every era alike."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"half_life_eras"})
+
+    type: Literal["recency", "equal"]
+    half_life_eras: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _half_life(self) -> Self:
+        if (self.type == "recency") != (self.half_life_eras is not None):
+            raise ValueError("'recency' needs half_life_eras, and 'equal' takes none; set or remove it")
+        return self
+
+
+class EraSample(Section):
+    """Which eras of the training window are trained on: every nth of them, then a random fraction of those."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"every", "offset", "fraction", "seed"})
+
+    every: int = Field(default=1, ge=1)
+    offset: int = Field(default=0, ge=0)
+    fraction: Share = 1.0
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _offset(self) -> Self:
+        if self.offset >= self.every:
+            raise ValueError(f"`offset < every` must hold, but got {self.offset} and {self.every}")
+        return self
+
+
+class FeatureSample(Section):
+    """Which features are trained on: a random fraction of each of ``groups`` (feature sets) and of the rest."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"groups", "seed"})
+
+    fraction: Share
+    groups: list[Name] = Field(default_factory=list)
+    seed: Seed = 0
+
+
+class ResourcesConfig(Section):
+    """What one fit takes, where the resource plan should not decide; no part of any fit's identity."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"cores", "gpus", "memory_gb"})
+
+    cores: int | None = Field(default=None, ge=1)
+    gpus: float | None = Field(default=None, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+
+class ModelConfig(Section):
+    """What is trained. ``params`` are the library's own; threads are never among them.
+
+    With ``seeds``, a fit is made with each of them and the predictions are averaged.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
+    )
+
+    type: ModelType = "lightgbm"
+    params: dict[str, Any] = Field(default_factory=dict)
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    target_transform: TargetTransform | None = None
+    era_weights: EraWeights | None = None
+    era_sample: EraSample | None = None
+    feature_sample: FeatureSample | None = None
+    max_train_samples: int | None = Field(default=None, ge=1)
+    sample_seed: int = Field(default=1337, ge=0)
+    resources: ResourcesConfig | None = None
+
+    @model_validator(mode="after")
+    def _seeds_once(self) -> Self:
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, or one counts twice, but are {self.seeds}")
+        return self
