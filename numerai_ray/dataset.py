@@ -3,10 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
+from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,8 +30,8 @@ class DatasetIndex:
     name, ``benchmark_columns`` those of the benchmark file (empty when it is missing).
     """
 
-    path: Path
-    benchmark_path: Path
+    path: Place
+    benchmark_path: Place
     fingerprint: str
     eras: tuple[int, ...]
     era_starts: npt.NDArray[np.int64]
@@ -83,7 +82,7 @@ def row_ranges(positions: Sequence[int], era_starts: npt.NDArray[np.int64]) -> t
     return tuple(ranges)
 
 
-def feature_names(data_root: Path, version: str, feature_set: str) -> tuple[str, ...]:
+def feature_names(data_root: Place, version: str, feature_set: str) -> tuple[str, ...]:
     """Features of a set, in the order of ``features.json``.
 
     Raises:
@@ -94,7 +93,7 @@ def feature_names(data_root: Path, version: str, feature_set: str) -> tuple[str,
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        there = [p.parent.name for p in sorted(data_root.glob("*/features.json"))]
+        there = [name for name in folders_in(data_root) if (data_root / name / "features.json").exists()]
         hint = f"versions there: {', '.join(there)}" if there else "make one with `numerai-ray data synth`"
         raise DataError(f"{path}: no such file; check --data-dir and the data version ({hint})") from None
     except (OSError, ValueError) as error:
@@ -114,7 +113,7 @@ def feature_names(data_root: Path, version: str, feature_set: str) -> tuple[str,
     return tuple(names)
 
 
-def open_index(data_root: Path, data: DataConfig) -> DatasetIndex:
+def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
     """Read where the eras of a data file are.
 
     Raises:
@@ -262,9 +261,11 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
     )
 
 
-def open_parquet(path: Path, next_step: str) -> pq.ParquetFile:
+def open_parquet(path: Place, next_step: str) -> pq.ParquetFile:
     """The open file, or a :class:`DataError` that says what is wrong with it and what to do."""
     try:
+        if isinstance(path, Url):
+            return pq.ParquetFile(open_random(path), pre_buffer=True)
         return pq.ParquetFile(path, memory_map=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {next_step}") from None
@@ -272,28 +273,41 @@ def open_parquet(path: Path, next_step: str) -> pq.ParquetFile:
         raise DataError(f"{path}: not a readable parquet file ({error}); {next_step}") from error
 
 
-def file_fingerprint(path: Path) -> str:
+def file_fingerprint(path: Place) -> str:
     """Sixteen hex digits of the SHA-256 of a file's bytes.
 
     Hashed once: size and time of the file stand for its bytes afterwards (kept in ``.fingerprints.json`` beside it,
-    where that folder can be written).
+    or, where that cannot be written, in this machine's cache).
     """
-    stat, kept = path.stat(), path.parent / ".fingerprints.json"
-    try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    size, changed, digest = known.get(path.name, (0, 0, ""))
-    if (size, changed) == (stat.st_size, stat.st_mtime_ns):
-        return str(digest)
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:16]
-    with suppress(EnvironmentFault):
-        write_text(kept, json.dumps(known | {path.name: (stat.st_size, stat.st_mtime_ns, digest)}))
+    now = facts(path)
+    keepers = [folder / ".fingerprints.json" for folder in dict.fromkeys((path.parent, local_folder(path.parent)))]
+    for kept in keepers:
+        size, changed, digest = _fingerprints(kept).get(path.name, (0, 0, ""))
+        if (size, changed) == (now.size_bytes, now.changed_ns):
+            return str(digest)
+    total = hashlib.sha256()
+    for part in chunks(path):
+        total.update(part)
+    digest = total.hexdigest()[:16]
+    for kept in keepers:
+        try:
+            entry = {path.name: (now.size_bytes, now.changed_ns, digest)}
+            write_whole(kept, json.dumps(_fingerprints(kept) | entry).encode())
+            break
+        except EnvironmentFault:
+            continue
     return digest
 
 
-def _era_numbers(column: pa.ChunkedArray, path: Path) -> npt.NDArray[np.int64]:
+def _fingerprints(kept: Place) -> dict[str, tuple[int, int, str]]:
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError, EnvironmentFault):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:
     try:
         codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
         numbers = np.array([int(era) for era in codes.dictionary.to_pylist()], np.int64)
@@ -302,13 +316,13 @@ def _era_numbers(column: pa.ChunkedArray, path: Path) -> npt.NDArray[np.int64]:
         raise DataError(f"{path}: eras must be numbers such as '0575' ({error}); build the file again") from error
 
 
-def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Path) -> pa.Table:
+def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Place) -> pa.Table:
     with _readable(path):
         return file.read_row_group(group, columns=list(names))
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Place) -> Iterator[None]:
     """What Arrow says about damaged contents becomes a sentence of ours."""
     try:
         yield
@@ -317,7 +331,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is damaged ({first}); download or build the file again") from error
 
 
-def _as_int8(column: pa.ChunkedArray, name: str, path: Path) -> npt.NDArray[np.int8]:
+def _as_int8(column: pa.ChunkedArray, name: str, path: Place) -> npt.NDArray[np.int8]:
     if not pa.types.is_integer(column.type) or column.null_count:
         found = "empty values" if column.null_count else str(column.type)
         raise DataError(f"{path}: feature {name!r} must hold integers 0..4, but holds {found}; use data of v5 or later")

@@ -10,14 +10,14 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.atomic_files import whole_file
+from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_claims import claimed
+from numerai_ray.storage import Place, local_folder, rename, write_whole
 
 MAGIC = b"numerai-ray fit 1\n"
 
@@ -32,16 +32,19 @@ class StoredFit:
 
 @dataclass(frozen=True)
 class FitStore:
-    """A folder of fits, shared by all experiments on one data root; safe for concurrent writers."""
+    """A folder of fits, local or a URL, shared by all experiments on one data root; safe for concurrent writers."""
 
-    root: Path
+    root: Place
 
-    def path(self, key: str) -> Path:
+    def path(self, key: str) -> Place:
         return self.root / key[:2] / f"{key}.fit"
 
     def claim(self, family: str) -> AbstractContextManager[None]:
-        """Hold the claim on a family of fits while it is trained (see :mod:`numerai_ray.fit_claims`)."""
-        return claimed(self.root, family)
+        """Hold the claim on a family of fits while it is trained (see :mod:`numerai_ray.fit_claims`).
+
+        Object storage knows no locks: there the claim holds on this machine, and two machines may train the same.
+        """
+        return claimed(local_folder(self.root), family)
 
     def has(self, key: str) -> bool:
         """Whether there is an entry; reading it may still find it damaged."""
@@ -56,8 +59,7 @@ class FitStore:
         """
         payload = np.ascontiguousarray(fit.predictions, np.float64).tobytes()
         head = json.dumps({"facts": dict(fit.facts), "sha256": hashlib.sha256(payload).hexdigest()}).encode()
-        with whole_file(self.path(key)) as partial:
-            partial.write_bytes(MAGIC + len(head).to_bytes(8, "little") + head + payload)
+        write_whole(self.path(key), MAGIC + len(head).to_bytes(8, "little") + head + payload)
 
     def get(self, key: str) -> StoredFit | None:
         """The fit, or None when there is none; a damaged entry is renamed to ``*.damaged`` and counts as none."""
@@ -68,8 +70,8 @@ class FitStore:
             return None
         fit = _decode(content)
         if fit is None:
-            with suppress(OSError):
-                path.replace(path.with_suffix(".damaged"))
+            with suppress(OSError, EnvironmentFault):
+                rename(path, f"{path.stem}.damaged")
         return fit
 
 

@@ -22,6 +22,7 @@ from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.machine import give_back_memory
 from numerai_ray.models import Prepared, model_for
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE
+from numerai_ray.storage import local_folder
 from numerai_ray.trial_plan import FitSpec
 
 FOLDER = ".prepared"
@@ -105,7 +106,7 @@ def prepare_ahead(spec: FitSpec, threads: int) -> None:
         return
     folder = _kept(spec, key).parent
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
@@ -121,7 +122,7 @@ def _make(spec: FitSpec, features: FeatureMatrix, threads: int, path: Path) -> N
 
 def _kept(spec: FitSpec, key: str) -> Path:
     path = spec.index.path
-    return path.parent / FOLDER / f"{path.stem}-{spec.index.fingerprint}-{key}.bin"
+    return local_folder(path.parent) / FOLDER / f"{path.stem}-{spec.index.fingerprint}-{key}.bin"
 
 
 def _read(path: Path) -> tuple[npt.NDArray[np.uint8], ValuesSeen] | None:

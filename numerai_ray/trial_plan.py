@@ -8,7 +8,6 @@ one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
@@ -16,6 +15,7 @@ from numerai_ray.eras import Fold, FoldError, Folds, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity
 from numerai_ray.models import model_for, model_problems
+from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
 
 
@@ -117,7 +117,7 @@ class TrialPlan:
 class Catalog:
     """The data files under one data root, their indexes read once."""
 
-    def __init__(self, data_root: Path):
+    def __init__(self, data_root: Place):
         self.data_root = data_root
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}

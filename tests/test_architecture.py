@@ -13,6 +13,7 @@ PACKAGE = ROOT / "numerai_ray"
 FLOORS = {
     "errors": 0,
     "atomic_files": 0,
+    "storage": 0,
     "eras": 0,
     "era_columns": 0,
     "scoring": 0,

@@ -121,9 +121,9 @@ def test_fingerprint_needs_no_writable_folder(market: Path, tmp_path: Path, monk
     copy = tmp_path / "full.parquet"
     copy.write_bytes((market / "tiny" / "full.parquet").read_bytes())
 
-    def refuse(path: Path, text: str) -> None:
+    def refuse(path: Path, content: bytes) -> None:
         raise EnvironmentFault(f"{path}: read-only")
 
-    monkeypatch.setattr("numerai_ray.dataset.write_text", refuse)
+    monkeypatch.setattr("numerai_ray.dataset.write_whole", refuse)
     assert file_fingerprint(copy) == file_fingerprint(market / "tiny" / "full.parquet")
     assert sorted(tmp_path.iterdir()) == [copy]

@@ -14,6 +14,7 @@ from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
+from numerai_ray.storage import Place, Url, check_writable, place
 
 DATA_ROOT_VARIABLE = "NUMERAI_RAY_DATA"
 
@@ -21,8 +22,12 @@ ExperimentArgument = Annotated[
     Path, typer.Argument(metavar="EXP", help="Folder of an experiment, e.g. experiments/quickstart.")
 ]
 DataDirOption = Annotated[
-    Path | None,
-    typer.Option("--data-dir", metavar="DIR", help=f"Data root; else ${DATA_ROOT_VARIABLE}, else ./data."),
+    str | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help=f"Data root, a folder or s3://… gs://…; else ${DATA_ROOT_VARIABLE}, else ./data.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 InProcessOption = Annotated[
@@ -45,20 +50,36 @@ def within(low: int, high: int | None = None) -> Callable[[int | None], int | No
     return check
 
 
-def data_root(given: Path | None, *, made_here: bool = False) -> Path:
-    """``--data-dir``, else the environment, else ``./data``.
+def data_root(given: str | None, *, made_here: bool = False) -> Path:
+    """``--data-dir``, else the environment, else ``./data``: a folder of this machine.
 
     Raises:
         RequestError: it is no folder, or not there although nothing is ``made_here``.
 
     """
-    variable = os.environ.get(DATA_ROOT_VARIABLE)
-    root = given or Path(variable or "data")
-    name = "--data-dir" if given or not variable else f"${DATA_ROOT_VARIABLE}"
+    root, name = _data_root(given)
+    if isinstance(root, Url):
+        raise RequestError(f"{name}: must be a local folder here, but is {root}; copy what is made here there")
     if not root.exists() and not made_here:
         next_step = "give the folder above the data versions, or make one with `numerai-ray data synth`"
         raise RequestError(f"{name}: {root}: no such folder; {next_step}")
     return writable_folder(root, name) if made_here else existing_folder(root, name)
+
+
+def data_place(given: str | None, *, made_here: bool = False) -> Place:
+    """Like :func:`data_root`, for commands that only read the data: also a URL of object storage."""
+    root, name = _data_root(given)
+    if not isinstance(root, Url):
+        return data_root(given, made_here=made_here)
+    if not root.is_dir():
+        raise RequestError(f"{name}: {root}: no such folder there; copy the folders of the data versions to it")
+    return root
+
+
+def _data_root(given: str | None) -> tuple[Place, str]:
+    variable = os.environ.get(DATA_ROOT_VARIABLE)
+    name = "--data-dir" if given or not variable else f"${DATA_ROOT_VARIABLE}"
+    return place(given or variable or "data"), name
 
 
 def existing_folder(path: Path, name: str) -> Path:
@@ -86,6 +107,14 @@ def writable_folder(path: Path, name: str) -> Path:
     except OSError as error:
         why = error.strerror or error
         raise EnvironmentFault(f"{name}: {path} cannot be written ({why}); choose another folder") from None
+
+
+def writable_place(where: Place, name: str) -> Place:
+    """Like :func:`writable_folder`, also for a URL."""
+    if isinstance(where, Url):
+        check_writable(where, name)
+        return where
+    return writable_folder(where, name)
 
 
 def experiment_paths(folder: Path) -> ExperimentPaths:

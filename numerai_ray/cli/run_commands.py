@@ -16,10 +16,11 @@ from numerai_ray.cli.options import (
     ExperimentArgument,
     InProcessOption,
     JsonOption,
-    data_root,
+    data_place,
     open_experiment,
     within,
     writable_folder,
+    writable_place,
 )
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
@@ -27,6 +28,7 @@ from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.results import ExperimentPaths, RoundRecord, chosen_interpretation, read_ledger, to_json
 from numerai_ray.round_policy import PolicySettings, Stop
+from numerai_ray.storage import Place, Url
 
 STORE = "store"  # folder of the fit store below the data root
 
@@ -57,7 +59,7 @@ def run(
     from numerai_ray.trial_plan import Catalog
 
     paths, loaded = open_experiment(exp)
-    root = data_root(data_dir, made_here=loaded.plan.market is not None)
+    root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = Catalog(root)
     console = Console(stderr=as_json)
     view: Any = JsonView() if as_json else LiveView(console) if console.is_terminal else PlainView(console)
@@ -87,7 +89,7 @@ def train(
     from numerai_ray.trial_plan import Catalog
     from numerai_ray.variant_output import results_json, write_variant
 
-    root = data_root(data_dir)
+    root = data_place(data_dir)
     ours, results_name, predictions_name = load_any_config(config)
     writable_folder(output_dir, "--output-dir")
     try:
@@ -131,8 +133,13 @@ def load_any_config(path: Path) -> tuple[Config, str, str]:
     return official.config, official.results_name, official.predictions_name
 
 
-def prepare_data(loaded: LoadedPlan, root: Path) -> None:
-    """Make what an experiment reads and the data root lacks: its market, the full and downsampled files."""
+def prepare_data(loaded: LoadedPlan, root: Place) -> None:
+    """Make what an experiment reads and the data root lacks: its market, the full and downsampled files.
+
+    A data root in object storage is only read: its files are made elsewhere and copied there.
+    """
+    if isinstance(root, Url):
+        return
     from numerai_ray.dataset_build import BuildSpec
     from numerai_ray.synthetic import MarketSpec
 
@@ -148,13 +155,13 @@ def prepare_data(loaded: LoadedPlan, root: Path) -> None:
 
 
 @contextmanager
-def _runner(root: Path, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+def _runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
     """The runner that was asked for; Ray is let go at the end."""
     from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.machine import this_machine
 
-    store = FitStore(writable_folder(root / STORE, "the fit store in --data-dir"))
+    store = FitStore(writable_place(root / STORE, "the fit store in --data-dir"))
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
