@@ -191,6 +191,19 @@ class ExperimentPaths:
         return self.root / "plots"
 
     @property
+    def plot_index(self) -> Path:
+        """What was drawn from which data."""
+        return self.plots / "plots.json"
+
+    @property
+    def html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "logs" / "tensorboard"
+
+    @property
     def trials(self) -> Path:
         """Ray Tune's own folder."""
         return self.root / "logs" / "tune"

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import History, Market, experiment, finished_experiment
-from matplotlib.image import imread
 
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.report import leaderboard, write_report
 from numerai_ray.report.experiment_md import report_text, stage_facts
-from numerai_ray.report.plots import cumulative_info, rounds_info, spread
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4, markdown_table, number, round_rows
 from numerai_ray.results import read_ledger, to_json
@@ -158,8 +156,8 @@ def test_finished_report_has_its_sections_and_only_relative_links_to_files_of_th
     report = finished.paths.report.read_text(encoding="utf-8")
     titles = re.findall(r"^##+ (.*)$", report, re.MULTILINE)
     assert titles == [
-        "Abstract", "Plan", "Data and folds", "Scout rounds", "Round 1: num_leaves", "Round 2: learning_rate",
-        "Round 3: max_depth", "Confirm", "Final", "What worked, what did not", "Threats to the result",
+        "Abstract", "Plan", "Data and folds", "Method", "Scout rounds", "Round 1: num_leaves", "Round 2: learning_rate",
+        "Round 3: max_depth", "Confirm", "Final", "Leaderboard", "What worked, what did not", "Threats to the result",
         "Reproduction", "Next steps",
     ]  # fmt: skip
     assert "Not finished" not in report
@@ -263,71 +261,3 @@ def test_best_value_at_the_end_of_its_list_is_pointed_out(tmp_path: Path) -> Non
     history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
     history.scout("num_leaves", {63: 0.0041, 127: 0.0050})
     assert "try values above it" in section(text(history), "## Next steps")
-
-
-# --- plots -------------------------------------------------------------------------------------------------------
-
-
-def test_cumulative_info_sums_scored_eras_and_keeps_unknown_ones_unknown(finished: History) -> None:
-    info = cumulative_info(reading(finished))
-    assert info is not None
-    assert info.stage == "final"
-    assert list(info.lines) == ["best", "baseline", "benchmark"]
-    line = info.lines["best"]
-    per_era = json.loads(finished.paths.results("r05-winner").read_text())["per_era"]
-    known = [value for value in per_era["bmc"] if value is not None]
-    assert np.isnan(line.bmc[:10]).all()
-    assert line.bmc[-1] == pytest.approx(sum(known))
-    assert line.bmc[10] == known[0]
-    assert line.corr[-1] == pytest.approx(sum(per_era["corr"]))
-    assert info.window == (325, 1121)
-    assert info.uncovered_eras == 10
-
-
-def test_cumulative_info_names_what_is_the_same(tmp_path: Path) -> None:
-    history = experiment(tmp_path / "demo")
-    history.scout("num_leaves", {7: 0.0001})
-    info = cumulative_info(reading(history))
-    assert info is not None
-    assert info.lines["best"].label == "best = base = baseline"
-    history.scout("max_depth", {8: 0.0087})
-    info = cumulative_info(reading(history))
-    assert info is not None
-    assert {kind: line.label for kind, line in info.lines.items()} == {
-        "best": "best", "base": "base = baseline", "benchmark": "benchmark",
-    }  # fmt: skip
-
-
-def test_rounds_info(finished: History) -> None:
-    info = rounds_info(reading(finished))
-    assert info is not None
-    assert info.failed == 1
-    assert info.borders == (3.5, 4.5)
-    assert info.ticks[0] == (1, "num_leaves")
-    assert len(info.best_so_far) == 3
-    values = [value for _, value in info.best_so_far]
-    assert values == sorted(values)
-    assert [point.kind for point in info.points if point.x == 5] == ["winner", "baseline"]
-    assert rounds_info(Reading(finished.loaded, finished.paths, ())) is None
-
-
-def test_labels_are_moved_apart_and_stay_in_order() -> None:
-    placed = spread({"a": 0.99, "b": 0.985, "c": 0.2}, 0.1)
-    assert placed["c"] == 0.2
-    assert placed["a"] <= 1.0
-    assert placed["a"] - placed["b"] == pytest.approx(0.1)
-    assert spread({}, 0.1) == {}
-
-
-def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
-    pictures = {}
-    for name in ("cumulative", "rounds"):
-        for theme in ("light", "dark"):
-            image = imread(finished.paths.plot(f"{name}-{theme}"))
-            assert min(image.shape[:2]) >= 500
-            background = image[0, 0, :3]
-            inked = (np.abs(image[..., :3] - background).max(axis=2) > 0.2).mean()
-            assert 0.005 < inked < 0.6
-            pictures[name, theme] = float(background.mean())
-    assert pictures["cumulative", "light"] > 0.9
-    assert pictures["cumulative", "dark"] < 0.2

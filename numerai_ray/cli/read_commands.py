@@ -16,7 +16,6 @@ from numerai_ray.results import (
     ExperimentPaths,
     RoundRecord,
     VariantRecord,
-    chosen_interpretation,
     read_ledger,
     to_json,
     without_nan,
@@ -67,7 +66,7 @@ def report(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     paths, loaded = open_experiment(exp)
-    path = write_report(loaded.interpreted(chosen_interpretation(history)), paths, history)
+    path = write_report(loaded, paths, history)
     if as_json:
         value = {"report": str(path), "rounds": [json.loads(to_json(record)) for record in history]}
         typer.echo(json.dumps(without_nan(value), indent=2))

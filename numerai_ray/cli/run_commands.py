@@ -26,7 +26,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan
-from numerai_ray.results import ExperimentPaths, RoundRecord, chosen_interpretation, read_ledger, to_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
 from numerai_ray.round_policy import PolicySettings, Stop
 from numerai_ray.storage import Place, Url
 
@@ -56,6 +56,7 @@ def run(
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.report.writer import ReportWriter
     from numerai_ray.trial_plan import Catalog
 
     paths, loaded = open_experiment(exp)
@@ -69,8 +70,11 @@ def run(
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
         settings = _settings(loaded, accept_suspect=accept_suspect)
-        with view, _runner(root, paths.root, address, in_process=in_process) as runner:
-            stop, history = _scheduler(loaded, paths, catalog, runner, view, settings).run(rounds)
+        report = ReportWriter(loaded, paths)
+        with report, view, _runner(root, paths.root, address, in_process=in_process) as runner:
+            stop, history = _scheduler(loaded, catalog, runner, view, settings, report).run(rounds)
+    for problem in report.problems:
+        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
@@ -201,20 +205,17 @@ def _settings(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False)
     )
 
 
-def _scheduler(
-    loaded: LoadedPlan, paths: ExperimentPaths, catalog: Any, runner: Any, view: Any, settings: PolicySettings
-) -> Any:
+def _scheduler(loaded: LoadedPlan, catalog: Any, runner: Any, view: Any, settings: PolicySettings, report: Any) -> Any:
     from numerai_ray.machine import this_machine
-    from numerai_ray.report import write_report
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
     workshop = Workshop(
-        paths=paths,
+        paths=report.paths,
         catalog=catalog,
         runner=runner,
         proposer=proposer_of(loaded),
-        reporter=lambda history: write_report(loaded.interpreted(chosen_interpretation(history)), paths, history),
-        watcher=Watchers(view, ProgressFile(paths.progress)),
+        reporter=report,
+        watcher=Watchers(view, ProgressFile(report.paths.progress)),
         cores=this_machine().cores,
     )
     return RoundScheduler(loaded, workshop, settings)

@@ -1,7 +1,7 @@
 """``experiment.md``: the experiment as a short paper, made of its ledger and its results files alone."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 from numerai_ray.config import leaves
@@ -9,27 +9,64 @@ from numerai_ray.eras import era_label, least_honest_gap
 from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import STAGES, Stage
 from numerai_ray.report.closing_sections import closing_sections
+from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
 from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of
 
+Picture = Callable[[str, str, str], list[str]]
 
-def report_text(reading: Reading, captions: Mapping[str, str]) -> str:
-    """The whole report. ``captions`` has the plots that were drawn: name -> caption."""
+
+def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture | None = None) -> str:
+    """The whole report.
+
+    Args:
+        reading: the experiment.
+        captions: the plots that were drawn: name -> caption.
+        picture: makes name, title and caption of a plot the lines that show it; Markdown's own unless given.
+
+    """
+
+    def figure(name: str, title: str) -> list[str]:
+        return (picture or markdown_picture)(name, title, captions[name]) if name in captions else []
+
     parts = [
         f"# {reading.loaded.name}",
         *_state(reading),
         "## Abstract",
         *abstract(reading),
-        *_figure(reading, captions, "cumulative", "Cumulative scores per era"),
+        *figure("cumulative", "Cumulative scores per era"),
+        *figure("delta", "Gain over what each stage is compared with"),
         "## Plan",
         *_plan(reading),
         "## Data and folds",
         *_data(reading),
-        *round_sections(reading, _figure(reading, captions, "rounds", "The primary metric round by round")),
+        "## Method",
+        *method(reading),
+        *round_sections(
+            reading,
+            [
+                *figure("rounds", "The primary metric round by round"),
+                *figure("sweeps", "The primary metric against the swept value"),
+            ],
+        ),
+        "## Leaderboard",
+        *leaderboard_section(reading),
+        *figure("per-era", "Distribution of per-era scores"),
+        *figure("correlation", "Correlation of variants' predictions"),
         *closing_sections(reading),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def markdown_picture(name: str, title: str, caption: str) -> list[str]:
+    """A picture in the reader's theme, and what it shows."""
+    light, dark = (f"plots/{name}-{theme}.png" for theme in ("light", "dark"))
+    picture = (
+        f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
+        f'  <img alt="{title}" src="{light}">\n</picture>'
+    )
+    return [picture, f"*{title}. {caption}*"]
 
 
 def abstract(reading: Reading) -> list[str]:
@@ -105,19 +142,6 @@ def _state(reading: Reading) -> list[str]:
         where = f"{len(reading.history)} round{'s' * (len(reading.history) > 1)} decided, the last in {last.stage}"
     go_on = f"`numerai-ray run {reading.paths.root.name}`"
     return [f"> **Not finished:** {where}. What follows may still change; {go_on} goes on."]
-
-
-def _figure(reading: Reading, captions: Mapping[str, str], name: str, title: str) -> list[str]:
-    if name not in captions:
-        return []
-    light, dark = (
-        reading.paths.plot(f"{name}-{theme}").relative_to(reading.paths.root).as_posix() for theme in ("light", "dark")
-    )
-    picture = (
-        f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
-        f'  <img alt="{title}" src="{light}">\n</picture>'
-    )
-    return [picture, f"*{title}. {captions[name]}*"]
 
 
 def _plan(reading: Reading) -> list[str]:

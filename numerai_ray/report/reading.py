@@ -34,11 +34,15 @@ class Headline:
 
 @dataclass(frozen=True)
 class Reading:
-    """A plan, its files and its rounds so far, with the questions a report asks of them."""
+    """A plan, its files and its rounds so far, with the questions a report asks of them.
+
+    Cumulative plots begin at ``start_era``; nothing else looks at it.
+    """
 
     loaded: LoadedPlan
     paths: ExperimentPaths
     history: tuple[RoundRecord, ...]
+    start_era: int | None = None
 
     @cached_property
     def reader(self) -> ScoreReader:
@@ -82,8 +86,16 @@ class Reading:
 
     def rows(self, record: RoundRecord) -> list[Row]:
         """The round's table."""
-        before = rounds_ran(self.history)[self.history.index(record)]
-        return round_rows(record, self.reader, self.comparison, self.baseline_fingerprint(record.stage), before)
+        return self._rows[record.number]
+
+    @cached_property
+    def _rows(self) -> dict[int, list[Row]]:
+        """Every round's table, by its number; many parts of a report ask for them."""
+        marks = {stage: self.baseline_fingerprint(stage) for stage in {record.stage for record in self.history}}
+        return {
+            record.number: round_rows(record, self.reader, self.comparison, marks[record.stage], before)
+            for record, before in zip(self.history, rounds_ran(self.history), strict=True)
+        }
 
     def baseline_fingerprint(self, stage: str) -> str:
         return self.loaded.baseline_config(_stage(stage)).fingerprint()
@@ -125,18 +137,13 @@ class Reading:
         Scout: the best found against the base; confirm: the challenger against it; final: the winner against the
         baseline.
         """
-        if not self.of(stage):
+        pair = self.pair(stage)
+        if pair is None:
             return None
+        ours, theirs = pair
         record = self.of(stage)[-1]
-        if stage == "scout":
-            ours, theirs, changes = self.best(stage), self.base(stage), record.decision.changes
-        elif stage == "confirm":
-            ours, theirs = record.find("variant"), record.find("base")
-            changes = ours.changes if ours else {}
-        else:
-            ours, theirs, changes = record.find("base"), self.baseline(stage), record.base_changes
-        if ours is None or theirs is None or ours.id == theirs.id:
-            return None
+        changes = record.decision.changes if stage == "scout" else ours.changes
+        changes = record.base_changes if stage == "final" else changes
         against = "the baseline" if stage == "final" else "the experiment's base"
         gain = primary_of(ours) - primary_of(theirs)
         if math.isnan(gain):
@@ -145,6 +152,19 @@ class Reading:
         paired = difference(ours, theirs, self.reader, self.comparison, max(1, self.looks))
         name = "the best configuration" if changes == self.best_changes else self.label(changes)
         return Headline(stage, name, against, gain, paired)
+
+    def pair(self, stage: Stage) -> tuple[VariantRecord, VariantRecord] | None:
+        """What :meth:`headline` compares; None when there is nothing to compare."""
+        if not self.of(stage):
+            return None
+        record = self.of(stage)[-1]
+        if stage == "scout":
+            ours, theirs = self.best(stage), self.base(stage)
+        elif stage == "confirm":
+            ours, theirs = record.find("variant"), record.find("base")
+        else:
+            ours, theirs = record.find("base"), self.baseline(stage)
+        return None if ours is None or theirs is None or ours.id == theirs.id else (ours, theirs)
 
     def above_noise(self, headline: Headline) -> bool:
         """Whether the difference is larger than the best of so many variants brings by luck."""

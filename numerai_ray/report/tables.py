@@ -105,7 +105,9 @@ def rounds_ran(history: Sequence[RoundRecord]) -> list[dict[str, int]]:
     return found
 
 
-def leaderboard(history: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+def leaderboard(
+    history: Sequence[RoundRecord], reader: ScoreReader | None = None, comparison: Comparison | None = None
+) -> list[dict[str, Any]]:
     """Every configuration that ran, each once a stage, as plain values: latest stage first, best first in it.
 
     Keys are those of :class:`Row`, with ``round``, ``stage`` and ``all_changes`` (relative to the experiment's
@@ -116,7 +118,7 @@ def leaderboard(history: Sequence[RoundRecord]) -> list[dict[str, Any]]:
     for record, before in zip(history, rounds_ran(history), strict=True):
         if record.stage not in stages:
             stages.append(record.stage)
-        for row in round_rows(record, ran_before=before):
+        for row in round_rows(record, reader, comparison, ran_before=before):
             own = {} if row.role in {"baseline", "benchmark"} else {**record.base_changes, **row.changes}
             entry = {"round": record.number, "stage": record.stage, **asdict(row), "all_changes": own}
             # A configuration that comes back as a base is listed where it ran, under the name it had there.

@@ -1,0 +1,167 @@
+"""How every plot looks: themes, figures, labels at line ends, and files in both themes.
+
+matplotlib is imported when something is drawn: it costs half a second, and most commands draw nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numerai_ray.atomic_files import whole_file
+from numerai_ray.eras import era_label
+
+# Bumped when a drawing changes: pictures of older versions are then drawn again.
+DRAWING_VERSION = 1
+DOTS_PER_INCH = 150
+# matplotlib's settings are the process's own, so one thread draws at a time.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Theme:
+    """Colours of one variant of every plot; lines are after Okabe and Ito's, told apart by the colour-blind.
+
+    ``kinds`` has the colour of each role, ``series`` those of lines without one, in order; ``ramp`` is a colour map
+    whose lightness rises all the way.
+    """
+
+    name: str
+    background: str
+    text: str
+    grid: str
+    band: str
+    kinds: Mapping[str, str]
+    series: tuple[str, ...]
+    ramp: str = "cividis"
+
+
+LIGHT = Theme(
+    "light",
+    background="#ffffff",
+    text="#1f2328",
+    grid="#d8dee4",
+    band="#eef1f4",
+    kinds={
+        "best": "#0072B2",
+        "base": "#D55E00",
+        "baseline": "#007A59",
+        "benchmark": "#57606a",
+        "second": "#A3337F",
+        "third": "#7A5F00",
+    },
+    series=("#0072B2", "#D55E00", "#007A59", "#A3337F", "#7A5F00", "#4B4BB0", "#B22222", "#57606a"),
+)
+DARK = Theme(
+    "dark",
+    background="#0d1117",
+    text="#e6edf3",
+    grid="#30363d",
+    band="#1a212b",
+    kinds={
+        "best": "#56B4E9",
+        "base": "#E69F00",
+        "baseline": "#2CC295",
+        "benchmark": "#9aa4af",
+        "second": "#EE8FCB",
+        "third": "#F0E442",
+    },
+    series=("#56B4E9", "#E69F00", "#2CC295", "#EE8FCB", "#F0E442", "#A5A5FF", "#FF8A75", "#9aa4af"),
+)
+THEMES = (LIGHT, DARK)
+# Told apart without colour too.
+DASHES: Mapping[str, Any] = {
+    "best": "-",
+    "base": "-",
+    "baseline": (0, (5, 2)),
+    "benchmark": (0, (1.5, 1.5)),
+    "second": (0, (7, 1.5, 1.5, 1.5)),
+    "third": (0, (3, 1.2)),
+}
+SERIES_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (7, 1.5, 1.5, 1.5)), (0, (1.5, 1.5)))
+
+
+def write_picture(path: Path, draw: Callable[[Theme], Any], theme: Theme) -> None:
+    """Draw into a PNG, whole or not at all; the same values give the same bytes.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+
+    """
+    with _one_at_a_time, _style(theme), whole_file(path) as partial:
+        draw(theme).savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of its own, not pyplot's: no global state, no window system. Inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def era_axis(axes: Any, title: str = "Era (a week each)") -> None:
+    """Eras along x, as Numerai writes them."""
+    axes.set_xlabel(title)
+    axes.xaxis.set_major_formatter(lambda value, _: era_label(round(value)) if value >= 0 else "")
+
+
+def end_labels(axes: Any, ends: Mapping[str, float], labels: Mapping[str, str], colors: Mapping[str, str]) -> None:
+    """A label at the end of each line, moved apart where lines end close together."""
+    low, high = axes.get_ylim()
+    heights = spread({name: (value - low) / (high - low) for name, value in ends.items()}, 0.085)
+    for name, height in heights.items():
+        axes.text(
+            1.015,
+            height,
+            labels[name],
+            transform=axes.transAxes,
+            color=colors[name],
+            va="center",
+            fontweight="bold" if name == "best" else "normal",
+        )
+
+
+def spread(heights: Mapping[str, float], gap: float) -> dict[str, float]:
+    """``heights`` (axes fractions) moved apart to at least ``gap``, as little as a sweep up and one down need."""
+    names = sorted(heights, key=lambda name: heights[name])
+    placed = [heights[name] for name in names]
+    for above in range(1, len(placed)):
+        placed[above] = max(placed[above], placed[above - 1] + gap)
+    over = max(0.0, placed[-1] - 1.0) if placed else 0.0
+    for below in range(len(placed) - 1, -1, -1):
+        ceiling = placed[below] - over if below == len(placed) - 1 else placed[below + 1] - gap
+        placed[below] = min(placed[below], ceiling)
+    return dict(zip(names, placed, strict=True))
+
+
+def shortened(text: str, limit: int) -> str:
+    """``text`` cut at ``limit`` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+@contextmanager
+def _style(theme: Theme) -> Iterator[None]:
+    import matplotlib as mpl  # noqa: PLC0415
+
+    settings: Any = {
+        "font.size": 12,
+        "font.family": "DejaVu Sans",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.facecolor": theme.background,
+        "figure.facecolor": theme.background,
+        "savefig.facecolor": theme.background,
+        "grid.color": theme.grid,
+        "axes.edgecolor": theme.grid,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.text),
+    }
+    with mpl.rc_context(settings):
+        yield

@@ -1,0 +1,73 @@
+"""``report.html``: the paper of ``experiment.md`` as one file that needs nothing else, for a desk and for a phone."""
+
+import base64
+import re
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import Any
+
+from numerai_ray.report.experiment_md import report_text
+from numerai_ray.report.reading import Reading
+
+# A line of its own in the Markdown, which becomes a picture after everything else was escaped.
+_PLACE = "figure-of-the-report:{}"
+
+
+def html_page(reading: Reading, captions: Mapping[str, str]) -> str:
+    """The whole page; ``captions`` has the plots that were drawn: name -> caption. Pictures are put into it."""
+    pictures: dict[str, str] = {}
+
+    def picture(name: str, title: str, caption: str) -> list[str]:
+        pictures[name] = _figure(reading, name, title, caption)
+        return [_PLACE.format(name)]
+
+    body = _to_html(report_text(reading, captions, picture))
+    for name, figure in pictures.items():
+        body = body.replace(f"<p>{_PLACE.format(name)}</p>", figure)
+    body, contents = _with_anchors(body)
+    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+    return str(_template().render(title=reading.loaded.name, body=body, contents=contents))
+
+
+def _to_html(text: str) -> str:
+    # What a user wrote is text: raw HTML in it is shown, not obeyed.
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+
+
+def _figure(reading: Reading, name: str, title: str, caption: str) -> str:
+    light, dark = (_data_uri(reading.paths.plot(f"{name}-{theme}").read_bytes()) for theme in ("light", "dark"))
+    return (
+        f'<figure id="plot-{name}"><img class="light" alt="{escape(title)}" src="{light}">'
+        f'<img class="dark" alt="{escape(title)}" src="{dark}">'
+        f"<figcaption><b>{escape(title)}.</b> {escape(caption)}</figcaption></figure>"
+    )
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _with_anchors(body: str) -> tuple[str, list[tuple[int, str, str]]]:
+    """``body`` with a name on every heading, and the list of (level, name, title)."""
+    contents: list[tuple[int, str, str]] = []
+
+    def name(match: re.Match[str]) -> str:
+        level, title = int(match[1]), match[2]
+        anchor = f"s{len(contents) + 1}"
+        contents.append((level, anchor, re.sub(r"<[^>]*>", "", title)))
+        return f'<h{level} id="{anchor}">{title}</h{level}>'
+
+    return re.sub(r"<h([23])>(.*?)</h\1>", name, body), contents
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment  # noqa: PLC0415
+
+    text = (resources.files("numerai_ray.report") / "templates" / "report.html.j2").read_text(encoding="utf-8")
+    # The title is escaped; body and contents were made of escaped text above.
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)

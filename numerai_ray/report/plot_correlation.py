@@ -1,0 +1,130 @@
+"""How alike the out-of-fold predictions of variants are: what an ensemble of them could gain."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.stats import rankdata
+
+from numerai_ray.experiment_plan import STAGES, Stage
+from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.tables import primary_of
+from numerai_ray.results import VariantRecord
+
+Floats = npt.NDArray[np.float64]
+# More would not be legible; the best are shown.
+MOST_VARIANTS = 12
+# The mean over this many eras, evenly spread, is known to a hundredth.
+MOST_ERAS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class CorrelationInfo:
+    """Mean per-era Spearman correlation of out-of-fold predictions, (k, k), of one stage's best variants."""
+
+    stage: Stage
+    names: tuple[str, ...]
+    matrix: Floats
+    eras: int
+    left_out: int
+
+
+def correlation_info(reading: Reading) -> CorrelationInfo | None:
+    """Of the stage that has most variants to compare, the later at a tie; None for fewer than two."""
+    chosen = {stage: _variants(reading, stage) for stage in STAGES}
+    stage = max(STAGES, key=lambda each: (len(chosen[each]), STAGES.index(each)))
+    records = chosen[stage][:MOST_VARIANTS]
+    tables = {v.id: t for v in records if (t := _predictions(reading.paths.predictions(v.id))) is not None}
+    first = next(iter(tables.values()), None)
+    # Only rows that are the same stocks in the same order compare.
+    same = [v for v in records if v.id in tables and first is not None and tables[v.id]["id"].equals(first["id"])]
+    if len(same) < 2 or first is None:
+        return None
+    starts = _era_starts(first["era"])
+    spans = list(zip(starts, [*starts[1:], len(first)], strict=True))
+    picked = [spans[i] for i in np.unique(np.linspace(0, len(spans) - 1, MOST_ERAS).round().astype(int))]
+    matrix, eras = _mean_spearman([tables[v.id]["prediction"].to_numpy() for v in same], picked)
+    if eras == 0:
+        return None
+    names = tuple(_name(v) for v in same)
+    return CorrelationInfo(stage, names, matrix, eras, len(chosen[stage]) - len(same))
+
+
+def _variants(reading: Reading, stage: Stage) -> list[VariantRecord]:
+    """Every configuration that ran in a stage, each once, best first."""
+    found: dict[str, VariantRecord] = {}
+    for record in reading.of(stage):
+        for variant in record.variants:
+            if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
+                found.setdefault(variant.id, variant)
+    return sorted(found.values(), key=lambda variant: -primary_of(variant))
+
+
+def _name(variant: VariantRecord) -> str:
+    return variant.id if variant.name in {"base", "challenger", "winner", "baseline"} else variant.name
+
+
+def _predictions(path: Path) -> pa.Table | None:
+    # As with scores: a file that the user removed costs its numbers, not the report.
+    try:
+        names = pq.read_schema(path).names
+        return pq.read_table(path, columns=[names[0], names[1], "prediction"]).rename_columns(
+            ["id", "era", "prediction"]
+        )
+    except (OSError, KeyError, IndexError, pa.ArrowException):
+        return None
+
+
+def _era_starts(eras: pa.ChunkedArray) -> list[int]:
+    codes = eras.combine_chunks().dictionary_encode().indices.to_numpy()
+    return [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
+
+
+def _mean_spearman(predictions: list[Floats], spans: list[tuple[int, int]]) -> tuple[Floats, int]:
+    """Mean over eras of the (k, k) rank correlations; an era where one is constant has none."""
+    total, eras = np.zeros((len(predictions), len(predictions))), 0
+    for start, stop in spans:
+        ranks = rankdata(np.stack([each[start:stop] for each in predictions]), axis=1)
+        if stop - start < 2 or (np.ptp(ranks, axis=1) == 0).any():
+            continue
+        total += np.corrcoef(ranks)
+        eras += 1
+    return total / max(eras, 1), eras
+
+
+def correlation_caption(info: CorrelationInfo) -> str:
+    """What the picture does not say by itself."""
+    more = f"; {info.left_out} more are not shown" if info.left_out else ""
+    return (
+        f"Spearman correlation of out-of-fold predictions, an era at a time, mean over {info.eras} evenly spread eras; "
+        f"stage {info.stage}, best first{more}. Low numbers are what an ensemble gains from."
+    )
+
+
+def draw_correlation(info: CorrelationInfo, theme: Theme) -> Any:
+    count = len(info.names)
+    figure = new_figure(2.6 + 0.62 * max(count, 5), 1.9 + 0.5 * max(count, 4))
+    axes = figure.subplots()
+    axes.grid(visible=False)
+    low = float(min(info.matrix.min(), 0.95))
+    image = axes.imshow(info.matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")
+    names = [shortened(name, 22) for name in info.names]
+    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=10.5)
+    axes.set_yticks(range(count), names, fontsize=10.5)
+    axes.tick_params(length=0)
+    for row in range(count):
+        for column in range(count):
+            value = float(info.matrix[row, column])
+            dark = (value - low) / (1 - low) < 0.55 if low < 1 else False
+            text = f"{value:.2f}".replace("0.", ".", 1)
+            axes.text(column, row, text, ha="center", va="center", fontsize=10, color="#ffffff" if dark else "#000000")
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("Spearman correlation", color=theme.text)
+    bar.outline.set_visible(False)
+    return figure

@@ -1,0 +1,94 @@
+"""What each stage gained over what it is compared with, era by era, with the band of its interval."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.experiment_plan import STAGES
+from numerai_ray.report.drawing import Theme, era_axis, new_figure, shortened
+from numerai_ray.report.reading import Headline, Reading
+from numerai_ray.significance import INTERVAL_PERCENT
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaLine:
+    """One stage's cumulative difference of BMC over the eras of the primary metric; arrays are (n_eras,).
+
+    The band ends where the interval of the mean ends, times the eras; on the way it is as wide as noise of the same
+    size in every era makes it, which grows with the square root of the eras.
+    """
+
+    stage: str
+    title: str
+    eras: tuple[int, ...]
+    total: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class DeltaInfo:
+    """One line a stage that compared anything, in the stages' order."""
+
+    lines: tuple[DeltaLine, ...]
+
+
+def delta_info(reading: Reading) -> DeltaInfo | None:
+    """Differences of the stages' headlines; None where none has per-era scores."""
+    headlines = [headline for stage in STAGES if (headline := reading.headline(stage)) is not None]
+    lines = [line for headline in headlines if (line := _line(reading, headline)) is not None]
+    return DeltaInfo(tuple(lines)) if lines else None
+
+
+def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
+    pair = reading.pair(headline.stage)
+    if pair is None or headline.paired is None:
+        return None
+    ours, theirs = (reading.scores(each) for each in pair)
+    if ours is None or theirs is None:
+        return None
+    base = dict(zip(theirs.eras, theirs.scores.bmc.tolist(), strict=True))
+    both = [(e, v - base.get(e, math.nan)) for e, v in zip(ours.eras, ours.scores.bmc.tolist(), strict=True)]
+    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.comparison.last :]
+    eras = tuple(era for era, _ in counted)
+    total = np.cumsum([delta for _, delta in counted])
+    paired, count = headline.paired, np.arange(1, len(counted) + 1)
+    reach = np.sqrt(count * len(counted))
+    return DeltaLine(
+        headline.stage,
+        f"{headline.ours} minus {headline.theirs}",
+        eras,
+        total,
+        total - reach * (paired.mean - paired.low),
+        total + reach * (paired.high - paired.mean),
+    )
+
+
+def delta_caption(info: DeltaInfo) -> str:
+    """What the picture does not say by itself."""
+    stages = ", ".join(line.stage for line in info.lines)
+    return (
+        f"Stages: {stages}. The band is the {INTERVAL_PERCENT} % interval; at the last era it is that of the mean "
+        f"difference, times the number of eras. A band that holds 0 at the end is a difference inside the noise."
+    )
+
+
+def draw_delta(info: DeltaInfo, theme: Theme) -> Any:
+    count = len(info.lines)
+    figure = new_figure(9, 0.9 + 2.5 * count)
+    for axes, line in zip(figure.subplots(count, 1, squeeze=False)[:, 0], info.lines, strict=True):
+        color = theme.kinds["best"]
+        axes.fill_between(line.eras, line.low, line.high, color=color, alpha=0.22, linewidth=0)
+        axes.plot(line.eras, line.total, color=color, linewidth=2)
+        axes.axhline(0, color=theme.kinds["base"], linewidth=1.3, linestyle=(0, (5, 2)))
+        axes.set_title(f"{line.stage}: {shortened(line.title, 70)}", loc="left", fontsize=11.5, color=theme.text)
+        axes.margins(x=0.01)
+        era_axis(axes, "Era (a week each)" if line is info.lines[-1] else "")
+        axes.set_ylabel("Cumulative BMC gain\n(sum over eras)")
+    figure.align_ylabels()
+    return figure

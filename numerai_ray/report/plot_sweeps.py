@@ -1,0 +1,165 @@
+"""The primary metric against the swept value, a panel a round."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plot_rounds import interval_bar
+from numerai_ray.report.reading import Reading
+from numerai_ray.results import RoundRecord
+from numerai_ray.significance import INTERVAL_PERCENT
+
+# More panels than these would be too small to read; the newest rounds are shown.
+MOST_PANELS = 12
+COLUMNS = 3
+# Values whose largest is this many times the smallest are spread by their logarithm.
+LOG_RATIO = 6
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One configuration of a panel: its value of the dimension, where it is drawn, its metric and interval."""
+
+    value: str
+    x: float
+    primary: float
+    bar: tuple[float, float]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scout round: base and variants ordered by value; ``scale`` is ``linear``, ``log`` or ``names``."""
+
+    number: int
+    dimension: str
+    path: str
+    scale: str
+    points: tuple[Swept, ...]
+    failed: int
+
+
+@dataclass(frozen=True)
+class SweepsInfo:
+    """The panels shown, of ``rounds`` scout rounds; ``last`` is how many eras the metric counts."""
+
+    panels: tuple[Panel, ...]
+    rounds: int
+    last: int
+
+
+def sweeps_info(reading: Reading) -> SweepsInfo | None:
+    """A panel for each of the latest scout rounds in which a variant was scored; None when there is none."""
+    panels = [panel for record in reading.scouts if (panel := _panel(reading, record)) is not None]
+    if not panels:
+        return None
+    return SweepsInfo(tuple(panels[-MOST_PANELS:]), len(panels), reading.comparison.last)
+
+
+def _panel(reading: Reading, record: RoundRecord) -> Panel | None:
+    dimension = reading.loaded.space.dimensions.get(record.dimension or "")
+    if dimension is None or record.dimension is None:
+        return None
+    base = reading.base_values(record).get(dimension.path)
+    rows = [row for row in reading.rows(record) if row.role in {"base", "variant"}]
+    known = [(row.changes.get(dimension.path, base), row) for row in rows if not math.isnan(row.primary)]
+    if len(known) < 2:
+        return None
+    scale, places = _places([value for value, _ in known])
+    points = [
+        Swept(shown_value(value), x, row.primary, interval_bar(row), "winner" if row.winner else row.role)
+        for (value, row), x in zip(known, places, strict=True)
+    ]
+    ordered = tuple(sorted(points, key=lambda point: point.x))
+    return Panel(record.number, record.dimension, dimension.path, scale, ordered, len(rows) - len(known))
+
+
+def _places(values: Sequence[Any]) -> tuple[str, list[float]]:
+    """Where values stand along x: numbers by size or logarithm, anything else in the order given."""
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numeric and len(set(values)) == len(values):
+        low, high = min(values), max(values)
+        if low > 0 and high / low >= LOG_RATIO:
+            return "log", [math.log(value) for value in values]
+        return "linear", [float(value) for value in values]
+    return "names", [float(place) for place in range(len(values))]
+
+
+def shown_value(value: Any) -> str:
+    """A value as short as it can be told: ``63``, ``0.0123``, ``target_ender_60``."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value).removeprefix("target_")
+
+
+def sweeps_caption(info: SweepsInfo) -> str:
+    """What the picture does not say by itself."""
+    bar = f"a bar is the {INTERVAL_PERCENT} % interval of the paired difference to the round's base"
+    parts = [f"A panel a scout round; {bar}, whose value is the dashed line."]
+    if info.rounds > len(info.panels):
+        parts.append(f"The latest {len(info.panels)} of {info.rounds} rounds.")
+    if any(panel.scale == "log" for panel in info.panels):
+        parts.append("Values that span much are spaced by their logarithm.")
+    failed = sum(panel.failed for panel in info.panels)
+    if failed:
+        parts.append(f"{failed} trial{'s' if failed > 1 else ''} without a value not shown.")
+    return " ".join(parts)
+
+
+def draw_sweeps(info: SweepsInfo, theme: Theme) -> Any:
+    columns = min(COLUMNS, len(info.panels))
+    rows = math.ceil(len(info.panels) / columns)
+    figure = new_figure(9 if columns > 1 else 6, 0.9 + 2.75 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, info.panels, strict=False):
+        _draw_panel(axes, panel, theme)
+    for unused in grid.flat[len(info.panels) :]:
+        unused.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"BMC, mean of last\n{info.last} scored eras (1e-4)")
+    handles: dict[str, Any] = {}
+    for axes in grid.flat[: len(info.panels)]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def _draw_panel(axes: Any, panel: Panel, theme: Theme) -> None:
+    looks = {
+        "base": ("s", theme.kinds["base"], theme.kinds["base"]),
+        "variant": ("o", theme.background, theme.text),
+        "winner": ("o", theme.kinds["best"], theme.kinds["best"]),
+    }
+    for kind, (marker, inside, edge) in looks.items():
+        chosen = [point for point in panel.points if point.kind == kind]
+        if not chosen:
+            continue
+        xs, ys = [point.x for point in chosen], [point.primary * 1e4 for point in chosen]
+        errors = np.array([point.bar for point in chosen]).T * 1e4
+        axes.errorbar(xs, ys, errors, fmt="none", ecolor=edge, elinewidth=1.3, alpha=0.7, zorder=2)
+        axes.scatter(xs, ys, s=55, marker=marker, color=inside, edgecolors=edge, linewidths=1.4, zorder=3, label=kind)
+    ordered = [point.primary * 1e4 for point in panel.points]
+    if panel.scale != "names":
+        axes.plot([point.x for point in panel.points], ordered, color=theme.text, linewidth=0.9, alpha=0.45, zorder=1)
+    level = next((point.primary * 1e4 for point in panel.points if point.kind == "base"), None)
+    if level is not None:
+        axes.axhline(level, color=theme.kinds["base"], linewidth=1, linestyle=(0, (5, 2)), zorder=1)
+    names = [shortened(point.value, 14) for point in panel.points]
+    turned = sum(map(len, names)) > 20
+    places = [point.x for point in panel.points]
+    axes.set_xticks(
+        places,
+        names,
+        rotation=35 if turned else 0,
+        ha="right" if turned else "center",
+        rotation_mode="anchor" if turned else None,
+        fontsize=10.5,
+    )
+    margin = 0.12 * ((max(places) - min(places)) or 1.0)
+    axes.set_xlim(min(places) - margin, max(places) + margin)
+    axes.set_title(f"{panel.number} · {shortened(panel.dimension, 22)}", fontsize=11.5, loc="left")

@@ -1,0 +1,89 @@
+"""Keeps a report up to date while its experiment runs, off the path of the rounds."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.report import write_report, write_report_text
+from numerai_ray.report.plots import drawn_plots
+from numerai_ray.results import ExperimentPaths, RoundRecord
+
+# All pictures of a report take about this long to draw on one core.
+DRAWING_S = 5.0
+# Drawing may take this share of a round's time, lest pictures slow down what they show.
+SHARE = 0.05
+
+Tracker = Callable[[Sequence[RoundRecord]], None]
+
+
+class ReportWriter:
+    """Called with the history after every round: the text is written at once, the rest beside the next round.
+
+    Pictures and page are drawn while a long round runs, and when the experiment is finished. A short round is not
+    held up by them: then they are drawn at the end, unless the whole run was short too and is going on later.
+    Trackers are told of every round, after its text is written. A fault of theirs, or of a drawing, never ends a
+    run: it is kept in ``problems``.
+    """
+
+    def __init__(self, loaded: LoadedPlan, paths: ExperimentPaths, trackers: Sequence[Tracker] = ()):
+        self.loaded = loaded
+        self.paths = paths
+        self.trackers = tuple(trackers)
+        self.problems: list[str] = []
+        self._began = time.monotonic()
+        self._history: tuple[RoundRecord, ...] = ()
+        self._aside = ThreadPoolExecutor(1, "report")
+        self._drawing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # An interrupt is obeyed at once: what is not drawn can be drawn at any time.
+        orderly = kind is None or issubclass(kind, Exception)
+        if orderly:
+            self._draw_at_the_end()
+        self._aside.shutdown(wait=orderly, cancel_futures=not orderly)
+
+    def __call__(self, history: Sequence[RoundRecord]) -> None:
+        """A round was decided, or the experiment is finished.
+
+        Raises:
+            EnvironmentFault: the folder cannot be written.
+
+        """
+        known, self._history = len(self._history), tuple(history)
+        write_report_text(self.loaded, self.paths, self._history)
+        if len(self._history) == known:
+            return
+        for tracker in self.trackers:
+            self._aside.submit(self._safely, f"{type(tracker).__name__}: ", partial(tracker, self._history))
+        idle = self._drawing is None or self._drawing.done()
+        if idle and self._history and self._history[-1].wall_s * SHARE >= DRAWING_S:
+            self._draw()
+
+    def _draw_at_the_end(self) -> None:
+        history = self._history
+        drawn = drawn_plots(self.paths)
+        current = drawn and self.paths.html.exists() and all(each.rounds == len(history) for each in drawn.values())
+        if not history or current:
+            return
+        finished = history[-1].stage == "final"
+        if finished or (time.monotonic() - self._began) * SHARE >= DRAWING_S:
+            self._draw()
+
+    def _draw(self) -> None:
+        draw = partial(write_report, self.loaded, self.paths, self._history)
+        self._drawing = self._aside.submit(self._safely, "plots: ", draw)
+
+    def _safely(self, what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            logging.getLogger("numerai_ray").warning("%s%s", what, error, exc_info=True)
+            self.problems.append(f"{what}{type(error).__name__}: {error}")
