@@ -87,6 +87,7 @@ FLOORS = {
     "evidence": 5,
     "round_scheduler": 5,
     "report": 6,
+    "experiment": 6,
     "cli": 7,
 }
 # library -> the only modules that may import it

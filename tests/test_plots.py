@@ -163,7 +163,7 @@ def test_correlation_is_spearmans_mean_over_eras(finished: History) -> None:
     info = correlation_info(reading(finished))
     assert info is not None
     assert info.stage == "scout"
-    assert info.names == ("num_leaves=63", "r01-base", "num_leaves=7")
+    assert info.names == ("r01-num_leaves=63", "r01-base", "r01-num_leaves=7")
     assert info.eras == 3
     assert np.allclose(np.diag(info.matrix), 1)
     one, other = (

@@ -41,8 +41,8 @@ def _to_html(text: str) -> str:
 def _figure(reading: Reading, name: str, title: str, caption: str) -> str:
     light, dark = (_data_uri(reading.paths.plot(f"{name}-{theme}").read_bytes()) for theme in ("light", "dark"))
     return (
-        f'<figure id="plot-{name}"><img class="light" alt="{escape(title)}" src="{light}">'
-        f'<img class="dark" alt="{escape(title)}" src="{dark}">'
+        f'<figure id="plot-{name}"><div><img class="light" alt="{escape(title)}" src="{light}">'
+        f'<img class="dark" alt="{escape(title)}" src="{dark}"></div>'
         f"<figcaption><b>{escape(title)}.</b> {escape(caption)}</figcaption></figure>"
     )
 

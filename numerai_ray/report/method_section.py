@@ -50,9 +50,9 @@ def leaderboard_section(reading: Reading) -> list[str]:
     header = (
         "| # | Stage | Round | Configuration | Changes to the experiment's base "
         f"| BMC last {reading.comparison.last} | Δ to the round's base ({INTERVAL_PERCENT} % interval) | BMC "
-        "| BMC Sharpe | BMC max drawdown | CORR | CORR with benchmark | Fit time |"
+        "| BMC Sharpe | BMC max drawdown | CORR | CORR with benchmark | Fits new / stored | Fit time |"
     )
-    lines = [header, "|--:|:--|--:|:--|:--|" + "--:|" * 8]
+    lines = [header, "|--:|:--|--:|:--|:--|" + "--:|" * 9]
     shown: dict[str, int] = {}
     for entry in entries:
         stage = str(entry["stage"])
@@ -74,6 +74,7 @@ def leaderboard_section(reading: Reading) -> list[str]:
             number(entry["bmc_max_drawdown"], 3),
             number(entry["corr_mean"], 4),
             number(entry["corr_with_benchmark"], 3),
+            f"{entry['fits_new']} / {entry['fits_stored']}" if entry["fits_new"] + entry["fits_stored"] else UNKNOWN,
             f"{entry['fit_seconds']:.1f} s" if entry["fits_new"] else UNKNOWN,
         ]
         lines.append("| " + " | ".join(cells) + " |")

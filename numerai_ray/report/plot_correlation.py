@@ -52,7 +52,7 @@ def correlation_info(reading: Reading) -> CorrelationInfo | None:
     matrix, eras = _mean_spearman([tables[v.id]["prediction"].to_numpy() for v in same], picked)
     if eras == 0:
         return None
-    names = tuple(_name(v) for v in same)
+    names = tuple(v.id for v in same)
     return CorrelationInfo(stage, names, matrix, eras, len(chosen[stage]) - len(same))
 
 
@@ -64,10 +64,6 @@ def _variants(reading: Reading, stage: Stage) -> list[VariantRecord]:
             if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
                 found.setdefault(variant.id, variant)
     return sorted(found.values(), key=lambda variant: -primary_of(variant))
-
-
-def _name(variant: VariantRecord) -> str:
-    return variant.id if variant.name in {"base", "challenger", "winner", "baseline"} else variant.name
 
 
 def _predictions(path: Path) -> pa.Table | None:

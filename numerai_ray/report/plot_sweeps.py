@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.report.drawing import Theme, new_figure, shortened
-from numerai_ray.report.plot_rounds import interval_bar
+from numerai_ray.report.plot_rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
 from numerai_ray.results import RoundRecord
 from numerai_ray.significance import INTERVAL_PERCENT
@@ -71,7 +71,7 @@ def _panel(reading: Reading, record: RoundRecord) -> Panel | None:
         return None
     scale, places = _places([value for value, _ in known])
     points = [
-        Swept(shown_value(value), x, row.primary, interval_bar(row), "winner" if row.winner else row.role)
+        Swept(shown_value(value), x, row.primary, interval_bar(row), kind_of(row, record.stage))
         for (value, row), x in zip(known, places, strict=True)
     ]
     ordered = tuple(sorted(points, key=lambda point: point.x))

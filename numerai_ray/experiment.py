@@ -1,0 +1,162 @@
+"""A notebook's handle on an experiment: its table, out-of-fold predictions and per-era scores as data frames."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from numerai_ray.config import nearest, parse_yaml, read_text
+from numerai_ray.errors import DataError, RequestError
+from numerai_ray.evidence import ScoreReader
+from numerai_ray.report.tables import leaderboard
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
+from numerai_ray.significance import PairedDelta, verdict
+
+
+class Experiment:
+    """An experiment's folder, read and never changed; make one with :meth:`load`.
+
+    It shows what was decided when it was loaded: load again to see rounds decided since.
+    """
+
+    def __init__(self, paths: ExperimentPaths, rounds: tuple[RoundRecord, ...]):
+        self.paths = paths
+        self.rounds = rounds
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Experiment":
+        """The experiment in ``folder``.
+
+        Raises:
+            RequestError: no experiment is there.
+            DataError: its ledger is damaged.
+
+        """
+        paths = ExperimentPaths(Path(folder))
+        if not paths.plan.is_file():
+            raise RequestError(f"{folder}: no experiment.yaml there; give the folder of an experiment")
+        return cls(paths, tuple(read_ledger(paths.ledger)))
+
+    @property
+    def name(self) -> str:
+        return self.paths.root.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final stage was decided."""
+        return bool(self.rounds) and self.rounds[-1].stage == "final"
+
+    @property
+    def best(self) -> str | None:
+        """Id of the last decision's winner; None before the first."""
+        return self.rounds[-1].decision.winner if self.rounds else None
+
+    def table(self) -> pd.DataFrame:
+        """Every configuration that ran, each once a stage, latest stage first, best first in it.
+
+        Indexed by id. ``primary`` is the mean BMC of the last scored eras; ``delta`` the difference to the round's
+        base, with its interval and ``verdict``; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        """
+        return pd.DataFrame([_flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
+
+    def oof(self, variant: str) -> pd.DataFrame:
+        """Out-of-fold predictions of a variant: id, era, target, prediction, cv_fold; one row an id.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing.
+
+        """
+        path = self.paths.predictions(self.id_of(variant))
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: missing (benchmarks and failed trials have none); run the round again") from None
+
+    def per_era(self, variant: str) -> pd.DataFrame:
+        """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark; NaN where unknown.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing or damaged.
+
+        """
+        name = self.id_of(variant)
+        stored = ScoreReader(self.paths).read(name)
+        if stored is None:
+            raise DataError(f"{self.paths.results(name)}: missing or damaged; failed trials have none")
+        scores = stored.scores
+        columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
+        return pd.DataFrame(columns, index=pd.Index(stored.eras, name="era"))
+
+    def config(self, variant: str) -> dict[str, Any]:
+        """The complete configuration of a variant, as it ran."""
+        path = self.paths.config(self.id_of(variant))
+        return parse_yaml(read_text(path), str(path))
+
+    def results(self, variant: str) -> dict[str, Any]:
+        """A variant's results in the official pipeline's schema."""
+        path = self.paths.results(self.id_of(variant))
+        try:
+            value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: missing or damaged; failed trials have none") from error
+        return value
+
+    def id_of(self, variant: str) -> str:
+        """The id of a variant given by its id, or by a name that only one has.
+
+        Raises:
+            RequestError: none or several have it.
+
+        """
+        ids = {each.id: each.name for record in self.rounds for each in record.variants}
+        if variant in ids:
+            return variant
+        named = sorted({each.id for record in self.rounds for each in record.variants if each.name == variant})
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise RequestError(f"{self.name}: {variant!r} ran in several rounds; give one of {', '.join(named)}")
+        raise RequestError(f"{self.name}: no variant {variant!r}{nearest(variant, [*ids])}")
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}: {len(self.rounds)} rounds{', finished' if self.finished else ''}>"
+
+
+COLUMNS = [
+    "id",
+    "stage",
+    "round",
+    "name",
+    "role",
+    "winner",
+    "primary",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p_value",
+    "verdict",
+    "bmc_mean",
+    "bmc_sharpe",
+    "bmc_max_drawdown",
+    "corr_mean",
+    "corr_sharpe",
+    "corr_with_benchmark",
+    "fits_new",
+    "fits_stored",
+    "fit_seconds",
+    "changes",
+    "status",
+]
+
+
+def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard without nesting."""
+    evidence = entry["evidence"]
+    delta = None if evidence is None else PairedDelta(**evidence["to_base"])
+    sure = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high, "p_value": delta.p_value}
+    status = "; ".join(entry["status"])
+    return {**entry, **sure, "verdict": verdict(delta), "changes": dict(entry["all_changes"]), "status": status}
