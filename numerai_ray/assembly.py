@@ -6,6 +6,7 @@ learned from their predictions; every other fold needs its own alone.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,11 +146,11 @@ def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, features: Featu
     with_benchmark = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names
     benchmark = columns.benchmarks[plan.config.score.benchmark] if with_benchmark else None
 
-    def of_era(position: int) -> npt.NDArray[np.generic]:
+    def of_era(position: int) -> npt.NDArray[Any]:
         rows = slice(*ranges[position])
-        parts = [] if features is None else [features.values[:, rows]]
+        parts: list[npt.NDArray[Any]] = [] if features is None else [features.slab(rows)]
         if benchmark is not None:
-            parts.append(benchmark[np.newaxis, rows])  # type: ignore[arg-type]
+            parts.append(benchmark[np.newaxis, rows])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return of_era

@@ -83,6 +83,10 @@ class FeatureMatrix:
         rows = np.repeat(gap, np.diff(self.seen.era_starts))[start:stop]
         return pa.array(part, mask=rows)
 
+    def slab(self, rows: slice) -> npt.NDArray[np.int8]:
+        """Every feature in ``rows``, (n_features, rows), a copy: meant for an era at a time."""
+        return np.stack([column[rows] for column in self.columns])
+
     def to_numpy(self, ranges: Sequence[RowRange], dtype: npt.DTypeLike = np.int8) -> npt.NDArray[np.generic]:
         """The given rows as an (n, n_features) matrix in C order (a copy)."""
         rows = sum(stop - start for start, stop in ranges)
