@@ -106,16 +106,16 @@ import sys, time
 from pathlib import Path
 from contracts import config, params
 from numerai_ray.dataset import load_columns
-from numerai_ray.fold_runner import run_fits
+from numerai_ray.fit_run import run_fits
 from numerai_ray.prepared import prepare
 from numerai_ray.trial_plan import Catalog
 
 spec = Catalog(Path(sys.argv[1])).plan("base", "test/r1/base", config(params(n_estimators=300))).fits[-1]
 name = "target_ender_20"
-target = load_columns(spec.index, spec.config.data, [name], ["v52_lgbm_ender20"]).targets[name]
+columns = load_columns(spec.index, spec.config.data, [name], ["v52_lgbm_ender20"])
 prepared = prepare(spec, 1)
 process, own = time.process_time(), time.thread_time()
-run_fits([spec], None, target, int(sys.argv[2]), prepared)
+run_fits([spec], None, columns, int(sys.argv[2]), prepared)
 process, own = time.process_time() - process, time.thread_time() - own
 print((process - own) / process)
 """
