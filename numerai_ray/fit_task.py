@@ -18,6 +18,8 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.machine import give_back_memory
+from numerai_ray.models.pulse import listening
+from numerai_ray.monitoring import Pulse
 from numerai_ray.shared_dataset import InputShape, Ref
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -34,6 +36,7 @@ class FitOrder:
     store: FitStore
     threads: int
     inputs: InputShape
+    label: str = "fit"
 
 
 @ray.remote(num_returns=2, max_retries=FIT_RETRIES)
@@ -44,7 +47,8 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tupl
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
         return run_fits(specs, features, columns, order.threads, prepared)
 
-    trained = carry_out(order.training, order.store, train)
+    with Pulse(order.label).beating() as pulse, listening(pulse):
+        trained = carry_out(order.training, order.store, train)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
     return trained.fits, scores_of(order.scored, trained, columns)
 

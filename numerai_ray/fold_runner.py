@@ -37,7 +37,8 @@ Floats = npt.NDArray[np.float64]
 class Progress:
     """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
 
-    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped.
+    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped;
+    ``stored`` of the folds were not trained but read.
     """
 
     trial: str
@@ -46,6 +47,7 @@ class Progress:
     primary: float
     error: str | None = None
     pruned: str | None = None
+    stored: int = 0
 
 
 OnProgress = Callable[[Progress], None]
@@ -141,6 +143,12 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
         stored=stored,
         part=spec.part,
     )
+
+
+def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
+    """What is told after a fold: those so far, and how many of them were read from the store."""
+    stored = sum(all(record.stored for record in fold.records) for fold in scored)
+    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored)
 
 
 def join_scores(scored: Sequence[FoldScore]) -> EraScores:
@@ -273,7 +281,7 @@ class InProcessRunner:
             scored.append(score_assembled(plan, position, predictions[-1], records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
-            on_progress(Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary))
+            on_progress(progress_of(plan, scored, metrics))
         return succeeded(plan, predictions, scored)
 
     def _fit(self, spec: FitSpec, waiting: "_Waiting", columns: Columns) -> tuple[StoredFit | FitError, bool]:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,23 @@ import pyarrow as pa
 from numerai_ray.resource_plan import Machine
 
 SHM = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What this machine does right now; ``cores_busy`` is since the last look."""
+
+    cores: int
+    cores_busy: float
+    memory_bytes: int
+    memory_used_bytes: int
+
+
+def usage() -> Usage:
+    """One look, without waiting: the first one of a process knows no cores."""
+    cores = psutil.cpu_count() or 1
+    memory = psutil.virtual_memory()
+    return Usage(cores, cores * psutil.cpu_percent(None) / 100, memory.total, memory.total - memory.available)
 
 
 def this_machine() -> Machine:

@@ -26,17 +26,22 @@ for _name, _value in {
 import ray
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.monitoring import job_metadata
 from numerai_ray.resource_plan import Machine
 
 
 @dataclass(frozen=True)
 class RaySettings:
-    """Where Ray runs. ``address`` None starts one on this machine; ``trial_dir`` is Tune's own folder."""
+    """Where Ray runs. ``address`` None starts one on this machine; ``trial_dir`` is Tune's own folder.
+
+    ``experiment`` is what Ray's dashboard calls the job.
+    """
 
     trial_dir: Path
     log_file: Path
     address: str | None = None
     dashboard: bool = True
+    experiment: str = ""
 
 
 def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | None:
@@ -52,7 +57,9 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
 
     """
     _log_to_file(settings.log_file)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    about = job_metadata(settings.experiment, str(settings.trial_dir.parent.parent))
+    job = ray.job_config.JobConfig(metadata=about)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "job_config": job}
     if settings.address is None:
         # Ray's own default, unless the dataset needs more.
         room = max(store_bytes, min(int(0.3 * machine.memory_bytes), int(0.9 * machine.shm_bytes)))

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import OnProgress, Progress, Stops, join_scores
+from numerai_ray.fold_runner import OnProgress, Progress, Stops, join_scores, progress_of
 from numerai_ray.pruning import Stopped
 from numerai_ray.results import metrics_of
 from numerai_ray.shared_dataset import Ref
@@ -64,7 +64,7 @@ class ProgressTeller(threading.Thread):
                 self._on_progress(Progress(plan.id, 0, len(plan.fits), float("nan"), own_words(error)))
                 continue
             metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
-            self._on_progress(Progress(plan.id, len(done), len(plan.fits), metrics.primary))
+            self._on_progress(progress_of(plan, done, metrics))
 
     def _arrive(self, plan: TrialPlan, keys: set[str]) -> None:
         """Note what has arrived of a trial, and let go of the fits of trials that are hopeless since."""

@@ -145,6 +145,13 @@ class SharedDatasets:
         """Whether the current round reads the plan's file."""
         return any(key[0] == plan.index.fingerprint for key in self._columns)
 
+    def shared_bytes(self) -> int:
+        """Size of everything held for the current round that is there already."""
+        prepared = (ref for refs in self._prepared.values() for ref in refs)
+        held = [*self._blocks.values(), *self._columns.values(), *prepared]
+        found: Any = ray.experimental.get_object_locations(held) if held else {}
+        return sum(each["object_size"] or 0 for each in found.values())
+
     def columns(self, plan: TrialPlan) -> Ref:
         """The :class:`Columns` of a file that the current round reads."""
         return next(ref for key, ref in self._columns.items() if key[0] == plan.index.fingerprint)

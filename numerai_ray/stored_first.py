@@ -17,6 +17,11 @@ from numerai_ray.trial_plan import TrialPlan
 class ClosingRunner(RoundRunner, Protocol):
     """A runner that holds processes."""
 
+    @property
+    def dashboard_url(self) -> str | None: ...
+
+    def shared_bytes(self) -> int: ...
+
     def close(self) -> None: ...
 
 
@@ -43,6 +48,15 @@ class StoredFirst:
 
     def columns(self, plan: TrialPlan) -> Columns:
         return self._last.columns(plan)
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Where Ray's dashboard is, once there was something to train."""
+        return None if self._training is None else self._training.dashboard_url
+
+    def shared_bytes(self) -> int:
+        """Bytes of the dataset that the current round shares."""
+        return 0 if self._training is None else self._training.shared_bytes()
 
     def close(self) -> None:
         if self._training is not None:

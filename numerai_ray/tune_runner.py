@@ -92,6 +92,10 @@ class TuneRunner:
         columns: Columns = ray.get(self._shared.columns(plan))
         return columns
 
+    def shared_bytes(self) -> int:
+        """Bytes of the dataset that the current round shares."""
+        return self._shared.shared_bytes() if ray.is_initialized() else 0
+
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
         if ray.is_initialized():
@@ -136,7 +140,7 @@ class TuneRunner:
             spec = training.longest
             scored = tuple(each for rung in training.specs for each in scorings[rung.key])
             given = self._shared.inputs(spec)
-            order = FitOrder(training, scored, self.store, threads, given.shape)
+            order = FitOrder(training, scored, self.store, threads, given.shape, names[spec.key])
             task = fit_task.options(name=names[spec.key], num_cpus=threads, memory=fit_bytes(spec))
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)

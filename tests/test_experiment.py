@@ -237,8 +237,8 @@ def test_reading_commands_speak_json(undisturbed: Desk, capsys: pytest.CaptureFi
             assert value["finished"] is True
             assert len(value["rounds"]) == len(undisturbed.rounds())
         if command[0] == "compare":
-            assert {row["configuration"] for row in value} >= {"winner (base)"}
-            assert all(isinstance(row["bmc"], float) for row in value)
+            assert {row["configuration"] for row in value["rows"]} >= {"winner (base)"}
+            assert all(isinstance(row["bmc"], float) for row in value["rows"])
 
 
 def test_json_events(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,8 @@
-"""What `run` shows: a live table on a terminal, plain lines elsewhere, JSON events for programs."""
+"""What `run` shows: one quiet screen on a terminal, plain lines elsewhere, JSON events for programs."""
 
 import json
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -14,61 +13,25 @@ from rich.table import Table
 from rich.text import Text
 
 from numerai_ray.atomic_files import write_text
+from numerai_ray.cli.round_state import (
+    Best,
+    Budget,
+    RoundState,
+    Snapshot,
+    duration,
+    number,
+    progress_json,
+    usage_text,
+)
+from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
-from numerai_ray.results import RoundRecord, VariantRecord, to_json, without_nan
+from numerai_ray.results import RoundRecord, to_json, without_nan
 from numerai_ray.round_scheduler import RoundStart
 
+__all__ = ["JsonView", "LiveView", "PlainView", "ProgressFile", "Watchers", "decided_line", "duration", "number"]
 
-def number(value: float | None, digits: int = 5) -> str:
-    """A metric for people; unknown is a dash."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """``2 min 05 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-class RoundState:
-    """The running round as numbers: folds done, metrics so far, time left."""
-
-    def __init__(self, start: RoundStart):
-        self.start = start
-        self.began = time.monotonic()
-        self.progress: dict[str, Progress] = {
-            trial: Progress(trial, 0, start.folds[trial], math.nan) for trial in start.trials
-        }
-
-    def seconds_left(self) -> float | None:
-        """Of this round, from the folds done so far; None before the first."""
-        running = [each for each in self.progress.values() if each.error is None]
-        done, total = sum(each.folds_done for each in running), sum(each.folds for each in running)
-        return None if done == 0 else (time.monotonic() - self.began) * (total - done) / done
-
-    def title(self) -> str:
-        """``round 3, scout: varying num_leaves``."""
-        varying = f": varying {self.start.dimension}" if self.start.dimension else ""
-        return f"round {self.start.number}, {self.start.stage}{varying}"
-
-
-class Best:
-    """The best configuration so far, by primary metric, in the stage that ran last."""
-
-    def __init__(self) -> None:
-        self.record: VariantRecord | None = None
-
-    def decided(self, record: RoundRecord) -> None:
-        winner = next((v for v in record.variants if v.id == record.decision.winner), None)
-        self.record = winner or self.record
-
-    def text(self) -> str:
-        if self.record is None or self.record.metrics is None:
-            return "none yet"
-        return f"{self.record.id} {number(self.record.metrics.primary)}"
+EVENT_S = 5.0
+MOST_FITS = 8
 
 
 class ProgressFile:
@@ -78,6 +41,7 @@ class ProgressFile:
         self.path = path
         self._last = 0.0
         self._state: RoundState | None = None
+        self._snapshot = Snapshot()
 
     def round_started(self, start: RoundStart) -> None:
         self._state = RoundState(start)
@@ -93,32 +57,29 @@ class ProgressFile:
         self._state = None
         self._write(force=True)
 
+    def looked(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        if self._state is not None:
+            self._write(force=False)
+
     def _write(self, *, force: bool) -> None:
         now = time.monotonic()
         if not force and now - self._last < 0.5:
             return
         self._last = now
         state = self._state
-        value: dict[str, Any] = {"running": None}
-        if state is not None:
-            value["running"] = {
-                "round": state.start.number,
-                "stage": state.start.stage,
-                "dimension": state.start.dimension,
-                "seconds_left": state.seconds_left(),
-                "trials": [
-                    {"variant": state.start.trials[trial], **asdict(each)} for trial, each in state.progress.items()
-                ],
-            }
+        value = {"running": None if state is None else progress_json(state, self._snapshot)}
         write_text(self.path, json.dumps(without_nan(value)) + "\n")
 
 
 class LiveView:
-    """A table of the running round on a terminal; decided rounds stay above it as lines."""
+    """The running round on a terminal; decided rounds stay above it as lines."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, budget: Budget | None = None, look: Callable[[], Snapshot] = Snapshot):
         self.console = console
         self.best = Best()
+        self.budget = budget or Budget(0)
+        self.look = look
         self._state: RoundState | None = None
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
@@ -138,28 +99,71 @@ class LiveView:
 
     def round_decided(self, record: RoundRecord) -> None:
         self.best.decided(record)
+        self.budget.decided(record)
         self._state = None
-        self.console.print(decided_line(record), highlight=False)
+        self.console.print(decided_line(record), highlight=False, markup=False)
+
+    def dashboard(self, url: str) -> None:
+        self.console.print(f"Ray dashboard: {url}", highlight=False)
 
     def _render(self) -> Group | Text:
         state = self._state
         if state is None:
             return Text("…", style="dim")
-        table = Table(title=state.title(), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        table.add_column("variant", no_wrap=True)
-        table.add_column("folds", justify="right")
-        table.add_column("bmc_last_200_eras", justify="right")
-        for known in state.start.known:
-            metrics = known.metrics
-            table.add_row(f"{known.name} ({known.id})", "known", number(metrics.primary if metrics else None))
-        for trial, name in state.start.trials.items():
-            each = state.progress[trial]
-            shown = Text("failed", style="red") if each.error else Text(number(each.primary))
-            shown = Text("pruned", style="yellow") if each.pruned else shown
-            table.add_row(name, f"{each.folds_done}/{each.folds}", shown)
-        left = state.seconds_left()
-        footer = f"best so far: {self.best.text()}   round time left: {'–' if left is None else duration(left)}"
-        return Group(table, Text(footer, style="dim"))
+        known = [{"variant": f"{each.name} ({each.id})", "known": each.metrics} for each in state.start.known]
+        value = progress_json(state, self.look())
+        parts: list[Any] = [_trial_table(value, known), *_machine_lines(value)]
+        parts.append(Text(f"best so far: {self.best.text()}", style="dim"))
+        left, later = state.seconds_left(), self.budget.seconds_left()
+        times = f"time left: {'–' if left is None else duration(left)} of this round"
+        if later is not None:
+            times += f", at most {duration(later)} of the budget's further rounds"
+        parts.append(Text(times, style="dim"))
+        return Group(*parts)
+
+
+def running_table(running: Mapping[str, Any]) -> Group:
+    """A running round as its driver last wrote it, see :func:`progress_json`."""
+    left = running.get("seconds_left")
+    parts: list[Any] = [_trial_table(running, ()), *_machine_lines(running)]
+    if left is not None:
+        parts.append(Text(f"time left: about {duration(left)} of this round"))
+    return Group(*parts)
+
+
+def _trial_table(running: Mapping[str, Any], known: Any) -> Group:
+    varying = f": varying {running['dimension']}" if running.get("dimension") else ""
+    # Above the table: a table's own title is broken at its width.
+    title = Text(f"round {running['round']}, {running['stage']}{varying}", style="bold")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("variant", no_wrap=True)
+    table.add_column("folds", justify="right")
+    table.add_column("bmc_last_200_eras", justify="right")
+    for each in known:
+        metrics = each["known"]
+        table.add_row(each["variant"], "known", number(metrics.primary if metrics else None))
+    for trial in running["trials"]:
+        shown = Text("failed", style="red") if trial["error"] else Text(number(trial["primary"]))
+        shown = Text("pruned", style="yellow") if trial.get("pruned") else shown
+        table.add_row(trial["variant"], f"{trial['folds_done']}/{trial['folds']}", shown)
+    return Group(title, table)
+
+
+def _machine_lines(running: Mapping[str, Any]) -> list[Text]:
+    """Running fits with their speed, and what the machine does."""
+    lines = []
+    fits = running.get("fits") or []
+    for fit in fits[:MOST_FITS]:
+        name = "/".join(fit["name"].split("/")[1:])
+        done = f" {fit['trees']}/{fit['trees_in_all']} trees, {fit['trees_per_second']:.0f}/s" if fit["trees"] else ""
+        lines.append(f"  fitting {name}{done}")
+    if len(fits) > MOST_FITS:
+        lines.append(f"  and {len(fits) - MOST_FITS} more")
+    speed = sum(fit["trees_per_second"] for fit in fits)
+    parts = [f"{len(fits)} fits running, {speed:.0f} trees/s" if fits else "", usage_text(running.get("machine"))]
+    if any(parts):
+        lines.append("; ".join(part for part in parts if part))
+    return [Text(line, style="dim") for line in lines]
 
 
 class PlainView:
@@ -192,12 +196,19 @@ class PlainView:
     def round_decided(self, record: RoundRecord) -> None:
         self._say(decided_line(record))
 
+    def dashboard(self, url: str) -> None:
+        self._say(f"Ray dashboard: {url}")
+
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 class JsonView:
-    """One JSON object a line on stdout: ``round_started``, ``progress``, ``round_decided``."""
+    """One JSON object a line on stdout; ``numerai_ray/docs/agents.md`` lists the events."""
+
+    def __init__(self) -> None:
+        self._state: RoundState | None = None
+        self._last = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -206,18 +217,39 @@ class JsonView:
         return None
 
     def round_started(self, start: RoundStart) -> None:
+        self._state, self._last = RoundState(start), time.monotonic()
         known = [each.id for each in start.known]
         value = {**{k: v for k, v in vars(start).items() if k != "known"}, "known": known}
         self._say("round_started", value)
 
     def trial_progress(self, progress: Progress) -> None:
+        if self._state is not None:
+            self._state.progress[progress.trial] = progress
         self._say("progress", asdict(progress))
 
     def round_decided(self, record: RoundRecord) -> None:
+        self._state = None
         self._say("round_decided", json.loads(to_json(record)))
 
+    def dashboard(self, url: str) -> None:
+        self._say("dashboard", {"url": url})
+
+    def looked(self, snapshot: Snapshot) -> None:
+        """Running fits, at most every :data:`EVENT_S`."""
+        now = time.monotonic()
+        if self._state is not None and now - self._last >= EVENT_S:
+            self._last = now
+            self._say("running", progress_json(self._state, snapshot))
+
     def _say(self, event: str, value: Mapping[str, Any]) -> None:
-        print(json.dumps(without_nan({"event": event, **value})), flush=True)
+        # One call a line: two threads may speak.
+        print(json.dumps(without_nan({"event": event, **value})) + "\n", end="", flush=True)
+
+
+def wide_console() -> Console:
+    """A terminal as it is; a pipe gets lines long enough for a table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def decided_line(record: RoundRecord) -> str:
@@ -243,3 +275,12 @@ class Watchers:
     def round_decided(self, record: RoundRecord) -> None:
         for watcher in self._watchers:
             watcher.round_decided(record)
+
+    def looked(self, snapshot: Snapshot) -> None:
+        """For those who show running fits; a full disk shows up where results are written."""
+        for watcher in self._watchers:
+            if hasattr(watcher, "looked"):
+                try:
+                    watcher.looked(snapshot)
+                except EnvironmentFault:
+                    continue

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from numerai_ray.cli import data_commands, read_commands, run_commands
+from numerai_ray.cli import compare_command, data_commands, read_commands, run_commands, schema_command, track_command
 from numerai_ray.errors import FitError, NumeraiRayError
 
 INTERRUPTED = 130
@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 run_commands.register(app)
 read_commands.register(app)
+compare_command.register(app)
+track_command.register(app)
+schema_command.register(app)
 app.add_typer(data_commands.app, name="data")
 
 

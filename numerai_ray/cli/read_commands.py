@@ -1,15 +1,18 @@
-"""Commands that only read: ``status``, ``report``, ``compare``."""
+"""Commands that only read one experiment: ``status``, ``leaderboard``, ``report``."""
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from numerai_ray.cli.live_view import decided_line, duration, number
-from numerai_ray.cli.options import ExperimentArgument, JsonOption, experiment_paths, open_experiment
+from numerai_ray.cli.live_view import decided_line, number, running_table, wide_console
+from numerai_ray.cli.options import ExperimentArgument, JsonOption, experiment_paths, open_experiment, within
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
 from numerai_ray.results import (
@@ -21,44 +24,98 @@ from numerai_ray.results import (
     without_nan,
 )
 
+WATCH_S = 1.0
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command(epilog="Example: numerai-ray status experiments/quickstart --json")(status)
+    app.command(epilog="Examples: numerai-ray status experiments/quickstart --json · numerai-ray status EXP --watch")(
+        status
+    )
+    app.command(epilog="Example: numerai-ray leaderboard experiments/quickstart --top 10")(leaderboard)
     app.command(epilog="Example: numerai-ray report experiments/quickstart")(report)
-    app.command(epilog="Example: numerai-ray compare experiments/a experiments/b --json")(compare)
 
 
-def status(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
+def status(
+    exp: ExperimentArgument,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the run ends; Ctrl-C leaves.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Where an experiment stands: decided rounds, the running one, the best so far."""
     paths = experiment_paths(exp)
+    if as_json and watch:
+        _watch_json(paths, exp)
+    elif as_json:
+        typer.echo(json.dumps(without_nan(status_json(paths, exp)), indent=2))
+    elif watch:
+        _watch(paths, exp)
+    else:
+        wide_console().print(_shown(paths, exp))
+
+
+def status_json(paths: ExperimentPaths, exp: Path) -> dict[str, Any]:
+    """What ``status --json`` tells."""
     history = read_ledger(paths.ledger)
-    running = _running(paths)
-    finished = bool(history) and history[-1].stage == "final"
-    if as_json:
-        value = {
-            "experiment": str(exp),
-            "finished": finished,
-            "rounds": [json.loads(to_json(record)) for record in history],
-            "running": running,
-            "report": str(paths.report) if paths.report.exists() else None,
-        }
-        typer.echo(json.dumps(without_nan(value), indent=2))
-        return
-    console = Console()
-    for record in history:
-        console.print(decided_line(record), highlight=False, soft_wrap=True, markup=False)
-    if running:
-        console.print(_running_table(running))
     best = best_variant(history)
-    if best is not None and best.metrics is not None:
-        console.print(f"best so far: {best.id} {number(best.metrics.primary)}", highlight=False, markup=False)
-    state = "finished" if finished else "running" if running else "not started" if not history else "stopped"
-    ahead = "" if finished or running else f"; `numerai-ray run {exp}` goes on"
-    console.print(f"{state}{ahead}", highlight=False, soft_wrap=True, markup=False)
+    return {
+        "experiment": str(exp),
+        "state": _state(paths, history),
+        "finished": _finished(history),
+        "best": None if best is None else json.loads(to_json(best)),
+        "rounds": [json.loads(to_json(record)) for record in history],
+        "running": running(paths),
+        "report": str(paths.report) if paths.report.exists() else None,
+        "page": str(paths.html) if paths.html.exists() else None,
+    }
 
 
-def report(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
+def leaderboard(
+    exp: ExperimentArgument,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only this stage.")] = None,
+    top: Annotated[int, typer.Option("--top", callback=within(1), help="At most so many a stage.")] = 20,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Every configuration that ran, best first, a stage at a time: stages do not compare with each other."""
+    from numerai_ray.experiment import Experiment
+
+    experiment_paths(exp)
+    table = Experiment.load(exp).table()
+    if table.empty:
+        raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
+    stages = list(dict.fromkeys(table["stage"]))
+    if stage is not None and stage not in stages:
+        raise RequestError(f"--stage must be one that ran ({', '.join(stages)}), but is {stage!r}")
+    shown = table[table["stage"] == stage] if stage else table
+    shown = shown.groupby("stage", sort=False).head(top).reset_index()
+    if as_json:
+        typer.echo(json.dumps(without_nan({"experiment": str(exp), "rows": shown.to_dict("records")}), indent=2))
+        return
+    screen = Table(box=None, pad_edge=False)
+    digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
+    digits |= {"corr_with_benchmark": 3}
+    texts = ["stage", "id", "verdict"]
+    for name in texts:
+        screen.add_column(name, overflow="fold")
+    for name in digits:
+        screen.add_column(name, justify="right", no_wrap=True)
+    for row in shown.to_dict("records"):
+        star = "★ " if row["winner"] else "  "
+        values = [number(row[name], places) for name, places in digits.items()]
+        judged = "–" if row["verdict"] == "unknown" else row["verdict"]
+        screen.add_row(row["stage"], f"{star}{row['id']}", judged, *values)
+    wide_console().print(screen)
+
+
+def report(
+    exp: ExperimentArgument,
+    start_era: Annotated[
+        int | None, typer.Option("--start-era", callback=within(1), help="Cumulative plots begin at this era.")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.report import write_report
 
@@ -66,33 +123,17 @@ def report(exp: ExperimentArgument, *, as_json: JsonOption = False) -> None:
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     paths, loaded = open_experiment(exp)
-    path = write_report(loaded, paths, history)
+    path = write_report(loaded, paths, history, start_era)
     if as_json:
-        value = {"report": str(path), "rounds": [json.loads(to_json(record)) for record in history]}
+        value = {
+            "report": str(path),
+            "page": str(paths.html),
+            "plots": sorted(str(file) for file in paths.plots.glob("*.png")),
+            "rounds": [json.loads(to_json(record)) for record in history],
+        }
         typer.echo(json.dumps(without_nan(value), indent=2))
     else:
-        typer.echo(str(path))
-
-
-def compare(
-    exps: Annotated[list[Path], typer.Argument(metavar="EXP…", help="Folders of experiments.")],
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Experiments side by side: base, baseline and winner of the latest stage each reached."""
-    rows = [row for exp in exps for row in _compared(exp)]
-    if as_json:
-        typer.echo(json.dumps(without_nan(rows), indent=2))
-        return
-    table = Table(box=None, pad_edge=False)
-    columns = ("experiment", "stage", "configuration", "bmc_last_200", "bmc", "sharpe", "corr", "corr_w_bench")
-    for name in columns:
-        table.add_column(name, justify="left" if name in columns[:3] else "right", overflow="fold")
-    for row in rows:
-        keys = ("bmc_last_200_eras", "bmc", "bmc_sharpe", "corr", "avg_corr_with_benchmark")
-        numbers = [number(row[key], 4) for key in keys]
-        table.add_row(row["experiment"], row["stage"], row["configuration"], *numbers)
-    Console().print(table)
+        typer.echo(f"{path}\n{paths.html}")
 
 
 def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
@@ -102,47 +143,71 @@ def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
     return next((v for v in history[-1].variants if v.id == history[-1].decision.winner), None)
 
 
-def _compared(exp: Path) -> list[dict[str, Any]]:
-    paths = experiment_paths(exp)
-    history = read_ledger(paths.ledger)
-    if not history:
-        raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    last = history[-1]
-    shown = [v for v in last.variants if v.role != "variant" or v.id == last.decision.winner]
-    return [
-        {
-            "experiment": exp.name,
-            "stage": last.stage,
-            "configuration": f"{variant.name} ({variant.role})" if variant.role != variant.name else variant.name,
-            "bmc_last_200_eras": metrics.primary if (metrics := variant.metrics) else None,
-            "bmc": metrics.bmc.mean if metrics else None,
-            "bmc_sharpe": metrics.bmc.sharpe if metrics else None,
-            "corr": metrics.corr.mean if metrics else None,
-            "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark if metrics else None,
-            "changes": dict(last.decision.changes),
-        }
-        for variant in shown
-    ]
-
-
-def _running(paths: ExperimentPaths) -> dict[str, Any] | None:
+def running(paths: ExperimentPaths) -> dict[str, Any] | None:
     """The round that runs right now, as its driver last wrote it; None when no driver holds the lock."""
     try:
-        running = json.loads(paths.progress.read_text(encoding="utf-8"))["running"]
+        found = json.loads(paths.progress.read_text(encoding="utf-8"))["running"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return running if isinstance(running, dict) and lock_holder(paths.lock) else None
+    return found if isinstance(found, dict) and lock_holder(paths.lock) else None
 
 
-def _running_table(running: dict[str, Any]) -> Table:
-    left = running.get("seconds_left")
-    varying = f": varying {running['dimension']}" if running.get("dimension") else ""
-    title = f"round {running['round']}, {running['stage']}{varying}"
-    title += f", about {duration(left)} left" if left is not None else ""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("variant", "folds", "bmc_last_200_eras"):
-        table.add_column(name, justify="left" if name == "variant" else "right")
-    for trial in running["trials"]:
-        shown = "failed" if trial["error"] else number(trial["primary"])
-        table.add_row(trial["variant"], f"{trial['folds_done']}/{trial['folds']}", shown)
-    return table
+def _finished(history: list[RoundRecord]) -> bool:
+    return bool(history) and history[-1].stage == "final"
+
+
+def _state(paths: ExperimentPaths, history: list[RoundRecord]) -> str:
+    if _finished(history):
+        return "finished"
+    if lock_holder(paths.lock):
+        return "running"
+    return "stopped" if history else "not started"
+
+
+def _shown(paths: ExperimentPaths, exp: Path) -> RenderableType:
+    history = read_ledger(paths.ledger)
+    parts: list[RenderableType] = [Text(decided_line(record)) for record in history]
+    now = running(paths)
+    if now:
+        parts.append(running_table(now))
+    best = best_variant(history)
+    if best is not None and best.metrics is not None:
+        parts.append(Text(f"best so far: {best.id} {number(best.metrics.primary)}"))
+    state = _state(paths, history)
+    ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
+    parts.append(Text(f"{state}{ahead}"))
+    return Group(*parts)
+
+
+def _watch(paths: ExperimentPaths, exp: Path) -> None:
+    """On a terminal one screen that stays current, elsewhere the decided lines as they come."""
+    console = Console()
+    if console.is_terminal:
+        with Live(_shown(paths, exp), console=console, auto_refresh=False) as live:
+            while lock_holder(paths.lock):
+                time.sleep(WATCH_S)
+                live.update(_shown(paths, exp), refresh=True)
+        return
+    told = 0
+    while True:
+        alive = lock_holder(paths.lock)
+        history = read_ledger(paths.ledger)
+        for record in history[told:]:
+            console.print(decided_line(record), highlight=False, soft_wrap=True, markup=False)
+        told = len(history)
+        if not alive:
+            console.print(_state(paths, history), highlight=False)
+            return
+        time.sleep(WATCH_S)
+
+
+def _watch_json(paths: ExperimentPaths, exp: Path) -> None:
+    """One line a second, without the decided rounds, which ``status --json`` has; the last one says how it ended."""
+    while True:
+        alive = lock_holder(paths.lock)
+        value = status_json(paths, exp)
+        value["rounds"] = len(value["rounds"])
+        typer.echo(json.dumps(without_nan(value)))
+        if not alive:
+            return
+        time.sleep(WATCH_S)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from numerai_ray.cli.data_commands import build_files, make_market
-from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, duration, number
+from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, duration, number
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -22,6 +22,9 @@ from numerai_ray.cli.options import (
     writable_folder,
     writable_place,
 )
+from numerai_ray.cli.round_state import Budget
+from numerai_ray.cli.track_command import MLflowOption
+from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
@@ -52,6 +55,7 @@ def run(
         int | None,
         typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
     ] = None,
+    mlflow: MLflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
@@ -63,16 +67,22 @@ def run(
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = Catalog(root)
     console = Console(stderr=as_json)
-    view: Any = JsonView() if as_json else LiveView(console) if console.is_terminal else PlainView(console)
     with experiment_lock(paths.lock):
         history = read_ledger(paths.ledger)
         if not history or history[-1].stage != "final":
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
         settings = _settings(loaded, accept_suspect=accept_suspect)
-        report = ReportWriter(loaded, paths)
-        with report, view, _runner(root, paths.root, address, in_process=in_process) as runner:
-            stop, history = _scheduler(loaded, catalog, runner, view, settings, report).run(rounds)
+        report = ReportWriter(loaded, paths, trackers(paths, loaded.name, mlflow))
+        budget = Budget(loaded.plan.budget.rounds, history)
+        view = JsonView() if as_json else LiveView(console, budget) if console.is_terminal else PlainView(console)
+        with (
+            report,
+            view,
+            _runner(root, paths.root, address, in_process=in_process) as runner,
+            watching(view, loaded.name, paths, runner) as watcher,
+        ):
+            stop, history = _scheduler(loaded, catalog, runner, watcher, settings, report).run(rounds)
     for problem in report.problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
     _farewell(console, paths, stop, history)
@@ -177,7 +187,7 @@ def _runner(root: Place, folder: Path, address: str | None, *, in_process: bool)
         from numerai_ray.ray_start import RaySettings
         from numerai_ray.tune_runner import TuneRunner
 
-        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address))
+        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
 
     runner = StoredFirst(store, this_machine().cores, on_ray)
     try:
@@ -205,7 +215,9 @@ def _settings(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False)
     )
 
 
-def _scheduler(loaded: LoadedPlan, catalog: Any, runner: Any, view: Any, settings: PolicySettings, report: Any) -> Any:
+def _scheduler(
+    loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
+) -> Any:
     from numerai_ray.machine import this_machine
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
@@ -215,7 +227,7 @@ def _scheduler(loaded: LoadedPlan, catalog: Any, runner: Any, view: Any, setting
         runner=runner,
         proposer=proposer_of(loaded),
         reporter=report,
-        watcher=Watchers(view, ProgressFile(report.paths.progress)),
+        watcher=watcher,
         cores=this_machine().cores,
     )
     return RoundScheduler(loaded, workshop, settings)

@@ -23,6 +23,7 @@ from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
 from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.models.pulse import beat
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -161,7 +162,9 @@ class LightGBM:
         bins = _shared_bins(batch, prepared, self._bin_params(params, threads))
         try:
             return FittedLightGBM(
-                lgb.train(settings, _own_bins(batch, settings) if bins is None else _rows(bins, batch))
+                lgb.train(
+                    settings, _own_bins(batch, settings) if bins is None else _rows(bins, batch), callbacks=[_beat]
+                )
             )
         except lgb.basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
@@ -202,6 +205,10 @@ class LightGBM:
         return _grown(settings, _rows(bins, train), _rows(bins, validation), ladder.lengths)
 
 
+def _beat(env: Any) -> None:
+    beat(env.iteration + 1, env.end_iteration)
+
+
 class FittedLightGBM:
     """A booster."""
 
@@ -238,6 +245,7 @@ def _grown(
         booster.add_valid(validation, "validation")
         for trees in range(1, max(lengths) + 1):
             booster.update()
+            beat(trees, max(lengths))
             if trees in lengths:
                 found[trees] = _scores(booster)
     except lgb.basic.LightGBMError as error:

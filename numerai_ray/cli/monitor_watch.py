@@ -1,0 +1,91 @@
+"""Tells Ray's metrics what a round does: a watcher that only watches."""
+
+from collections.abc import Callable
+
+from numerai_ray.cli.round_state import Best, RoundState, Snapshot
+from numerai_ray.fold_runner import Progress
+from numerai_ray.monitoring import Monitor
+from numerai_ray.results import RoundRecord
+from numerai_ray.round_scheduler import RoundStart
+
+
+class MonitorWatch:
+    """Turns events of a run into gauges and counters, see :data:`numerai_ray.monitoring.METRICS`."""
+
+    def __init__(self, monitor: Monitor, shared_bytes: Callable[[], int] = lambda: 0):
+        self.monitor = monitor
+        self._shared_bytes = shared_bytes
+        self._state: RoundState | None = None
+        self._best = Best()
+        self._running = 0
+
+    def round_started(self, start: RoundStart) -> None:
+        self._state = RoundState(start)
+        self.monitor.show("round", start.number)
+        self._tell()
+
+    def trial_progress(self, progress: Progress) -> None:
+        if self._state is None:
+            return
+        before = self._state.progress[progress.trial]
+        self._state.progress[progress.trial] = progress
+        hits = max(0, progress.stored - before.stored)
+        self.monitor.count("store_hits_total", hits)
+        self.monitor.count("fits_trained_total", max(0, progress.folds_done - before.folds_done - hits))
+        self._tell()
+
+    def round_decided(self, record: RoundRecord) -> None:
+        self._best.decided(record)
+        self.monitor.show("best_primary", self._best.primary)
+        self.monitor.count("rounds_decided_total", 1)
+        self.monitor.show("trees_per_second", 0)
+        self._running = 0
+        self._tell()
+
+    def looked(self, snapshot: Snapshot) -> None:
+        """Fits that run right now."""
+        self._running = len(snapshot.fits)
+        self.monitor.show("trees_per_second", snapshot.trees_per_second)
+        size = self.monitor.quiet.attempt(self._shared_bytes)
+        if size:
+            self.monitor.show("shared_bytes", size)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._state is None:
+            return
+        self.monitor.show("trials", self._state.trials())
+        done, total = self._state.folds()
+        stored = sum(each.stored for each in self._state.progress.values())
+        waiting = max(0, total - done - self._running)
+        fits = {"waiting": waiting, "running": self._running, "trained": done - stored, "stored": stored}
+        self.monitor.show("fits", fits)
+
+
+class DashboardNote:
+    """Tells once where Ray's dashboard is, when there is one: Ray starts with the first fit that has to be trained."""
+
+    def __init__(self, url: Callable[[], str | None], tell: Callable[[str], None]):
+        self._url = url
+        self._tell = tell
+        self._told = False
+
+    def round_started(self, start: RoundStart) -> None:
+        del start
+
+    def trial_progress(self, progress: Progress) -> None:
+        del progress
+        self._look()
+
+    def round_decided(self, record: RoundRecord) -> None:
+        del record
+
+    def looked(self, snapshot: Snapshot) -> None:
+        del snapshot
+        self._look()
+
+    def _look(self) -> None:
+        url = self._url()
+        if url and not self._told:
+            self._told = True
+            self._tell(url)

@@ -1,0 +1,213 @@
+"""The running round as numbers: what every view of `run` and `status` shows, worked out once."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from numerai_ray.fold_runner import Progress
+from numerai_ray.machine import Usage, usage
+from numerai_ray.results import RoundRecord, VariantRecord
+from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.significance import PairedDelta
+
+# Running fits are asked for this often: rarely enough to cost nothing, often enough to look alive.
+LOOK_S = 2.0
+
+
+class Fit(Protocol):
+    """A fit that runs right now, see :class:`numerai_ray.monitoring.RunningFit`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def per_second(self) -> float: ...
+    @property
+    def node(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at the machine and the fits on it; ``usage`` is of the driver's machine."""
+
+    fits: Sequence[Fit] = ()
+    usage: Usage | None = None
+
+    @property
+    def trees_per_second(self) -> float:
+        """Of all running fits together."""
+        return sum(fit.per_second for fit in self.fits)
+
+
+class RoundState:
+    """The running round: folds done, metrics so far, time left."""
+
+    def __init__(self, start: RoundStart):
+        self.start = start
+        self.began = time.monotonic()
+        self.progress: dict[str, Progress] = {
+            trial: Progress(trial, 0, start.folds[trial], math.nan) for trial in start.trials
+        }
+
+    def seconds_left(self) -> float | None:
+        """Of this round, from the folds done so far; None before the first."""
+        going = [each for each in self.progress.values() if each.error is None]
+        done, total = sum(each.folds_done for each in going), sum(each.folds for each in going)
+        return None if done == 0 else (time.monotonic() - self.began) * (total - done) / done
+
+    def title(self) -> str:
+        """``round 3, scout: varying num_leaves``."""
+        varying = f": varying {self.start.dimension}" if self.start.dimension else ""
+        return f"round {self.start.number}, {self.start.stage}{varying}"
+
+    def trials(self) -> dict[str, int]:
+        """Trials by state."""
+        failed = sum(each.error is not None for each in self.progress.values())
+        done = sum(each.error is None and each.folds_done == each.folds for each in self.progress.values())
+        return {"running": len(self.progress) - failed - done, "done": done, "failed": failed}
+
+    def folds(self) -> tuple[int, int]:
+        """Folds done, and folds in all; a fit that two variants share counts for both."""
+        return (
+            sum(each.folds_done for each in self.progress.values()),
+            sum(each.folds for each in self.progress.values()),
+        )
+
+
+class Best:
+    """The best configuration so far, by primary metric, in the stage that ran last."""
+
+    def __init__(self) -> None:
+        self.record: VariantRecord | None = None
+        self.base: str = ""
+
+    def decided(self, record: RoundRecord) -> None:
+        winner = next((v for v in record.variants if v.id == record.decision.winner), None)
+        self.record = winner or self.record
+
+    @property
+    def primary(self) -> float:
+        return math.nan if self.record is None or self.record.metrics is None else self.record.metrics.primary
+
+    @property
+    def delta(self) -> PairedDelta | None:
+        """The difference to its round's base, None where it is that base or nothing is known."""
+        evidence = None if self.record is None else self.record.evidence
+        return None if evidence is None else evidence.to_base
+
+    def text(self) -> str:
+        """``r02-num_leaves=63 0.00440 (+7.0e-4 to its base, 90 % interval -0.2e-4 to +14.1e-4)``."""
+        if self.record is None or self.record.metrics is None:
+            return "none yet"
+        shown = f"{self.record.id} {number(self.primary)}"
+        delta = self.delta
+        if delta is None or math.isnan(delta.low):
+            return shown
+        low, high = (f"{value * 1e4:+.1f}e-4" for value in (delta.low, delta.high))
+        return f"{shown} ({delta.mean * 1e4:+.1f}e-4 to its base, 90 % interval {low} to {high})"
+
+    def value(self) -> dict[str, Any] | None:
+        """As JSON."""
+        if self.record is None:
+            return None
+        delta = self.delta
+        interval = [None, None] if delta is None else [delta.low, delta.high]
+        return {"variant": self.record.id, "primary": self.primary, "interval_to_base": interval}
+
+
+class Budget:
+    """How long the experiment may still take: the budget's rounds, each as long as those so far."""
+
+    def __init__(self, rounds: int, history: Sequence[RoundRecord] = ()):
+        self.rounds = rounds
+        self.walls = [record.wall_s for record in history if record.stage == "scout"]
+
+    def decided(self, record: RoundRecord) -> None:
+        if record.stage == "scout":
+            self.walls.append(record.wall_s)
+
+    def seconds_left(self) -> float | None:
+        """At most, after the running round; None before the first round has told how long one takes."""
+        if not self.walls:
+            return None
+        return max(0, self.rounds - len(self.walls) - 1) * sum(self.walls) / len(self.walls)
+
+
+class Observer(threading.Thread):
+    """Looks at the running fits and the machine every :data:`LOOK_S` while a round runs, and tells who listens."""
+
+    def __init__(self, fits: Callable[[], Sequence[Fit]], listener: Callable[[Snapshot], None]):
+        super().__init__(name="observer", daemon=True)
+        self.snapshot = Snapshot()
+        self._fits = fits
+        self._listener = listener
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            try:
+                self.snapshot = Snapshot(self._fits(), usage())
+                self._listener(self.snapshot)
+            except Exception:  # what is only shown must not end a run
+                self.snapshot = Snapshot()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self.is_alive():
+            self.join()
+
+
+def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
+    """The running round as ``status --json`` and the event stream tell it."""
+    machine = snapshot.usage
+    return {
+        "round": state.start.number,
+        "stage": state.start.stage,
+        "dimension": state.start.dimension,
+        "seconds_left": state.seconds_left(),
+        "trials": [{"variant": state.start.trials[trial], **asdict(each)} for trial, each in state.progress.items()],
+        "fits": [
+            {
+                "name": fit.name,
+                "trees": fit.done,
+                "trees_in_all": fit.total,
+                "trees_per_second": round(fit.per_second, 1),
+                "node": fit.node,
+            }
+            for fit in snapshot.fits
+        ],
+        "machine": None if machine is None else asdict(machine),
+    }
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """A metric for people; unknown is a dash."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """``2 min 05 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def gigabytes(count: float) -> str:
+    """``3.1 GB``."""
+    return f"{count / 1e9:.1f} GB"
+
+
+def usage_text(machine: Mapping[str, Any] | None) -> str:
+    """``1.9 of 2 cores, 3.1 GB of 24.0 GB``; empty where nothing is known."""
+    if not machine:
+        return ""
+    cores = f"{machine['cores_busy']:.1f} of {machine['cores']} cores"
+    return f"{cores}, {gigabytes(machine['memory_used_bytes'])} of {gigabytes(machine['memory_bytes'])}"

@@ -1,0 +1,41 @@
+"""``track``: an experiment that ran, shown in TensorBoard and MLflow."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
+from numerai_ray.errors import RequestError
+from numerai_ray.results import read_ledger
+
+MLflowOption = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="An MLflow server or database, e.g. sqlite:///mlflow.db."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(epilog="Example: numerai-ray track experiments/quickstart --mlflow sqlite:///mlflow.db")(track)
+
+
+def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: JsonOption = False) -> None:
+    """Write an experiment's rounds for TensorBoard, and for MLflow where a server is named; nothing twice."""
+    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
+    from numerai_ray.trackers.tensorboard import runs
+
+    paths, loaded = open_experiment(exp)
+    history = read_ledger(paths.ledger)
+    if not history:
+        raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
+    TensorBoardTracker(paths)(history)
+    if mlflow is not None:
+        MLflowTracker(paths, loaded.name, mlflow)(history)
+    if as_json:
+        value = {"tensorboard": str(paths.tensorboard), "runs": runs(paths.tensorboard), "mlflow": mlflow}
+        typer.echo(json.dumps(value, indent=2))
+        return
+    typer.echo(f"tensorboard --logdir {paths.tensorboard}")
+    if mlflow is not None:
+        typer.echo(f"mlflow ui --backend-store-uri {mlflow}")

@@ -1,0 +1,40 @@
+"""Who watches a run, and what is written for other programs beside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from numerai_ray.cli.live_view import LiveView, ProgressFile, Watchers
+from numerai_ray.cli.round_state import Observer
+from numerai_ray.results import ExperimentPaths
+
+
+def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:
+    """TensorBoard always, MLflow where a server is named."""
+    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
+
+    return [TensorBoardTracker(paths), *([MLflowTracker(paths, name, mlflow)] if mlflow else [])]
+
+
+@contextmanager
+def watching(view: Any, name: str, paths: ExperimentPaths, runner: Any) -> Iterator[Watchers]:
+    """Everyone who watches a run, and someone who looks at the running fits for them."""
+    from numerai_ray.fold_runner import InProcessRunner
+
+    progress = ProgressFile(paths.progress)
+    if isinstance(runner, InProcessRunner):
+        yield Watchers(view, progress)
+        return
+    from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
+    from numerai_ray.monitoring import Monitor, running_fits
+
+    told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
+    watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes), told)
+    observer = Observer(running_fits, watchers.looked)
+    if isinstance(view, LiveView):
+        view.look = lambda: observer.snapshot
+    observer.start()
+    try:
+        yield watchers
+    finally:
+        observer.stop()

@@ -1,0 +1,51 @@
+"""TensorBoard: a run a variant below ``logs/tensorboard``; ``tensorboard --logdir EXP/logs/tensorboard`` shows them."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numerai_ray.evidence import ScoreReader
+from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
+
+
+@dataclass(frozen=True)
+class TensorBoardTracker:
+    """Writes event files: metrics by round, cumulative scores by era, parameters."""
+
+    paths: ExperimentPaths
+
+    def __call__(self, history: Sequence[RoundRecord]) -> None:
+        missing = [(r, v) for r, v in new_variants(history) if not (self.paths.tensorboard / v.id).exists()]
+        if not missing:
+            return
+        from tensorboardX import SummaryWriter  # noqa: PLC0415
+
+        reader = ScoreReader(self.paths)
+        for record, variant in missing:
+            partial = self.paths.tensorboard / f".{variant.id}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            writer = SummaryWriter(str(partial), write_to_disk=True)
+            try:
+                self._write(writer, record, variant, reader)
+            finally:
+                writer.close()
+            # A run is there whole or not at all, so that the next call knows what is missing.
+            partial.replace(self.paths.tensorboard / variant.id)
+
+    def _write(self, writer: Any, record: RoundRecord, variant: VariantRecord, reader: ScoreReader) -> None:
+        for name, value in metric_values(variant).items():
+            writer.add_scalar(f"metrics/{name}", value, record.number)
+        for name, sums in cumulative(reader, variant).items():
+            for era, value in sums:
+                writer.add_scalar(f"per_era/{name}", value, era)
+        told = {"stage": record.stage, "round": record.number, "role": variant.role, **parameters(self.paths, variant)}
+        lines = [f"| {name} | {value} |" for name, value in told.items()]
+        writer.add_text("configuration", "\n".join(["| name | value |", "|:--|:--|", *lines]), record.number)
+
+
+def runs(folder: Path) -> list[str]:
+    """Names of the runs that are there whole."""
+    return sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) if folder.is_dir() else []

@@ -1,0 +1,167 @@
+"""What `run` shows: time left, the best with its interval, running fits; on a terminal, in a pipe, as JSON."""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import History, finished_experiment
+from rich.console import Console
+
+from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, running_table
+from numerai_ray.cli.round_state import Best, Budget, Observer, RoundState, Snapshot, progress_json, usage_text
+from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.fold_runner import Progress
+from numerai_ray.machine import Usage
+from numerai_ray.monitoring import RunningFit
+from numerai_ray.results import RoundRecord
+from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.significance import Comparison
+
+START = RoundStart(3, "scout", "num_leaves", {"r03-a": "a", "r03-b": "b"}, {"r03-a": 4, "r03-b": 4}, ())
+FIT = RunningFit("demo/r3/a/fold2", 120, 400, 1000.0, 1010.0, "host", 1)
+LOOK = Snapshot((FIT,), Usage(2, 1.9, 24 * 10**9, 3 * 10**9))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
+    return finished_experiment(tmp_path_factory.mktemp("ws") / "demo")
+
+
+def judged(history: History) -> RoundRecord:
+    """The first round with its evidence, as the scheduler records it."""
+    record = history.records[0]
+    rest = with_evidence(record.variants[0], record.variants[1:-1], ScoreReader(history.paths), Comparison(200, 4))
+    return RoundRecord(**{**vars(record), "variants": (record.variants[0], *rest, record.variants[-1])})
+
+
+def text_of(view: Any) -> str:
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    console.print(view)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_time_left_comes_from_the_folds_done() -> None:
+    state = RoundState(START)
+    assert state.seconds_left() is None
+    state.began -= 10
+    state.progress["r03-a"] = Progress("r03-a", 2, 4, 0.001)
+    assert state.seconds_left() == pytest.approx(30, abs=0.5)
+    state.progress["r03-b"] = Progress("r03-b", 0, 4, float("nan"), "refused")
+    assert state.seconds_left() == pytest.approx(10, abs=0.5)
+    assert state.trials() == {"running": 1, "done": 0, "failed": 1}
+    assert state.folds() == (2, 8)
+
+
+def test_the_budgets_time_left_is_that_of_rounds_like_those_so_far(finished: History) -> None:
+    budget = Budget(12)
+    assert budget.seconds_left() is None
+    for record in finished.records:
+        budget.decided(record)
+    assert budget.seconds_left() == pytest.approx(8 * 83.25)  # three scout rounds ran, one runs
+
+
+def test_the_best_so_far_has_its_interval(finished: History) -> None:
+    best = Best()
+    assert best.text() == "none yet"
+    assert best.value() is None
+    best.decided(judged(finished))
+    assert best.text().startswith(f"{finished.records[0].decision.winner} 0.00")
+    assert "90 % interval" in best.text()
+    value = best.value()
+    assert value is not None
+    low, high = value["interval_to_base"]
+    assert low < high
+
+
+def test_the_screen_shows_variants_fits_machine_best_and_time(finished: History) -> None:
+    console = Console(file=io.StringIO(), width=110)
+    view = LiveView(console, Budget(12), lambda: LOOK)
+    assert "…" in text_of(view._render())
+    view.round_started(START)
+    view.trial_progress(Progress("r03-a", 2, 4, 0.0042))
+    shown = text_of(view._render())
+    assert "round 3, scout: varying num_leaves" in shown
+    assert "2/4" in shown
+    assert "0.00420" in shown
+    assert "fitting r3/a/fold2 120/400 trees, 12/s" in shown
+    assert "1 fits running, 12 trees/s; 1.9 of 2 cores, 3.0 GB of 24.0 GB" in shown
+    assert "best so far: none yet" in shown
+    assert "of this round" in shown
+    view.round_decided(finished.records[0])
+    view.dashboard("http://127.0.0.1:8265")
+    assert "Ray dashboard: http://127.0.0.1:8265" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "round 1 (scout, num_leaves)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plain_lines(finished: History) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    with PlainView(console) as view:
+        view.round_started(START)
+        view.trial_progress(Progress("r03-a", 3, 4, 0.004))
+        view.trial_progress(Progress("r03-a", 4, 4, 0.0042))
+        view.trial_progress(Progress("r03-b", 0, 4, float("nan"), "refused [x]"))
+        view.round_decided(finished.records[0])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[:3] == [
+        "round 3, scout: varying num_leaves: 2 trials, 8 folds",
+        "  a: 4 folds, bmc_last_200_eras 0.00420",
+        "  b failed: refused [x]",
+    ]
+
+
+def test_json_events_are_lines_without_nan(finished: History, capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonView() as view:
+        view.round_started(START)
+        view._last -= 60
+        view.looked(LOOK)
+        view.looked(LOOK)
+        view.trial_progress(Progress("r03-b", 0, 4, float("nan"), "refused"))
+        view.dashboard("http://127.0.0.1:8265")
+        view.round_decided(judged(finished))
+        view._last -= 60
+        view.looked(LOOK)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["event"] for each in events] == [
+        "round_started", "running", "progress", "dashboard", "round_decided",
+    ]  # fmt: skip
+    assert events[1]["fits"][0] == {
+        "name": "demo/r3/a/fold2", "trees": 120, "trees_in_all": 400, "trees_per_second": 12.0, "node": "host",
+    }  # fmt: skip
+    assert events[2]["primary"] is None
+
+
+def test_status_shows_what_the_driver_wrote(tmp_path: Path) -> None:
+    file = ProgressFile(tmp_path / "progress.json")
+    file.round_started(START)
+    file._last = 0
+    file.looked(LOOK)
+    running = json.loads(file.path.read_text())["running"]
+    shown = text_of(running_table(running))
+    assert "fitting r3/a/fold2" in shown
+    assert running == json.loads(json.dumps(progress_json(file._state, LOOK), default=str)) | {  # type: ignore[arg-type]
+        "trials": running["trials"]
+    }
+    assert usage_text(None) == ""
+
+
+def test_the_observer_tells_what_it_sees_and_survives_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numerai_ray.cli.round_state.LOOK_S", 0.01)
+    seen: list[Snapshot] = []
+    calls = iter(range(10**6))
+
+    def fits() -> list[RunningFit]:
+        if next(calls) == 0:
+            raise OSError("gone")
+        return [FIT]
+
+    observer = Observer(fits, Watchers(type("Listener", (), {"looked": lambda _, each: seen.append(each)})()).looked)
+    observer.start()
+    deadline = time.monotonic() + 20
+    while not seen and time.monotonic() < deadline:
+        time.sleep(0.01)
+    observer.stop()
+    assert not observer.is_alive()
+    assert seen[0].trees_per_second == pytest.approx(12)

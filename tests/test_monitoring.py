@@ -1,0 +1,254 @@
+"""Monitoring: bounded labels, nothing that can fail a trial, and a real Prometheus that scrapes a real run."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import ray
+from test_experiment import CLI, Desk
+
+from numerai_ray import monitoring
+from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
+from numerai_ray.cli.round_state import Snapshot
+from numerai_ray.fold_runner import Progress
+from numerai_ray.monitoring import METRICS, MOST_FAULTS, STATES, Monitor, Pulse, RunningFit
+from numerai_ray.round_scheduler import RoundStart
+
+ROOT = Path(__file__).resolve().parent.parent
+MONITORING = ROOT / "cluster" / "monitoring"
+START = RoundStart(1, "scout", "num_leaves", {"r01-a": "a"}, {"r01-a": 3}, ())
+
+
+class Told:
+    """Stands in for Ray's gauges and counters."""
+
+    points: dict[tuple[str, str], float]
+
+    def __init__(self) -> None:
+        self.points = {}
+        self.labels: dict[str, tuple[str, ...]] = {}
+
+    def make(self, name: str, _about: str, labels: tuple[str, ...]) -> Any:
+        self.labels[name] = labels
+        told = self
+
+        class Metric:
+            def set(self, value: float, tags: dict[str, str]) -> None:
+                assert set(tags) == set(labels)
+                told.points[name, tags.get("state", "")] = value
+
+            def inc(self, value: float, tags: dict[str, str]) -> None:
+                key = (name, "")
+                assert set(tags) == set(labels)
+                told.points[key] = told.points.get(key, 0) + value
+
+        return Metric()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    found = Told()
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
+    monkeypatch.setattr("ray.util.metrics.Gauge", found.make)
+    monkeypatch.setattr("ray.util.metrics.Counter", found.make)
+    return found
+
+
+def test_a_round_as_gauges_and_counters(told: Told) -> None:
+    watch = MonitorWatch(Monitor("demo"), lambda: 4096)
+    watch.round_started(START)
+    assert told.points["numerai_ray_fits", "waiting"] == 3
+    watch.trial_progress(Progress("r01-a", 1, 3, 0.001, stored=1))
+    watch.looked(Snapshot((RunningFit("demo/r1/a/fold2", 50, 100, 0.0, 5.0, "host", 1),)))
+    watch.trial_progress(Progress("r01-a", 2, 3, 0.001, stored=1))
+    points = {name.removeprefix("numerai_ray_") + state: value for (name, state), value in told.points.items()}
+    assert points["round"] == 1
+    assert points["trialsrunning"] == 1
+    assert (points["fitstrained"], points["fitsstored"], points["fitsrunning"]) == (1, 1, 1)
+    assert points["trees_per_second"] == 10
+    assert points["shared_bytes"] == 4096
+    assert points["store_hits_total"] == points["fits_trained_total"] == 1
+    assert "best_primary" not in points
+
+
+def test_labels_are_bounded(told: Told) -> None:
+    monitor = Monitor("demo")
+    for name, (kind, about, labels) in METRICS.items():
+        assert set(labels) <= {"state"}
+        assert about.endswith(".")
+        if kind == "gauge":
+            monitor.show(name, dict.fromkeys(STATES[name], 1.0) if labels else 1.0)
+        else:
+            monitor.count(name, 1)
+    assert len(told.points) == sum(len(STATES.get(name, "1")) for name in METRICS)
+    assert all(labels[0] == "experiment" for labels in told.labels.values())
+
+
+def test_what_is_told_before_ray_runs_is_handed_over_later(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: False)
+    monitor = Monitor("demo")
+    monitor.show("round", 1)
+    monitor.count("store_hits_total", 2)
+    assert not told.points
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
+    monitor.count("store_hits_total", 3)
+    assert told.points == {("numerai_ray_round", ""): 1, ("numerai_ray_store_hits_total", ""): 5}
+
+
+def test_a_broken_agent_costs_nothing_but_the_panels(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def broken(*_args: object, **_kwargs: object) -> None:
+        calls.append("called")
+        raise RuntimeError("the agent is gone")
+
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
+    monkeypatch.setattr("ray.util.metrics.Gauge", broken)
+    monkeypatch.setattr(monitoring, "_store", broken)
+    monitor = Monitor("demo")
+    for number in range(10):
+        monitor.show("round", number)
+    assert len(calls) == MOST_FAULTS, "after a few faults nothing more is tried"
+    with Pulse("demo/r1/a/fold1").beating() as pulse:
+        for done in range(1000):
+            pulse(done, 1000)
+    assert monitoring.running_fits() == []
+
+
+def test_a_pulse_speaks_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[bytes, bytes] = {}
+    puts: list[bytes] = []
+
+    def put(key: bytes, value: bytes, **_: object) -> None:
+        puts.append(value)
+        kept[key] = value
+
+    store = SimpleNamespace(
+        _internal_kv_put=put,
+        _internal_kv_del=lambda key, **_: kept.pop(key, None),
+        _internal_kv_list=lambda prefix, **_: [key for key in kept if key.startswith(prefix)],
+        _internal_kv_get=lambda key, **_: kept.get(key),
+    )
+    monkeypatch.setattr(monitoring, "_store", lambda: store)
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
+    with Pulse("demo/r1/a/fold1").beating() as pulse:
+        for done in range(50_000):
+            pulse(done + 1, 50_000)
+        (fit,) = monitoring.running_fits()
+        assert fit.name == "demo/r1/a/fold1"
+        assert fit.total == 50_000
+    assert len(puts) <= 3
+    assert monitoring.running_fits() == []
+
+
+def test_the_dashboards_address_is_told_once() -> None:
+    found: list[str] = []
+    urls = iter([None, None, "http://127.0.0.1:8265", "http://127.0.0.1:8265"])
+    note = DashboardNote(lambda: next(urls), found.append)
+    note.round_started(START)
+    for _ in range(4):
+        note.looked(Snapshot())
+    assert found == ["http://127.0.0.1:8265"]
+
+
+def test_the_grafana_dashboard_shows_every_metric_and_nothing_else() -> None:
+    dashboard = json.loads((MONITORING / "grafana" / "dashboards" / "numerai-ray.json").read_text())
+    shown = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    for name in METRICS:
+        assert f"ray_numerai_ray_{name}{{" in shown, name
+        assert f"`ray_numerai_ray_{name}" in (MONITORING / "README.md").read_text()
+
+
+# --- a real run --------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_taken_metrics_port_fails_no_trial(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path, market)
+    init = ray.init
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ray, "init", lambda **options: init(**options, _metrics_export_port=port))
+        from numerai_ray.cli.main import run  # noqa: PLC0415
+
+        assert run(desk.arguments("--rounds", "1")) == 0
+    (record,) = desk.rounds()
+    assert all(variant["error"] is None for variant in record["variants"])
+
+
+PROMETHEUS = shutil.which("prometheus")
+
+
+@contextmanager
+def prometheus(folder: Path) -> Iterator[str]:
+    """The shipped configuration, on a port of its own; scrapes every second instead of every ten."""
+    text = (MONITORING / "prometheus.yml").read_text().replace("10s", "1s")
+    (folder / "prometheus.yml").write_text(text)
+    address = f"127.0.0.1:{free_port()}"
+    assert PROMETHEUS is not None
+    command = [PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+    process = subprocess.Popen(
+        [*command, f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield f"http://{address}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def ask(server: str, query: str) -> list[dict[str, Any]]:
+    try:
+        with urlopen(f"{server}/api/v1/query?query={query}", timeout=5) as answer:
+            return list(json.load(answer)["data"]["result"])
+    except OSError:
+        return []
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(PROMETHEUS is None, reason="needs Prometheus (Debian package prometheus)")
+def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> None:
+    desk = Desk(tmp_path, market)
+    with prometheus(tmp_path) as server:
+        environment = {**os.environ, "RAY_metrics_report_interval_ms": "1000"}
+        process = subprocess.Popen(
+            [*CLI, *desk.arguments("--rounds", "1")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )  # fmt: skip
+        found: dict[str, list[dict[str, Any]]] = {}
+        wanted = ("round", "fits", "trials")
+        deadline = time.monotonic() + 150
+        while process.poll() is None and time.monotonic() < deadline:
+            for name in wanted:
+                found[name] = ask(server, f"ray_numerai_ray_{name}") or found.get(name, [])
+            if all(found.values()):
+                break
+            time.sleep(0.5)
+        output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "Ray dashboard: http://127.0.0.1:" in output
+    assert found["round"], output
+    assert found["round"][0]["metric"]["experiment"] == "small"
+    assert {each["metric"]["state"] for each in found["fits"]} == set(STATES["fits"])
+    assert {each["metric"]["state"] for each in found["trials"]} == set(STATES["trials"])

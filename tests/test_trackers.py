@@ -1,0 +1,122 @@
+"""Trackers: what TensorBoard and MLflow then hold is what the ledger and the files hold, once."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from builders import History, finished_experiment
+from tensorboardX import proto
+from tensorboardX.event_file_writer import EventFileWriter  # noqa: F401  (the library is there)
+
+from numerai_ray.cli.main import run
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
+from numerai_ray.trackers.tensorboard import runs
+
+MLFLOW = importlib.util.find_spec("mlflow") is not None
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> History:
+    history = finished_experiment(tmp_path / "demo")
+    for record in history.records:
+        for variant in record.variants:
+            file = history.paths.config(variant.id)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(yaml.safe_dump({"model": {"params": {"num_leaves": 31}}}))
+    return history
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard reads from a run: records of length, checksum, event, checksum."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    data, at = file.read_bytes(), 0
+    found: dict[str, list[tuple[int, float]]] = {}
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        event = proto.event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+        at += 16 + size
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+def test_tensorboard_holds_metrics_by_round_and_sums_by_era(finished: History) -> None:
+    tracker = TensorBoardTracker(finished.paths)
+    tracker(finished.records[:1])
+    assert runs(finished.paths.tensorboard) == sorted(v.id for v in finished.records[0].variants)
+    tracker(finished.records)
+    scored = {v.id for r in finished.records for v in r.variants if v.metrics}
+    assert runs(finished.paths.tensorboard) == sorted(scored)
+    held = scalars(finished.paths.tensorboard / "r05-winner")
+    metrics = finished.records[-1].variants[0].metrics
+    assert metrics is not None
+    assert held["metrics/bmc_last_200_eras_mean"] == [(5, pytest.approx(metrics.primary))]
+    stored = json.loads(finished.paths.results("r05-winner").read_text())["per_era"]
+    known = [(int(e), v) for e, v in zip(stored["era"], stored["bmc"], strict=True) if v is not None]
+    sums = held["per_era/cumulative_bmc"]
+    assert [era for era, _ in sums] == [era for era, _ in known]
+    assert [value for _, value in sums] == pytest.approx(np.cumsum([v for _, v in known]).tolist(), rel=1e-5)
+
+
+def test_a_tracker_writes_nothing_twice_and_mends_what_was_cut_short(finished: History) -> None:
+    tracker = TensorBoardTracker(finished.paths)
+    tracker(finished.records)
+    before = {file: file.stat().st_mtime_ns for file in finished.paths.tensorboard.rglob("events*")}
+    partial = finished.paths.tensorboard / ".r05-winner.partial"
+    (finished.paths.tensorboard / "r05-winner").rename(partial)
+    tracker(finished.records)
+    again = {file: file.stat().st_mtime_ns for file in finished.paths.tensorboard.rglob("events*")}
+    assert {file.parent.name for file in again if again[file] != before.get(file)} == {"r05-winner"}
+    assert not partial.exists()
+
+
+def test_the_track_command(finished: History, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["track", str(finished.paths.root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] == runs(Path(told["tensorboard"]))
+    assert told["mlflow"] is None
+
+
+@pytest.mark.skipif(MLFLOW, reason="mlflow is installed")
+def test_without_mlflow_one_clear_message(finished: History) -> None:
+    with pytest.raises(EnvironmentFault, match=r"pip install 'numerai-ray\[mlflow\]'"):
+        MLflowTracker(finished.paths, "demo", "sqlite:///x.db")(finished.records)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MLFLOW, reason="needs the extra mlflow")
+def test_mlflow_holds_rounds_variants_parameters_metrics_and_artifacts(finished: History, tmp_path: Path) -> None:
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    finished.paths.report.write_text("# demo")
+    MLflowTracker(finished.paths, "demo", uri)(finished.records[:2])
+    MLflowTracker(finished.paths, "demo", uri)(finished.records)
+    MLflowTracker(finished.paths, "demo", uri)(finished.records)
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("demo")
+    assert experiment is not None
+    held = client.search_runs([experiment.experiment_id])
+    by_variant = {r.data.tags["numerai_ray.variant"]: r for r in held if "numerai_ray.variant" in r.data.tags}
+    scored = [v.id for r in finished.records for v in r.variants if v.metrics]
+    assert sorted(by_variant) == sorted(set(scored))
+    assert len(held) == len(by_variant) + 5 + 1, "a run a round and the report's, each once"
+    winner = by_variant["r05-winner"]
+    rounds = {r.info.run_id: r.data.tags for r in held if "numerai_ray.round" in r.data.tags}
+    assert rounds[winner.data.tags["mlflow.parentRunId"]]["numerai_ray.round"] == "05"
+    metrics = finished.records[-1].variants[0].metrics
+    assert metrics is not None
+    assert winner.data.metrics["bmc_last_200_eras_mean"] == pytest.approx(metrics.primary)
+    assert winner.data.params["model.params.num_leaves"] == "31"
+    sums = client.get_metric_history(winner.info.run_id, "cumulative_bmc")
+    assert len(sums) == metrics.bmc.n_eras
+    assert max(each.step for each in sums) == 1121
+    assert {a.path for a in client.list_artifacts(winner.info.run_id)} == {"r05-winner.yaml", "r05-winner.json"}
+    (report,) = (r for r in held if "numerai_ray.report" in r.data.tags)
+    assert "experiment.md" in {a.path for a in client.list_artifacts(report.info.run_id)}
+    assert str(finished.paths.root) in experiment.artifact_location
