@@ -61,11 +61,11 @@ def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], column
     if plan.config.ensemble is not None and plan.config.ensemble.stack is not None:
         return _stacked(plan, position, fits, columns)
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
-    members = _member_columns(plan, position, fits)
+    members = member_columns(plan, position, fits)
     return mixture(members, plan.config, starts)
 
 
-def _member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
+def member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
     """A fold's prediction by member: the mean over seeds of each target, then the mixture of its targets."""
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
     found = {}
@@ -97,27 +97,32 @@ def _weighted(
 
 def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
     """A fold's stack: weights learned from the folds before it, whose predictions are out of fold themselves."""
-    ensemble, cv = plan.config.ensemble, plan.config.cv
-    if ensemble is None or ensemble.stack is None:
-        raise ValueError("nothing to stack")
     folds = [plan.folds.trainable[each] for each in folds_needed(plan, position)]
-    parts = [_member_columns(plan, each, fits) for each in folds_needed(plan, position)]
+    parts = [member_columns(plan, each, fits) for each in folds_needed(plan, position)]
     eras = tuple(era for fold in folds for era in fold.validation_eras)
     found = stack(
         [np.concatenate([part[name] for part in parts]) for name in parts[0]],
         take(columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
         plan.index.starts_of(eras),
-        StackPlan(
-            eras=eras,
-            folds=(folds[-1].validation_eras,),
-            # Retained eras have no fixed length in weeks; the smallest gap of the folds is what is kept from labels.
-            embargo_eras=cv.embargo_eras if cv.embargo_unit == "weeks" else plan.folds.gap_eras,
-            method=ensemble.stack.method,
-            penalty=ensemble.stack.penalty,
-            min_fit_eras=ensemble.stack.min_fit_eras,
-        ),
+        stack_plan(plan, eras, (folds[-1].validation_eras,)),
     )
     return np.asarray(found.prediction[-len(next(iter(parts[-1].values()))) :])
+
+
+def stack_plan(plan: TrialPlan, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:
+    """How the plan's ensemble learns the weights of ``folds`` on ``eras``; ``ValueError`` where it stacks nothing."""
+    ensemble, cv = plan.config.ensemble, plan.config.cv
+    if ensemble is None or ensemble.stack is None:
+        raise ValueError("nothing to stack")
+    return StackPlan(
+        eras=eras,
+        folds=folds,
+        # Retained eras have no fixed length in weeks; the smallest gap of the folds is what is kept from labels.
+        embargo_eras=cv.embargo_eras if cv.embargo_unit == "weeks" else plan.folds.gap_eras,
+        method=ensemble.stack.method,
+        penalty=ensemble.stack.penalty,
+        min_fit_eras=ensemble.stack.min_fit_eras,
+    )
 
 
 def posted(

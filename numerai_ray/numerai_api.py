@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numerapi
@@ -57,6 +58,31 @@ class NumeraiApi:
             raise EnvironmentFault(f"{self.url}: gave no address for {name}; try again later")
         return url
 
+    @property
+    def keys(self) -> tuple[str, str] | None:
+        """API keys from the environment or numerapi's own places; for a header, and nothing else."""
+        keys: Any = self._client.token
+        return (str(keys[0]), str(keys[1])) if keys else None
+
+    def require_keys(self) -> None:
+        """Raise :class:`RequestError` without API keys, before anything is asked."""
+        if self.keys is None:
+            raise RequestError(
+                "no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY (Numerai, account settings, API keys; an "
+                "upload needs the scope 'upload submissions')"
+            )
+
+    def ask(self, query: str, variables: Mapping[str, Any], again: bool) -> Any:  # noqa: FBT001
+        """The value of an authorized query's one field.
+
+        ``again`` says that it may be sent more than once: what changes something at Numerai is not, because an
+        answer that was lost does not tell whether it was done.
+        """
+        self.require_keys()
+        with self._well_formed():
+            data = self._client.authorized(query, dict(variables), again=again)["data"]
+            return next(iter(data.values()))
+
     @contextmanager
     def _well_formed(self) -> Iterator[None]:
         try:
@@ -86,6 +112,15 @@ class _Client(numerapi.NumerAPI):
             return numerapi.NumerAPI.raw_query(self, query, variables, authorization, retries=1)
 
         return patiently(lambda: self._checked(once), self._patience, self._on_retry)
+
+    def authorized(self, query: str, variables: dict[str, Any], *, again: bool) -> dict[str, Any]:
+        """One authorized request, tried again only where it may be."""
+
+        def once() -> Any:
+            return numerapi.NumerAPI.raw_query(self, query, variables, authorization=True, retries=1)
+
+        patience = self._patience if again else replace(self._patience, tries=1)
+        return patiently(lambda: self._checked(once), patience, self._on_retry)
 
     def _checked(self, once: Callable[[], Any]) -> dict[str, Any]:
         where = numerapi.base_api.API_TOURNAMENT_URL

@@ -224,6 +224,12 @@ class ExperimentPaths:
         return self.root / "logs" / f"{variant}.log"
 
 
+def next_commands(folder: Path) -> tuple[str, str]:
+    """What follows a finished experiment: its winner as a proved pickle, and that pickle at Numerai."""
+    pickle = f"{folder.resolve().name}.pkl"
+    return f"numerai-ray export {folder} --out {pickle}", f"numerai-ray upload {pickle} --model NAME"
+
+
 def without_nan(value: Any) -> Any:
     """``value`` with NaN and infinities as None: JSON knows neither."""
     if isinstance(value, float):

@@ -6,7 +6,7 @@ one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
@@ -172,6 +172,12 @@ class Catalog:
             for fit in self._member_fits(member, fold, index, name)
         ]
         return TrialPlan(trial_id, label, config, index, folds, tuple(fits), _notes(config, folds), neutralizers)
+
+    def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
+        """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
+        members = plan.config.members().items()
+        fits = [fit for name, member in members for fit in self._member_fits(member, fold, plan.index, name)]
+        return replace(plan, folds=Folds((fold,), ()), fits=tuple(fits))
 
     def _member_fits(self, member: Config, fold: Fold, index: DatasetIndex, name: str) -> list[FitSpec]:
         """One fit for each target and seed of a member."""

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from bad_requests import Desk
 from hypothesis import settings
+from submission_desk import PYTHONS, exported, finished_desk
 
 from numerai_ray.dataset_build import build
+from numerai_ray.submission.containers import container_for
+from numerai_ray.submission.environment import Environment, environment_for
 from numerai_ray.synthetic import MarketSpec, write_market
 
 # A busy machine is no failure.
@@ -20,3 +24,23 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_market(MarketSpec(eras=120, rows=60, features=30, seed=1), root / "tiny")
     build(root / "tiny")
     return root
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A finished experiment on the tiny market: read-only."""
+    return finished_desk(tmp_path_factory.mktemp("market"), tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """The first container's environment that this machine can have."""
+    return environment_for(container_for(PYTHONS[0]))
+
+
+@pytest.fixture(scope="session")
+def model(finished: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The winner's pickle with proof and card, for that container: read-only."""
+    out = tmp_path_factory.mktemp("model") / "model.pkl"
+    exported(finished, out)
+    return out

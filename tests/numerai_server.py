@@ -68,6 +68,8 @@ class NumeraiServer:
             "dataset": self._dataset,
         }
         self.log: list[Seen] = []
+        self.admit: Callable[[Seen], None] = lambda _: None  # raises GraphqlError for whom it does not let in
+        self.received: dict[str, bytes] = {}  # files sent by PUT, by name
         self.usual: dict[str, Behaviour] = {}
         self.uses_per_url: int | None = None  # then an address has expired
         self._next: dict[str, deque[Behaviour]] = defaultdict(deque)
@@ -109,6 +111,13 @@ class NumeraiServer:
             self._uses[signature] = 0
         return f"{self.url}/files/{name}?X-Amz-Signature={signature}"
 
+    def upload_url(self, name: str) -> str:
+        """An address that takes one PUT of a file of this name."""
+        with self._lock:
+            signature = hashlib.sha256(f"put {name}{len(self._uses)}".encode()).hexdigest()
+            self._uses[signature] = 0
+        return f"{self.url}/uploads/{name}?X-Amz-Signature={signature}"
+
     @contextmanager
     def running(self) -> Iterator["NumeraiServer"]:
         thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -149,10 +158,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(seen, behaviour, {"Content-Type": "application/json"}, behaviour.content)
             return
         try:
+            self.numerai.admit(seen)
             answer = {"data": {field[1]: self.numerai.answers[field[1]](body["variables"] or {})}}
         except (GraphqlError, KeyError) as error:
             answer = {"data": None, "errors": [{"message": str(error)}]}
         self._send(seen, behaviour, {"Content-Type": "application/json"}, json.dumps(answer).encode())
+
+    def do_PUT(self) -> None:
+        parts = urlsplit(self.path)
+        name = parts.path.removeprefix("/uploads/")
+        seen = Seen(f"PUT {name}", dict(self.headers))
+        behaviour = self.numerai.behaviour(seen)
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        signature = parse_qs(parts.query).get("X-Amz-Signature", [""])[0]
+        # A signature covers the headers: one for a request without Content-Type fits no other.
+        if "Content-Type" in self.headers or self.numerai.expired(signature):
+            behaviour = Behaviour(status=403)
+        if behaviour.stop_after is not None:
+            self.close_connection = True
+            return
+        if behaviour.status == 200:
+            self.numerai.received[name] = content
+        error = b"" if behaviour.status == 200 else b"<Error><Code>AccessDenied</Code><Secret>no</Secret></Error>"
+        self._send(seen, behaviour, {}, error)
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

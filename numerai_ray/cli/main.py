@@ -5,7 +5,17 @@ from collections.abc import Sequence
 
 import typer
 
-from numerai_ray.cli import compare_command, data_commands, read_commands, run_commands, schema_command, track_command
+from numerai_ray.cli import (
+    compare_command,
+    data_commands,
+    predict_commands,
+    read_commands,
+    run_commands,
+    schema_command,
+    submission_commands,
+    track_command,
+    upload_command,
+)
 from numerai_ray.errors import FitError, NumeraiRayError
 
 INTERRUPTED = 130
@@ -27,6 +37,9 @@ read_commands.register(app)
 compare_command.register(app)
 track_command.register(app)
 schema_command.register(app)
+submission_commands.register(app)
+predict_commands.register(app)
+upload_command.register(app)
 app.add_typer(data_commands.app, name="data")
 
 

@@ -29,7 +29,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
 from numerai_ray.round_policy import PolicySettings, Stop
 from numerai_ray.storage import Place, Url
 
@@ -258,4 +258,6 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
             soft_wrap=True,
             markup=False,
         )
+        for line in next_commands(paths.root):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)

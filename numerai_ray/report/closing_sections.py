@@ -3,12 +3,13 @@
 import math
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from numerai_ray.eras import era_label
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4, e4_judged, number
-from numerai_ray.results import RoundRecord
+from numerai_ray.results import RoundRecord, next_commands
 from numerai_ray.significance import best_by_luck, verdict
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
@@ -164,6 +165,9 @@ def next_steps(reading: Reading) -> list[str]:
             "The difference is inside the noise: average several seeds of both sides, or score more eras (the full "
             "file), before building on it."
         )
+    if reading.finished:
+        export, upload = next_commands(Path(reading.paths.root.name))
+        found.append(f"Submit the winner: `{export}` proves it in Numerai's container, `{upload}` sends it.")
     return found or ["None: everything listed was tried."]
 
 

@@ -1,0 +1,221 @@
+"""Commands from a winner to a submission: ``export``, ``verify``."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from numerai_ray.cli.options import (
+    DATA_ROOT_VARIABLE,
+    AddressOption,
+    DataDirOption,
+    ExperimentArgument,
+    InProcessOption,
+    JsonOption,
+    data_root,
+    open_experiment,
+    writable_folder,
+)
+from numerai_ray.errors import RequestError
+from numerai_ray.results import without_nan
+
+if TYPE_CHECKING:
+    from numerai_ray.storage import Place
+    from numerai_ray.submission.refit import RefitJob, Refitted
+    from numerai_ray.submission.trial_run import LiveData
+    from numerai_ray.submission.verify import Verification
+
+VariantOption = Annotated[
+    str | None,
+    typer.Option("--variant", metavar="NAME", help="A variant's id or name; without it the experiment's winner."),
+]
+PythonOption = Annotated[
+    str | None,
+    typer.Option("--python", metavar="3.12", help="Numerai's container: its Python version chooses the pins."),
+]
+LiveOption = Annotated[
+    Path | None,
+    typer.Option("--live", metavar="FILE", help="Live features; else live.parquet of the data version, if there."),
+]
+BenchmarksOption = Annotated[
+    Path | None, typer.Option("--benchmarks", metavar="FILE", help="Live benchmark models that go with --live.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(epilog="Example: numerai-ray export experiments/quickstart --out model.pkl")(export)
+    app.command(epilog="Example: numerai-ray verify model.pkl --python 3.13 --json")(verify)
+
+
+def export(
+    exp: ExperimentArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The pickle; its card and proof go beside it.")],
+    variant: VariantOption = None,
+    python: PythonOption = None,
+    data_dir: DataDirOption = None,
+    address: AddressOption = None,
+    *,
+    in_process: InProcessOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Refit a variant on every labelled era into a pickle that stands alone, proved for Numerai's container."""
+    found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
+    if as_json:
+        card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+        typer.echo(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
+        return
+    _print_found(found)
+    typer.echo("\n".join(str(each) for each in _files(out)))
+    typer.echo(f"next: numerai-ray upload {out} --model NAME")
+
+
+def verify(
+    pickle: Annotated[Path, typer.Argument(metavar="PICKLE", help="A pickle made by `numerai-ray export`, or any.")],
+    python: PythonOption = None,
+    live: LiveOption = None,
+    benchmarks: BenchmarksOption = None,
+    data_dir: DataDirOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Try a pickle as Numerai runs it: its Python and libraries, no network, one core, none of our code."""
+    from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.environment import environment_for
+    from numerai_ray.submission.packing import SubmissionFiles
+    from numerai_ray.submission.verify import read_card
+    from numerai_ray.submission.verify import verify as verify_pickle
+
+    if not pickle.is_file():
+        raise RequestError(f"{pickle}: no such file; make one with `numerai-ray export EXP --out {pickle.name}`")
+    card = read_card(SubmissionFiles(pickle))
+    container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)
+    given = live_given(live, benchmarks)
+    if given is None and card is not None:
+        given = live_of(root_if_there(data_dir), str(card.get("data", {}).get("version")))
+    with steps() as on_step:
+        environment = environment_for(container, on_step)
+        found = verify_pickle(pickle, environment, given)
+    if as_json:
+        typer.echo(json.dumps(without_nan(found.to_json()), indent=2))
+    else:
+        _print_found(found)
+    if not found.ok:
+        raise typer.Exit(2)
+
+
+def export_to(
+    exp: Path,
+    out: Path,
+    what: tuple[str | None, str | None],
+    data_dir: str | None,
+    address: str | None,
+    *,
+    in_process: bool,
+) -> "Verification":
+    """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
+    from numerai_ray.cli.run_commands import STORE
+    from numerai_ray.fit_store import FitStore
+    from numerai_ray.submission.choice import choose
+    from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.export import ExportOrder
+    from numerai_ray.submission.export import export as export_model
+    from numerai_ray.submission.packing import pickle_path
+    from numerai_ray.trial_plan import Catalog
+
+    variant, python = what
+    writable_folder(pickle_path(out).parent, "--out")
+    container = container_for(python or DEFAULT_PYTHON)
+    paths, loaded = open_experiment(exp)
+    choice = choose(paths, loaded.name, variant)
+    root = data_root(data_dir)
+    live = live_of(root, choice.config.data.version)
+    order = ExportOrder(choice, paths, container, out, live, FitStore(root / STORE))
+    with steps() as on_step:
+        return export_model(order, Catalog(root), _run_jobs(address, in_process=in_process), on_step)
+
+
+def _run_jobs(address: str | None, *, in_process: bool) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
+    from numerai_ray.machine import this_machine
+    from numerai_ray.submission.refit import in_process as run_here
+    from numerai_ray.submission.refit import refit
+
+    if in_process:
+        return partial(run_here, threads=this_machine().cores)
+
+    def on_ray(jobs: "Sequence[RefitJob]") -> "list[Refitted]":
+        from numerai_ray.ray_tasks import run_on_ray
+
+        return run_on_ray(refit, jobs, "refit", address)
+
+    return on_ray
+
+
+def root_if_there(data_dir: str | None) -> "Place | None":
+    """The data root, None where none is named and ``./data`` is not there: a pickle can be tried without."""
+    named = data_dir or os.environ.get(DATA_ROOT_VARIABLE)
+    return data_root(data_dir) if named or Path("data").is_dir() else None
+
+
+def live_of(root: "Place | None", version: str) -> "LiveData | None":
+    """Live data of a data version, where it was downloaded."""
+    from numerai_ray.submission.trial_run import LiveData
+
+    if root is None:
+        return None
+    version_dir = root / version
+    found = LiveData(version_dir / "live.parquet", version_dir / "live_benchmark_models.parquet")
+    return found if found.complete else None
+
+
+def live_given(live: Path | None, benchmarks: Path | None) -> "LiveData | None":
+    from numerai_ray.submission.trial_run import LiveData
+
+    if live is None:
+        if benchmarks is not None:
+            raise RequestError("--benchmarks goes with --live; give both")
+        return None
+    for name, path in (("--live", live), ("--benchmarks", benchmarks)):
+        if path is not None and not path.is_file():
+            raise RequestError(f"{name}: {path}: no such file; download it with `numerai-ray data download`")
+    return LiveData(live, benchmarks)
+
+
+def _files(out: Path) -> list[Path]:
+    from numerai_ray.submission.packing import SubmissionFiles
+
+    files = SubmissionFiles(out)
+    return [files.pickle, files.proof, files.card, files.card_text]
+
+
+def _print_found(found: "Verification") -> None:
+    """What the proof showed, a line each."""
+    from numerai_ray.submission.words import verification_lines
+
+    for line in verification_lines(found):
+        typer.echo(line)
+
+
+class steps:  # noqa: N801  used as a function
+    """Says on stderr what is being done; a spinner on a terminal, a line elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._status = self._console.status("")
+
+    def __enter__(self) -> Callable[[str], None]:
+        if self._console.is_terminal:
+            self._status.start()
+            return self._say
+        return lambda text: self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        self._status.update(text)
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()

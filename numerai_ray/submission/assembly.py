@@ -1,0 +1,180 @@
+"""What an export trains, and how the trained models become one recipe and one expected prediction.
+
+The recipe is written for the container; the expected prediction comes from our own pipeline's functions. That both
+are the same is what ``verify`` shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.assembly import assemble_fold, member_columns, posted
+from numerai_ray.config import SCORE_BENCHMARK, Config
+from numerai_ray.dataset import load_columns
+from numerai_ray.eras import Fold
+from numerai_ray.errors import RequestError
+from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.post import rank
+from numerai_ray.submission.exporters import exporter_for
+from numerai_ray.submission.packing import Recipe
+from numerai_ray.submission.proof_rows import ProofRows, proof_eras, proof_rows
+from numerai_ray.submission.refit import RefitJob, Refitted
+from numerai_ray.submission.stack_weights import stack_weights
+from numerai_ray.trial_plan import Catalog, TrialPlan
+
+Floats = npt.NDArray[np.float64]
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """A config on its data: what to train, and the rows that the result is proved on.
+
+    ``plan`` has one fold that trains on every era and predicts the proof's; ``weights`` are those of a stack's
+    members, None without a stack.
+    """
+
+    plan: TrialPlan
+    proof: ProofRows
+    weights: Mapping[str, float] | None
+    features: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
+
+    @property
+    def jobs(self) -> tuple[RefitJob, ...]:
+        return tuple(RefitJob(spec, self.proof) for spec in self.plan.fits)
+
+    def types(self) -> tuple[str, ...]:
+        """Types of the models to train, sorted."""
+        return tuple(sorted({spec.config.model.type for spec in self.plan.fits}))
+
+
+def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
+    """What a config's refit needs, checked against the data.
+
+    Raises:
+        ConfigError: unknown model or parameters.
+        DataError: a file, column or label is missing.
+        RequestError: a model that cannot travel, or a stack without the fits that its weights are learned from.
+
+    """
+    folds = catalog.plan("refit", "the variant's config", config)
+    for spec in folds.fits:
+        exporter_for(spec.config.model.type)
+        if spec.read_benchmarks:
+            raise RequestError(f"a {spec.config.model.type!r} model reads benchmarks as inputs, and cannot be exported")
+    index = folds.index
+    columns = load_columns(index, config.data, folds.targets, folds.benchmarks)
+    eras = proof_eras(index, columns)
+    plan = catalog.on_fold(folds, Fold(0, index.eras, eras))
+    used = {name for spec in plan.fits for name in spec.features} | set(plan.neutralizers)
+    features = tuple(name for name in index.columns if name in used)
+    return Assembly(
+        plan=plan,
+        proof=proof_rows(index, columns, features, eras),
+        weights=stack_weights(folds, store, columns),
+        features=features,
+        benchmarks=_used_benchmarks(config),
+    )
+
+
+def recipe_of(assembly: Assembly, refits: Sequence[Refitted]) -> Recipe:
+    """The expression that the pickle computes: mean of seeds, mixture of targets and members, then post."""
+    made = dict(zip((spec.key for spec in assembly.plan.fits), refits, strict=True))
+    config = assembly.config
+    members = {name: _member(assembly, name, member, made) for name, member in config.members().items()}
+    scale = config.ensemble.scale if config.ensemble else "rank"
+    if assembly.weights is not None:
+        part = _blend(list(members.values()), [assembly.weights[name] for name in members], "rank", normal=False)
+    else:
+        own = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
+        part = _blend(list(members.values()), [own[name] for name in members], scale)
+    return Recipe(assembly.features, assembly.benchmarks, _posted(assembly, part))
+
+
+def expected_prediction(assembly: Assembly, refits: Sequence[Refitted]) -> Floats:
+    """(n,) what our pipeline submits for the proof's rows, ranked as a submission is."""
+    fits = {spec.key: StoredFit(made.proof, {}) for spec, made in zip(assembly.plan.fits, refits, strict=True)}
+    proof = assembly.proof
+    plan = replace(assembly.plan, index=proof.index)
+    neutralizers = proof.matrix.select(plan.neutralizers) if plan.neutralizers else None
+    starts = proof.index.era_starts
+    if assembly.weights is None:
+        return rank(assemble_fold(plan, 0, fits, proof.columns, neutralizers), starts)
+    members = member_columns(plan, 0, fits)
+    mixed = np.sum([assembly.weights[name] * rank(each, starts) for name, each in members.items()], axis=0)
+    return rank(posted(plan, plan.folds.trainable[0], mixed, proof.columns, neutralizers), starts)
+
+
+def _member(assembly: Assembly, name: str, member: Config, made: Mapping[str, Refitted]) -> Part:
+    config = assembly.config
+    parts = []
+    for target in member.data.targets:
+        seeds = [
+            _model(assembly, spec.features, spec.config, made[spec.key])
+            for spec in assembly.plan.fits
+            if spec.member == name and spec.target == target
+        ]
+        parts.append(seeds[0] if len(seeds) == 1 else {"do": "mean", "parts": seeds})
+    scale = config.ensemble.scale if config.ensemble else "rank"
+    return _blend(parts, list(member.data.targets.values()), scale)
+
+
+def _model(assembly: Assembly, features: Sequence[str], config: Config, made: Refitted) -> Part:
+    return {
+        "do": "model",
+        "type": config.model.type,
+        "inside": exporter_for(config.model.type).inside,
+        "features": _positions(assembly, features),
+        "missing": config.data.missing,
+        "payload": made.payload,
+    }
+
+
+def _posted(assembly: Assembly, part: Part) -> Part:
+    post, config = assembly.config.post, assembly.config
+    if post.neutralize is not None:
+        with_benchmark = SCORE_BENCHMARK in post.neutralize.names
+        part = {
+            "do": "neutralize",
+            "part": part,
+            "features": _positions(assembly, assembly.plan.neutralizers),
+            "benchmarks": [config.score.benchmark] if with_benchmark else [],
+            "proportion": post.neutralize.proportion,
+        }
+    if post.blend:
+        columns: list[Part] = [{"do": "benchmark", "column": config.benchmark(name)} for name in post.blend]
+        shares = list(post.blend.values())
+        part = _blend([part, *columns], [1 - sum(shares), *shares], "rank")
+    return part
+
+
+def _blend(parts: Sequence[Part], weights: Sequence[float], scale: str, *, normal: bool = True) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(weights) if normal else 1.0
+    kept = [(each, weight / total) for each, weight in zip(parts, weights, strict=True) if weight]
+    return {"do": "blend", "parts": [e for e, _ in kept], "weights": [w for _, w in kept], "scale": scale}
+
+
+def _positions(assembly: Assembly, features: Sequence[str]) -> list[int] | None:
+    """Where the features stand among all of the recipe's; None for all of them in their order."""
+    if tuple(features) == assembly.features:
+        return None
+    where = {name: position for position, name in enumerate(assembly.features)}
+    return [where[name] for name in features]
+
+
+def _used_benchmarks(config: Config) -> tuple[str, ...]:
+    """Benchmark columns that live predictions need; what training alone looks at is not among them."""
+    named = list(config.post.blend or ())
+    if config.post.neutralize is not None and SCORE_BENCHMARK in config.post.neutralize.names:
+        named.append(SCORE_BENCHMARK)
+    return tuple(dict.fromkeys(config.benchmark(name) for name in named))

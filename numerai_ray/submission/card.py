@@ -1,0 +1,149 @@
+"""The model card: what a pickle is, where it comes from, how it did, what it takes. JSON, and the same as text."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from numerai_ray.download import size_text
+from numerai_ray.eras import era_label
+from numerai_ray.evidence import ScoreReader, comparison_of
+from numerai_ray.results import ExperimentPaths, official_metrics
+from numerai_ray.significance import INTERVAL_PERCENT, Series, paired_delta
+from numerai_ray.submission.assembly import Assembly
+from numerai_ray.submission.choice import Choice
+from numerai_ray.submission.containers import CONTAINERS
+from numerai_ray.submission.packing import needed
+from numerai_ray.submission.refit import Refitted
+from numerai_ray.submission.verify import Verification, own_versions
+
+Json = dict[str, Any]
+
+
+def card_of(
+    choice: Choice, paths: ExperimentPaths, assembly: Assembly, refits: Sequence[Refitted], found: Verification
+) -> Json:
+    """Everything in plain values; times in seconds, sizes in bytes."""
+    config = assembly.config
+    container = CONTAINERS[found.python]
+    libraries = needed(assembly.types())
+    index = assembly.plan.index
+    return {
+        "experiment": choice.experiment,
+        "variant": choice.record.id,
+        "stage": choice.stage,
+        "changes": dict(choice.changes),
+        "fingerprints": {"config": config.fingerprint(), "as_run": choice.as_run, "data": index.fingerprint},
+        "data": {
+            "version": config.data.version,
+            "file": index.path.name,
+            "targets": dict(config.data.targets),
+            "missing": config.data.missing,
+            "features": len(assembly.features),
+            "benchmarks": list(assembly.benchmarks),
+            "eras": [era_label(index.eras[0]), era_label(index.eras[-1])],
+            "train_rows": min(each.train_rows for each in refits),
+            "rows_without_label": max(each.dropped_rows for each in refits),
+        },
+        "model": {"types": list(assembly.types()), "models": len(refits), "weights": assembly.weights},
+        "metrics": _metrics(choice, paths),
+        "pickle": {"sha256": found.sha256, "size_bytes": found.size_bytes},
+        "python": found.python,
+        "image": container.image,
+        "libraries": list(libraries),
+        "versions": {
+            "container": {name: container.pins[name] for name in ("numpy", "pandas", *libraries)},
+            "made_with": {"numerai-ray": version("numerai-ray"), **own_versions(container, libraries)},
+        },
+        "verification": found.to_json(),
+        "refit_seconds": round(sum(each.seconds for each in refits), 3),
+        "made": datetime.now(UTC).isoformat("T", "seconds"),
+        "config": config.to_json(),
+    }
+
+
+def _metrics(choice: Choice, paths: ExperimentPaths) -> Json:
+    """Out-of-fold metrics of the variant as it was run, means with the interval that their noise leaves."""
+    metrics = choice.record.metrics
+    if metrics is None:
+        return {}
+    found: Json = {name: dict(block) for name, block in official_metrics(metrics).items()}
+    stored = ScoreReader(paths).read(choice.record.id)
+    if stored is None:
+        return found
+    comparison = comparison_of(choice.config.score)
+    zero = Series(stored.eras, np.zeros(len(stored.eras)))
+    delta = paired_delta(stored.bmc, zero, comparison)
+    if delta is not None:
+        found["bmc_last_200_eras"]["interval"] = [delta.low, delta.high]
+        found["bmc_last_200_eras"]["interval_percent"] = INTERVAL_PERCENT
+        found["bmc_last_200_eras"]["standard_error"] = delta.standard_error
+    return found
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """The card as Markdown."""
+    data, found = card["data"], card["verification"]
+    trial = found["live"] or found["proof"]
+    lines = [
+        f"# {card['experiment']}: {card['variant']}",
+        "",
+        f"Made {card['made']} for Numerai's container of Python {card['python']} (`{card['image']}`).",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| Changes against the experiment's base | {_changes(card['changes'])} |",
+        f"| Data | {data['version']}, {data['file']}, eras {data['eras'][0]}–{data['eras'][1]} |",
+        f"| Rows with labels | {data['train_rows']:,} |",
+        f"| Features | {data['features']:,}, missing values as {data['missing']} |",
+        f"| Targets | {', '.join(data['targets'])} |",
+        f"| Model | {', '.join(card['model']['types'])}; {card['model']['models']} trained |",
+        f"| Fingerprints | {', '.join(f'{name} {value}' for name, value in card['fingerprints'].items())} |",
+        f"| Pickle | {size_text(found['size_bytes'])}, SHA-256 {found['sha256']} |",
+        f"| One core, a live round | {trial['live_seconds']:.1f} s, {trial['peak_bytes'] / 1e9:.2f} GB |",
+        f"| Predictions against the pipeline's | {_agreement(found)} |",
+        "",
+        "## Out-of-fold metrics of the variant as it was run",
+        "",
+        "The refit saw every era with labels, so nothing here was measured on the refit itself.",
+        "",
+        "| metric | mean | std | sharpe | max drawdown |",
+        "|---|---|---|---|---|",
+        *(_metric_row(name, block) for name, block in card["metrics"].items()),
+        *_interval(card["metrics"]),
+        *(f"\nNote: {note}" for note in found["notes"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{path}` = {value}" for path, value in changes.items()) or "none"
+
+
+def _metric_row(name: str, block: Mapping[str, Any]) -> str:
+    values = (_number(block.get(key)) for key in ("mean", "std", "sharpe", "max_drawdown"))
+    return f"| {name} | {' | '.join(values)} |"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.5f}"
+
+
+def _interval(metrics: Mapping[str, Any]) -> list[str]:
+    block = metrics.get("bmc_last_200_eras", {})
+    if "interval" not in block:
+        return []
+    low, high = block["interval"]
+    return ["", f"{block['interval_percent']} % interval of bmc_last_200_eras: {_number(low)} to {_number(high)}."]
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    agreement = found["agreement"]
+    if agreement is None:
+        return "not compared"
+    if found["equal"]:
+        return f"equal on {agreement['rows']:,} rows ({agreement['largest']:.1g} at most)"
+    return f"{agreement['differing']} of {agreement['rows']:,} differ, by {agreement['largest']:.2g} at most"

@@ -1,0 +1,90 @@
+"""From a choice to the files of a submission: refit, pack, prove, describe. All of them appear, or none."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from numerai_ray.atomic_files import whole_file, write_text
+from numerai_ray.errors import RequestError
+from numerai_ray.fit_store import FitStore
+from numerai_ray.results import ExperimentPaths, write_json
+from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
+from numerai_ray.submission.card import card_of, card_text
+from numerai_ray.submission.choice import Choice
+from numerai_ray.submission.containers import Container
+from numerai_ray.submission.environment import Environment, environment_for
+from numerai_ray.submission.packing import Recipe, SubmissionFiles, needed, pack, sha256
+from numerai_ray.submission.proof import EXPECTED, Proof, proof_table, write_proof
+from numerai_ray.submission.refit import Refitted, RunJobs
+from numerai_ray.submission.trial_run import LiveData
+from numerai_ray.submission.verify import Verification, own_versions, verify
+from numerai_ray.trial_plan import Catalog
+
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """What to export, for which container, to which file, tried on which live data."""
+
+    choice: Choice
+    paths: ExperimentPaths
+    container: Container
+    out: Path
+    live: LiveData | None
+    store: FitStore
+
+
+def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnStep) -> Verification:
+    """Write the pickle, its proof and its card; returns what the proof showed.
+
+    Raises:
+        RequestError: the container cannot run the model (with numbers), the Python is missing, the data is not there.
+        FitError: training failed.
+
+    """
+    assembly = plan_refit(order.choice.config, catalog, order.store)
+    # Before hours of training: the container must be able to run it, and be here.
+    order.container.check(needed(assembly.types()))
+    environment = environment_for(order.container, on_step)
+    models = len(assembly.jobs)
+    on_step(f"refitting {models} model{'s'[: models > 1]} on {len(assembly.plan.index.eras):,} eras")
+    refits = run_jobs(assembly.jobs)
+    recipe = recipe_of(assembly, refits)
+    with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
+        made = SubmissionFiles(Path(folder) / order.out.name)
+        on_step(f"packing for Python {order.container.python}")
+        pack(recipe, environment, made.pickle)
+        write_proof(made.proof, _proof(assembly, refits, recipe, made.pickle, environment))
+        on_step("trying the pickle as Numerai's container will: offline, on one core")
+        found = replace(verify(made.pickle, environment, order.live), pickle=str(order.out))
+        if not found.ok:
+            problems = "\n  - ".join(found.problems)
+            raise RequestError(f"Numerai's container cannot run this model, nothing was written:\n  - {problems}")
+        card = card_of(order.choice, order.paths, assembly, refits, found)
+        _put(made, SubmissionFiles(order.out))
+        write_json(SubmissionFiles(order.out).card, card)
+        write_text(SubmissionFiles(order.out).card_text, card_text(card))
+    return found
+
+
+def _proof(assembly: Assembly, refits: list[Refitted], recipe: Recipe, pickle: Path, environment: Environment) -> Proof:
+    table = proof_table(assembly.proof, recipe.features, recipe.benchmarks)
+    table = table.append_column(EXPECTED, pa.array(expected_prediction(assembly, refits)))
+    facts = {
+        "pickle_sha256": sha256(pickle),
+        "libraries": own_versions(environment.container, recipe.libraries()),
+        "data": assembly.plan.index.fingerprint,
+        "fingerprint": assembly.config.fingerprint(),
+    }
+    return Proof(table, recipe.features, recipe.benchmarks, facts)
+
+
+def _put(made: SubmissionFiles, out: SubmissionFiles) -> None:
+    for source, target in ((made.proof, out.proof), (made.pickle, out.pickle)):
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)

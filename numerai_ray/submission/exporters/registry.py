@@ -1,0 +1,45 @@
+"""Names of models in configs, and what makes them portable."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numerai_ray.errors import RequestError
+from numerai_ray.models import Fitted
+
+INSIDE = Path(__file__).resolve().parent.parent / "inside"
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """How a kind of model travels.
+
+    ``libraries`` are those that the container must have; ``inside`` is the predictor's name and file in ``inside/``;
+    ``portable`` turns a trained model into a payload of plain values, and lives in ``module``.
+    """
+
+    libraries: tuple[str, ...]
+    inside: str
+    module: str
+
+    def portable(self, fitted: Fitted) -> Any:
+        """Text, bytes, numbers, lists and mappings only."""
+        make: Callable[[Any], Any] = import_module(f"numerai_ray.submission.exporters.{self.module}").portable
+        return make(fitted)
+
+    @property
+    def source(self) -> Path:
+        return INSIDE / f"{self.inside}.py"
+
+
+# name of a model in configs -> exporter
+EXPORTERS: Mapping[str, Exporter] = {"lightgbm": Exporter(("lightgbm",), "lightgbm", "lightgbm")}
+
+
+def exporter_for(name: str) -> Exporter:
+    """The exporter of a model type; raises :class:`RequestError` where there is none."""
+    if name not in EXPORTERS:
+        raise RequestError(f"a {name!r} model cannot be exported; models that can: {', '.join(EXPORTERS)}")
+    return EXPORTERS[name]
