@@ -20,6 +20,7 @@ from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.machine import give_back_memory
 from numerai_ray.models.pulse import listening
 from numerai_ray.monitoring import Pulse
+from numerai_ray.placement import Environment, check_here
 from numerai_ray.shared_dataset import InputShape, Ref
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -37,11 +38,13 @@ class FitOrder:
     threads: int
     inputs: InputShape
     label: str = "fit"
+    environment: Environment = ()
 
 
 @ray.remote(num_returns=2, max_retries=FIT_RETRIES)
 def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tuple[FoldScore | FitError, ...]]:
     """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
+    check_here(order.environment)
     features, prepared = order.inputs.put_together(given)
 
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:

@@ -4,6 +4,7 @@ A :class:`RoundRunner` executes the trials of one round. :class:`InProcessRunner
 at a time: the plain way, and the reference for the one on Ray.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.assembly import assemble_fold
+from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.eras import Fold, least_honest_gap
@@ -85,6 +87,11 @@ class VariantOutcome:
 
 class RoundRunner(Protocol):
     """Executes the trials of a round; equal plans give equal outcomes, whatever the runner."""
+
+    @property
+    def cost(self) -> RoundCost:
+        """What the last round cost."""
+        ...
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         """Outcome by trial id. A trial that fails for a reason of its own has an ``error``; the others go on."""
@@ -233,18 +240,22 @@ class InProcessRunner:
     def __init__(self, store: FitStore, threads: int):
         self.store = store
         self.threads = threads
+        self.cost = RoundCost()
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
         self._neutralizers: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        started = time.perf_counter()
         needs = column_needs(plans)
         missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
         together = {spec.key: training for training in trainings(missing) for spec in training.specs}
         done: dict[str, StoredFit | FitError] = {}
         waiting = _Waiting(together, done, Stops(plans))
         outcomes = {plan.id: self._run_trial(plan, needs, waiting, on_progress) for plan in plans}
+        hours = (time.perf_counter() - started) / 3600
+        self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
         return {plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else outcomes[plan.id] for plan in plans}

@@ -115,7 +115,8 @@ class RoundRecord:
     ``kind`` tells scout rounds apart: "" as planned, "focus" (``why`` says what for), "joint" (several variables at
     once) or "manual". ``choice`` is the interpretation that became the base, ``edits`` what changed in the plan since
     the round before, ``importances`` how much each dimension matters in all results so far (Optuna), ``cores`` those
-    of the machine, ``estimated_s`` the wall time that the plan's calibration promised.
+    of the machine, ``estimated_s`` the wall time that the plan's calibration promised,
+    ``cost`` core-hours and node-hours of whatever machines took part (`cluster_plan.RoundCost`).
     """
 
     number: int
@@ -135,6 +136,7 @@ class RoundRecord:
     importances: Mapping[str, float] = field(default_factory=dict)
     cores: int = 0
     estimated_s: float | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
 
     def find(self, role: Role) -> VariantRecord | None:
         """The first variant in this role."""

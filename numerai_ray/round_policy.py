@@ -168,7 +168,8 @@ def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> st
         return f"{settings.max_fits} fits"
     if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
         return f"{settings.max_hours:g} hours"
-    core_s = sum(record.wall_s * record.cores for record in history)
+    # Of the nodes that took part, where that is known: a cluster's cores are not the driver's.
+    core_s = sum(record.cost.get("core_hours", record.wall_s * record.cores / 3600) * 3600 for record in history)
     if settings.max_core_hours is not None and core_s >= settings.max_core_hours * 3600:
         return f"{settings.max_core_hours:g} core-hours"
     return ""

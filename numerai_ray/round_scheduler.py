@@ -221,6 +221,7 @@ class RoundScheduler:
             edits=edits,
             cores=self.shop.cores,
             estimated_s=self.shop.estimate(plans),
+            cost=self.shop.runner.cost.to_json() if plans else {},
         )
         record = replace(record, importances=self._search([*history, record]).importances())
         append_ledger(self.shop.paths.ledger, record)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from numerai_ray.assembly import is_assembled
+from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
@@ -57,6 +58,11 @@ class StoredFirst:
     def shared_bytes(self) -> int:
         """Bytes of the dataset that the current round shares."""
         return 0 if self._training is None else self._training.shared_bytes()
+
+    @property
+    def cost(self) -> RoundCost:
+        """What the last round cost."""
+        return self._last.cost
 
     def close(self) -> None:
         if self._training is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numerai_ray.ray_start import RaySettings, connect, smallest_node_cores
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import FitError
 from numerai_ray.fit_store import FitStore, StoredFit
@@ -42,6 +44,7 @@ from numerai_ray.fold_runner import (
     succeeded,
 )
 from numerai_ray.machine import this_machine
+from numerai_ray.placement import NodeClock, Placement, let_go, needs_gpu
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
@@ -58,7 +61,10 @@ class TuneRunner:
         self.store = store
         self.settings = settings
         self.dashboard_url: str | None = None
+        self.cost = RoundCost()
+        self.slots = 0
         self._shared = SharedDatasets()
+        self._placement: Placement | None = None
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
 
@@ -66,8 +72,27 @@ class TuneRunner:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
         stored = {key: fit for key in specs if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
-        resources = self._resources(missing or list(specs.values()))
-        self._start(missing, resources.object_store_bytes)
+        resources = self._start(missing, missing or list(specs.values()))
+        self.slots = resources.fits_at_once
+        clock = NodeClock()
+        clock.start()
+        try:
+            outcomes = self._run(plans, stored, missing, resources, on_progress)
+        finally:
+            self.cost = clock.stop()
+            if self._placement is not None:
+                let_go()
+        self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))
+        return outcomes
+
+    def _run(
+        self,
+        plans: Sequence[TrialPlan],
+        stored: Mapping[str, StoredFit],
+        missing: Sequence[FitSpec],
+        resources: ResourcePlan,
+        on_progress: OnProgress,
+    ) -> dict[str, VariantOutcome]:
         self._shared.open(plans, missing, smallest_node_cores())
         flight = Flight()
         self._put_stored(flight, plans, stored)
@@ -104,17 +129,22 @@ class TuneRunner:
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
         return plan_resources(self._machine, workload(specs))
 
-    def _start(self, missing: Sequence[FitSpec], store_bytes: int) -> None:
-        """Connect to Ray; on this machine, data is prepared while Ray starts."""
-        with ThreadPoolExecutor(1, "prepare") as pool:
-            ahead = []
-            if self.settings.address is None:
-                one_each = {prepared_key(spec): spec for spec in missing}
-                ahead = [pool.submit(prepare_ahead, spec, self._machine.cores) for spec in one_each.values()]
+    def _start(self, missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
+        """Connect to Ray, and say how it is used; on this machine, data is prepared while Ray starts."""
+        if self.settings.address is not None:
             if not ray.is_initialized():
-                self.dashboard_url = connect(self.settings, self._machine, store_bytes)
+                self.dashboard_url = connect(self.settings, self._machine, 0)
+            self._placement = self._placement or Placement()
+            return self._placement.resources(specs)
+        resources = self._resources(specs)
+        with ThreadPoolExecutor(1, "prepare") as pool:
+            one_each = {prepared_key(spec): spec for spec in missing}
+            ahead = [pool.submit(prepare_ahead, spec, self._machine.cores) for spec in one_each.values()]
+            if not ray.is_initialized():
+                self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
             for each in ahead:
                 each.result()
+        return resources
 
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
         """Score what is in the store, and put it where the trials look."""
@@ -140,11 +170,20 @@ class TuneRunner:
             spec = training.longest
             scored = tuple(each for rung in training.specs for each in scorings[rung.key])
             given = self._shared.inputs(spec)
-            order = FitOrder(training, scored, self.store, threads, given.shape, names[spec.key])
-            task = fit_task.options(name=names[spec.key], num_cpus=threads, memory=fit_bytes(spec))
+            where = self._placement
+            environment = where.environment if where else ()
+            gpus = 1 if where and needs_gpu(spec) else 0
+            order = FitOrder(training, scored, self.store, threads, given.shape, names[spec.key], environment)
+            task = fit_task.options(name=names[spec.key], num_cpus=threads, num_gpus=gpus, memory=fit_bytes(spec))
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
+
+
+def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: int) -> float:
+    """Core-hours that the fits of a round held, each fit once; those of stopped trials are not known."""
+    seconds = {fold.key: fold.seconds for outcome in outcomes.values() for fold in outcome.folds}
+    return sum(seconds.values()) * threads / 3600
 
 
 def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:

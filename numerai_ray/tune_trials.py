@@ -36,9 +36,11 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
+    here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     trainable = tune.with_parameters(_report_folds, waits=waits, windows=windows)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"memory": TRIAL_BYTES}),
+        # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
+        tune.with_resources(trainable, {"memory": TRIAL_BYTES, f"node:{here}": 1e-4}),
         param_space={"variant": tune.grid_search([plan.id for plan in plans])},
         tune_config=tune.TuneConfig(
             reuse_actors=True,

@@ -37,6 +37,8 @@ FLOORS = {
     "experiment_lock": 1,
     "results": 1,
     "resource_plan": 1,
+    "cluster_plan": 1,
+    "results_mirror": 2,
     "shipped_files": 1,
     "machine": 2,
     "dataset": 2,
@@ -78,6 +80,8 @@ FLOORS = {
     "tune_runner": 4,
     "monitoring": 4,
     "ray_tasks": 4,
+    "placement": 4,
+    "ray_jobs": 4,
     "round_policy": 5,
     "round_decision": 5,
     "round_focus": 5,
@@ -94,6 +98,7 @@ FLOORS = {
     "trackers": 6,
     "submission": 6,
     "cli": 7,
+    "__main__": 7,
 }
 # library -> the only modules that may import it
 HOMES = {
@@ -106,6 +111,8 @@ HOMES = {
         "tune_runner",
         "monitoring",
         "ray_tasks",
+        "placement",
+        "ray_jobs",
     },
     "optuna": {"optuna_proposer", "optuna_studies"},
     "numerapi": {"numerai_api"},
@@ -136,6 +143,7 @@ PURE = {
     "significance",
     "pruning",
     "resource_plan",
+    "cluster_plan",
     "round_policy",
     "round_decision",
     "round_focus",

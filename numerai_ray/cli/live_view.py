@@ -26,6 +26,7 @@ from numerai_ray.cli.round_state import (
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
 from numerai_ray.results import RoundRecord, to_json, without_nan
+from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.round_scheduler import RoundStart
 
 __all__ = ["JsonView", "LiveView", "PlainView", "ProgressFile", "Watchers", "decided_line", "duration", "number"]
@@ -70,6 +71,21 @@ class ProgressFile:
         state = self._state
         value = {"running": None if state is None else progress_json(state, self._snapshot)}
         write_text(self.path, json.dumps(without_nan(value)) + "\n")
+
+
+class MirrorWatcher:
+    """Carries a decided round to the experiment's copy at once; the rest goes there every few seconds."""
+
+    def __init__(self, mirror: ResultsMirror):
+        self.mirror = mirror
+
+    def round_started(self, start: RoundStart) -> None: ...
+
+    def trial_progress(self, progress: Progress) -> None: ...
+
+    def round_decided(self, record: RoundRecord) -> None:
+        del record
+        self.mirror.push_when_possible()
 
 
 class LiveView:

@@ -13,6 +13,7 @@ from numerai_ray.cli import (
     run_commands,
     schema_command,
     submission_commands,
+    submit_command,
     track_command,
     upload_command,
 )
@@ -40,6 +41,7 @@ schema_command.register(app)
 submission_commands.register(app)
 predict_commands.register(app)
 upload_command.register(app)
+submit_command.register(app)
 app.add_typer(data_commands.app, name="data")
 
 

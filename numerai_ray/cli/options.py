@@ -13,6 +13,7 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
 from numerai_ray.storage import Place, Url, check_writable, place
 
@@ -28,6 +29,10 @@ DataDirOption = Annotated[
         metavar="DIR",
         help=f"Data root, a folder or s3://… gs://…; else ${DATA_ROOT_VARIABLE}, else ./data.",
     ),
+]
+ResultsOption = Annotated[
+    str | None,
+    typer.Option("--results", metavar="URL", help="The experiment's copy: s3://…, gs://… or a folder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 InProcessOption = Annotated[
@@ -135,6 +140,12 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
     beside = [plan.parent.name for plan in folder.parent.glob("*/experiment.yaml")]
     known = sorted({*beside, *shipped_experiments()})
     raise RequestError(f"{folder}: no experiment.yaml there{nearest(folder.name, known)}")
+
+
+def fetch_results(folder: Path, results: str | None) -> None:
+    """Bring an experiment's copy here, so that reading commands see what runs elsewhere."""
+    if results is not None and ResultsMirror(folder, place(results)).fetch(reader=True) == 0 and not folder.exists():
+        raise RequestError(f"--results: {results}: holds no experiment yet; check the URL, or wait for its first round")
 
 
 def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:

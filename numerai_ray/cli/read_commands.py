@@ -12,7 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from numerai_ray.cli.live_view import decided_line, number, running_table, wide_console
-from numerai_ray.cli.options import ExperimentArgument, JsonOption, experiment_paths, open_experiment, within
+from numerai_ray.cli.options import (
+    ExperimentArgument,
+    JsonOption,
+    ResultsOption,
+    experiment_paths,
+    fetch_results,
+    open_experiment,
+    within,
+)
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
 from numerai_ray.results import (
@@ -23,6 +31,8 @@ from numerai_ray.results import (
     to_json,
     without_nan,
 )
+from numerai_ray.results_mirror import last_sign
+from numerai_ray.storage import place
 
 WATCH_S = 1.0
 
@@ -38,33 +48,37 @@ def register(app: typer.Typer) -> None:
 
 def status(
     exp: ExperimentArgument,
+    results: ResultsOption = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the run ends; Ctrl-C leaves.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Where an experiment stands: decided rounds, the running one, the best so far."""
+    if results is not None and watch:
+        raise RequestError("--watch: must not stand with --results; ask again, or follow it with `numerai-ray submit`")
+    fetch_results(exp, results)
     paths = experiment_paths(exp)
     if as_json and watch:
         _watch_json(paths, exp)
     elif as_json:
-        typer.echo(json.dumps(without_nan(status_json(paths, exp)), indent=2))
+        typer.echo(json.dumps(without_nan(status_json(paths, exp, results)), indent=2))
     elif watch:
         _watch(paths, exp)
     else:
-        wide_console().print(_shown(paths, exp))
+        wide_console().print(_shown(paths, exp, results))
 
 
-def status_json(paths: ExperimentPaths, exp: Path) -> dict[str, Any]:
+def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -> dict[str, Any]:
     """What ``status --json`` tells."""
     history = read_ledger(paths.ledger)
     best = best_variant(history)
     return {
         "experiment": str(exp),
-        "state": _state(paths, history),
+        "state": _state(paths, history, results),
         "finished": _finished(history),
         "best": None if best is None else json.loads(to_json(best)),
         "rounds": [json.loads(to_json(record)) for record in history],
-        "running": running(paths),
+        "running": running(paths, results),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
     }
@@ -110,6 +124,7 @@ def leaderboard(
 
 def report(
     exp: ExperimentArgument,
+    results: ResultsOption = None,
     start_era: Annotated[
         int | None, typer.Option("--start-era", callback=within(1), help="Cumulative plots begin at this era.")
     ] = None,
@@ -119,6 +134,7 @@ def report(
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.report import write_report
 
+    fetch_results(exp, results)
     history = read_ledger(experiment_paths(exp).ledger)
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
@@ -143,37 +159,42 @@ def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
     return next((v for v in history[-1].variants if v.id == history[-1].decision.winner), None)
 
 
-def running(paths: ExperimentPaths) -> dict[str, Any] | None:
-    """The round that runs right now, as its driver last wrote it; None when no driver holds the lock."""
+def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
+    """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
     try:
         found = json.loads(paths.progress.read_text(encoding="utf-8"))["running"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, dict) and lock_holder(paths.lock) else None
+    return found if isinstance(found, dict) and _holder(paths, results) else None
+
+
+def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
+    """Who runs the experiment, on this machine or on the one that writes ``results``."""
+    return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
 
 
 def _finished(history: list[RoundRecord]) -> bool:
     return bool(history) and history[-1].stage == "final"
 
 
-def _state(paths: ExperimentPaths, history: list[RoundRecord]) -> str:
+def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
     if _finished(history):
         return "finished"
-    if lock_holder(paths.lock):
+    if _holder(paths, results):
         return "running"
     return "stopped" if history else "not started"
 
 
-def _shown(paths: ExperimentPaths, exp: Path) -> RenderableType:
+def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> RenderableType:
     history = read_ledger(paths.ledger)
     parts: list[RenderableType] = [Text(decided_line(record)) for record in history]
-    now = running(paths)
+    now = running(paths, results)
     if now:
         parts.append(running_table(now))
     best = best_variant(history)
     if best is not None and best.metrics is not None:
         parts.append(Text(f"best so far: {best.id} {number(best.metrics.primary)}"))
-    state = _state(paths, history)
+    state = _state(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
     parts.append(Text(f"{state}{ahead}"))
     return Group(*parts)

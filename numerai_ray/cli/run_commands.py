@@ -9,13 +9,14 @@ import typer
 from rich.console import Console
 
 from numerai_ray.cli.data_commands import build_files, make_market
-from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, duration, number
+from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers, duration, number
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
     ExperimentArgument,
     InProcessOption,
     JsonOption,
+    ResultsOption,
     data_place,
     open_experiment,
     within,
@@ -30,8 +31,9 @@ from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
+from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_policy import PolicySettings, Stop
-from numerai_ray.storage import Place, Url
+from numerai_ray.storage import Place, Url, place
 
 STORE = "store"  # folder of the fit store below the data root
 
@@ -46,6 +48,7 @@ def run(
     exp: ExperimentArgument,
     data_dir: DataDirOption = None,
     address: AddressOption = None,
+    results: ResultsOption = None,
     *,
     in_process: InProcessOption = False,
     accept_suspect: Annotated[
@@ -67,7 +70,7 @@ def run(
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = Catalog(root)
     console = Console(stderr=as_json)
-    with experiment_lock(paths.lock):
+    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         history = read_ledger(paths.ledger)
         if not history or history[-1].stage != "final":
             prepare_data(loaded, root)
@@ -82,7 +85,8 @@ def run(
             _runner(root, paths.root, address, in_process=in_process) as runner,
             watching(view, loaded.name, paths, runner) as watcher,
         ):
-            stop, history = _scheduler(loaded, catalog, runner, watcher, settings, report).run(rounds)
+            told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+            stop, history = _scheduler(loaded, catalog, runner, told, settings, report).run(rounds)
     for problem in report.problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
     _farewell(console, paths, stop, history)

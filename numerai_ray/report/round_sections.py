@@ -44,6 +44,18 @@ def _base(reading: Reading, record: RoundRecord) -> str:
     return f"the experiment's base with {reading.label(record.base_changes)}"
 
 
+def _cost(record: RoundRecord) -> str:
+    """``; 3.20 core-hours of 4 nodes (0.41 node-hours), fits held 2.90``; "" where it is not known."""
+    cost = record.cost
+    if not cost.get("nodes"):
+        return ""
+    nodes = int(cost["nodes"])
+    return (
+        f"; {cost['core_hours']:.4f} core-hours of {nodes} node{'s' if nodes > 1 else ''} "
+        f"({cost['node_hours']:.4f} node-hours), of which fits held {cost['fit_core_hours']:.4f}"
+    )
+
+
 def _round(reading: Reading, record: RoundRecord) -> list[str]:
     rows = reading.rows(record)
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
@@ -56,7 +68,9 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
     parts = [table, f"**Decision:** {cell(record.decision.reason, 400)}. {_noise(rows)}".strip()]
     if failed:
         parts.append("\n".join(failed))
-    parts.append(f"*Time: started {record.started or 'at an unknown time'}, {record.wall_s:.1f} s in all.*")
+    parts.append(
+        f"*Time: started {record.started or 'at an unknown time'}, {record.wall_s:.1f} s in all{_cost(record)}.*"
+    )
     return parts
 
 

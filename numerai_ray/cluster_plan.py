@@ -1,0 +1,119 @@
+"""Pure arithmetic of a cluster: nodes of any size in, how fits are cut for them out; and what a round costs.
+
+A fit's threads are one number for all nodes, because every fit must be able to run on every node that has room for
+it, and Ray places it. The number that ends the round first wins, the smaller one in a tie.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from numerai_ray.errors import ResourceShortage
+from numerai_ray.resource_plan import GB
+
+# LightGBM 4.7 on two threads runs 1.67 times as fast as on one (see `resource_plan`): speed = threads ** this.
+THREADS_EXPONENT = math.log2(1.67)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node of the cluster has for tasks: cores, GPUs, memory, and room in its object store (bytes)."""
+
+    id: str
+    address: str
+    cores: int
+    gpus: int
+    memory_bytes: int
+    store_bytes: int
+
+
+@dataclass(frozen=True)
+class FitShape:
+    """What one fit asks of a node. ``slots`` is how many run at once in the whole cluster."""
+
+    threads: int
+    memory_bytes: int
+    slots: int
+
+
+@dataclass(frozen=True)
+class RoundCost:
+    """What a round cost: cores that were there (budgets are of these), cores that fits held, nodes (at most)."""
+
+    core_hours: float = 0.0
+    fit_core_hours: float = 0.0
+    node_hours: float = 0.0
+    nodes: int = 0
+
+    def to_json(self) -> Mapping[str, float]:
+        """As the ledger keeps it."""
+        return {
+            "core_hours": round(self.core_hours, 6),
+            "fit_core_hours": round(self.fit_core_hours, 6),
+            "node_hours": round(self.node_hours, 6),
+            "nodes": self.nodes,
+        }
+
+
+def slots_on(node: Node, threads: int, memory_bytes: int) -> int:
+    """How many fits run at once on a node."""
+    return min(node.cores // threads, node.memory_bytes // max(1, memory_bytes))
+
+
+def shape_fits(nodes: Sequence[Node], fits: int, memory_bytes: int, shared_bytes: int) -> FitShape:
+    """Cut ``fits`` equal fits for ``nodes``, of which only those count that can hold the dataset.
+
+    Raises:
+        ResourceShortage: no node has room for one fit; the message holds the numbers of the largest.
+
+    """
+    able = [node for node in nodes if node.store_bytes >= shared_bytes and slots_on(node, 1, memory_bytes)]
+    if not able:
+        largest = max(nodes, key=lambda node: node.memory_bytes, default=None)
+        there = (
+            "no node has a core"
+            if largest is None
+            else (
+                f"the largest node ({largest.address}) has {largest.cores} cores, {largest.memory_bytes / GB:.1f} GB, "
+                f"{largest.store_bytes / GB:.1f} GB of object store"
+            )
+        )
+        raise ResourceShortage(
+            f"one fit needs a core, {memory_bytes / GB:.1f} GB of memory and {shared_bytes / GB:.1f} GB of object "
+            f"store, but {there}; add larger nodes, or use a smaller feature_set or downsampled data"
+        )
+
+    def seconds(threads: int) -> float:
+        slots = sum(slots_on(node, threads, memory_bytes) for node in able)
+        return math.inf if not slots else math.ceil(fits / slots) / threads**THREADS_EXPONENT
+
+    threads = min(range(1, max(node.cores for node in able) + 1), key=lambda count: (seconds(count), count))
+    return FitShape(threads, memory_bytes, sum(slots_on(node, threads, memory_bytes) for node in able))
+
+
+@dataclass(frozen=True)
+class ScalingModel:
+    """Measured constants of one round; see ``tests/benchmarks/control_plane.py`` and ``cluster/README.md``.
+
+    ``data_bytes`` go once to every node, from each node that has them to another at ``link_bytes_s`` (so the number
+    of holders doubles), ``start_s`` is what a node's first worker takes, ``control_s`` the driver's share of a fit.
+    """
+
+    fits: int
+    fit_core_s: float
+    largest_fit_core_s: float
+    data_bytes: float
+    link_bytes_s: float
+    start_s: float
+    control_s: float
+
+    def wall_s(self, nodes: int, cores: int) -> float:
+        """Seconds of a round on ``nodes`` nodes of ``cores`` cores each, one thread a fit."""
+        spread = math.ceil(math.log2(nodes)) * self.data_bytes / self.link_bytes_s if nodes > 1 else 0.0
+        # Largest first: no schedule beats the mean load, and none is worse by more than the last fit.
+        work = max(self.fits * self.fit_core_s / (nodes * cores), self.largest_fit_core_s)
+        return spread + self.start_s + max(work, self.fits * self.control_s)
+
+    def speedup(self, nodes: int, cores: int) -> float:
+        """Against one node of the same kind."""
+        return self.wall_s(1, cores) / self.wall_s(nodes, cores)

@@ -1,0 +1,107 @@
+"""Where fits run: on nodes of any size, on those that join late, not on those with other versions."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.placement import check_here, differences, this_environment, wants_gpu
+
+
+@pytest.mark.parametrize(
+    ("params", "gpu"),
+    [
+        ({}, False),
+        ({"device": "cpu"}, False),
+        ({"device": "cuda:0"}, True),
+        ({"device_type": "gpu"}, True),
+        ({"task_type": "GPU"}, True),
+        ({"tree_method": "gpu_hist"}, True),
+        ({"device": None}, False),
+    ],
+)
+def test_a_gpu_is_asked_for_in_any_librarys_words(params, gpu) -> None:
+    assert wants_gpu(params) is gpu
+
+
+def test_what_nodes_must_have_in_common() -> None:
+    mine = this_environment()
+    assert differences(mine, mine) == []
+    check_here(mine)
+    check_here(())
+    other = tuple((name, "4.6.0" if name == "lightgbm" else value) for name, value in mine)
+    assert differences(mine, other) == [f"lightgbm 4.6.0 (driver: {dict(mine)['lightgbm']})"]
+    with pytest.raises(EnvironmentFault, match=r"must have the driver's versions.*same image"):
+        check_here(other)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_nodes_of_a_cluster(market: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "fake" / "scipy-0.1.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 0.1\n")
+    code = NODES.format(market=str(market), root=str(tmp_path), tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "sized for 2 nodes, 3 slots" in done.stdout
+    assert "the late node ran fits: True" in done.stdout
+    assert "after the loss equal: True" in done.stdout
+    assert "refused: node 127.0.0.1: must have the driver's versions" in done.stdout.replace("\n", " ")
+    assert "scipy 0.1 (driver: " in done.stdout
+
+
+NODES = """
+import os, sys, threading, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.ray_start import RaySettings
+import ray
+from ray.cluster_utils import Cluster
+from ray.util.state import list_tasks
+from contracts import config, ignore, params, same_outcome
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.trial_plan import Catalog
+
+root, store = Path({root!r}), 150_000_000
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "object_store_memory": store}})
+second = cluster.add_node(num_cpus=2, object_store_memory=store)
+catalog = Catalog(Path({market!r}))
+plans = [
+    catalog.plan(f"v{{leaves}}", f"nodes/r1/v{{leaves}}", config(params(num_leaves=leaves, n_estimators=900)))
+    for leaves in (4, 6, 8, 12, 16, 20)
+]
+runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
+late = []
+
+def disturb(progress):
+    if not late:
+        late.append(cluster.add_node(num_cpus=1, object_store_memory=store))
+        threading.Timer(4, cluster.remove_node, [second], {{"allow_graceful": False}}).start()
+
+outcomes = runner.run(plans, disturb)
+print("sized for 2 nodes, 3 slots" if runner.slots == 3 else f"slots {{runner.slots}}")
+ran = [task.node_id for task in list_tasks(limit=2000) if task.node_id and "/fold" in task.name]
+print("the late node ran fits:", late[0].node_id in ran)
+reference = InProcessRunner(FitStore(root / "plain"), threads=1).run(plans, ignore)
+for trial, outcome in outcomes.items():
+    assert outcome.error is None, outcome.error
+    same_outcome(outcome, reference[trial])
+print("after the loss equal: True")
+print("cost", runner.cost)
+assert runner.cost.nodes >= 2 and runner.cost.fit_core_hours > 0
+other = {{"PYTHONPATH": {root!r} + "/fake:" + os.environ.get("PYTHONPATH", "")}}
+cluster.add_node(num_cpus=1, object_store_memory=store, env_vars=other)
+time.sleep(2)
+try:
+    runner.run([catalog.plan("new", "nodes/r2/new", config(params(num_leaves=5)))], ignore)
+except EnvironmentFault as fault:
+    print("refused:", fault)
+runner.close()
+cluster.shutdown()
+"""
