@@ -35,14 +35,17 @@ def experiment_lock(path: Path) -> Iterator[None]:
                 f"{path.parent}: is being run by {_holder(handle.read())}; wait for it, or watch it with "
                 f"`numerai-ray status {path.parent}`"
             )
-        handle.truncate(0)
         me = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat("T", "seconds"),
         }
-        handle.write(json.dumps(me))
-        handle.flush()
+        try:
+            handle.truncate(0)
+            os.write(handle.fileno(), json.dumps(me).encode())
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise EnvironmentFault(f"{path}: cannot be written: {why}; free some space, then run again") from error
         yield
 
 

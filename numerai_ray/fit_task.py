@@ -10,10 +10,19 @@ from numerai_ray.ray_start import FIT_RETRIES
 
 # isort: split
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RaySystemError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from numerai_ray.dataset import Columns
-from numerai_ray.errors import EnvironmentFault, FitError
+from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
+from numerai_ray.fit_room import fit_room
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
@@ -21,11 +30,14 @@ from numerai_ray.machine import give_back_memory
 from numerai_ray.models.pulse import listening
 from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
-from numerai_ray.shared_dataset import InputShape, Ref
+from numerai_ray.resource_plan import GB
+from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
 from numerai_ray.trainings import Fits, Trained, Training, carry_out
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 T = TypeVar("T")
+# Ray's words for a node, or all of Ray, having gone.
+LOST = (LocalRayletDiedError, NodeDiedError, ObjectLostError, RaySystemError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +49,8 @@ class FitOrder:
     store: FitStore
     threads: int
     inputs: InputShape
+    run: str
+    origin: str
     label: str = "fit"
     environment: Environment = ()
 
@@ -50,8 +64,8 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tupl
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
         return run_fits(specs, features, columns, order.threads, prepared)
 
-    with Pulse(order.label).beating() as pulse, listening(pulse):
-        trained = carry_out(order.training, order.store, train)
+    with fit_room(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
+        trained = carry_out(order.training, order.store, train, order.origin)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
     return trained.fits, scores_of(order.scored, trained, columns)
 
@@ -118,14 +132,34 @@ def distinct_scorings(specs: Iterable[FitSpec]) -> dict[str, tuple[FitSpec, ...]
     return found
 
 
-def own_words(error: BaseException) -> str:
-    """What failed, without Ray's frames; a fault of the machine ends the run instead of one trial."""
+class ClusterLost(NumeraiRayError):
+    """What a round held on Ray is gone, with a node or with Ray itself; what is stored is not."""
+
+
+def own_words(error: BaseException, spec: FitSpec | None = None) -> str:
+    """What failed, without Ray's frames; a fault of the machine or of Ray is no fault of the trial, and is raised."""
     cause: Any = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, EnvironmentFault):
         raise cause
+    if isinstance(cause, LOST):
+        raise ClusterLost(f"{type(cause).__name__}: {str(cause).splitlines()[0]}") from cause
     if isinstance(cause, FitError):
         return str(cause)
+    if isinstance(cause, (OutOfMemoryError, WorkerCrashedError)) and spec is not None:
+        return killed_words(spec, out_of_memory=isinstance(cause, OutOfMemoryError))
     return f"{type(cause).__name__}: {cause}"
+
+
+def killed_words(spec: FitSpec, *, out_of_memory: bool) -> str:
+    """What to do about a fit whose process was killed at every attempt, the later ones alone on their node."""
+    rows, features = spec.index.n_rows, len(spec.features)
+    needs = fit_bytes(spec) / GB
+    why = "ran out of memory" if out_of_memory else "was killed without a word, most likely for memory"
+    return (
+        f"its process {why} {FIT_RETRIES + 1} times, the last ones alone on their node; the estimate is {needs:.1f} GB "
+        f"({rows:,} rows x {features:,} features): use a smaller feature_set or downsampled data, or a machine with "
+        f"more memory"
+    )
 
 
 def _same_scoring(one: FitSpec, other: FitSpec) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.assembly import assemble_fold
+from numerai_ray.assembly import assemble_fold, is_assembled
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
@@ -29,7 +29,7 @@ from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
 from numerai_ray.training_data import take
-from numerai_ray.trainings import Training, carry_out, trainings
+from numerai_ray.trainings import Training, carry_out, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
@@ -209,12 +209,14 @@ class Stops:
 
     def arrive(self, trial: str, fold: int, score: FoldScore | None) -> dict[str, Stopped]:
         """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
-        may_stop = frozenset(plan.id for plan in self.plans if plan.may_stop)
+        # Predictions that are put together from several fits are not there before all of them are.
+        plans = [plan for plan in self.plans if not is_assembled(plan)]
+        may_stop = frozenset(plan.id for plan in plans if plan.may_stop)
         if not may_stop:
             return {}
         series = None if score is None else Series(score.eras, score.scores.bmc)
         self._arrived.setdefault(trial, {})[fold] = series
-        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in self.plans}
+        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in plans}
         overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
         now = stopped(arrived, PruningRule(may_stop, self._folds(), overlap))
         new = {trial: why for trial, why in now.items() if trial not in self.found}
@@ -280,7 +282,7 @@ class InProcessRunner:
         for position, specs in enumerate(plan.fold_fits):
             records = []
             for spec in specs:
-                fit, stored = self._fit(spec, waiting, columns)
+                fit, stored = self._fit(spec, waiting, columns, plan.origin)
                 if isinstance(fit, FitError):
                     waiting.stops.arrive(plan.id, spec.fold.index, None)
                     message = f"{spec.place}: {fit}"
@@ -295,16 +297,18 @@ class InProcessRunner:
             on_progress(progress_of(plan, scored, metrics))
         return succeeded(plan, predictions, scored)
 
-    def _fit(self, spec: FitSpec, waiting: "_Waiting", columns: Columns) -> tuple[StoredFit | FitError, bool]:
-        """The fit, and whether it was there already."""
+    def _fit(
+        self, spec: FitSpec, waiting: "_Waiting", columns: Columns, origin: str
+    ) -> tuple[StoredFit | FitError, bool]:
+        """The fit, and whether it was there before the round ``origin``."""
         done = waiting.done.get(spec.key)
         if done is not None:
             return done, False
         kept = self.store.get(spec.key)
         if kept is not None:
-            return kept, True
+            return kept, is_earlier(kept, origin)
         training = waiting.together.get(spec.key, Training((spec,)))
-        trained = carry_out(training, self.store, lambda specs: self._train(specs, columns))
+        trained = carry_out(training, self.store, lambda specs: self._train(specs, columns), origin)
         waiting.done.update({key: fit for key, fit in trained.fits.items() if key not in trained.stored})
         return trained.fits[spec.key], spec.key in trained.stored
 

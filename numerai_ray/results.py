@@ -189,6 +189,11 @@ class ExperimentPaths:
         return self.root / ".lock"
 
     @property
+    def identity(self) -> Path:
+        """Tells this experiment's fits apart from those of others (see :mod:`numerai_ray.experiment_identity`)."""
+        return self.root / ".experiment"
+
+    @property
     def plots(self) -> Path:
         return self.root / "plots"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from numerai_ray.fit_task import Flight, own_words, unless_failed
 
@@ -11,7 +12,7 @@ from numerai_ray.fit_task import Flight, own_words, unless_failed
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from numerai_ray.errors import FitError
+from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fold_runner import OnProgress, Progress, Stops, join_scores, progress_of
 from numerai_ray.pruning import Stopped
 from numerai_ray.results import metrics_of
@@ -48,7 +49,9 @@ class ProgressTeller(threading.Thread):
             if not ready and self._stop_asked.is_set():
                 return
             for ref in ready:
-                self._tell(keys_of[ref], set(pending))
+                # Telling is never worth a round: a lost node or a full disk shows when the outcomes are gathered.
+                with suppress(NumeraiRayError, RayError):
+                    self._tell(keys_of[ref], set(pending))
 
     def _tell(self, keys: set[str], pending: set[Ref]) -> None:
         for plan in self._plans:

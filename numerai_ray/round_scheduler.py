@@ -12,8 +12,10 @@ from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Json, fingerprint, leaves
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
+from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fold_runner import Progress, RoundRunner
+from numerai_ray.interrupts import finish_first, interruptible
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -103,6 +105,10 @@ class RoundScheduler:
             The policy's word, None when something else ended it; and all rounds so far.
 
         """
+        with finish_first():
+            return self._run(max_rounds, stop_after)
+
+    def _run(self, max_rounds: int | None, stop_after: Stage | None) -> tuple[Stop | None, list[RoundRecord]]:
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
@@ -189,7 +195,8 @@ class RoundScheduler:
         plans = self._plans(new, number, setup.stage)
         self.shop.watcher.round_started(_start(setup, number, new, plans, known))
         suspects = {plan.id: leaks(plan.index, _features(plan), plan.targets) for plan in plans}
-        outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
+        with interruptible():
+            outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
         recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage)
         trials = {id(each): trial for trial, each in new.items()}
         records = [
@@ -258,13 +265,14 @@ class RoundScheduler:
 
     def _plans(self, new: Mapping[str, Candidate], number: int, stage: Stage) -> list[TrialPlan]:
         label = f"{self.written.name}/r{number}" + ("" if stage == "scout" else f"-{stage}")
+        origin = f"{experiment_identity(self.shop.paths)}/r{number}"
         plans = []
         problems: list[Problem] = []
         for trial, each in new.items():
             try:
                 plan = self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config)
                 hopeless_stop = self.written.plan.rounds.prune and stage == "scout" and each.role == "variant"
-                plans.append(replace(plan, may_stop=hopeless_stop))
+                plans.append(replace(plan, may_stop=hopeless_stop, origin=origin))
             except ConfigError as error:
                 problems += [Problem(f"{each.name}: {problem.path}", problem.message) for problem in error.problems]
         if problems:

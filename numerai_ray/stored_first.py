@@ -7,7 +7,6 @@ do; so the runner that trains is made when there is something to train.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from numerai_ray.assembly import is_assembled
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_store import FitStore
@@ -37,10 +36,7 @@ class StoredFirst:
         self._last: RoundRunner = self._local
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
-        # Where predictions are put together from several fits or worked on afterwards, the local runner does it.
-        if any(is_assembled(plan) for plan in plans) or all(
-            self.store.has(spec.key) for plan in plans for spec in plan.fits
-        ):
+        if all(self.store.has(spec.key) for plan in plans for spec in plan.fits):
             self._last = self._local
         else:
             self._training = self._training or self._make()

@@ -5,7 +5,7 @@ later question for one of them, in any experiment, is answered by the store.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from numerai_ray.errors import FitError
@@ -44,13 +44,14 @@ def trainings(specs: Iterable[FitSpec]) -> list[Training]:
     return sorted(groups, key=lambda each: (-each.longest.cost, each.longest.key))
 
 
-def carry_out(training: Training, store: FitStore, train: Train) -> Trained:
+def carry_out(training: Training, store: FitStore, train: Train, origin: str = "") -> Trained:
     """Train what the store still lacks, and keep it.
 
     Args:
         training: fits of one family.
         store: where fits are looked for and kept.
         train: ``specs -> fits``, of one family; raises :class:`FitError`.
+        origin: the round that trains, kept with the fits (see :func:`is_earlier`).
 
     Raises:
         EnvironmentFault: the store cannot be written.
@@ -63,8 +64,17 @@ def carry_out(training: Training, store: FitStore, train: Train) -> Trained:
         made = _made(lacking, train) if lacking else {}
         for key, result in made.items():
             if isinstance(result, StoredFit):
-                store.put(key, result)
-    return Trained({**stored, **made}, frozenset(stored))
+                store.put(key, replace(result, facts={**result.facts, "origin": origin}))
+    return Trained({**stored, **made}, frozenset(key for key, fit in stored.items() if is_earlier(fit, origin)))
+
+
+def is_earlier(fit: StoredFit, origin: str) -> bool:
+    """Whether a fit was there before this round.
+
+    What an attempt at the same round trained before it was killed is this round's own: so the ledger of an experiment
+    that was killed and went on equals that of one that was not.
+    """
+    return not origin or fit.facts.get("origin") != origin
 
 
 def _made(specs: Sequence[FitSpec], train: Train) -> dict[str, StoredFit | FitError]:

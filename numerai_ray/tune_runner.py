@@ -7,10 +7,13 @@ fold by fold.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +24,15 @@ from numerai_ray.ray_start import RaySettings, connect, smallest_node_cores
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from numerai_ray.assembly import is_assembled
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.dataset import Columns, load_columns
-from numerai_ray.errors import FitError
+from numerai_ray.errors import EnvironmentFault, FitError
+from numerai_ray.fit_room import forget_room
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fit_task import (
+    LOST,
+    ClusterLost,
     FitOrder,
     Flight,
     distinct_scorings,
@@ -36,6 +43,7 @@ from numerai_ray.fit_task import (
 )
 from numerai_ray.fold_runner import (
     FoldScore,
+    InProcessRunner,
     OnProgress,
     VariantOutcome,
     column_needs,
@@ -49,9 +57,12 @@ from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
 from numerai_ray.shared_dataset import SharedDatasets, fit_bytes, workload
-from numerai_ray.trainings import Trained, trainings
+from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 from numerai_ray.tune_trials import run_trials
+
+# A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
+RAY_RESTARTS = 3
 
 
 class TuneRunner:
@@ -67,8 +78,30 @@ class TuneRunner:
         self._placement: Placement | None = None
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
+        self._local = InProcessRunner(store, self._machine.cores)
+        self._run_id = uuid4().hex[:12]
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        for left in reversed(range(RAY_RESTARTS + 1)):
+            try:
+                return self._attempt(plans, on_progress)
+            except (ClusterLost, *LOST) as error:
+                # What was stored is not trained again; the rest starts on a new Ray, or on what is left of it.
+                logging.getLogger("ray").warning("round lost on Ray, %d more attempts: %s", left, error)
+                if not left:
+                    raise EnvironmentFault(
+                        f"Ray was lost {RAY_RESTARTS + 1} times in one round ({error}); see "
+                        f"{self.settings.log_file}, then run again: what was trained is kept"
+                    ) from error
+                self._start_over()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _start_over(self) -> None:
+        self._shared = SharedDatasets()
+        with suppress(Exception):  # a dead Ray may refuse even this
+            ray.shutdown()
+
+    def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
         stored = {key: fit for key in specs if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
@@ -107,9 +140,12 @@ class TuneRunner:
             raise
         teller.stop()
         stops = teller.stops
-        return {
+        outcomes = {
             plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
         }
+        # Where predictions are put together from several fits or worked on afterwards, all of them are stored by now.
+        assembled = [plan for plan in plans if is_assembled(plan) and outcomes[plan.id].error is None]
+        return outcomes | self._local.run(assembled, on_progress)
 
     def columns(self, plan: TrialPlan) -> Columns:
         if not self._shared.has(plan):
@@ -125,6 +161,7 @@ class TuneRunner:
         """Let go of Ray; a cluster that was there before stays."""
         if ray.is_initialized():
             ray.shutdown()
+        forget_room(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
         return plan_resources(self._machine, workload(specs))
@@ -151,7 +188,8 @@ class TuneRunner:
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
         there = (spec for plan in plans for spec in plan.fits if spec.key in stored)
         for key, scored in distinct_scorings(there).items():
-            trained = Trained({key: stored[key]}, frozenset([key]))
+            earlier = is_earlier(stored[key], plans[0].origin)
+            trained = Trained({key: stored[key]}, frozenset([key] if earlier else []))
             columns = self.columns(by_dataset[scored[0].index.fingerprint])
             flight.put([key], (ray.put(trained.fits), ray.put(scores_of(scored, trained, columns))), scored)
 
@@ -170,11 +208,13 @@ class TuneRunner:
             spec = training.longest
             scored = tuple(each for rung in training.specs for each in scorings[rung.key])
             given = self._shared.inputs(spec)
-            where = self._placement
+            where, name = self._placement, names[spec.key]
             environment = where.environment if where else ()
             gpus = 1 if where and needs_gpu(spec) else 0
-            order = FitOrder(training, scored, self.store, threads, given.shape, names[spec.key], environment)
-            task = fit_task.options(name=names[spec.key], num_cpus=threads, num_gpus=gpus, memory=fit_bytes(spec))
+            order = FitOrder(
+                training, scored, self.store, threads, given.shape, self._run_id, plans[0].origin, name, environment
+            )
+            task = fit_task.options(name=name, num_cpus=threads, num_gpus=gpus, memory=fit_bytes(spec))
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
@@ -195,5 +235,5 @@ def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
             predictions.append(unless_failed(ray.get(flight.fits[spec.key])[spec.key]).predictions)
             scored.append(unless_failed(ray.get(ref)[place]))
         except (FitError, RayTaskError, RayError) as error:
-            return failed(plan, f"fold {spec.fold.index}: {own_words(error)}")
-    return succeeded(plan, predictions, scored)
+            return failed(plan, f"fold {spec.fold.index}: {own_words(error, spec)}")
+    return failed(plan, None) if is_assembled(plan) else succeeded(plan, predictions, scored)

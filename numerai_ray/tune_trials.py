@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from numerai_ray.fit_task import Flight, unless_failed
 # isort: split
 import ray
 from ray import tune
+from ray.exceptions import RayError
 
 from numerai_ray.fold_runner import FoldScore, join_scores
 from numerai_ray.results import metrics_of
@@ -50,7 +52,11 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
         ),
         run_config=tune.RunConfig(name=folder, storage_path=str(trial_dir.resolve()), verbose=0),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except (tune.TuneError, RayError, OSError) as error:
+        # Trials only show the round: its fits, and what comes of them, are the driver's own.
+        logging.getLogger("ray.tune").warning("the round is not shown to its end: %s", error)
 
 
 def _report_folds(config: Mapping[str, Any], waits: Mapping[str, Any], windows: Mapping[str, int]) -> None:

@@ -92,6 +92,22 @@ class RunnerContract(ABC):
         assert outcomes["scored"].metrics != outcomes["base"].metrics
         np.testing.assert_array_equal(outcomes["scored"].prediction, outcomes["base"].prediction)
 
+    def test_predictions_put_together_from_several_fits(
+        self, store: FitStore, catalog: Catalog, tmp_path: Path
+    ) -> None:
+        plans = [
+            catalog.plan("base", "test/r3/base", config()),
+            catalog.plan("seeds", "test/r3/seeds", config({"model": {"seeds": [3, 4]}})),
+            catalog.plan("ranked", "test/r3/ranked", config({"post": {"rank": True}})),
+        ]
+        plans = [replace(plan, origin="this round") for plan in plans]
+        expected = InProcessRunner(FitStore(tmp_path / "expected"), threads=1).run(plans, ignore)
+        outcomes = self.make(store).run(plans, ignore)
+        assert list(outcomes) == list(expected)
+        for trial, outcome in outcomes.items():
+            same_outcome(outcome, expected[trial])
+        assert not any(fold.stored for fold in outcomes["seeds"].folds)
+
     def test_order_does_not_matter(
         self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]
     ) -> None:

@@ -1,5 +1,6 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.interrupts import two_step_interrupts
 from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_policy import PolicySettings, Stop
@@ -80,6 +82,7 @@ def run(
         budget = Budget(loaded.plan.budget.rounds, history)
         view = JsonView() if as_json else LiveView(console, budget) if console.is_terminal else PlainView(console)
         with (
+            two_step_interrupts(_say),
             report,
             view,
             _runner(root, paths.root, address, in_process=in_process) as runner,
@@ -92,6 +95,10 @@ def run(
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def train(

@@ -13,7 +13,8 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from numerai_tools.scoring import correlation_contribution, numerai_corr
+from numerai_tools.scoring import correlation_contribution, neutralize, numerai_corr
+from scipy.stats import norm, rankdata
 
 
 def folds(eras: list[str], n_splits: int, embargo: int) -> list[tuple[list[str], list[str]]]:
@@ -21,6 +22,16 @@ def folds(eras: list[str], n_splits: int, embargo: int) -> list[tuple[list[str],
     size = len(eras) // n_splits
     cut = [(i * size, len(eras) if i == n_splits - 1 else (i + 1) * size) for i in range(n_splits)]
     return [(eras[: start - embargo], eras[start:stop]) for start, stop in cut if start > embargo]
+
+
+def neutralized(oof: pd.DataFrame, features: pd.DataFrame, proportion: float) -> pd.Series:
+    """Gaussianized ranks of each era without a share of their linear part in the features."""
+    parts = []
+    for _, era in oof.groupby("era"):
+        ranks = (rankdata(era["prediction"]) - 0.5) / len(era)
+        shape = pd.DataFrame({"prediction": norm.ppf(ranks)}, index=era.index)
+        parts.append(neutralize(shape, features.loc[era.index].astype(float), proportion)["prediction"])
+    return pd.concat(parts)
 
 
 def main(config_file: Path, data_dir: Path, out: Path) -> None:
@@ -45,6 +56,8 @@ def main(config_file: Path, data_dir: Path, out: Path) -> None:
         in_lightgbm += time.perf_counter() - clock
         parts.append(part)
     oof = pd.concat(parts)
+    if "neutralize" in config:
+        oof["prediction"] = neutralized(oof, full[features], config["neutralize"]["proportion"])
     bench = pd.read_parquet(data_dir / data["benchmark_data_path"], columns=["id", benchmark]).set_index("id")
     scored = oof.set_index("id").join(bench)
     corr = scored.groupby("era").apply(lambda d: numerai_corr(d[["prediction"]], d[target]).iloc[0])

@@ -1,0 +1,18 @@
+"""What an experiment calls itself in the fit store."""
+
+from contextlib import suppress
+from uuid import uuid4
+
+from numerai_ray.atomic_files import write_text
+from numerai_ray.results import ExperimentPaths
+
+
+def experiment_identity(paths: ExperimentPaths) -> str:
+    """Made once, and carried along when the experiment's folder moves or is renamed."""
+    with suppress(OSError):
+        kept = paths.identity.read_text(encoding="utf-8").strip()
+        if kept:
+            return kept
+    made = uuid4().hex
+    write_text(paths.identity, f"{made}\n")
+    return made
