@@ -96,21 +96,32 @@ def main() -> int:
     parser.add_argument("--eras", type=int)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--features", type=int, default=400)
+    parser.add_argument("--data-dir", type=Path, help="keep the data there for the next time")
     options = parser.parse_args()
     eras, rows = options.eras or (500 if options.large else 320), options.rows or (10_000 if options.large else 1200)
     work = Path(tempfile.mkdtemp(prefix="round-memory-"))
     try:
-        return measure(work, (eras, rows, options.features), large=options.large)
+        data_dir = options.data_dir or work / "data"
+        return measure(work, data_dir, (eras, rows, options.features), large=options.large)
     finally:
         shutil.rmtree(work)
 
 
-def measure(work: Path, size: tuple[int, int, int], *, large: bool) -> int:
-    log, data_dir = work / "log", work / "data"
-    random_market.write(data_dir / "v5.2", *size)
-    watched([*CLI, "data", "build", "--data-dir", str(data_dir), "--version", "v5.2"], log)
-    for part in ("train", "validation"):
-        (data_dir / "v5.2" / f"{part}.parquet").unlink()
+def make_data(data_dir: Path, size: tuple[int, int, int], log: Path) -> None:
+    """The built files, and nothing that an earlier run has prepared from them or stored."""
+    version = data_dir / "v5.2"
+    if not (version / "full_benchmark_models.parquet").exists():
+        random_market.write(version, *size)
+        watched([*CLI, "data", "build", "--data-dir", str(data_dir), "--version", "v5.2"], log)
+        for part in ("train", "validation"):
+            (version / f"{part}.parquet").unlink()
+    for left in (version / ".prepared", data_dir / "store"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def measure(work: Path, data_dir: Path, size: tuple[int, int, int], *, large: bool) -> int:
+    log = work / "log"
+    make_data(data_dir, size, log)
     int8 = (size[0] - 2) * size[1] * size[2]
     ray = watched([sys.executable, "-c", IDLE_RAY], log)
     first = run_round(work / "experiments" / "first", data_dir, RATES, log)
