@@ -10,6 +10,7 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
                    ids, targets and benchmarks, 120 bytes a row
     a fit          its process; the bins of its own rows; gradients, scores and row lists, 60 bytes a row;
                    histograms, 16 bytes a bin and leaf, six bins a feature
+    a fit loads    one at a time on a machine; meanwhile it holds its bins twice
     making bins    once, before the fits, in one process: int8 features, the bins, and LightGBM's sample of 200,000
                    rows, ten bytes a value
 """
@@ -68,6 +69,12 @@ class Workload:
         return int(WORKER_BYTES + rows * (self.bytes_per_value * self.features + FIT_BYTES_PER_ROW) + histograms)
 
     @property
+    def loading_bytes(self) -> int:
+        """What a fit holds on top while it loads its rows; fits of one machine do so one after the other."""
+        rows = self.rows if self.fit_rows is None else self.fit_rows
+        return int(rows * self.bytes_per_value * self.features)
+
+    @property
     def store_bytes(self) -> int:
         """What the object store must have room for; never less than 200 MB, because Ray needs some."""
         own = self.rows * (BINNED_BYTES_PER_VALUE * self.features + COLUMN_BYTES_PER_ROW)
@@ -108,7 +115,7 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
             f"the shared dataset needs {store / GB:.1f} GB of /dev/shm ({size}), {machine.shm_bytes / GB:.1f} GB "
             f"there; {smaller}, or enlarge /dev/shm (Docker: --shm-size)"
         )
-    fixed = store + RAY_BYTES
+    fixed = store + RAY_BYTES + work.loading_bytes
     for what, needed in (
         ("one fit at a time", fixed + per_fit),
         ("binning the features", RAY_BYTES + work.preparing_bytes),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numerai_ray.models.binned_rows import StoredBytes, _saved, load_rows, read_layout
+from numerai_ray.models.binned_rows import StoredBytes, _saved, load_rows, read_layout, through_memory_file
+from numerai_ray.models.unused_buffers import give_back
 
 N_ROWS = 1001
 SAME = {"verbosity": -1, "feature_pre_filter": False, "deterministic": True, "force_col_wise": True, "num_threads": 2}
@@ -157,3 +158,21 @@ def test_what_lightgbm_refuses_ends(stored: StoredBytes) -> None:
         load_rows(stored, broken, np.arange(500), SAME)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert not [thread for thread in threading.enumerate() if thread.name == "binned-rows"]
+
+
+def test_a_buffer_that_lightgbm_never_uses_is_given_back(tmp_path: Path) -> None:
+    """Half of a four-bit feature, page by page; the trees stay what they were, and other layouts are left alone."""
+    n_rows = 200_001
+    rng = np.random.default_rng(0)
+    columns = {f"feature_{i}": rng.integers(0, 5, n_rows, dtype=np.int8) for i in range(8)}
+    stored = saved(tmp_path, columns)
+    layout = read_layout(stored)
+    assert layout is not None
+    target = rng.normal(size=n_rows).astype(np.float32)
+    before = through_memory_file(stored.chunks(), SAME)
+    untouched = trees(before, target)
+    size = len(layout.groups) * ((n_rows + 1) // 2)
+    assert 0.85 * size < give_back(before, len(layout.groups)) <= size
+    assert trees(before, target) == untouched
+    assert trees(load_rows(stored, layout, np.arange(n_rows), SAME), target) == untouched
+    assert give_back(before, len(layout.groups) + 1) == 0  # no vector of so many groups: nothing is touched

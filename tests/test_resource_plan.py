@@ -26,13 +26,15 @@ WORK = st.builds(
 def machines(draw: st.DrawFn, work: Workload, fits: st.SearchStrategy[int]) -> Machine:
     """With memory for so many ``fits`` and a bit, and the store's room or a little more."""
     per_fit = work.fit_bytes
-    memory = RAY_BYTES + work.store_bytes + draw(fits) * per_fit + draw(st.integers(0, per_fit - 1))
+    memory = (
+        RAY_BYTES + work.store_bytes + work.loading_bytes + draw(fits) * per_fit + draw(st.integers(0, per_fit - 1))
+    )
     memory = max(memory, draw(st.sampled_from([0, RAY_BYTES + work.preparing_bytes])))
     return Machine(draw(CORES), memory, work.store_bytes + draw(st.integers(0, GB)))
 
 
 def has_room(machine: Machine, work: Workload) -> bool:
-    one_fit = RAY_BYTES + work.store_bytes + work.fit_bytes
+    one_fit = RAY_BYTES + work.store_bytes + work.loading_bytes + work.fit_bytes
     enough = max(one_fit, RAY_BYTES + work.preparing_bytes) <= machine.memory_bytes
     return enough and work.store_bytes <= machine.shm_bytes
 
@@ -48,7 +50,9 @@ def test_a_plan_never_takes_more_than_there_is(data, work) -> None:
     assert plan.fits_at_once * plan.threads_per_fit <= machine.cores
     assert plan.fits_at_once <= max(1, work.fits)
     assert plan.object_store_bytes <= machine.shm_bytes
-    assert RAY_BYTES + plan.object_store_bytes + plan.fits_at_once * plan.fit_bytes <= plan.peak_bytes
+    assert (
+        RAY_BYTES + plan.object_store_bytes + work.loading_bytes + plan.fits_at_once * plan.fit_bytes <= plan.peak_bytes
+    )
     assert plan.peak_bytes <= machine.memory_bytes
     assert plan.fit_bytes == work.fit_bytes
 
@@ -59,7 +63,7 @@ def test_what_there_is_is_used(data, work) -> None:
     if not has_room(machine, work):
         return
     plan = plan_resources(machine, work)
-    one_more = RAY_BYTES + plan.object_store_bytes + (plan.fits_at_once + 1) * plan.fit_bytes
+    one_more = RAY_BYTES + plan.object_store_bytes + work.loading_bytes + (plan.fits_at_once + 1) * plan.fit_bytes
     short_of_memory = one_more > machine.memory_bytes
     assert short_of_memory or plan.fits_at_once in (machine.cores, max(1, work.fits))
     assert (plan.threads_per_fit + 1) * plan.fits_at_once > machine.cores
@@ -100,13 +104,13 @@ def test_more_fits_before_more_threads(cores, fits, at_once, threads) -> None:
 
 def test_little_memory_gives_fewer_fits_with_more_threads() -> None:
     work = Workload(3_000_000, 780, 20)
-    memory = RAY_BYTES + work.store_bytes + 2 * work.fit_bytes
+    memory = RAY_BYTES + work.store_bytes + work.loading_bytes + 2 * work.fit_bytes
     memory = max(memory, RAY_BYTES + work.preparing_bytes)
     plan = plan_resources(Machine(8, memory, PLENTY), work)
     assert plan == ResourcePlan(
         plan.fits_at_once, 8 // plan.fits_at_once, work.store_bytes, work.fit_bytes, plan.peak_bytes
     )
-    three = RAY_BYTES + work.store_bytes + 3 * work.fit_bytes
+    three = RAY_BYTES + work.store_bytes + work.loading_bytes + 3 * work.fit_bytes
     assert plan_resources(Machine(8, three, PLENTY), work).fits_at_once == 3
     assert plan_resources(Machine(8, three - 1, PLENTY), work).fits_at_once < 3
 
@@ -121,9 +125,9 @@ def test_large_trees_need_more() -> None:
 def test_shortage_of_memory_says_by_how_much() -> None:
     with pytest.raises(ResourceShortage) as refusal:
         plan_resources(Machine(4, 3 * GB, 64 * GB), Workload(2_700_000, 780, 4))
-    # 1.1 x (.5 x 2.7e6 x 780 + 120 x 2.7e6) shared, 1 GB for Ray, .2 GB + 2.7e6 x (390 + 60) for the fit
+    # 1.1 x 2.7e6 x (390 + 120) shared, 1 GB for Ray, .2 GB + 2.7e6 x (390 + 60) for the fit, 2.7e6 x 390 to load
     assert str(refusal.value) == (
-        "one fit at a time needs 3.9 GB (2,700,000 rows x 780 features), 3.0 GB free here; use a smaller feature_set "
+        "one fit at a time needs 5.0 GB (2,700,000 rows x 780 features), 3.0 GB free here; use a smaller feature_set "
         "or downsampled data"
     )
     with pytest.raises(ResourceShortage, match=r"^binning the features needs 6\.2 GB \(2,700,000 .*, 5\.0 GB free"):

@@ -14,16 +14,20 @@ told (None) and not misread; such a copy has to be loaded whole.
 import fcntl
 import os
 import struct
+import tempfile
 import termios
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+
+from numerai_ray.models.unused_buffers import give_back
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -154,13 +158,29 @@ class SharedBins:
 
 def load_rows(stored: StoredBytes, layout: Layout, rows: Rows, params: Mapping[str, Any]) -> lgb.Dataset:
     """The Dataset of ``rows`` (n,), ascending, not labelled yet; ``params`` are those it was made and is used with."""
-    try:
-        dataset = _through_pipe(_saved(stored, layout, rows), params)
-    except lgb.basic.LightGBMError:  # it looks more often than we know; what is really wrong is told the second time
-        dataset = through_memory_file(_saved(stored, layout, rows), params)
-    if dataset.num_data() != len(rows):
-        raise ValueError(f"LightGBM read {dataset.num_data()} rows of {len(rows)}")
+    with _one_at_a_time():
+        try:
+            dataset = _through_pipe(_saved(stored, layout, rows), params)
+        except lgb.basic.LightGBMError:  # it looks more often than we know; what is really wrong is told now
+            dataset = through_memory_file(_saved(stored, layout, rows), params)
+        if dataset.num_data() != len(rows):
+            raise ValueError(f"LightGBM read {dataset.num_data()} rows of {len(rows)}")
+        give_back(dataset, len(layout.groups))
     return dataset
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Fits of one machine load one after the other: while one loads, it holds twice what it keeps."""
+    path = Path(tempfile.gettempdir()) / f"numerai-ray-loading-{os.getuid()}.lock"
+    try:
+        handle = path.open("w")
+    except OSError:  # no place for a lock: memory may then be short for a moment
+        yield
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def through_memory_file(pieces: Iterable[Any], params: Mapping[str, Any]) -> lgb.Dataset:

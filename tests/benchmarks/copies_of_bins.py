@@ -1,0 +1,128 @@
+"""What a fit holds of LightGBM's bins, in three ways: why each fit cuts its own rows out of the shared copy.
+
+``python tests/benchmarks/copies_of_bins.py`` makes bins of 384,000 x 400 (77 MB), and for each way takes the training
+and validation rows of the largest of five expanding folds, one and two fits at once, in a process of its own:
+
+* a copy a process: all bins loaded through a memory file, the fit's rows as a subset of it;
+* one copy a node: the same, with several boosters in one process, which then share its one number of threads;
+* own rows: the fit's rows alone, cut out while LightGBM reads.
+
+Prints peak memory in times the bins, at one fit (loading included, which takes twice what is kept) and for each further
+one, and seconds. Exits 1 when a further fit on own rows takes more than 1.25 times the bins, or own rows are not the
+cheapest at every number of fits.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from numerai_ray.models.binned_rows import SharedBins, StoredBytes, through_memory_file
+
+ROWS, FEATURES = 384_000, 400
+LIMIT = 1.25
+PARAMS = {"verbosity": -1, "feature_pre_filter": False, "deterministic": True, "force_col_wise": True, "num_threads": 1}
+TRAIN, VALIDATION = np.arange(0, ROWS * 4 // 5), np.arange(ROWS * 4 // 5, ROWS)
+WAYS = ("a copy a process", "one copy a node", "own rows")
+
+
+def make(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    columns = [pa.array(rng.integers(0, 5, ROWS, dtype=np.int8)) for _ in range(FEATURES)]
+    table = pa.Table.from_arrays(columns, names=[f"feature_{i}" for i in range(FEATURES)])
+    lgb.Dataset(table, np.zeros(ROWS, np.float32), params=PARAMS).construct().save_binary(path)
+
+
+def private_bytes() -> int:
+    """Anonymous memory of this process; the shared copy, a mapped file, does not count."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def rows_of(whole: lgb.Dataset, rows: np.ndarray) -> lgb.Dataset:
+    subset = whole.subset([])
+    subset.used_indices = rows.astype(np.int32)
+    return subset.construct()
+
+
+def memory_files() -> int:
+    """Bytes of memory files that are open: nobody has to map them for them to take memory."""
+    found = 0
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed since
+            if "memfd" in str(path.readlink()):
+                found += path.stat().st_blocks * 512
+    return found
+
+
+def hold(way: str, path: Path, fits: int) -> None:
+    """Take the rows of so many fits; prints the peak above what the process had before, and seconds."""
+    stored = StoredBytes([np.asarray(np.memmap(path, np.uint8, "r"))])
+    before, peak, done = private_bytes(), 0, threading.Event()
+
+    def sample() -> None:
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, private_bytes() + memory_files() - before)
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    started = time.perf_counter()
+    held: list[list[lgb.Dataset]] = []
+    if way == "own rows":
+        for _ in range(fits):
+            bins = SharedBins(stored, PARAMS)
+            held.append([bins.rows(TRAIN), bins.rows(VALIDATION)])
+    else:
+        whole = through_memory_file(stored.chunks(), PARAMS)
+        held += [[rows_of(whole, TRAIN), rows_of(whole, VALIDATION)] for _ in range(fits)]
+    seconds = time.perf_counter() - started
+    time.sleep(0.05)
+    done.set()
+    sampler.join()
+    print(json.dumps({"bytes": peak, "seconds": seconds}))
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        hold(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bins"
+        make(path)
+        size = path.stat().st_size
+        found = {}
+        for way in WAYS:
+            for fits in (1, 2):
+                command = [sys.executable, __file__, way, str(path), str(fits)]
+                found[way, fits] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    print(f"bins of {ROWS:,} x {FEATURES}: {size / 1e6:.0f} MB; {psutil.cpu_count()} cores")
+    cost = {}
+    for way in WAYS:
+        one, two = (found[way, fits]["bytes"] / size for fits in (1, 2))
+        more = one if way == "a copy a process" else two - one  # another process holds it all again
+        cost[way] = (one, more)
+        print(
+            f"{way:18} {one:.2f} x the bins at one fit, {more:.2f} x each more; {found[way, 1]['seconds']:.2f} s a fit"
+        )
+    cheapest = all(
+        cost["own rows"][0] + n * cost["own rows"][1] <= cost[way][0] + n * cost[way][1]
+        for way in WAYS
+        for n in range(16)
+    )
+    most = cost["own rows"][1]
+    print(f"own rows: {most:.2f} x each more (limit {LIMIT} x), the cheapest at 1 to 16 fits: {cheapest}")
+    return 0 if most <= LIMIT and cheapest else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
