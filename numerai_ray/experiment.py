@@ -45,8 +45,8 @@ class Experiment:
 
     @property
     def finished(self) -> bool:
-        """Whether the final stage was decided."""
-        return bool(self.rounds) and self.rounds[-1].stage == "final"
+        """Whether the final stage was decided, or the holdout scored after it."""
+        return bool(self.rounds) and self.rounds[-1].stage in {"final", "holdout"}
 
     @property
     def best(self) -> str | None:

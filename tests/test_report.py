@@ -261,3 +261,57 @@ def test_best_value_at_the_end_of_its_list_is_pointed_out(tmp_path: Path) -> Non
     history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
     history.scout("num_leaves", {63: 0.0041, 127: 0.0050})
     assert "try values above it" in section(text(history), "## Next steps")
+
+
+# --- further chapters of the method ------------------------------------------------------------------------------
+
+
+def test_every_stage_and_mark_of_the_method_is_told(tmp_path: Path) -> None:
+    """Interpretations, focus and joint rounds, edits, pruning, importances, scale and holdout."""
+    changes = {
+        "holdout_eras": 52,
+        "interpretations": {"plain": {}, "deep": {"model": {"params": {"max_depth": 8}}}},
+        "stages": {"scale": {"data": "downsampled", "feature_set": "all"}},
+    }
+    history = experiment(tmp_path / "demo", changes=changes, market=Market(noise=0.0002))
+    first = history.scout("num_leaves", {63: 0.0047, 127: 0.0041})
+    second = history.scout("max_depth", {3: 0.0040})
+    confirm = history.confirm(0.0046)
+    final = history.final(0.0042)
+    pruned = replace(first.variants[2], metrics=None, pruned="stopped after fold 2: hopeless")
+    story = [
+        replace(first, number=1, stage="interpret", dimension=None, choice="deep", variants=first.variants[:2]),
+        replace(first, number=2, variants=(*first.variants[:2], pruned), edits=("values of num_leaves: 127 added",)),
+        replace(second, number=3, kind="focus", why="the best value is the last one listed"),
+        replace(second, number=4, kind="joint", dimension=None, importances={"num_leaves": 0.8, "max_depth": 0.2}),
+        replace(confirm, number=5, estimated_s=80.0),
+        replace(confirm, number=6, stage="scale"),
+        replace(final, number=7),
+        replace(
+            confirm,
+            number=8,
+            stage="holdout",
+            decision=replace(confirm.decision, reason="on the kept eras 71% of the gain survived"),
+        ),
+    ]
+    report = report_text(Reading(history.loaded, history.paths, tuple(story)), {})
+    titles = re.findall(r"^## (.*)$", report, re.MULTILINE)
+    assert titles[4:11] == [
+        "Interpretations", "Scout rounds", "Confirm", "Scale", "Final", "Holdout", "Leaderboard",
+    ]  # fmt: skip
+    assert "Not finished" not in report
+    assert "### Round 3: max_depth (focus)" in report
+    assert "The best value is the last one listed." in report
+    assert "### Round 4: several dimensions (several at once)" in report
+    assert "values of num_leaves: 127 added" in report
+    assert "stopped after fold 2: hopeless" in report
+    assert "num_leaves 80%, max_depth 20%" in report
+    assert "(estimated 80 s)" in report
+    threats = section(report, "## Threats to the result")
+    assert "Holdout: on the kept eras 71% of the gain survived." in threats
+    assert "Leaks: training and validation eras are at least 19 eras apart, labels need 5" in threats
+    assert "**Holdout:** the last 52 weeks are kept out" in section(report, "## Plan")
+    assert "- **Holdout:** the best configuration against the experiment's base" in section(report, "## Abstract")
+    without = report_text(Reading(history.loaded, history.paths, tuple(story[:-1])), {})
+    assert "kept out and not scored yet" in without
+    assert "Not finished" in without

@@ -174,14 +174,14 @@ def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
 
 
 def _finished(history: list[RoundRecord]) -> bool:
-    return bool(history) and history[-1].stage == "final"
+    return bool(history) and history[-1].stage in {"final", "holdout"}
 
 
 def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
-    if _finished(history):
-        return "finished"
     if _holder(paths, results):
         return "running"
+    if _finished(history):
+        return "finished"
     return "stopped" if history else "not started"
 
 

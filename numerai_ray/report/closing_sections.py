@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.eras import era_label
+from numerai_ray.eras import era_label, least_honest_gap
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4, e4_judged, number
 from numerai_ray.results import RoundRecord, next_commands
@@ -45,7 +45,18 @@ def what_worked(reading: Reading) -> list[str]:
         (worked if record.decision.promoted else did_not).append(line)
     rule = "the margin" + (", clear of the noise" if reading.loaded.plan.rounds.accept == "significant" else "")
     parts = [f"Counted as gains by {rule}:\n\n" + bullets(worked)] if worked else [f"Nothing reached {rule}."]
-    return parts + (["Did not:\n\n" + bullets(did_not)] if did_not else [])
+    parts += ["Did not:\n\n" + bullets(did_not)] if did_not else []
+    return parts + _importances(reading)
+
+
+def _importances(reading: Reading) -> list[str]:
+    """How much each dimension matters in all results so far, as Optuna sees it."""
+    found = next((record.importances for record in reversed(reading.history) if record.importances), {})
+    if not found:
+        return []
+    ordered = sorted(found.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in ordered)
+    return [f"What mattered, in all results so far (PED-ANOVA importances): {shares}."]
 
 
 def _best_of_round(reading: Reading, record: RoundRecord) -> str:
@@ -67,6 +78,7 @@ def threats(reading: Reading) -> list[str]:
             f"{best_by_luck(reading.looks):.1f} standard errors in one case of twenty. Confirm and final runs use "
             f"these eras again."
         )
+    found += [_holdout(reading), _leaks(reading)]
     stage = reading.latest_stage
     best = reading.best(stage) if stage else None
     if best is not None and best.metrics is not None:
@@ -94,6 +106,32 @@ def threats(reading: Reading) -> list[str]:
         if variant.error is not None
     ]
     return found
+
+
+def _holdout(reading: Reading) -> str:
+    """What eras that nothing has seen say, or that there are none."""
+    records = reading.of("holdout")
+    if records:
+        return f"Holdout: {cell(records[-1].decision.reason, 400)}."
+    kept = reading.loaded.plan.holdout_eras
+    if kept is not None:
+        return f"Holdout: the last {kept} weeks are kept out and not scored yet."
+    return (
+        "Holdout: no eras were kept out, so nothing here was checked on eras that the search has not seen; "
+        "`holdout_eras` in the plan keeps some."
+    )
+
+
+def _leaks(reading: Reading) -> str:
+    """How far training and validation are apart, and what looked like a leak."""
+    stored = [reading.scores(v) for r in reading.history for v in r.variants if v.role != "benchmark"]
+    gaps = [each.cv["smallest_gap_eras"] for each in stored if each is not None and each.cv.get("smallest_gap_eras")]
+    apart = f"training and validation eras are at least {min(gaps)} eras apart" if gaps else "no gap is known yet"
+    config = reading.score_config
+    needed = least_honest_gap((*config.data.targets, config.score.target))
+    suspects = {v.id for r in reading.history for v in r.variants if any(f.startswith("suspect") for f in v.flags)}
+    found = f"{len(suspects)} results looked like one and were set aside" if suspects else "no result looked like one"
+    return f"Leaks: {apart}, labels need {needed}; {found}."
 
 
 def _noise(reading: Reading) -> str:
@@ -159,7 +197,7 @@ def next_steps(reading: Reading) -> list[str]:
     if untried and reading.scouts:
         found.append(f"Not tried: {', '.join(untried)}.")
     found += _edges(reading)
-    headline = next((h for s in ("final", "confirm", "scout") if (h := reading.headline(s)) is not None), None)
+    headline = next((h for s in reversed(reading.stages) if (h := reading.headline(s)) is not None), None)
     if headline is not None and verdict(headline.paired) == "inside the noise":
         found.append(
             "The difference is inside the noise: average several seeds of both sides, or score more eras (the full "

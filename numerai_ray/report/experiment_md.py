@@ -7,13 +7,21 @@ from itertools import pairwise
 from numerai_ray.config import leaves
 from numerai_ray.eras import era_label, least_honest_gap
 from numerai_ray.evidence import StoredScores
-from numerai_ray.experiment_plan import STAGES, Stage
+from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
 from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of
 
+ABOUT = {
+    "interpret": "interpret tries the readings of the idea side by side",
+    "scout": "scout searches",
+    "confirm": "confirm runs base and winner at a larger scale",
+    "scale": "scale runs them with more trees",
+    "final": "final runs what survived",
+    "holdout": "holdout scores it once on eras that nothing has seen",
+}
 Picture = Callable[[str, str, str], list[str]]
 
 
@@ -76,7 +84,7 @@ def abstract(reading: Reading) -> list[str]:
     if not reading.history:
         return [question, "**Answer.** None yet: no round has been decided."]
     lines = []
-    for stage in STAGES:
+    for stage in reading.stages:
         headline = reading.headline(stage)
         if headline is not None:
             counts = " (less than the margin)" if 0 <= headline.gain < settings.margin else ""
@@ -102,7 +110,7 @@ def _answer(reading: Reading) -> str:
     if not changes:
         margin = f"{reading.loaded.plan.rounds.margin:g}"
         return f"No change counts as a gain: {tried}, and the experiment's base stands (margin {margin}); {value}."
-    latest = next((h for s in reversed(STAGES) if (h := reading.headline(s)) is not None), None)
+    latest = next((h for s in reversed(reading.stages) if (h := reading.headline(s)) is not None), None)
     settled = ""
     if latest is not None:
         settled = f" In the {latest.stage} run it is below {latest.theirs}." if latest.gain < 0 else ""
@@ -119,12 +127,18 @@ def _nothing_compared(reading: Reading, stage: Stage) -> str:
             return "the base stands; no variant could be judged."
         highest = max(rows, key=lambda row: row.delta)
         return f"the base stands; the best variant, {cell(highest.name)}, differs from it by {row_delta(highest)}."
-    if stage == "confirm":
+    if stage == "interpret":
+        return _one_line(reading.of(stage)[-1].decision.reason)
+    if stage != "final":
         return "nothing to compare with the base."
     best, baseline = reading.best(stage), reading.baseline(stage)
     if best is not None and baseline is not None and best.id == baseline.id:
         return "the final configuration is the baseline itself, so there is no difference to report."
     return "there is no baseline result to compare with."
+
+
+def _one_line(text: str) -> str:
+    return f"{cell(text, 400)}."
 
 
 def row_delta(row: Row) -> str:
@@ -164,8 +178,13 @@ def _plan(reading: Reading) -> list[str]:
         f"- **Benchmark:** `{score.benchmark}`, scored on `{score.target}`.",
         f"- **Primary metric:** mean BMC over the last {score.last_eras} scored eras; ties go to the mean over all.",
         f"- **Rule:** {rule}",
-        "- **Stages:** scout searches; confirm runs base and winner at a larger scale; final runs what survived.",
+        "- **Stages:** " + "; ".join(ABOUT[stage] for stage in reading.stages) + ".",
     ]
+    if plan.interpretations:
+        listed = (f"{name} ({reading.label(leaves(changes))})" for name, changes in plan.interpretations.items())
+        facts.insert(2, "- **Interpretations:** the idea can be read as " + "; ".join(listed) + ".")
+    if plan.holdout_eras is not None:
+        facts.append(f"- **Holdout:** the last {plan.holdout_eras} weeks are kept out of every fit and decision.")
     dimensions = ["| Dimension | Varies | Values | Why |", "|:--|:--|:--|:--|"]
     for name, dimension in loaded.space.dimensions.items():
         coupled = "".join(f"; `{path}` moves with it" for path in dimension.coupled)
@@ -184,8 +203,9 @@ def _budget(reading: Reading) -> str:
 
 def _data(reading: Reading) -> list[str]:
     """One column a stage; what only a run can tell is unknown before it."""
-    facts = [stage_facts(reading, stage) for stage in STAGES]
-    lines = ["| | " + " | ".join(stage for stage in STAGES) + " |", "|:--|" + ":--|" * len(STAGES)]
+    stages = reading.stages
+    facts = [stage_facts(reading, stage) for stage in stages]
+    lines = ["| | " + " | ".join(stages) + " |", "|:--|" + ":--|" * len(stages)]
     lines += [f"| {key} | " + " | ".join(cell(each[key], 200) for each in facts) + " |" for key in facts[0]]
     parts = ["\n".join(lines)]
     market = reading.loaded.plan.market

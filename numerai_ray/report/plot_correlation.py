@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.stats import rankdata
 
-from numerai_ray.experiment_plan import STAGES, Stage
+from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
@@ -37,8 +37,9 @@ class CorrelationInfo:
 
 def correlation_info(reading: Reading) -> CorrelationInfo | None:
     """Of the stage that has most variants to compare, the later at a tie; None for fewer than two."""
-    chosen = {stage: _variants(reading, stage) for stage in STAGES}
-    stage = max(STAGES, key=lambda each: (len(chosen[each]), STAGES.index(each)))
+    stages = reading.stages
+    chosen = {stage: _variants(reading, stage) for stage in stages}
+    stage = max(stages, key=lambda each: (len(chosen[each]), stages.index(each)))
     records = chosen[stage][:MOST_VARIANTS]
     tables = {v.id: t for v in records if (t := _predictions(reading.paths.predictions(v.id))) is not None}
     first = next(iter(tables.values()), None)

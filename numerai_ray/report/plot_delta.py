@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.experiment_plan import STAGES
 from numerai_ray.report.drawing import Theme, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Headline, Reading
 from numerai_ray.significance import INTERVAL_PERCENT
@@ -40,7 +39,7 @@ class DeltaInfo:
 
 def delta_info(reading: Reading) -> DeltaInfo | None:
     """Differences of the stages' headlines; None where none has per-era scores."""
-    headlines = [headline for stage in STAGES if (headline := reading.headline(stage)) is not None]
+    headlines = [headline for stage in reading.stages if (headline := reading.headline(stage)) is not None]
     lines = [line for headline in headlines if (line := _line(reading, headline)) is not None]
     return DeltaInfo(tuple(lines)) if lines else None
 

@@ -62,7 +62,13 @@ class Reading:
 
     @property
     def finished(self) -> bool:
-        return bool(self.history) and self.history[-1].stage == "final"
+        return bool(self.history) and self.history[-1].stage == self.stages[-1]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The plan's stages, and any that an earlier version of it had."""
+        ran = {record.stage for record in self.history}
+        return tuple(stage for stage in STAGES if stage in self.loaded.stages or stage in ran)
 
     @cached_property
     def looks(self) -> int:
@@ -72,9 +78,9 @@ class Reading:
 
     @property
     def latest_stage(self) -> Stage | None:
-        """The last stage with a round in which anything was scored."""
+        """The last stage with a round in which anything was scored; the holdout is a check of it, not one more."""
         ran = [s for s in STAGES if any(v.metrics for r in self.of(s) for v in r.variants if v.role != "benchmark")]
-        return ran[-1] if ran else None
+        return next((stage for stage in reversed(ran) if stage != "holdout"), None)
 
     @property
     def best_changes(self) -> Mapping[str, Any]:
@@ -98,7 +104,9 @@ class Reading:
         }
 
     def baseline_fingerprint(self, stage: str) -> str:
-        return self.loaded.baseline_config(_stage(stage)).fingerprint()
+        own = self.loaded.baseline_config(_stage(stage)).fingerprint()
+        # A configuration is another one on eras that it has not seen.
+        return f"{own}-holdout" if stage == "holdout" else own
 
     def base(self, stage: Stage) -> VariantRecord | None:
         """The experiment's base, unchanged, as it ran in this stage."""
@@ -134,8 +142,8 @@ class Reading:
     def headline(self, stage: Stage) -> Headline | None:
         """The stage's comparison, or None when there is nothing to compare.
 
-        Scout: the best found against the base; confirm: the challenger against it; final: the winner against the
-        baseline.
+        Scout: the best found against the base; confirm, scale and holdout: the challenger against it; final: the
+        winner against the baseline.
         """
         pair = self.pair(stage)
         if pair is None:
@@ -155,12 +163,12 @@ class Reading:
 
     def pair(self, stage: Stage) -> tuple[VariantRecord, VariantRecord] | None:
         """What :meth:`headline` compares; None when there is nothing to compare."""
-        if not self.of(stage):
+        if not self.of(stage) or stage == "interpret":
             return None
         record = self.of(stage)[-1]
         if stage == "scout":
             ours, theirs = self.best(stage), self.base(stage)
-        elif stage == "confirm":
+        elif stage != "final":
             ours, theirs = record.find("variant"), record.find("base")
         else:
             ours, theirs = record.find("base"), self.baseline(stage)

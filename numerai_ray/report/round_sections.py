@@ -8,34 +8,63 @@ from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row, cell, e4, e4_judged, markdown_table
 from numerai_ray.results import RoundRecord
 
+# stage -> title, and what it is for
+SECTIONS = {
+    "interpret": ("Interpretations", "Readings of the idea side by side; the best by BMC becomes the base."),
+    "confirm": ("Confirm", "The base and the best configuration found, at the larger scale."),
+    "scale": ("Scale", "The base and the best configuration found, with the expensive parameters."),
+    "final": ("Final", "What survived, on the final stage's data."),
+    "holdout": ("Holdout", "The base and the winner on eras that no fit and no decision has seen."),
+}
+
 
 def round_sections(reading: Reading, figure: list[str]) -> list[str]:
-    """Scout rounds, then confirm and final; ``figure`` stands before the first of them."""
-    parts = ["## Scout rounds", *figure]
+    """Interpretations, scout rounds, then the stages after them; ``figure`` stands before the scout rounds."""
+    parts = []
+    if "interpret" in reading.stages:
+        parts += _stage_section(reading, "interpret")
+    parts += ["## Scout rounds", *figure]
     if not reading.scouts:
         parts.append("None yet.")
     for record in reading.scouts:
-        parts += [f"### Round {record.number}: {record.dimension}", *_scout(reading, record)]
-    for title, stage, about in (
-        ("Confirm", "confirm", "The base and the best configuration found, at the larger scale."),
-        ("Final", "final", "What survived, on the final stage's data."),
-    ):
-        parts.append(f"## {title}")
-        records = reading.of(stage)
-        parts += [about] if records else [f"Not run yet. {about}"]
-        for record in records:
-            parts += _round(reading, record)
+        kind = {"focus": " (focus)", "joint": " (several at once)", "manual": " (by hand)"}.get(record.kind, "")
+        what = record.dimension or "several dimensions"
+        parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
+    for stage in ("confirm", "scale", "final", "holdout"):
+        if stage in reading.stages:
+            parts += _stage_section(reading, stage)
     return parts
+
+
+def _stage_section(reading: Reading, stage: str) -> list[str]:
+    title, about = SECTIONS[stage]
+    records = reading.of(stage)
+    parts = [f"## {title}", about if records else f"Not run yet. {about}"]
+    for record in records:
+        parts += [*_edits(record), *_round(reading, record)]
+    return parts
+
+
+def _edits(record: RoundRecord) -> list[str]:
+    """What a person changed in the plan before a round: it belongs into the record of how a result was found."""
+    if not record.edits:
+        return []
+    listed = "; ".join(cell(edit, 200) for edit in record.edits)
+    return [f"*The plan was changed before round {record.number}: {listed}.*"]
 
 
 def _scout(reading: Reading, record: RoundRecord) -> list[str]:
     dimension = reading.loaded.space.dimensions.get(record.dimension or "")
     what = "Varies a dimension that the plan no longer has."
+    if record.dimension is None:
+        what = "Changes several variables at once, so no single one can be credited with what it finds."
     if dimension is not None:
         coupled = " and with it " + " and ".join(f"`{path}`" for path in dimension.coupled) if dimension.coupled else ""
         why = f": {dimension.why}" if dimension.why else ""
         what = f"Varies `{dimension.path}`{coupled}{why}."
-    return [f"{what} The round's base is {_base(reading, record)}.", *_round(reading, record)]
+    if record.why:
+        what = f"{what} {cell(record.why[:1].upper() + record.why[1:], 300).rstrip('.')}."
+    return [*_edits(record), f"{what} The round's base is {_base(reading, record)}.", *_round(reading, record)]
 
 
 def _base(reading: Reading, record: RoundRecord) -> str:
@@ -68,9 +97,9 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
     parts = [table, f"**Decision:** {cell(record.decision.reason, 400)}. {_noise(rows)}".strip()]
     if failed:
         parts.append("\n".join(failed))
-    parts.append(
-        f"*Time: started {record.started or 'at an unknown time'}, {record.wall_s:.1f} s in all{_cost(record)}.*"
-    )
+    promised = "" if record.estimated_s is None else f" (estimated {record.estimated_s:.0f} s)"
+    took = f"{record.wall_s:.1f} s in all{promised}{_cost(record)}"
+    parts.append(f"*Time: started {record.started or 'at an unknown time'}, {took}.*")
     return parts
 
 

@@ -15,6 +15,8 @@ from numerai_ray.results import ExperimentPaths, RoundRecord
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
+# After one of these an experiment may be over.
+FINAL_STAGES = ("final", "holdout")
 # Drawing may take this share of a round's time, lest pictures slow down what they show.
 SHARE = 0.05
 
@@ -73,7 +75,7 @@ class ReportWriter:
         current = drawn and self.paths.html.exists() and all(each.rounds == len(history) for each in drawn.values())
         if not history or current:
             return
-        finished = history[-1].stage == "final"
+        finished = history[-1].stage in FINAL_STAGES
         if finished or (time.monotonic() - self._began) * SHARE >= DRAWING_S:
             self._draw()
 

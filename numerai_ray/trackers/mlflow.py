@@ -39,7 +39,7 @@ class MLflowTracker:
         for record, variant in new_variants(history):
             if variant.id not in there:
                 self._write(record, variant, self._round(record), reader)
-        if history and history[-1].stage == "final":
+        if history and history[-1].stage in {"final", "holdout"}:
             self._report(client)
 
     def _open(self) -> Any:

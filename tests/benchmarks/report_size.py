@@ -1,0 +1,73 @@
+"""The report of an experiment with 500 variants: all pictures, text and page from nothing, in a process of its own.
+
+Prints seconds and peak memory against the limits; exits 1 when one is missed.
+
+    python tests/benchmarks/report_size.py
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from builders import Market, experiment
+from test_plots import write_predictions
+
+from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment_plan import load_plan
+from numerai_ray.report import write_report
+from numerai_ray.results import ExperimentPaths, read_ledger, to_json
+from numerai_ray.significance import Comparison
+
+LIMIT_S, LIMIT_BYTES = 10.0, 500e6
+ROUNDS, A_ROUND = 125, 4
+
+
+def make(root: Path) -> None:
+    """An experiment of 125 rounds of 4 variants, per-era scores of 231 eras each, evidence in its ledger."""
+    values = list(range(2, 2 + ROUNDS * A_ROUND))
+    space = {"dimensions": {"num_leaves": {"path": "model.params.num_leaves", "values": values}}}
+    history = experiment(root, {"search_space": space}, Market(noise=0.004))
+    for number in range(ROUNDS):
+        part = values[number * A_ROUND : (number + 1) * A_ROUND]
+        history.scout("num_leaves", {value: 0.0037 + 1e-6 * value for value in part})
+    names = [v.id for record in history.records for v in record.variants if v.role != "benchmark"]
+    write_predictions(history, dict.fromkeys(names, 0.5))
+    lines = []
+    for record in history.records:
+        base, *rest, benchmark = record.variants
+        judged = with_evidence(base, rest, ScoreReader(history.paths), Comparison(200, 4, draws=200))
+        lines.append(to_json(type(record)(**{**vars(record), "variants": (base, *judged, benchmark)})))
+    history.paths.ledger.write_text("\n".join(lines) + "\n")
+
+
+def render(root: Path) -> None:
+    """What is measured: reading the ledger and writing the whole report."""
+    paths = ExperimentPaths(root)
+    loaded = load_plan(paths.plan, lambda _kind, _name: root.parent / "baseline.yaml")
+    write_report(loaded, paths, read_ledger(paths.ledger))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "many"
+        make(root)
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, __file__, str(root)], check=True, capture_output=True, text=True)
+        seconds, peak = time.perf_counter() - began, float(done.stdout)
+        size = (root / "report.html").stat().st_size
+    print(f"{ROUNDS * A_ROUND} variants: {seconds:.1f} s (limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit 500)")
+    print(f"report.html: {size / 1e6:.1f} MB")
+    return 0 if seconds <= LIMIT_S and peak <= LIMIT_BYTES else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        render(Path(sys.argv[1]))
+    else:
+        sys.exit(main())
