@@ -8,14 +8,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
+import psutil
 import pytest
-import ray
 from test_experiment import CLI, Desk
 
 from numerai_ray import monitoring
@@ -179,19 +179,35 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def run_aside(desk: Desk, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CLI, *desk.arguments("--rounds", "1")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_taken_metrics_port_fails_no_trial(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_does_not_answer_fails_no_trial(tmp_path: Path, market: Path) -> None:
+    """Ray's metrics agent is stopped, as if hung, as soon as it is there."""
     desk = Desk(tmp_path, market)
-    init = ray.init
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        monkeypatch.setattr(ray, "init", lambda **options: init(**options, _metrics_export_port=port))
-        from numerai_ray.cli.main import run  # noqa: PLC0415
-
-        assert run(desk.arguments("--rounds", "1")) == 0
+    process = run_aside(desk)
+    hung: list[psutil.Process] = []
+    try:
+        while process.poll() is None and not hung:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    if "dashboard/agent.py" in " ".join(child.cmdline()):
+                        child.suspend()
+                        hung.append(child)
+            time.sleep(0.05)
+        output, _ = process.communicate(timeout=240)
+    finally:
+        for child in hung:
+            with suppress(psutil.Error):
+                child.resume()
+    assert hung, output
+    assert process.returncode == 0, output
     (record,) = desk.rounds()
     assert all(variant["error"] is None for variant in record["variants"])
 
@@ -231,11 +247,7 @@ def ask(server: str, query: str) -> list[dict[str, Any]]:
 def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> None:
     desk = Desk(tmp_path, market)
     with prometheus(tmp_path) as server:
-        environment = {**os.environ, "RAY_metrics_report_interval_ms": "1000"}
-        process = subprocess.Popen(
-            [*CLI, *desk.arguments("--rounds", "1")],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-        )  # fmt: skip
+        process = run_aside(desk, RAY_metrics_report_interval_ms="1000")
         found: dict[str, list[dict[str, Any]]] = {}
         wanted = ("round", "fits", "trials")
         deadline = time.monotonic() + 150

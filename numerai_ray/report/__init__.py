@@ -26,12 +26,13 @@ def write_report(
         EnvironmentFault: the folder cannot be written.
 
     """
-    from numerai_ray.report.html import html_page  # noqa: PLC0415
+    from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
     said = captions(write_plots(reading), len(history))
-    write_text(paths.report, report_text(reading, said))
-    write_text(paths.html, html_page(reading, said))
+    text, page = markdown_and_page(reading, said)
+    write_text(paths.report, text)
+    write_text(paths.html, page)
     return paths.report
 
 

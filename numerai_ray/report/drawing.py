@@ -16,6 +16,8 @@ from numerai_ray.eras import era_label
 # Bumped when a drawing changes: pictures of older versions are then drawn again.
 DRAWING_VERSION = 1
 DOTS_PER_INCH = 150
+# Lines on one colour are small however little is squeezed.
+QUICK = {"compress_level": 3}
 # matplotlib's settings are the process's own, so one thread draws at a time.
 _one_at_a_time = threading.Lock()
 
@@ -90,8 +92,28 @@ def write_picture(path: Path, draw: Callable[[Theme], Any], theme: Theme) -> Non
         EnvironmentFault: the folder cannot be written.
 
     """
-    with _one_at_a_time, _style(theme), whole_file(path) as partial:
-        draw(theme).savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    write_pictures({theme: path}, draw)
+
+
+def write_pictures(paths: Mapping[Theme, Path], draw: Callable[[Theme], Any]) -> None:
+    """Draw one figure in several themes; finding room for its labels is half of the work and done once.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+
+    """
+    places: list[Any] = []
+    for theme, path in paths.items():
+        with _one_at_a_time, _style(theme), whole_file(path) as partial:
+            figure = draw(theme)
+            # Room is found here and not while saving, which would draw everything once more to try it.
+            if not places:
+                figure.get_layout_engine().execute(figure)
+                places = [axes.get_position() for axes in figure.axes]
+            figure.set_layout_engine(None)
+            for axes, place in zip(figure.axes, places, strict=True):
+                axes.set_position(place)
+            figure.savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None}, pil_kwargs=QUICK)
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -8,27 +8,33 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from numerai_ray.report.experiment_md import report_text
+from numerai_ray.report.experiment_md import markdown_picture, report_text
 from numerai_ray.report.reading import Reading
 
 # A line of its own in the Markdown, which becomes a picture after everything else was escaped.
 _PLACE = "figure-of-the-report:{}"
 
 
-def html_page(reading: Reading, captions: Mapping[str, str]) -> str:
-    """The whole page; ``captions`` has the plots that were drawn: name -> caption. Pictures are put into it."""
-    pictures: dict[str, str] = {}
+def markdown_and_page(reading: Reading, captions: Mapping[str, str]) -> tuple[str, str]:
+    """``experiment.md`` and ``report.html``; ``captions`` has the plots that were drawn: name -> caption."""
+    pictures: dict[str, tuple[str, str]] = {}
 
     def picture(name: str, title: str, caption: str) -> list[str]:
-        pictures[name] = _figure(reading, name, title, caption)
+        pictures[name] = title, caption
         return [_PLACE.format(name)]
 
-    body = _to_html(report_text(reading, captions, picture))
-    for name, figure in pictures.items():
-        body = body.replace(f"<p>{_PLACE.format(name)}</p>", figure)
+    text = report_text(reading, captions, picture)
+    body = _to_html(text)
+    for name, (title, caption) in pictures.items():
+        text = text.replace(_PLACE.format(name), "\n\n".join(markdown_picture(name, title, caption)), 1)
+        body = body.replace(f"<p>{_PLACE.format(name)}</p>", _figure(reading, name, title, caption))
+    return text, _page(reading.loaded.name, body)
+
+
+def _page(title: str, body: str) -> str:
     body, contents = _with_anchors(body)
     body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    return str(_template().render(title=reading.loaded.name, body=body, contents=contents))
+    return str(_template().render(title=title, body=body, contents=contents))
 
 
 def _to_html(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from numerai_ray.atomic_files import write_text
-from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_picture
+from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_pictures
 from numerai_ray.report.plot_correlation import correlation_caption, correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
 from numerai_ray.report.plot_delta import delta_caption, delta_info, draw_delta
@@ -72,8 +72,7 @@ def write_plots(reading: Reading) -> dict[str, Drawn]:
         files = {theme: reading.paths.plot(f"{plot.name}-{theme.name}") for theme in THEMES}
         held = before.get(plot.name)
         if held is None or held.mark != mark or not all(file.exists() for file in files.values()):
-            for theme, file in files.items():
-                write_picture(file, _drawing(plot, info), theme)
+            write_pictures(files, _drawing(plot, info))
         drawn[plot.name] = Drawn(plot.title, plot.caption(info), mark, len(reading.history))
     if drawn:
         write_text(reading.paths.plot_index, json.dumps({k: asdict(v) for k, v in drawn.items()}, indent=2) + "\n")
