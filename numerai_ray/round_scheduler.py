@@ -173,11 +173,9 @@ class RoundScheduler:
         return origin | {"holdout_eras": str(plan.holdout_eras)}
 
     def _edits(self, history: Sequence[RoundRecord]) -> tuple[str, ...]:
-        """What changed in the plan since the last run, and remembers the plan as it is."""
-        path, now = self.shop.paths.seen_plan, self.written.readable()
-        before: Json = read_json(path) if history else {}
-        if now != before:
-            write_json(path, now)
+        """What changed in the plan since the last decided round."""
+        now = self.written.readable()
+        before: Json = read_json(self.shop.paths.seen_plan) if history else {}
         ours, theirs = leaves(before), leaves(now)
         changed = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
         return tuple(f"{key}: {ours.get(key)!r} -> {theirs.get(key)!r}" for key in changed) if before else ()
@@ -232,6 +230,7 @@ class RoundScheduler:
         )
         record = replace(record, importances=self._search([*history, record]).importances())
         append_ledger(self.shop.paths.ledger, record)
+        write_json(self.shop.paths.seen_plan, self.written.readable())
         self.shop.watcher.round_decided(record)
         return record
 

@@ -158,13 +158,14 @@ class Catalog:
         ]
         if problems:
             raise ConfigError(label, problems)
-        index = self.index(config.data)
         neutral_sets = config.post.neutralize.names if config.post.neutralize else ()
         neutralizers = self.feature_set(
             config.data.version, *(name for name in neutral_sets if name != SCORE_BENCHMARK)
         )
-        for member in members.values():
-            check_columns(index, member, self.features(member.data))
+        features = {name: self.features(member.data) for name, member in members.items()}
+        index = self.index(config.data)
+        for name, member in members.items():
+            check_columns(index, member, features[name])
         check_columns(index, config, (*self.features(config.data), *neutralizers))
         folds = _honest_folds(label, config, index)
         fits = [

@@ -73,7 +73,7 @@ class Desk:
         """Everything that the experiment left, without what depends on the clock or on earlier attempts."""
         rounds = self.rounds()
         for record in rounds:
-            record["started"], record["wall_s"] = "", 0
+            record["started"], record["wall_s"], record["cost"], record["estimated_s"] = "", 0, {}, None
             for variant in record["variants"]:
                 for key in ("fits_new", "fits_stored", "fit_seconds"):
                     variant[key] = 0
