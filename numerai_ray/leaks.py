@@ -5,12 +5,11 @@ almost everywhere, in its order or the reverse, is the target.
 """
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from numerai_ray.dataset import DatasetIndex
+from numerai_ray.dataset import DatasetIndex, open_parquet
+from numerai_ray.storage import Place
 
 # Share of rows on which a copy agrees with its target; an honest feature stays far below.
 AGREEMENT = 0.95
@@ -24,9 +23,9 @@ def leaks(index: DatasetIndex, features: tuple[str, ...], targets: tuple[str, ..
 
 
 @lru_cache(maxsize=64)
-def _leaks(path: Path, fingerprint: str, features: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
+def _leaks(path: Place, fingerprint: str, features: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
     del fingerprint  # tells two contents of one path apart
-    file = pq.ParquetFile(path)
+    file = open_parquet(path, "build it again")
     table = file.read_row_group(0, columns=[*features, *targets])
     if table.num_rows < MIN_ROWS:
         return ()

@@ -227,7 +227,8 @@ class Placement:
         ask_for(len(specs), gpu=gpu)
         nodes = wait_for_nodes(gpu=gpu)
         self._gate.check(nodes)
-        shape = shape_fits(nodes, len(specs), work.fit_bytes, work.store_bytes)
+        # What is shared alone: Ray itself has chosen how large its stores are.
+        shape = shape_fits(nodes, len(specs), work.fit_bytes, int(1.1 * (work.shared_bytes or 0)))
         peak = work.store_bytes * len(nodes) + shape.slots * work.fit_bytes
         return ResourcePlan(shape.slots, shape.threads, work.store_bytes, work.fit_bytes, peak)
 

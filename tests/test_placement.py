@@ -54,7 +54,7 @@ def test_nodes_of_a_cluster(market: Path, tmp_path: Path) -> None:
 
 
 NODES = """
-import os, sys, threading, time
+import os, socket, sys, threading, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from numerai_ray.tune_runner import TuneRunner
@@ -69,7 +69,11 @@ from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog
 
 root, store = Path({root!r}), 150_000_000
-cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "object_store_memory": store}})
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+head = {{"num_cpus": 1, "object_store_memory": store, "dashboard_port": port, "include_dashboard": True}}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 second = cluster.add_node(num_cpus=2, object_store_memory=store)
 catalog = Catalog(Path({market!r}))
 plans = [
@@ -77,17 +81,18 @@ plans = [
     for leaves in (4, 6, 8, 12, 16, 20)
 ]
 runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
-late = []
-
-def disturb(progress):
-    if not late:
-        late.append(cluster.add_node(num_cpus=1, object_store_memory=store))
-        threading.Timer(4, cluster.remove_node, [second], {{"allow_graceful": False}}).start()
-
-outcomes = runner.run(plans, disturb)
+seen, outcomes = [], {{}}
+running = threading.Thread(target=lambda: outcomes.update(runner.run(plans, seen.append)))
+running.start()
+while running.is_alive() and not seen:
+    time.sleep(0.1)
+late = cluster.add_node(num_cpus=1, object_store_memory=store)
+time.sleep(4)
+cluster.remove_node(second, allow_graceful=False)
+running.join()
 print("sized for 2 nodes, 3 slots" if runner.slots == 3 else f"slots {{runner.slots}}")
 ran = [task.node_id for task in list_tasks(limit=2000) if task.node_id and "/fold" in task.name]
-print("the late node ran fits:", late[0].node_id in ran)
+print("the late node ran fits:", late.node_id in ran)
 reference = InProcessRunner(FitStore(root / "plain"), threads=1).run(plans, ignore)
 for trial, outcome in outcomes.items():
     assert outcome.error is None, outcome.error

@@ -18,8 +18,7 @@ from pathlib import Path
 NETWORK = "10.77.0"
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Private on every host: what two hosts may not share is here, the rest of the file system is only read.
-PRIVATE = ("/tmp", "/dev/shm", "/run", "/var/tmp")
-HOME = "/tmp/home"
+PRIVATE = ("/tmp", "/dev/shm", "/run", "/var/tmp", "/root")
 
 
 class NotPermitted(Exception):
@@ -47,7 +46,7 @@ class Host:
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_", "NUMERAI_"))}
-        return plain | {"PATH": path, "HOME": HOME, "RAY_USAGE_STATS_ENABLED": "0"} | self.variables
+        return plain | {"PATH": path, "HOME": "/root", "RAY_USAGE_STATS_ENABLED": "0"} | self.variables
 
     def run(self, *arguments: str, timeout_s: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -136,7 +135,7 @@ def network() -> Iterator[Network]:
 
 
 def _born(name: str, address: str, variables: Mapping[str, str]) -> Host:
-    steps = [_private_folders(), f"mkdir {HOME}", f"hostname {name}", "ip link set lo up", "touch /tmp/born"]
+    steps = [_private_folders(), f"hostname {name}", "ip link set lo up", "touch /tmp/born"]
     line = " && ".join([*steps, "exec sleep infinity"])
     init = subprocess.Popen(
         ["unshare", "-n", "-m", "-u", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c", line],

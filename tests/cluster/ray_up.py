@@ -1,0 +1,98 @@
+"""``ray up cluster/local.yaml`` against sshd on two hosts of our own: an experiment runs there, nothing stays.
+
+    sudo python tests/cluster/ray_up.py
+
+Needs sshd, ssh-keygen and rsync (Debian: openssh-server, openssh-client, rsync).
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from hosts import ROOT, Host, NotPermitted, network
+from scenario import DATA, HEAD, S3, Stage, sums, wait_until
+
+WORKER = "10.77.0.11"
+KEY = "/root/.ssh/id_ed25519"
+
+
+def main() -> int:
+    for command in ("sshd", "ssh-keygen", "rsync"):
+        if shutil.which(command) is None and not Path(f"/usr/sbin/{command}").exists():
+            print(f"cannot run here: {command} is not installed (openssh-server, rsync)", file=sys.stderr)
+            return 2
+    try:
+        with network() as net:
+            play(Stage(net, trees=150, rounds=1))
+    except NotPermitted as reason:
+        print(f"cannot run here: {reason}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def play(stage: Stage) -> None:
+    stage.set()
+    stage.reference()
+    laptop = stage.laptop
+    laptop.run("mkdir", "-p", "-m", "700", "/root/.ssh")
+    laptop.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
+    hosts = [with_sshd(stage, "head", 1), with_sshd(stage, "worker", 11)]
+    laptop.run(sys.executable, "-c", f"open('/root/local.yaml', 'w').write({edited()!r})")
+    stage.say("sshd answers on both hosts")
+    try:
+        laptop.ray("up", "-y", "--no-config-cache", "/root/local.yaml", timeout_s=300)
+        stage.say("ray up: done")
+        wait_until(lambda: hosts[0].ray("status").stdout.count(" 1 node_") >= 2
+                   or hosts[0].ray("status").stdout.count("local.cluster.node") >= 2, 120, "the worker did not join",
+                   lambda: hosts[0].ray("status").stdout)  # fmt: skip
+        stage.say("head and worker are up")
+        hosts[0].run("mkdir", "-p", "/root/work")
+        ssh = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        laptop.run("rsync", "-a", "-e", f"ssh -i {KEY} {' '.join(ssh)}", "/tmp/work/", f"root@{HEAD}:/root/work/")
+        run = f"cd /root/work && python -m numerai_ray run experiments/spread --data-dir {DATA} --address auto"
+        laptop.run("ssh", "-i", KEY, *ssh, f"root@{HEAD}", run, timeout_s=400)
+        there = sums(laptop, "/tmp/alone/experiments/spread/predictions")
+        assert sums(hosts[0], "/root/work/experiments/spread/predictions") == there, "predictions differ"
+        stage.say(f"the experiment ran on both; predictions of {len(there)} variants are equal to the byte")
+    finally:
+        down = laptop.ray("down", "-y", "/root/local.yaml", timeout_s=200)
+    for host in hosts:
+        left = [line for line in host.run("ps", "ax", "-o", "args").stdout.splitlines() if re.search(r"ray|gcs", line)]
+        left = [line for line in left if "ps ax" not in line]
+        assert not left, f"ray down left on {host.name}: {left}\n{down.stdout}"
+    stage.say("ray down: nothing of Ray is left on either host")
+
+
+def with_sshd(stage: Stage, name: str, last: int) -> Host:
+    """A host that takes ssh, for the laptop's key, with this Python and the storage's keys in its environment."""
+    host = stage.net.add(name, last, S3)
+    host.run("mkdir", "-p", "-m", "700", "/root/.ssh", "/run/sshd")
+    host.run(
+        sys.executable, "-c", f"open('/root/.ssh/authorized_keys', 'w').write({stage.laptop.read(KEY + '.pub')!r})"
+    )
+    host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/hostkey")
+    given = host.environment() | {"PYTHONPATH": str(ROOT)}
+    names = ("PATH", "PYTHONPATH", "RAY_USAGE_STATS_ENABLED", *S3)
+    values = " ".join(f'"{key}={given[key]}"' for key in names)
+    options = [f"SetEnv={values}", "StrictModes=no", "PermitRootLogin=yes", "UsePAM=no", "PidFile=none"]
+    flags = [part for option in options for part in ("-o", option)]
+    host.start("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", "/root/hostkey", *flags, log="/root/sshd.log")
+    return host
+
+
+def edited() -> str:
+    """``cluster/local.yaml`` with its EDIT lines edited for these hosts, and nothing else."""
+    text = (ROOT / "cluster" / "local.yaml").read_text()
+    for old, new in (
+        ("head_ip: 192.168.1.10 ", f"head_ip: {HEAD} "),
+        ("worker_ips: [192.168.1.11]", f"worker_ips: [{WORKER}]"),
+        ("ssh_user: ray ", "ssh_user: root "),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
