@@ -70,7 +70,7 @@ def member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
     found = {}
     for name, member in plan.config.members().items():
-        own = [spec for spec in plan.fold_fits[position] if spec.member == name]
+        own = [spec for spec in plan.fold_fits[position] if spec.asked.member == name]
         by_target = {target: _mean_of(own, target, fits) for target in member.data.targets}
         found[name] = _weighted(list(by_target.values()), list(member.data.targets.values()), starts, plan.config)
     return found

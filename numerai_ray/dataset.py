@@ -152,9 +152,10 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
     )
 
 
-def check_columns(index: DatasetIndex, config: Config, features: Sequence[str]) -> None:
-    """Raise one :class:`DataError` that names everything the config needs and the files lack."""
-    problems = [*_data_problems(index, config, features), *_benchmark_problems(index, config)]
+def check_columns(index: DatasetIndex, config: Config, features: Sequence[str], benchmarks: Sequence[str] = ()) -> None:
+    """Raise one :class:`DataError` that names everything the config and its model need and the files lack."""
+    wanted = tuple(dict.fromkeys((*config.benchmarks(), *benchmarks)))
+    problems = [*_data_problems(index, config, features), *_benchmark_problems(index, config, wanted)]
     if problems:
         raise DataError("\n  - ".join(problems))
 
@@ -188,14 +189,14 @@ def _sets(data: DataConfig) -> str:
     return " and ".join(f"set {name!r}" for name in data.feature_sets)
 
 
-def _benchmark_problems(index: DatasetIndex, config: Config) -> Iterator[str]:
+def _benchmark_problems(index: DatasetIndex, config: Config, benchmarks: Sequence[str]) -> Iterator[str]:
     if not index.benchmark_columns:
         yield f"{index.benchmark_path}: no such file; build it with `numerai-ray data build`, or check --data-dir"
         return
     if config.data.id_col not in index.benchmark_columns:
         yield f"{index.benchmark_path}: no column {config.data.id_col!r}; build the file again"
     known = [name for name in index.benchmark_columns if name not in (config.data.id_col, config.data.era_col)]
-    for benchmark in config.benchmarks():
+    for benchmark in benchmarks:
         if benchmark not in known:
             yield f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, known)}"
 

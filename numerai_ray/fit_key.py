@@ -1,13 +1,14 @@
 """What a fit is known by: one key made of everything that decides its predictions, and of nothing else."""
 
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.dataset import DatasetIndex
 from numerai_ray.eras import Fold
-from numerai_ray.models import Ladder, model_for
+from numerai_ray.models import Ladder, Model
+from numerai_ray.models.user import UserModel
 
 # Raised whenever the code comes to train differently from the same values.
 FIT_VERSION = 1
@@ -18,21 +19,30 @@ def features_fingerprint(features: Sequence[str]) -> str:
     return fingerprint(features)
 
 
+def library_version(name: str) -> str:
+    """Version of an installed library; the distribution for processors alone stands for the whole one."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return version(f"{name}-cpu")
+
+
 def fit_identity(
     config: Config,
     fold: Fold,
     index: DatasetIndex,
     features: Sequence[str],
-    benchmark: tuple[str | None, str | None],
+    others: tuple[Mapping[str, str], Model],
 ) -> tuple[str, str, int | None]:
     """Key, family and length of a fit; the key is 64 hex digits of everything that decides its predictions.
 
     Fits of one family differ in their length alone, as models on a ladder do; see :class:`~numerai_ray.models.Ladder`.
     ``config`` has one target and at most one seed, which stands in its params; ``fold`` and ``features`` are what is
-    left after sampling; ``benchmark`` is the column that a target transform looks at and its file's fingerprint.
+    left after sampling; ``others`` are the benchmark columns that are looked at while training, with their
+    file's fingerprint, and the model.
     What a config does not use is not in its key: a new setting leaves every stored fit of those without it valid.
     """
-    model = model_for(config.model.type)
+    looked_at, model = others
     (target,) = config.data.targets
     decides: dict[str, Any] = {
         "fit_version": FIT_VERSION,
@@ -47,14 +57,18 @@ def fit_identity(
         "sample": [config.model.max_train_samples, config.model.sample_seed]
         if config.model.max_train_samples
         else None,
-        "libraries": {name: version(name) for name in model.libraries},
+        "libraries": {name: library_version(name) for name in model.libraries},
     }
     if config.model.target_transform is not None:
         transform = config.model.target_transform
         own = {name: getattr(transform, name) for name in sorted(transform.own_keys[transform.type] - {"benchmark"})}
-        decides["target_transform"] = [transform.type, own, *benchmark]
+        decides["target_transform"] = [transform.type, own]
     if config.model.era_weights is not None:
         decides["era_weights"] = config.model.era_weights.model_dump(mode="json")
+    if looked_at:
+        decides["benchmarks"] = dict(looked_at)
+    if isinstance(model, UserModel):
+        decides["code"] = model.identity
     key = family = fingerprint(decides, digits=64)
     params = config.model.params
     length = model.length(params) if isinstance(model, Ladder) else None

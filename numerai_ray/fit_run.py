@@ -10,7 +10,7 @@ from numerai_ray.dataset import Columns
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_store import StoredFit
-from numerai_ray.models import Batch, Ladder, Prepared, Rungs, model_for
+from numerai_ray.models import Batch, Ladder, Prepared, Rungs
 from numerai_ray.training_data import training_data, validation_batch
 from numerai_ray.trial_plan import FitSpec
 
@@ -57,7 +57,7 @@ def run_fits(
 def _predictions(
     specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int, prepared: Prepared | None
 ) -> list[Floats]:
-    model, params = model_for(specs[0].config.model.type), specs[-1].config.model.params
+    model, params = specs[0].model, specs[-1].config.model.params
     if len(specs) == 1 or not isinstance(model, Ladder):
         return [model.fit_predict(train, validation, params, threads, prepared)]
     rungs = Rungs(params, tuple(spec.length or 0 for spec in specs))

@@ -148,7 +148,7 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
         dropped_rows=fit.facts["dropped_rows"],
         seconds=0.0 if stored else fit.facts["seconds"],
         stored=stored,
-        part=spec.part,
+        part=spec.asked.part,
     )
 
 

@@ -20,7 +20,7 @@ from numerai_ray.dataset import load_features
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.machine import give_back_memory
-from numerai_ray.models import Prepared, model_for
+from numerai_ray.models import Prepared
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE
 from numerai_ray.storage import local_folder
 from numerai_ray.trial_plan import FitSpec
@@ -32,7 +32,7 @@ CHUNK_BYTES = 10**9
 
 def prepared_key(spec: FitSpec) -> str | None:
     """What tells prepared copies apart; None when the model prepares nothing."""
-    model = model_for(spec.config.model.type)
+    model = spec.model
     params = model.prepared_params(spec.config.model.params)
     if params is None:
         return None
@@ -46,7 +46,7 @@ def is_enough(spec: FitSpec, seen: ValuesSeen) -> bool:
     missing_as_null = config.data.missing == "nan"
     ranges = spec.index.row_ranges(spec.fold.train_eras)
     same = seen.same_within(ranges, missing_as_null=missing_as_null)
-    return same and model_for(config.model.type).predicts_prepared(config.model.params)
+    return same and spec.model.predicts_prepared(config.model.params)
 
 
 def prepare(spec: FitSpec, threads: int) -> Prepared:
@@ -117,7 +117,7 @@ def prepare_ahead(spec: FitSpec, threads: int) -> None:
 def _make(spec: FitSpec, features: FeatureMatrix, threads: int, path: Path) -> None:
     config = spec.config
     missing_as_null = config.data.missing == "nan"
-    model_for(config.model.type).prepare(features, config.model.params, threads, path, missing_as_null=missing_as_null)
+    spec.model.prepare(features, config.model.params, threads, path, missing_as_null=missing_as_null)
 
 
 def _kept(spec: FitSpec, key: str) -> Path:

@@ -19,7 +19,7 @@ import ray
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fold_runner import column_needs
-from numerai_ray.models import Prepared, model_for
+from numerai_ray.models import Prepared
 from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, prepare, prepared_key
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE, Workload
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -195,7 +195,7 @@ def _bytes_per_value(spec: FitSpec) -> float:
 
 
 def _leaves(spec: FitSpec) -> int:
-    leaves = model_for(spec.config.model.type).canonical_params(spec.config.model.params).get("num_leaves", 31)
+    leaves = spec.model.canonical_params(spec.config.model.params).get("num_leaves", 31)
     return leaves if isinstance(leaves, int) else 31
 
 

@@ -92,7 +92,7 @@ def _benchmarks(
     spec: FitSpec, columns: Columns, ranges: Sequence[RowRange], keep: npt.NDArray[np.int64] | None
 ) -> dict[str, npt.NDArray[np.float64]]:
     """What the model reads, and not what else the round has loaded: predictions must not depend on company."""
-    taken = {name: take(columns.benchmarks[name], ranges) for name in spec.read_benchmarks}
+    taken = {name: take(columns.benchmarks[name], ranges) for name in spec.asked.read_benchmarks}
     return taken if keep is None else {name: values[keep] for name, values in taken.items()}
 
 
@@ -108,7 +108,7 @@ def _labels(spec: FitSpec, columns: Columns, ranges: Sequence[RowRange]) -> Labe
         return rank_target(labels, starts).astype(np.float32)
     if transform.type == "gauss":
         return gaussianize_target(labels, starts).astype(np.float32)
-    benchmark = take(columns.benchmarks[spec.benchmark_col or ""], ranges)
+    benchmark = take(columns.benchmarks[spec.asked.transform_benchmark or ""], ranges)
     if transform.type == "subtract_benchmark_zscore":
         return subtract_benchmark_zscore(labels, benchmark, starts, scale=transform.scale).astype(np.float32)
     return residual_to_benchmark(

@@ -5,18 +5,36 @@ paths are not in the key, because predictions do not depend on them. One fit is 
 one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity
-from numerai_ray.models import model_for, model_problems
+from numerai_ray.models import Model, ModelSource, model_for, model_problems, read_benchmarks, source_of
 from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a trial a fit stands for, and what it looks at beside features and target.
+
+    ``member`` is the ensemble's member, ``""`` without an ensemble; ``transform_benchmark`` the column that the target
+    transform looks at, ``read_benchmarks`` those that the model does; ``part`` tells the fits of one fold apart;
+    ``source`` is a user's own model.
+    """
+
+    member: str = ""
+    transform_benchmark: str | None = None
+    read_benchmarks: tuple[str, ...] = ()
+    part: str = ""
+    source: ModelSource | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +44,7 @@ class FitSpec:
     Fits of one ``family`` differ in their ``length`` alone (the number of trees): the longest holds the others. A
     fit that is no part of a ladder is its own family, and its length is None.
 
-    ``member`` is the ensemble's member that asks for it, ``""`` without an ensemble. The fold's training eras are
-    those sampled; ``benchmark_col`` is what a target transform looks at, ``read_benchmarks`` what the model does;
-    ``part`` tells the fits of one fold apart.
+    The fold's training eras and the features are those sampled; ``asked`` is what of its trial it stands for.
     """
 
     key: str
@@ -38,10 +54,12 @@ class FitSpec:
     config: Config
     index: DatasetIndex
     features: tuple[str, ...]
-    member: str = ""
-    benchmark_col: str | None = None
-    read_benchmarks: tuple[str, ...] = ()
-    part: str = ""
+    asked: Asked = Asked()
+
+    @cached_property
+    def model(self) -> Model:
+        """What trains it."""
+        return model_for(self.config.model.type, self.asked.source)
 
     @property
     def target(self) -> str:
@@ -51,7 +69,7 @@ class FitSpec:
     @property
     def place(self) -> str:
         """Where in its trial it stands: ``fold 2``, ``fold 2 (ridge, target_ender_60)``."""
-        return f"fold {self.fold.index}" + (f" ({self.part})" if self.part else "")
+        return f"fold {self.fold.index}" + (f" ({self.asked.part})" if self.asked.part else "")
 
     @property
     def seed(self) -> int | None:
@@ -75,7 +93,7 @@ class FitSpec:
     @property
     def cost(self) -> float:
         """Relative training time: rows times trees, where the model has trees."""
-        params = model_for(self.config.model.type).canonical_params(self.config.model.params)
+        params = self.model.canonical_params(self.config.model.params)
         trees = params.get("num_iterations", 100)
         return self.train_rows * float(trees if isinstance(trees, int | float) else 100)
 
@@ -103,7 +121,8 @@ class TrialPlan:
     @cached_property
     def benchmarks(self) -> tuple[str, ...]:
         """Benchmark columns that training, post-processing and scoring need."""
-        return self.config.benchmarks()
+        read = (name for fit in self.fits for name in fit.asked.read_benchmarks)
+        return tuple(dict.fromkeys((*self.config.benchmarks(), *read)))
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -119,8 +138,9 @@ class TrialPlan:
 class Catalog:
     """The data files under one data root, their indexes read once."""
 
-    def __init__(self, data_root: Place):
+    def __init__(self, data_root: Place, folder: Path | None = None):
         self.data_root = data_root
+        self.folder = folder or Path.cwd()  # where a config's own model files are
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
 
@@ -150,11 +170,11 @@ class Catalog:
             DataError: a file or column is missing.
 
         """
-        members = config.members()
+        members = self._members(label, config)
         problems = [
-            _placed(problem, name, config)
-            for name, member in members.items()
-            for problem in model_problems(member.model)
+            _placed(problem, member.name, config)
+            for member in members
+            for problem in model_problems(member.config.model, member.source)
         ]
         if problems:
             raise ConfigError(label, problems)
@@ -162,70 +182,89 @@ class Catalog:
         neutralizers = self.feature_set(
             config.data.version, *(name for name in neutral_sets if name != SCORE_BENCHMARK)
         )
-        features = {name: self.features(member.data) for name, member in members.items()}
+        features = [self.features(member.config.data) for member in members]
         index = self.index(config.data)
-        for name, member in members.items():
-            check_columns(index, member, features[name])
+        for member, names in zip(members, features, strict=True):
+            check_columns(index, member.config, names, read_benchmarks(member.model))
         check_columns(index, config, (*self.features(config.data), *neutralizers))
         folds = _honest_folds(label, config, index)
-        fits = [
-            fit
-            for fold in folds.trainable
-            for name, member in members.items()
-            for fit in self._member_fits(member, fold, index, name)
-        ]
+        fits = [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
         return TrialPlan(trial_id, label, config, index, folds, tuple(fits), _notes(config, folds), neutralizers)
 
     def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
-        members = plan.config.members().items()
-        fits = [fit for name, member in members for fit in self._member_fits(member, fold, plan.index, name)]
+        members = self._members(plan.label, plan.config)
+        fits = [fit for member in members for fit in self._member_fits(member, fold, plan.index)]
         return replace(plan, folds=Folds((fold,), ()), fits=tuple(fits))
 
-    def _member_fits(self, member: Config, fold: Fold, index: DatasetIndex, name: str) -> list[FitSpec]:
+    def _members(self, label: str, config: Config) -> list["_Member"]:
+        """The members and where their models come from."""
+        members = config.members()
+        try:
+            return [_Member(name, own, source_of(own.model, self.folder)) for name, own in members.items()]
+        except ConfigError as error:
+            raise ConfigError(label, error.problems) from None
+
+    def _member_fits(self, member: "_Member", fold: Fold, index: DatasetIndex) -> list[FitSpec]:
         """One fit for each target and seed of a member."""
-        transform = member.model.target_transform
-        benchmark = None
-        if transform is not None and transform.needs_benchmark:
-            benchmark = member.benchmark(transform.benchmark or SCORE_BENCHMARK)
-        benchmark_file = file_fingerprint(index.benchmark_path) if benchmark else None
-        features = self.features(member.data)
-        groups = {
-            group: self.feature_set(member.data.version, group)
-            for group in (member.model.feature_sample.groups if member.model.feature_sample else ())
-        }
+        sample = member.config.model.feature_sample
+        version = member.config.data.version
+        groups = {group: self.feature_set(version, group) for group in (sample.groups if sample else ())}
+        read = read_benchmarks(member.model)
+        looked_at = tuple(dict.fromkeys([*member.transform_benchmarks, *read]))
+        benchmark_file = file_fingerprint(index.benchmark_path) if looked_at else ""
         fits = []
-        for config in _single(member):
+        for config in member.singles():
             seed = config.model.seeds[0] if config.model.seeds else None
-            own_fold = Fold(
-                fold.index, sampled_eras(fold.train_eras, config.model.era_sample, seed), fold.validation_eras
-            )
-            own_features = sampled_features(features, groups, config.model.feature_sample, seed)
-            identity = fit_identity(config, own_fold, index, own_features, (benchmark, benchmark_file))
-            part = ", ".join(
-                each
-                for each, several in (
-                    (name, bool(name)),
-                    (next(iter(config.data.targets)), len(member.data.targets) > 1),
-                    (f"seed {seed}", len(member.model.seeds or ()) > 1),
-                )
-                if several
-            )
-            fits.append(FitSpec(*identity, own_fold, config, index, own_features, name, benchmark, (), part))
+            eras = sampled_eras(fold.train_eras, config.model.era_sample, seed)
+            own_fold = Fold(fold.index, eras, fold.validation_eras)
+            features = sampled_features(self.features(config.data), groups, sample, seed)
+            files = dict.fromkeys(looked_at, benchmark_file)
+            identity = fit_identity(config, own_fold, index, features, (files, member.model))
+            transform = member.transform_benchmarks[0] if member.transform_benchmarks else None
+            asked = Asked(member.name, transform, read, member.part(config), member.source)
+            fits.append(FitSpec(*identity, own_fold, config, index, features, asked))
         return fits
 
 
-def _single(member: Config) -> list[Config]:
-    """The member's config for each of its targets and seeds, as what a single fit is."""
-    model = model_for(member.model.type)
-    singles = []
-    for target in member.data.targets:
-        data = member.data.model_copy(update={"target": target})
-        for seed in member.model.seeds or (None,):
-            changes = {} if seed is None else {"seeds": [seed], "params": model.with_seed(member.model.params, seed)}
-            own = {"data": data, "model": member.model.model_copy(update=changes)}
-            singles.append(member.model_copy(update=own))
-    return singles
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """What of a config is fitted: a member of its ensemble, or all of it under the name ``""``."""
+
+    name: str
+    config: Config
+    source: ModelSource | None
+
+    @property
+    def model(self) -> Model:
+        return model_for(self.config.model.type, self.source)
+
+    @property
+    def transform_benchmarks(self) -> tuple[str, ...]:
+        """The benchmark column that the target transform looks at, or none."""
+        transform = self.config.model.target_transform
+        if transform is None or not transform.needs_benchmark:
+            return ()
+        return (self.config.benchmark(transform.benchmark or SCORE_BENCHMARK),)
+
+    def singles(self) -> Iterator[Config]:
+        """The config for each target and seed, as what a single fit is."""
+        own = self.config
+        for target in own.data.targets:
+            data = own.data.model_copy(update={"target": target})
+            for seed in own.model.seeds or (None,):
+                changes: dict[str, Any] = {}
+                if seed is not None:
+                    changes = {"seeds": [seed], "params": self.model.with_seed(own.model.params, seed)}
+                yield own.model_copy(update={"data": data, "model": own.model.model_copy(update=changes)})
+
+    def part(self, single: Config) -> str:
+        """What tells a fit from the others of its fold: member, target, seed, as far as there are several."""
+        data, seeds = self.config.data, self.config.model.seeds or []
+        parts = [self.name] if self.name else []
+        parts += list(single.data.targets) if len(data.targets) > 1 else []
+        parts += [f"seed {seed}" for seed in single.model.seeds or ()] if len(seeds) > 1 else []
+        return ", ".join(parts)
 
 
 def _placed(problem: Problem, member: str, config: Config) -> Problem:

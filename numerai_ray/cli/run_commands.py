@@ -70,7 +70,7 @@ def run(
 
     paths, loaded = open_experiment(exp)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = Catalog(root)
+    catalog = Catalog(root, paths.root)
     console = Console(stderr=as_json)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         history = read_ledger(paths.ledger)
@@ -118,7 +118,7 @@ def train(
     ours, results_name, predictions_name = load_any_config(config)
     writable_folder(output_dir, "--output-dir")
     try:
-        plan = Catalog(root).plan(results_name, f"train/{results_name}", ours)
+        plan = Catalog(root, config.parent).plan(results_name, f"train/{results_name}", ours)
     except ConfigError as error:
         raise ConfigError(str(config), error.problems) from None
     console = Console(stderr=True)

@@ -137,7 +137,7 @@ def export_to(
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore(root / STORE))
     with steps() as on_step:
-        return export_model(order, Catalog(root), _run_jobs(address, in_process=in_process), on_step)
+        return export_model(order, Catalog(root, paths.root), _run_jobs(address, in_process=in_process), on_step)
 
 
 def _run_jobs(address: str | None, *, in_process: bool) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":

@@ -1,6 +1,21 @@
 """Models: what turns a training batch into predictions. One file a model, its library imported on use."""
 
 from numerai_ray.models.protocol import Batch, Fitted, Ladder, Model, Prepared, Rungs
-from numerai_ray.models.registry import MODELS, model_for, model_problems
+from numerai_ray.models.registry import MODELS, gpus_of, model_for, model_problems, read_benchmarks, source_of
+from numerai_ray.models.user import ModelSource
 
-__all__ = ["MODELS", "Batch", "Fitted", "Ladder", "Model", "Prepared", "Rungs", "model_for", "model_problems"]
+__all__ = [
+    "MODELS",
+    "Batch",
+    "Fitted",
+    "Ladder",
+    "Model",
+    "ModelSource",
+    "Prepared",
+    "Rungs",
+    "gpus_of",
+    "model_for",
+    "model_problems",
+    "read_benchmarks",
+    "source_of",
+]

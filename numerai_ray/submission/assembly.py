@@ -68,7 +68,7 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
     folds = catalog.plan("refit", "the variant's config", config)
     for spec in folds.fits:
         exporter_for(spec.config.model.type)
-        if spec.read_benchmarks:
+        if spec.asked.read_benchmarks:
             raise RequestError(f"a {spec.config.model.type!r} model reads benchmarks as inputs, and cannot be exported")
     index = folds.index
     columns = load_columns(index, config.data, folds.targets, folds.benchmarks)
@@ -120,7 +120,7 @@ def _member(assembly: Assembly, name: str, member: Config, made: Mapping[str, Re
         seeds = [
             _model(assembly, spec.features, spec.config, made[spec.key])
             for spec in assembly.plan.fits
-            if spec.member == name and spec.target == target
+            if spec.asked.member == name and spec.target == target
         ]
         parts.append(seeds[0] if len(seeds) == 1 else {"do": "mean", "parts": seeds})
     scale = config.ensemble.scale if config.ensemble else "rank"

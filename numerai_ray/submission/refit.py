@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from numerai_ray.dataset import load_columns, load_features
 from numerai_ray.errors import FitError
-from numerai_ray.models import Fitted, model_for
+from numerai_ray.models import Fitted
 from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.submission.exporters import exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
@@ -67,7 +67,9 @@ def refit(job: RefitJob, threads: int) -> Refitted:
     )
     proof = fitted.predict(batch, threads)
     if not np.isfinite(proof).all():
-        raise FitError(f"{spec.part or 'the refit'}: predicts NaN or infinity; check its parameters and objective")
+        raise FitError(
+            f"{spec.asked.part or 'the refit'}: predicts NaN or infinity; check its parameters and objective"
+        )
     return Refitted(
         payload=exporter_for(spec.config.model.type).portable(fitted),
         proof=proof,
@@ -79,11 +81,10 @@ def refit(job: RefitJob, threads: int) -> Refitted:
 
 def _trained(spec: FitSpec, threads: int) -> tuple[TrainingData, Fitted]:
     """The model, made of the prepared copy alone where that is enough, as in a round."""
-    benchmarks = [name for name in (spec.benchmark_col, *spec.read_benchmarks) if name]
+    benchmarks = [name for name in (spec.asked.transform_benchmark, *spec.asked.read_benchmarks) if name]
     columns = load_columns(spec.index, spec.config.data, [spec.target], benchmarks)
     prepared = None if prepared_key(spec) is None else prepare(spec, threads)
     alone = prepared is not None and is_enough(spec, prepared.seen)
     features = None if alone else load_features(spec.index, spec.features)
     train = training_data(spec, features, columns)
-    model = spec.config.model
-    return train, model_for(model.type).fit(train.batch, model.params, threads, prepared)
+    return train, spec.model.fit(train.batch, spec.config.model.params, threads, prepared)

@@ -1,0 +1,143 @@
+"""CatBoost: symmetric trees, the same for any number of threads (CatBoost says so; a test holds it)."""
+
+import re
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.errors import FitError
+from numerai_ray.models.dense import (
+    DenseModel,
+    Floats,
+    Rows,
+    alias_problems,
+    library,
+    main_names,
+    rows_of,
+    tiny_rows,
+    whole_trees,
+)
+from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.value_trees import nearest
+
+ALIASES = {
+    "n_estimators": "iterations",
+    "num_boost_round": "iterations",
+    "num_trees": "iterations",
+    "eta": "learning_rate",
+    "max_depth": "depth",
+    "num_leaves": "max_leaves",
+    "min_child_samples": "min_data_in_leaf",
+    "reg_lambda": "l2_leaf_reg",
+    "colsample_bylevel": "rsm",
+    "random_state": "random_seed",
+    "objective": "loss_function",
+    "max_bin": "border_count",
+    "verbose": "logging_level",
+    "verbose_eval": "logging_level",
+    "silent": "logging_level",
+}
+OURS = {
+    "thread_count": "threads come from the machine, and predictions do not depend on them; remove it",
+    "logging_level": "logs are kept for you; remove it",
+    "allow_writing_files": "no files are written while training; remove it",
+    "train_dir": "no files are written while training; remove it",
+    "early_stopping_rounds": "stopping on validation eras would leak them; set iterations instead",
+    "od_type": "stopping on validation eras would leak them; set iterations instead",
+    "od_wait": "stopping on validation eras would leak them; set iterations instead",
+    "od_pval": "stopping on validation eras would leak them; set iterations instead",
+    "use_best_model": "choosing trees by validation eras would leak them; set iterations instead",
+}
+TREES = 1000  # CatBoost's own default
+
+
+class CatBoost(DenseModel):
+    """Gradient-boosted trees (``catboost.CatBoostRegressor``)."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("catboost",)
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        return {"iterations": TREES, **main_names(params, ALIASES)}
+
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        own = {name: value for name, value in params.items() if ALIASES.get(name, name) != "random_seed"}
+        return own | {"random_seed": seed}
+
+    def gpus(self, params: Params) -> float:
+        """How many GPUs a fit takes."""
+        return 1.0 if str(params.get("task_type", "CPU")).upper() == "GPU" else 0.0
+
+    def problems(self, params: Params) -> list[tuple[str, str]]:
+        catboost = library("catboost", "catboost")
+        known = set(catboost.CatBoostRegressor.__init__.__code__.co_varnames) - {"self", "params"}
+        found = alias_problems(params, ALIASES, OURS)
+        found += whole_trees(params, [name for name in params if ALIASES.get(name, name) == "iterations"])
+        found += [
+            (name, f"CatBoost has no such parameter{nearest(name, known - set(OURS))}")
+            for name in params
+            if name not in known and ALIASES.get(name, name) not in known
+        ]
+        return found or self._refused(catboost, params)
+
+    def _refused(self, catboost: Any, params: Params) -> list[tuple[str, str]]:
+        """CatBoost's own word on the values: two trees on forty rows."""
+        given = {ALIASES.get(name, name): name for name in params}
+        try:
+            model = self._regressor(catboost, {**params, **self.at_length(params, 2)}, 1)
+            model.fit(catboost.Pool(tiny_rows().features, tiny_rows().target))
+            shape = np.shape(model.predict(tiny_rows().features))
+        except (catboost.CatBoostError, ValueError, TypeError) as error:
+            message = re.sub(r"^\S+\.(?:cpp|h|pyx):\d+: ", "", str(error).strip()).splitlines()[0]
+            words = re.findall(r"\w+", message)
+            own = next((given[word] for word in words if word in given), "")
+            own = own or next((name for main, name in given.items() if main in str(error)), "")
+            if "GPU" in message or "CUDA" in message:
+                return [("task_type", f"CatBoost says: {message}; remove task_type to train on the processor")]
+            shown = f"; but is {params[own]!r}" if own else ""
+            return [(own, f"CatBoost says: {message}{shown}")]
+        return [] if shape == (40,) else [("loss_function", "must give one prediction a row")]
+
+    def _regressor(self, catboost: Any, params: Params, threads: int) -> Any:
+        settings = self.canonical_params(params)
+        return catboost.CatBoostRegressor(
+            **settings, thread_count=threads, logging_level="Silent", allow_writing_files=False
+        )
+
+    def fit_rows(self, rows: Rows, params: Params) -> "FittedCatBoost":
+        catboost = library("catboost", "catboost")
+        try:
+            pool = catboost.Pool(rows.features, rows.target, weight=rows.weights, thread_count=rows.threads)
+            return FittedCatBoost(self._regressor(catboost, params, rows.threads).fit(pool))
+        except catboost.CatBoostError as error:
+            raise FitError(f"CatBoost says: {error}") from error
+
+    # A ladder: the first trees of a long fit are those of a shorter one, unless the step depends on their number.
+
+    def length(self, params: Params) -> int | None:
+        settings = self.canonical_params(params)
+        # Without a learning rate CatBoost derives one from the number of trees; langevin and shrinkage scale with it.
+        fixed = "learning_rate" in settings and not settings.get("langevin") and "model_shrink_rate" not in settings
+        return int(settings["iterations"]) if fixed else None
+
+    def at_length(self, params: Params, length: int) -> dict[str, Any]:
+        return {**self.canonical_params(params), "iterations": length}
+
+    def fit_predict_lengths(
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+    ) -> list[Floats]:
+        longest = self.at_length(ladder.params, max(ladder.lengths))
+        fitted = self.fit(train, longest, threads, prepared).predictor
+        rows = rows_of(validation, threads)
+        return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+class FittedCatBoost:
+    """A trained regressor."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float64]:
+        found = self.model.predict(rows.features, ntree_end=length, thread_count=rows.threads)
+        return np.asarray(found, np.float64)

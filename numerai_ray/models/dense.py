@@ -1,0 +1,151 @@
+"""Models that take rows of numbers: what a batch looks like as a matrix, and what such models have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.models.protocol import Batch, Params, Prepared
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch as arrays, all read-only: n rows of k features.
+
+    ``features`` (n, k) float32 holds 0..4, NaN where a feature is missing and the config says ``missing: nan``;
+    ``eras`` (n,) are era numbers, ascending; ``target`` and ``weights`` (n,) are None for prediction, ``weights`` also
+    where all rows weigh alike; ``benchmarks`` (n,) by name are those that the model asked for, NaN where unknown.
+    ``threads`` is how many the model may use; what it predicts must not depend on it.
+    """
+
+    features: npt.NDArray[np.float32]
+    names: tuple[str, ...]
+    eras: npt.NDArray[np.int32]
+    target: npt.NDArray[np.float32] | None = None
+    weights: Floats | None = None
+    benchmarks: Mapping[str, Floats] = field(default_factory=dict)
+    threads: int = 1
+
+
+class Predictor(Protocol):
+    """What a dense model trains to."""
+
+    def predict(self, rows: Rows) -> npt.NDArray[Any]:
+        """(n,) predictions."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FittedDense:
+    """A trained dense model, for batches."""
+
+    predictor: Predictor
+
+    def predict(self, batch: Batch, threads: int) -> Floats:
+        return np.asarray(self.predictor.predict(rows_of(batch, threads)), np.float64)
+
+
+class DenseModel:
+    """What models over :class:`Rows` share: they prepare nothing, and predict after training."""
+
+    def prepared_params(self, params: Params) -> dict[str, Any] | None:  # noqa: ARG002
+        return None
+
+    def prepare(
+        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+    ) -> None:
+        raise NotImplementedError("this model prepares nothing")
+
+    def predicts_prepared(self, params: Params) -> bool:  # noqa: ARG002
+        return False
+
+    def fit_rows(self, rows: Rows, params: Params) -> Predictor:
+        """Train on ``rows``, which have a target; raises :class:`~numerai_ray.errors.FitError`."""
+        raise NotImplementedError
+
+    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> FittedDense:  # noqa: ARG002
+        return FittedDense(self.fit_rows(rows_of(batch, threads), params))
+
+    def fit_predict(
+        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
+    ) -> Floats:
+        return self.fit(train, params, threads, prepared).predict(validation, threads)
+
+
+def rows_of(batch: Batch, threads: int) -> Rows:
+    """The batch as read-only arrays (a copy of its features)."""
+    matrix = batch.matrix()
+    features = np.asarray(matrix.to_numpy(batch.ranges, np.float32), np.float32)
+    if batch.missing_as_null:
+        era_of_row = np.repeat(np.arange(len(matrix.seen.bits)), np.diff(matrix.seen.era_starts))
+        inside = np.concatenate([era_of_row[start:stop] for start, stop in batch.ranges])
+        features[matrix.seen.missing()[inside]] = np.nan
+    if batch.keep is not None:
+        features = features[batch.keep]
+    eras = np.zeros(len(features), np.int32) if batch.eras is None else batch.eras
+    arrays = (features, eras, batch.target, batch.weights, *batch.benchmarks.values())
+    for array in arrays:
+        if array is not None and array.flags.writeable:
+            array.flags.writeable = False
+    return Rows(features, matrix.names, eras, batch.target, batch.weights, batch.benchmarks, threads)
+
+
+def library(module: str, extra: str) -> Any:
+    """An optional library, imported on use.
+
+    Raises:
+        EnvironmentFault: it is not there; says how to get it.
+
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.split(".", 1)[0]
+        raise EnvironmentFault(
+            f"the model needs {package}, which cannot be imported ({error}); install it with "
+            f"`pip install 'numerai-ray[{extra}]'`, on every node of a cluster"
+        ) from None
+
+
+def main_names(params: Params, aliases: Mapping[str, str]) -> dict[str, Any]:
+    """``params`` under their main names."""
+    return {aliases.get(name, name): value for name, value in params.items()}
+
+
+def alias_problems(params: Params, aliases: Mapping[str, str], ours: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Params that are set by us, or given twice under two names."""
+    found = []
+    given: dict[str, str] = {}
+    for name in params:
+        main = aliases.get(name, name)
+        if main in ours:
+            found.append((name, ours[main]))
+        elif main in given:
+            found.append((name, f"means the same as {given[main]!r}, which is given too; remove one"))
+        given.setdefault(main, name)
+    return found
+
+
+def whole_trees(params: Params, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Numbers of trees that are none."""
+    return [
+        (name, f"must be a whole number of trees, at least 1, but is {params[name]!r}")
+        for name in names
+        if name in params
+        and not (isinstance(params[name], int) and not isinstance(params[name], bool) and params[name] >= 1)
+    ]
+
+
+def tiny_rows() -> Rows:
+    """Forty rows on which a library is asked what it thinks of its params."""
+    features = np.array([[0, 1, 2], [1, 0, 4], [2, 3, 1], [3, 2, 0]] * 10, np.float32)
+    eras = np.repeat(np.arange(1, 41, 4, dtype=np.int32), 4)
+    return Rows(features, ("a", "b", "c"), eras, np.asarray(features[:, 0] / 3, np.float32))

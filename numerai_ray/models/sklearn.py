@@ -1,0 +1,128 @@
+"""Any scikit-learn regressor, or a pipeline of transformers that ends in one.
+
+``params`` hold ``estimator``, as ``module:Class``, and the estimator's own parameters beside it. A list of
+estimators is a pipeline; its steps' parameters are then named as scikit-learn names them: ``ridge__alpha``.
+
+One thread does the arithmetic, because what BLAS sums depends on how many there are; an estimator with ``n_jobs``
+(forests) gets the fit's threads, which it splits whole trees among.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from numerai_ray.errors import FitError
+from numerai_ray.models.dense import DenseModel, Rows, library, tiny_rows
+from numerai_ray.models.protocol import Params
+from numerai_ray.value_trees import nearest
+
+SEEDS = ("random_state",)
+
+
+class Sklearn(DenseModel):
+    """``params: {estimator: "sklearn.linear_model:Ridge", alpha: 10.0}``."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("scikit-learn",)
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        return dict(params)
+
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        """Every step's ``random_state``; an estimator without one has nothing to draw."""
+        known = self._made(params, {}).get_params()
+        seeds = {name: seed for name in known if name.rsplit("__", 1)[-1] in SEEDS}
+        return {**params, **seeds}
+
+    def problems(self, params: Params) -> list[tuple[str, str]]:
+        library("sklearn", "sklearn")
+        try:
+            known = self._made(params, {}).get_params()
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            rule = f"must be 'module:Class' of a regressor, or a list of them ({error}); but is "
+            return [("estimator", f"{rule}{params.get('estimator')!r}")]
+        own = _own(params)
+        found = [
+            (name, f"the estimator has no such parameter{nearest(name, known)}") for name in own if name not in known
+        ]
+        found += [
+            (name, "threads come from the machine, and predictions do not depend on them; remove it")
+            for name in own
+            if name.rsplit("__", 1)[-1] == "n_jobs"
+        ]
+        return found or self._refused(params)
+
+    def _refused(self, params: Params) -> list[tuple[str, str]]:
+        from sklearn.base import is_regressor  # noqa: PLC0415
+
+        rows = tiny_rows()
+        try:
+            model = self._made(params, _own(params))
+            if not is_regressor(model):
+                return [("estimator", f"must be a regressor, but is {params['estimator']!r}")]
+            with threadpool_limits(1):
+                shape = np.shape(model.fit(rows.features, rows.target).predict(rows.features))
+        except (ValueError, TypeError, AttributeError) as error:
+            message = str(error).strip().splitlines()[0]
+            named = re.search(r"'(\w+)' parameter of", message)
+            words = [named[1]] if named else re.findall(r"\w+", message)
+            own = next((name for word in words for name in params if name.rsplit("__", 1)[-1] == word), "")
+            # Forty rows of three features can be too few for a setting that is right for an era.
+            few = re.search(r"n_samples|n_features|n_components|samples", message) and not named
+            return [] if few else [(own, f"scikit-learn says: {message}")]
+        return [] if shape == (len(rows.features),) else [("estimator", "must give one prediction a row")]
+
+    def _made(self, params: Params, own: Mapping[str, Any]) -> Any:
+        named = params.get("estimator")
+        names = [named] if isinstance(named, str) else named
+        if not names or not isinstance(names, list):
+            raise ValueError("nothing is named")
+        made = [_class(name)() for name in names]
+        if len(made) > 1:
+            from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+
+            made = [make_pipeline(*made)]
+        return made[0].set_params(**own)
+
+    def fit_rows(self, rows: Rows, params: Params) -> "FittedSklearn":
+        library("sklearn", "sklearn")
+        model = self._made(params, _own(params))
+        jobs = {name: rows.threads for name in model.get_params() if name.rsplit("__", 1)[-1] == "n_jobs"}
+        model.set_params(**jobs)
+        weights = {} if rows.weights is None else {_weight_name(model): rows.weights}
+        try:
+            with threadpool_limits(1):
+                return FittedSklearn(model.fit(rows.features, rows.target, **weights))
+        except (ValueError, TypeError) as error:
+            raise FitError(f"scikit-learn says: {error}") from error
+
+
+class FittedSklearn:
+    """A fitted estimator."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
+        with threadpool_limits(1):
+            return np.asarray(self.model.predict(rows.features), np.float64)
+
+
+def _own(params: Params) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "estimator"}
+
+
+def _class(name: Any) -> Any:
+    module, separator, attribute = str(name).partition(":")
+    if not separator:
+        raise ValueError(f"{name!r} has no colon")
+    return getattr(import_module(module), attribute)
+
+
+def _weight_name(model: Any) -> str:
+    steps = getattr(model, "steps", None)
+    return f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"

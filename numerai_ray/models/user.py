@@ -1,0 +1,196 @@
+"""A user's own model: ``package.module:Class``, or ``file.py:Class`` beside the experiment.
+
+The class is made with the config's ``params`` and has one method, ``fit(rows)``, which returns something with
+``predict(rows)``; it may return itself. ``rows`` are :class:`numerai_ray.models.dense.Rows`. A parameter named ``seed``
+or ``random_state`` takes the config's seeds. ``benchmarks`` of the class names the benchmark columns it reads.
+
+The text of the file decides the fit's key and travels with the fit, so that workers need no copy of it; what it
+imports must be installed there. BLAS gets one thread, because its sums depend on how many there are; whoever uses
+``rows.threads`` promises that predictions do not depend on them. ``numerai-ray check-model`` tries all of this.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem
+from numerai_ray.models.dense import DenseModel, Predictor, Rows
+from numerai_ray.models.protocol import Params
+from numerai_ray.value_trees import nearest
+
+SEEDS = ("seed", "random_state")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model file: its path for messages, its text for everything else; None for an installed module."""
+
+    path: str
+    text: str | None
+
+    @property
+    def digest(self) -> str:
+        """Stands for the text in a fit's key."""
+        return hashlib.sha256((self.text or "").encode()).hexdigest()[:16]
+
+
+def is_user_model(name: str) -> bool:
+    """Whether a ``model.type`` names a class of the user's."""
+    return ":" in name
+
+
+def find_source(name: str, folder: Path) -> ModelSource:
+    """Where the class ``name`` comes from; a file is looked for in ``folder``.
+
+    Raises:
+        ConfigError: there is no such file or module.
+
+    """
+    where = name.partition(":")[0]
+    try:
+        if where.endswith(".py"):
+            path = (folder / where).expanduser()
+            return ModelSource(str(path), path.read_text(encoding="utf-8"))
+        spec = importlib.util.find_spec(where)
+    except (OSError, ImportError, ValueError) as error:
+        raise ConfigError(name, [Problem("$.model.type", f"cannot be found: {error}; but is {name!r}")]) from None
+    if spec is None or spec.origin is None:
+        rule = f"there is no module {where!r}; install it, or put its folder on PYTHONPATH; but is {name!r}"
+        raise ConfigError(name, [Problem("$.model.type", rule)])
+    return ModelSource(spec.origin, None)
+
+
+class UserModel(DenseModel):
+    """The class that a config names, behind what the rest of the program knows of a model."""
+
+    def __init__(self, name: str, source: ModelSource):
+        self.name = name
+        self.source = source
+        self.kind = _class(name, source)
+        self.libraries: tuple[str, ...] = ()
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Benchmark columns that the class reads."""
+        return tuple(getattr(self.kind, "benchmarks", ()))
+
+    @property
+    def identity(self) -> str:
+        """What of the code decides a fit: the file's text, or that of the installed module."""
+        if self.source.text is not None:
+            return self.source.digest
+        return ModelSource(self.source.path, Path(self.source.path).read_text(encoding="utf-8")).digest
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        defaults = {name: each.default for name, each in self._accepted().items() if _is_plain(each.default)}
+        return {**defaults, **params}
+
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        name = next((name for name in SEEDS if name in self._accepted()), None)
+        return dict(params) if name is None else {**params, name: seed}
+
+    def problems(self, params: Params) -> list[tuple[str, str]]:
+        accepted = self._accepted()
+        open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values())
+        found = [
+            (name, f"{self.name} has no such parameter{nearest(name, accepted)}")
+            for name in params
+            if name not in accepted and not open_ended
+        ]
+        required = [
+            name
+            for name, each in accepted.items()
+            if each.default is inspect.Parameter.empty
+            and each.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        ]
+        found += [(name, f"{self.name} needs it; set it") for name in required if name not in params]
+        if found:
+            return found
+        try:
+            made = self.kind(**params)
+        except Exception as error:
+            named = next((name for name in params if name in str(error)), "")
+            return [(named, f"{self.name} says: {type(error).__name__}: {error}")]
+        return [] if callable(getattr(made, "fit", None)) else [("", f"{self.name} has no method fit(rows)")]
+
+    def fit_rows(self, rows: Rows, params: Params) -> "FittedUser":
+        with threadpool_limits(1, user_api="blas"):
+            try:
+                fitted = self.kind(**params).fit(rows)
+            except NumeraiRayError:
+                raise
+            except Exception as error:
+                raise FitError(f"{self.name}, fit: {type(error).__name__}: {error}") from error
+        if not callable(getattr(fitted, "predict", None)):
+            rule = "fit(rows) must return something with predict(rows)"
+            raise FitError(f"{self.name}: {rule}, but returns {fitted!r:.60}")
+        return FittedUser(self.name, fitted)
+
+    def _accepted(self) -> dict[str, inspect.Parameter]:
+        found = dict(inspect.signature(self.kind.__init__).parameters)
+        found.pop("self", None)
+        return {} if self.kind.__init__ is object.__init__ else found
+
+
+@dataclass(frozen=True, eq=False)
+class FittedUser:
+    """What the user's ``fit`` returned; its predictions are looked at before they are believed."""
+
+    name: str
+    fitted: Predictor
+
+    def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
+        with threadpool_limits(1, user_api="blas"):
+            try:
+                found = np.asarray(self.fitted.predict(rows), np.float64)
+            except Exception as error:
+                raise FitError(f"{self.name}, predict: {type(error).__name__}: {error}") from error
+        if found.shape != (len(rows.features),):
+            rule = f"predict(rows) must return ({len(rows.features)},), one number a row"
+            raise FitError(f"{self.name}: {rule}, but returns {found.shape}")
+        return found
+
+
+@lru_cache(maxsize=32)
+def _module(source: ModelSource) -> ModuleType:
+    """A file's text as a module of its own; pickles of its classes find it again in this process."""
+    name = f"numerai_ray_user_{source.digest}"
+    module = ModuleType(name)
+    module.__file__ = source.path
+    sys.modules[name] = module
+    try:
+        exec(compile(source.text or "", source.path, "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _class(name: str, source: ModelSource) -> Any:
+    where, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(where) if source.text is None else _module(source)
+        found = getattr(module, attribute, None)
+    except (Exception, SystemExit) as error:  # whatever a user's file does when it is run
+        rule = f"running {source.path} raised {type(error).__name__}: {error}"
+        raise ConfigError(name, [Problem("$.model.type", rule)]) from error
+    if not inspect.isclass(found):
+        classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
+        rule = f"{source.path} has no class {attribute!r}{nearest(attribute, classes)}"
+        raise ConfigError(name, [Problem("$.model.type", rule)])
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or (isinstance(value, bool | int | float | str))

@@ -1,0 +1,175 @@
+"""XGBoost: histogram trees, the same for any number of threads (measured; a test holds it)."""
+
+import re
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.errors import FitError
+from numerai_ray.models.dense import (
+    DenseModel,
+    Floats,
+    Rows,
+    alias_problems,
+    library,
+    main_names,
+    rows_of,
+    tiny_rows,
+    whole_trees,
+)
+from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.value_trees import nearest
+
+ALIASES = {
+    "num_boost_round": "n_estimators",
+    "num_round": "n_estimators",
+    "learning_rate": "eta",
+    "min_split_loss": "gamma",
+    "reg_lambda": "lambda",
+    "reg_alpha": "alpha",
+    "random_state": "seed",
+    "n_jobs": "nthread",
+}
+OURS = {
+    "nthread": "threads come from the machine, and predictions do not depend on them; remove it",
+    "verbosity": "logs are kept for you; remove it",
+    "early_stopping_rounds": "stopping on validation eras would leak them; set n_estimators instead",
+    "eval_metric": "nothing is evaluated while training; scores are made for you; remove it",
+}
+TREES = 100
+# Five values a feature: more bins hold nothing more, and fewer would.
+BINS = 16
+
+
+class XGBoost(DenseModel):
+    """Gradient-boosted trees (``xgboost.train``); ``n_estimators`` is the number of rounds."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("xgboost",)
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        return {"n_estimators": TREES, "max_bin": BINS, "tree_method": "hist", **main_names(params, ALIASES)}
+
+    def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
+        return {name: value for name, value in params.items() if ALIASES.get(name, name) != "seed"} | {"seed": seed}
+
+    def gpus(self, params: Params) -> float:
+        """How many GPUs a fit takes."""
+        return 1.0 if str(params.get("device", "cpu")).startswith(("cuda", "gpu")) else 0.0
+
+    def problems(self, params: Params) -> list[tuple[str, str]]:
+        found = alias_problems(params, ALIASES, OURS)
+        found += whole_trees(params, [name for name in params if ALIASES.get(name, name) == "n_estimators"])
+        return found or self._refused(params)
+
+    def _refused(self, params: Params) -> list[tuple[str, str]]:
+        """XGBoost's own word on the params: two trees on forty rows."""
+        xgb = library("xgboost", "xgboost")
+        given = {ALIASES.get(name, name): name for name in params}
+        try:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always")
+                settings = {**self._settings(params, 1), "validate_parameters": True, "verbosity": 1}
+                booster = xgb.train(settings, self._matrix(xgb, tiny_rows(), settings), 2)
+                shape = np.shape(booster.predict(xgb.DMatrix(tiny_rows().features)))
+        except (xgb.core.XGBoostError, ValueError, TypeError) as error:
+            message = re.sub(r"\s*Stack trace:.*", "", str(error), flags=re.S).strip()
+            message = re.sub(r"^\[[\d:]+\] \S+: ?", "", message)
+            own = next((given[word] for word in re.findall(r"\w+", message) if word in given), "")
+            shown = f"; but is {params[own]!r}" if own else ""
+            return [(own, f"XGBoost says: {message}{shown}")]
+        said = "\n".join(str(each.message) for each in heard)
+        unused = re.search(r"Parameters: \{([^}]*)\} are not used", said)
+        names = re.findall(r'"([^"]+)"', unused[1]) if unused else []
+        found = [(given.get(name, name), f"XGBoost has no such parameter{nearest(name, KNOWN)}") for name in names]
+        if self.gpus(params) and (refused := re.search(r"[^\]\n]*(?:GPU|CUDA)[^\n]*", said)):
+            line = refused[0].split(": ", 1)[-1].rstrip(". ")
+            found.append(("device", f"XGBoost says: {line}; remove device to train on the processor"))
+        if not found and shape != (40,):
+            found.append(("objective", f"must give one prediction a row, but gives {shape[1:]} of them"))
+        return found
+
+    def _settings(self, params: Params, threads: int) -> dict[str, Any]:
+        settings = self.canonical_params(params)
+        settings.pop("n_estimators")
+        return {**settings, "nthread": threads, "verbosity": 0}
+
+    def _matrix(self, xgb: Any, rows: Rows, settings: Params) -> Any:
+        return xgb.QuantileDMatrix(
+            rows.features,
+            rows.target,
+            weight=rows.weights,
+            nthread=settings["nthread"],
+            max_bin=settings["max_bin"],
+        )
+
+    def fit_rows(self, rows: Rows, params: Params) -> "FittedXGBoost":
+        xgb = library("xgboost", "xgboost")
+        settings = self._settings(params, rows.threads)
+        try:
+            matrix = self._matrix(xgb, rows, settings)
+            trees = self.canonical_params(params)["n_estimators"]
+            return FittedXGBoost(xgb.train(settings, matrix, trees), settings.get("booster") != "gblinear")
+        except xgb.core.XGBoostError as error:
+            raise FitError(f"XGBoost says: {str(error).splitlines()[0]}") from error
+
+    # A ladder: the first trees of a long fit are those of a shorter one.
+
+    def length(self, params: Params) -> int | None:
+        settings = self.canonical_params(params)
+        return int(settings["n_estimators"]) if settings.get("booster", "gbtree") == "gbtree" else None
+
+    def at_length(self, params: Params, length: int) -> dict[str, Any]:
+        return {**self.canonical_params(params), "n_estimators": length}
+
+    def fit_predict_lengths(
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+    ) -> list[Floats]:
+        longest = self.at_length(ladder.params, max(ladder.lengths))
+        fitted = self.fit(train, longest, threads, prepared).predictor
+        rows = rows_of(validation, threads)
+        return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+class FittedXGBoost:
+    """A booster; ``trees`` tells whether it can be read at fewer rounds."""
+
+    def __init__(self, booster: Any, trees: bool):  # noqa: FBT001
+        self.booster = booster
+        self.trees = trees
+
+    def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float32]:
+        self.booster.set_param({"nthread": rows.threads})
+        return np.asarray(self.booster.inplace_predict(rows.features, iteration_range=(0, length)), np.float32)
+
+
+# Names to offer for a misspelt one.
+KNOWN = sorted(
+    {
+        *ALIASES,
+        *ALIASES.values(),
+        "max_depth",
+        "max_leaves",
+        "min_child_weight",
+        "subsample",
+        "sampling_method",
+        "colsample_bytree",
+        "colsample_bylevel",
+        "colsample_bynode",
+        "max_bin",
+        "tree_method",
+        "grow_policy",
+        "booster",
+        "objective",
+        "base_score",
+        "max_delta_step",
+        "num_parallel_tree",
+        "monotone_constraints",
+        "interaction_constraints",
+        "device",
+        "huber_slope",
+        "quantile_alpha",
+    }
+    - set(OURS)
+)
