@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_experiment import BASELINE, PLAN
+from desk import BASELINE, PLAN
 from test_train import write_config
 
 from numerai_ray.cli.main import app, run
