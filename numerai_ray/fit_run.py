@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +49,13 @@ def run_fits(
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
     shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
     seconds = np.round(shares * (time.perf_counter() - started), 3).tolist()
+    facts = {
+        "train_rows": train.batch.n_rows,
+        "dropped_rows": train.dropped_rows,
+        "made_by": ", ".join(f"{name} {version(name)}" for name in model_for(specs[0].config.model.type).libraries),
+    }
     return [
-        StoredFit(prediction, {"train_rows": train.batch.n_rows, "dropped_rows": train.dropped_rows, "seconds": share})
+        StoredFit(prediction, {**facts, "seconds": share})
         for prediction, share in zip(predictions, seconds, strict=True)
     ]
 

@@ -70,9 +70,14 @@ class FitStore:
             return None
         fit = _decode(content)
         if fit is None:
-            with suppress(OSError, EnvironmentFault):
-                rename(path, f"{path.stem}.damaged")
+            self.set_aside(key)
         return fit
+
+    def set_aside(self, key: str) -> None:
+        """Rename a damaged entry to ``*.damaged``, where that can be done."""
+        path = self.path(key)
+        with suppress(OSError, EnvironmentFault):
+            rename(path, f"{path.stem}.damaged")
 
 
 def _decode(content: bytes) -> StoredFit | None:

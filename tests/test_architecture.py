@@ -75,6 +75,7 @@ FLOORS = {
     "fit_room": 3,
     "trainings": 3,
     "stored_first": 3,
+    "store_care": 3,
     "ray_start": 4,
     "shared_dataset": 4,
     "fit_task": 4,

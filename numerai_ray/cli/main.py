@@ -12,6 +12,7 @@ from numerai_ray.cli import (
     read_commands,
     run_commands,
     schema_command,
+    store_commands,
     submission_commands,
     submit_command,
     track_command,
@@ -43,6 +44,7 @@ predict_commands.register(app)
 upload_command.register(app)
 submit_command.register(app)
 app.add_typer(data_commands.app, name="data")
+app.add_typer(store_commands.app, name="store")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,123 @@
+"""What lies in a fit store, whether it is whole, and what may go.
+
+Nothing in a store is needed by a decided round: the ledger and the results files hold those. What is removed is
+trained again when a later round asks for it, and that is all it costs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from numerai_ray.fit_store import FitStore
+from numerai_ray.storage import files_below
+
+Kind = Literal["fit", "damaged", "partial"]
+KINDS: dict[str, Kind] = {".fit": "fit", ".damaged": "damaged", ".partial": "partial"}
+DAY_S = 86_400.0
+# A writer takes seconds; what is older was left behind by one that died.
+PARTIAL_S = 3_600.0
+# Why a file is removed; the first that holds.
+Reason = Literal["damaged", "left behind by a writer that died", "older than asked", "beyond the size asked"]
+
+
+@dataclass(frozen=True)
+class StoreFile:
+    """A file of a store: its name below the root, size, and age since it was written (never below 0)."""
+
+    name: str
+    size_bytes: int
+    age_s: float
+    kind: Kind
+
+    @property
+    def key(self) -> str:
+        """The fit's key, where the file is a fit."""
+        return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file that may go, and why."""
+
+    file: StoreFile
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ``gc`` keeps: fits younger than ``days`` (None: any), the youngest up to ``size_bytes`` (None: any)."""
+
+    days: float | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class StoreCheck:
+    """What reading every fit found; ``damaged`` are keys, set aside by now; ``models`` counts fits a model."""
+
+    whole: int
+    damaged: tuple[str, ...]
+    models: dict[str, int]
+
+
+def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
+    """Every file of the store that is a fit or was to be one, oldest first; ``now_s`` is seconds since 1970."""
+    found = []
+    for file in files_below(store.root):
+        kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
+        if kind is not None:
+            # A clock that was set back makes a file come from the future: it is new then.
+            found.append(StoreFile(file.name, file.size_bytes, max(0.0, now_s - file.changed_ns / 1e9), kind))
+    return sorted(found, key=lambda file: (-file.age_s, file.name))
+
+
+def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
+    """What may go, in the order in which it is best removed: rubbish, then the oldest fits."""
+    found = [Removal(file, "damaged") for file in files if file.kind == "damaged"]
+    found += [
+        Removal(file, "left behind by a writer that died")
+        for file in files
+        if file.kind == "partial" and file.age_s >= PARTIAL_S
+    ]
+    fits = [file for file in files if file.kind == "fit"]
+    if limits.days is not None:
+        old = [file for file in fits if file.age_s >= limits.days * DAY_S]
+        found += [Removal(file, "older than asked") for file in old]
+        fits = fits[len(old) :]
+    if limits.size_bytes is not None:
+        beyond = sum(file.size_bytes for file in fits) - limits.size_bytes
+        for file in fits:
+            if beyond <= 0:
+                break
+            found.append(Removal(file, "beyond the size asked"))
+            beyond -= file.size_bytes
+    return found
+
+
+def remove(store: FitStore, going: Iterable[Removal]) -> None:
+    """Remove files; one that somebody else removed in the meantime is no matter."""
+    for each in going:
+        (store.root / each.file.name).unlink(missing_ok=True)
+
+
+def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
+    """Read every fit to its last byte and set aside what is damaged, as reading it in a round would.
+
+    Args:
+        store: the store.
+        files: its files.
+        on_file: called after each fit.
+
+    """
+    damaged: list[str] = []
+    models: Counter[str] = Counter()
+    fits = [file for file in files if file.kind == "fit"]
+    for file in fits:
+        fit = store.get(file.key)
+        if fit is not None:
+            models[str(fit.facts.get("made_by", "unknown"))] += 1
+        else:
+            damaged.append(file.key)
+        on_file()
+    return StoreCheck(sum(models.values()), tuple(damaged), dict(sorted(models.items())))
