@@ -136,7 +136,8 @@ def outcome(folder: Path) -> dict[str, object]:
     """Everything that must not depend on kills: ledger, predictions, report; times aside."""
     ledger = [json.loads(line) for line in (folder / "results" / "rounds.jsonl").read_text().splitlines()]
     for record in ledger:
-        del record["started"], record["wall_s"]
+        for key in ("started", "wall_s", "cost", "estimated_s"):
+            record.pop(key, None)
         for variant in record["variants"]:
             del variant["fit_seconds"]
     predictions = {path.name: path.read_bytes() for path in sorted((folder / "predictions").glob("*.parquet"))}
@@ -144,7 +145,8 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def timeless(text: str) -> str:
-    """A report without its times: durations (``1 min 20 s``, ``0.3 h``) and dates."""
+    """A report without its times: durations (``1 min 20 s``, ``0.3 h``), dates, and what nodes cost."""
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("*Time:"))
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]?(\d\d:\d\d(:\d\d)?)?( UTC|[+Z]\S*)?", "DATE", text)
     return re.sub(r"\b\d+(\.\d+)? (s|min|h|seconds|minutes|hours)\b( \d+ (s|min)\b)?", "TIME", text)
 

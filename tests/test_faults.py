@@ -93,7 +93,7 @@ def test_an_experiment_moves_to_another_place(undisturbed: Desk, tmp_path: Path,
 
 def test_library_versions_share_a_store_without_meeting(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
-    monkeypatch.setattr("numerai_ray.trial_plan.version", lambda _: "99.0")
+    monkeypatch.setattr("numerai_ray.fit_key.version", lambda _: "99.0")
     other = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
     assert not keys & other
 
