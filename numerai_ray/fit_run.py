@@ -52,7 +52,7 @@ def run_fits(
     facts = {
         "train_rows": train.batch.n_rows,
         "dropped_rows": train.dropped_rows,
-        "made_by": ", ".join(f"{name} {version(name)}" for name in model_for(specs[0].config.model.type).libraries),
+        "made_by": ", ".join(f"{name} {version(name)}" for name in specs[0].model.libraries),
     }
     return [
         StoredFit(prediction, {**facts, "seconds": share})
