@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
@@ -179,21 +180,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# Rounds long enough to be seen.
+LONG = {"base": {"model": {"params": {"learning_rate": 0.1, "n_estimators": 1500}}}}
+
+
 def run_aside(desk: Desk, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*CLI, *desk.arguments("--rounds", "1")],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
+    """A round in a process of its own; what it prints is in ``told.txt``."""
+    with (desk.folder / "told.txt").open("w") as told:
+        return subprocess.Popen(
+            [*CLI, *desk.arguments("--rounds", "1")],
+            stdout=told, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment},
+        )  # fmt: skip
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 def test_an_agent_that_does_not_answer_fails_no_trial(tmp_path: Path, market: Path) -> None:
-    """Ray's metrics agent is stopped, as if hung, as soon as it is there."""
-    desk = Desk(tmp_path, market)
+    """Ray's metrics agent is stopped, as if hung, after the first fit."""
+    desk = Desk(tmp_path, market, LONG)
     process = run_aside(desk)
     hung: list[psutil.Process] = []
     try:
+        while process.poll() is None and not desk.fits():
+            time.sleep(0.05)
         while process.poll() is None and not hung:
             for child in psutil.Process(process.pid).children(recursive=True):
                 with suppress(psutil.Error):
@@ -201,7 +210,8 @@ def test_an_agent_that_does_not_answer_fails_no_trial(tmp_path: Path, market: Pa
                         child.suspend()
                         hung.append(child)
             time.sleep(0.05)
-        output, _ = process.communicate(timeout=240)
+        process.wait(timeout=240)
+        output = (desk.folder / "told.txt").read_text()
     finally:
         for child in hung:
             with suppress(psutil.Error):
@@ -218,7 +228,7 @@ PROMETHEUS = shutil.which("prometheus")
 @contextmanager
 def prometheus(folder: Path) -> Iterator[str]:
     """The shipped configuration, on a port of its own; scrapes every second instead of every ten."""
-    text = (MONITORING / "prometheus.yml").read_text().replace("10s", "1s")
+    text = (MONITORING / "prometheus.yml").read_text().replace("10s", "1s").replace("/tmp/ray/", f"{folder}/ray/")
     (folder / "prometheus.yml").write_text(text)
     address = f"127.0.0.1:{free_port()}"
     assert PROMETHEUS is not None
@@ -233,6 +243,14 @@ def prometheus(folder: Path) -> Iterator[str]:
         process.wait(timeout=30)
 
 
+def shown(desk: Desk, path: str) -> Any:
+    """What Ray's dashboard is made of, at the address that `run` told."""
+    events = (desk.folder / "told.txt").read_text()
+    address = events.split("Ray dashboard: ")[1].split()[0]
+    with urlopen(f"{address}/{path}", timeout=30) as answer:
+        return json.load(answer)
+
+
 def ask(server: str, query: str) -> list[dict[str, Any]]:
     try:
         with urlopen(f"{server}/api/v1/query?query={query}", timeout=5) as answer:
@@ -245,9 +263,10 @@ def ask(server: str, query: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.skipif(PROMETHEUS is None, reason="needs Prometheus (Debian package prometheus)")
 def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> None:
-    desk = Desk(tmp_path, market)
-    with prometheus(tmp_path) as server:
-        process = run_aside(desk, RAY_metrics_report_interval_ms="1000")
+    desk = Desk(tmp_path, market, LONG)
+    # A Ray of its own folder: others on this machine write the list of their nodes to the usual one.
+    with TemporaryDirectory(prefix="nr", dir="/tmp") as short, prometheus(Path(short)) as server:
+        process = run_aside(desk, RAY_metrics_report_interval_ms="1000", RAY_TMPDIR=short, RAY_AUTH_MODE="disabled")
         found: dict[str, list[dict[str, Any]]] = {}
         wanted = ("round", "fits", "trials")
         deadline = time.monotonic() + 150
@@ -257,10 +276,18 @@ def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> N
             if all(found.values()):
                 break
             time.sleep(0.5)
-        output, _ = process.communicate(timeout=200)
+        jobs = shown(desk, "api/jobs/")
+        tasks = shown(desk, "api/v0/tasks?limit=1000")
+        process.wait(timeout=240)
+        output = (desk.folder / "told.txt").read_text()
     assert process.returncode == 0, output
     assert "Ray dashboard: http://127.0.0.1:" in output
     assert found["round"], output
+    (job,) = jobs
+    assert job["metadata"]["numerai_ray_experiment"] == "small"
+    names = {each["name"] for each in tasks["data"]["result"]["result"]}
+    assert "small/r1/base/fold1" in names, names
+    assert any(name.startswith(("load ", "prepare ")) for name in names), names
     assert found["round"][0]["metric"]["experiment"] == "small"
     assert {each["metric"]["state"] for each in found["fits"]} == set(STATES["fits"])
     assert {each["metric"]["state"] for each in found["trials"]} == set(STATES["trials"])
