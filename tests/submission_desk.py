@@ -46,11 +46,18 @@ def live_of(desk: Desk) -> LiveData:
     return LiveData(desk.version / "live.parquet", desk.version / "live_benchmark_models.parquet")
 
 
-def exported(desk: Desk, out: Path, changes: dict[str, Any] | None = None, python: str | None = None) -> Verification:
-    """The winner, with ``changes`` to its config, as a pickle."""
+def exported(
+    desk: Desk,
+    out: Path,
+    changes: dict[str, Any] | None = None,
+    python: str | None = None,
+    model: dict[str, Any] | None = None,
+) -> Verification:
+    """The winner, with ``changes`` to its config or another ``model`` section, as a pickle."""
     paths = ExperimentPaths(desk.exp)
     choice = choose(paths, "capacity", None)
-    config = validate(Config, apply_overrides(choice.config.to_json(), changes or {}), "test")
+    values = apply_overrides(choice.config.to_json(), changes or {})
+    config = validate(Config, values if model is None else {**values, "model": model}, "test")
     store = FitStore(desk.data / "store")
     order = ExportOrder(
         replace(choice, config=config), paths, container_for(python or PYTHONS[0]), out, live_of(desk), store

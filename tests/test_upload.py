@@ -310,9 +310,13 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
     "slot with capitals": ("upload {pickle} --new Ray --yes", ("must be 2 to 20 of a-z", "'Ray'")),
     "slot too long": (f"upload {{pickle}} --new {'x' * 21} --yes", ("must be 2 to 20",)),
     "unknown way": ("upload {pickle} --model ray_one --via ftp", ("--via", "numerapi or mcp", "'ftp'")),
-    "unknown Python": ("upload {pickle} --model ray_one --python 2.7 --yes", ("no container for Python '2.7'",)),
+    "another Python": ("upload {pickle} --model ray_one --python 3.13 --yes", ("must be 3.12", "but is 3.13")),
+    "unknown Python": (
+        "upload {bad} --model ray_one --python 2.7 --data-version v5.2 --unverified --yes",
+        ("no container for Python '2.7'",),
+    ),
     "a Python not offered": (
-        "upload {pickle} --model ray_one --python 3.14 --yes",
+        "upload {bad} --model ray_one --python 3.14 --data-version v5.2 --unverified --yes",
         ("no image of Python 3.14", "3.12"),
     ),
     "unknown data": ("upload {pickle} --model ray_one --data-version v9 --yes", ("data version 'v9'", "v5.2")),

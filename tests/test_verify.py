@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.submission import interpreters
 from numerai_ray.submission.containers import CONTAINERS
 from numerai_ray.submission.environment import Environment, Limits, run_inside
+from numerai_ray.submission.inside import runner
 from numerai_ray.submission.live import live_predictions, submission_problem
 from numerai_ray.submission.packing import SubmissionFiles, sha256
 from numerai_ray.submission.proof import read_proof, write_proof
@@ -44,10 +46,20 @@ for name, code in json.load(open(sys.argv[1])).items():
     open(name + ".pkl", "wb").write(cloudpickle.dumps(made["predict"]))
 """
 RANKS = "pd.DataFrame({'prediction': f.iloc[:, 3].rank(pct=True) * .9}, index=f.index)"
-# name -> (what is pickled), the words of the problem; None where it passes
+# name -> (what is pickled), the words of the problem; None where it passes. In Numerai's container:
 STRANGERS: dict[str, tuple[str, str | None]] = {
     "one argument": (f"def predict(f): return {RANKS}", None),
     "two arguments": (f"def predict(f, b): return {RANKS}", None),
+    "an error": ("def predict(f): raise RuntimeError('out of luck')", "predict fails: RuntimeError: out of luck"),
+    "an exit": ("def predict(f): import sys; sys.exit(3)", "predict fails: SystemExit: 3"),
+    "a death": ("def predict(f): import os; os.kill(os.getpid(), 11)", "dies of signal 11 in step call"),
+    "a quiet end": ("def predict(f): import os; os._exit(0)", "ended by itself"),
+    "a library that is not there": ("def predict(f): import polars", "ModuleNotFoundError: No module named 'polars'"),
+    "our package": ("def predict(f): import numerai_ray", "No module named 'numerai_ray'"),
+    "the network": ("def predict(f): import urllib.request as r; r.urlopen('http://1.1.1.1', timeout=2)", "URLError"),
+}
+# What comes back, judged by the same runner in this process:
+ANSWERS: dict[str, tuple[str, str | None]] = {
     "another column name": (f"def predict(f): return {RANKS}.rename(columns=dict(prediction='x'))", None),
     "three arguments": (f"def predict(f, b, c): return {RANKS}", "takes 3"),
     "no arguments": ("def predict(): return 1", "takes 0"),
@@ -64,14 +76,7 @@ STRANGERS: dict[str, tuple[str, str | None]] = {
     "text": ("def predict(f): return pd.DataFrame({'p': ['a'] * len(f)}, index=f.index)", r"must lie in [0, 1]"),
     "another index": (f"def predict(f): return {RANKS}.reset_index(drop=True)", "keep the index"),
     "another order": (f"def predict(f): return {RANKS}[::-1]", "keep the index"),
-    "a missing column": ("def predict(f): return f[['feature_of_yesterday']]", "KeyError: "),
-    "an error": ("def predict(f): raise RuntimeError('out of luck')", "predict fails: RuntimeError: out of luck"),
-    "an exit": ("def predict(f): import sys; sys.exit(3)", "predict fails: SystemExit: 3"),
-    "a death": ("def predict(f): import os; os.kill(os.getpid(), 11)", "dies of signal 11 in step call"),
-    "a quiet end": ("def predict(f): import os; os._exit(0)", "ended by itself"),
-    "a library that is not there": ("def predict(f): import polars", "ModuleNotFoundError: No module named 'polars'"),
-    "our package": ("def predict(f): import numerai_ray", "No module named 'numerai_ray'"),
-    "the network": ("def predict(f): import urllib.request as r; r.urlopen('http://1.1.1.1', timeout=2)", "URLError"),
+    "a missing column": ("def predict(f): return f[['feature_of_yesterday']]", "feature_of_yesterday"),
 }
 
 
@@ -100,6 +105,29 @@ def test_strange_pickles(name: str, finished: Desk, environment: Environment, st
         assert found.live is not None
         assert found.live.arguments == (2 if "f, b" in code else 1)
     assert "no proof" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_strange_answers(name: str, finished: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, problem = ANSWERS[name]
+    made: dict[str, Any] = {"np": np, "pd": pd}
+    exec(code, made)
+    monkeypatch.setattr(pd, "read_pickle", lambda _: made["predict"])
+    live = live_of(finished)
+    request = {
+        "model": "model.pkl",
+        "features": str(live.features),
+        "benchmarks": str(live.benchmarks),
+        "predictions": str(tmp_path / "predictions.parquet"),
+        "report": str(tmp_path / "report.json"),
+        "forbidden": [],
+    }
+    if problem is None:
+        runner.run(request, {})
+        assert list(pd.read_parquet(request["predictions"]).columns) == ["prediction"]
+        return
+    with pytest.raises((runner.Wrong, KeyError), match=re.escape(problem)):
+        runner.run(request, {})
 
 
 DAMAGED: dict[str, bytes] = {

@@ -22,7 +22,7 @@ from numerai_ray.cli.options import (
     writable_folder,
 )
 from numerai_ray.errors import RequestError
-from numerai_ray.results import without_nan
+from numerai_ray.results import ExperimentPaths, without_nan
 
 if TYPE_CHECKING:
     from numerai_ray.storage import Place
@@ -137,10 +137,12 @@ def export_to(
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore(root / STORE))
     with steps() as on_step:
-        return export_model(order, Catalog(root, paths.root), _run_jobs(address, in_process=in_process), on_step)
+        return export_model(order, Catalog(root, paths.root), _run_jobs(paths, address, in_process=in_process), on_step)
 
 
-def _run_jobs(address: str | None, *, in_process: bool) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
+def _run_jobs(
+    paths: ExperimentPaths, address: str | None, *, in_process: bool
+) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
     from numerai_ray.machine import this_machine
     from numerai_ray.submission.refit import in_process as run_here
     from numerai_ray.submission.refit import refit
@@ -149,9 +151,11 @@ def _run_jobs(address: str | None, *, in_process: bool) -> "Callable[[Sequence[R
         return partial(run_here, threads=this_machine().cores)
 
     def on_ray(jobs: "Sequence[RefitJob]") -> "list[Refitted]":
+        from numerai_ray.ray_start import RaySettings
         from numerai_ray.ray_tasks import run_on_ray
 
-        return run_on_ray(refit, jobs, "refit", address)
+        settings = RaySettings(paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name)
+        return run_on_ray(refit, jobs, "refit", settings)
 
     return on_ray
 

@@ -110,7 +110,11 @@ class _Wish:
         card: dict[str, Any] | None,
     ):
         self.pickle, self.model, self.new = pickle, model, new
-        self.python = python or (card or {}).get("python")
+        made_for = (card or {}).get("python")
+        if python and made_for and python != made_for:
+            rule = f"--python: must be {made_for}, the Python that made {pickle}, but is {python}"
+            raise RequestError(f"{rule}; export it for {python} to run it there")
+        self.python = python or made_for
         self.data_version = data_version or (card or {}).get("data", {}).get("version")
 
 

@@ -5,6 +5,7 @@ Environments are kept in the user's cache folder (``$NUMERAI_RAY_CACHE``, else `
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -96,8 +97,12 @@ def _build(root: Path, interpreter: Path, requirements: Sequence[str]) -> None:
             f"{root.parent}: cannot be written ({error.strerror}); name another folder in ${CACHE_VARIABLE}"
         ) from None
     try:
-        _told([str(interpreter), "-m", "venv", "--without-pip", str(building)], "cannot make an environment")
-        pip = [sys.executable, "-m", "pip", "--python", str(building / "bin" / "python")]
+        # Ours serves the other Python, where there is one: its own costs seconds to unpack, and may be older.
+        ours = importlib.util.find_spec("pip") is not None
+        make = [str(interpreter), "-m", "venv", *(["--without-pip"] if ours else []), str(building)]
+        _told(make, "cannot make an environment")
+        inside = str(building / "bin" / "python")
+        pip = [sys.executable, "-m", "pip", "--python", inside] if ours else [inside, "-m", "pip"]
         quiet = ["install", "--quiet", "--no-deps", "--disable-pip-version-check", "--no-warn-script-location"]
         _told([*pip, *quiet, *requirements], "cannot install the container's libraries")
         (building / _READY).write_text("\n".join(requirements), encoding="utf-8")

@@ -16,7 +16,7 @@ from numerai_ray.dataset import load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.models import Fitted
 from numerai_ray.prepared import is_enough, prepare, prepared_key
-from numerai_ray.submission.exporters import exporter_for
+from numerai_ray.submission.exporters import Trained, exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
 from numerai_ray.training_data import TrainingData, training_data, validation_batch
 from numerai_ray.trial_plan import FitSpec
@@ -71,7 +71,7 @@ def refit(job: RefitJob, threads: int) -> Refitted:
             f"{spec.asked.part or 'the refit'}: predicts NaN or infinity; check its parameters and objective"
         )
     return Refitted(
-        payload=exporter_for(spec.config.model.type).portable(fitted),
+        payload=exporter_for(spec.config.model.type).portable(Trained(fitted, train.batch, spec.config.model.params)),
         proof=proof,
         train_rows=train.batch.n_rows,
         dropped_rows=train.dropped_rows,

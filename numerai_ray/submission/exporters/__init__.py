@@ -1,5 +1,5 @@
 """From a trained model to plain values that Numerai's container can load. One file a model."""
 
-from numerai_ray.submission.exporters.registry import EXPORTERS, Exporter, exporter_for
+from numerai_ray.submission.exporters.registry import EXPORTERS, Exporter, Trained, exporter_for
 
-__all__ = ["EXPORTERS", "Exporter", "exporter_for"]
+__all__ = ["EXPORTERS", "Exporter", "Trained", "exporter_for"]

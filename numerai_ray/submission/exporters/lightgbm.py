@@ -1,8 +1,8 @@
 """LightGBM travels as its model text, which other versions of the library read."""
 
-from typing import Any
+from numerai_ray.submission.exporters.registry import Trained
 
 
-def portable(fitted: Any) -> str:
+def portable(trained: Trained) -> str:
     """``Booster.model_to_string``; numbers in it have 17 digits, so nothing is lost."""
-    return str(fitted.booster.model_to_string())
+    return str(trained.fitted.booster.model_to_string())

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import RequestError
-from numerai_ray.models import Fitted
+from numerai_ray.models import Batch
+from numerai_ray.models.protocol import Params
 
 INSIDE = Path(__file__).resolve().parent.parent / "inside"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model, with what it was trained on and how."""
+
+    fitted: Any
+    batch: Batch
+    params: Params
 
 
 @dataclass(frozen=True)
@@ -24,10 +34,10 @@ class Exporter:
     inside: str
     module: str
 
-    def portable(self, fitted: Fitted) -> Any:
+    def portable(self, trained: Trained) -> Any:
         """Text, bytes, numbers, lists and mappings only."""
-        make: Callable[[Any], Any] = import_module(f"numerai_ray.submission.exporters.{self.module}").portable
-        return make(fitted)
+        make: Callable[[Trained], Any] = import_module(f"numerai_ray.submission.exporters.{self.module}").portable
+        return make(trained)
 
     @property
     def source(self) -> Path:
@@ -35,11 +45,22 @@ class Exporter:
 
 
 # name of a model in configs -> exporter
-EXPORTERS: Mapping[str, Exporter] = {"lightgbm": Exporter(("lightgbm",), "lightgbm", "lightgbm")}
+EXPORTERS: Mapping[str, Exporter] = {
+    "lightgbm": Exporter(("lightgbm",), "lightgbm", "lightgbm"),
+    "xgboost": Exporter(("xgboost",), "xgboost", "xgboost"),
+    "catboost": Exporter(("catboost",), "catboost", "catboost"),
+    "sklearn": Exporter(("scikit-learn",), "sklearn", "sklearn"),
+    "mlp": Exporter((), "mlp", "mlp"),
+}
 
 
 def exporter_for(name: str) -> Exporter:
     """The exporter of a model type; raises :class:`RequestError` where there is none."""
+    if ":" in name:
+        raise RequestError(
+            f"{name!r}, a model of your own, cannot be exported: its code is not here as plain values; "
+            f"models that can: {', '.join(EXPORTERS)}"
+        )
     if name not in EXPORTERS:
         raise RequestError(f"a {name!r} model cannot be exported; models that can: {', '.join(EXPORTERS)}")
     return EXPORTERS[name]
