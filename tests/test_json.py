@@ -100,7 +100,7 @@ def test_run_speaks_events_and_status_can_be_watched(
 
 def test_the_ledger_and_the_results_are_what_the_schema_says(desk: Desk) -> None:
     for record in desk.rounds():
-        check("round", record)
+        check("ledger", record)
         for variant in record["variants"]:
             if variant["role"] != "benchmark":
                 check("results", json.loads((desk.folder / "results" / f"{variant['id']}.json").read_text()))
@@ -109,6 +109,12 @@ def test_the_ledger_and_the_results_are_what_the_schema_says(desk: Desk) -> None
 def test_data_info(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "info", "--data-dir", str(market), "--json"]) == 0
     check("data info", json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("name", ["store info", "store gc", "store verify"])
+def test_store_commands(desk: Desk, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert run([*name.split(), "--data-dir", str(desk.data), "--json"]) == 0
+    check(name, json.loads(capsys.readouterr().out))
 
 
 def test_the_schema_command(capsys: pytest.CaptureFixture[str]) -> None:
