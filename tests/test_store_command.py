@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,38 @@ def test_an_empty_store_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert answer(capsys, "info", "--data-dir", str(tmp_path))["fits"] == 0
     assert run(["store", "verify", "--data-dir", str(tmp_path)]) == 0
     assert run(["store", "gc", "--delete", "--data-dir", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gc", "--older-than", "-1"], "must be 0 or more, but is -1"),
+        (["gc", "--keep-gb", "many"], "as an integer"),
+        (["prune"], "No such command"),
+    ],
+)
+def test_wrong_requests_are_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    before = fits(root)
+    assert run(["store", *arguments, "--data-dir", str(root)]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert fits(root) == before
+
+
+def test_every_command_of_the_page_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "numerai_ray" / "docs" / "reuse.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("numerai-ray ")]
+    assert len(commands) == 3
+    for command in commands:
+        assert run([str(root) if word == "data" else word for word in command]) == 0
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    tests = Path(__file__).parent
+    page = (tests.parent / "numerai_ray" / "docs" / "reuse.md").read_text(encoding="utf-8")
+    for file, name in re.findall(r"`(test_\w+\.py)::(test_\w+)", page):
+        assert f"def {name}" in (tests / file).read_text(encoding="utf-8"), f"{file}::{name}"
 
 
 def test_a_missing_data_root_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
