@@ -65,6 +65,32 @@ class Folds:
         return min(fold.gap_eras for fold in self.trainable)
 
 
+@dataclass(frozen=True)
+class Holdout:
+    """The last ``eras`` weeks of the data, which no fit and no decision of a search may see."""
+
+    eras: int
+
+    def searched(self, eras: Sequence[int], gap: int) -> tuple[int, ...]:
+        """Eras that may be trained on and scored: all but the kept ones and ``gap`` weeks before them."""
+        return tuple(era for era in eras if era < self._first(eras) - gap)
+
+    def fold(self, eras: Sequence[int], gap: int) -> Fold:
+        """The one fold that scores the kept eras, trained on everything that was searched.
+
+        Raises:
+            FoldError: nothing is left to train on.
+
+        """
+        train = self.searched(eras, gap)
+        if not train:
+            raise FoldError(f"holdout_eras must leave eras to train on, but keeps {self.eras} of {len(eras)}; lower it")
+        return Fold(0, train, tuple(era for era in eras if era >= self._first(eras)))
+
+    def _first(self, eras: Sequence[int]) -> int:
+        return max(eras) - self.eras + 1
+
+
 class FoldError(ValueError):
     """The eras cannot be cut as asked; the message holds the numbers."""
 

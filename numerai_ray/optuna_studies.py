@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from numerai_ray.config import fingerprint
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
+from numerai_ray.round_candidates import Search
 from numerai_ray.search_space import Dimension
 
 
@@ -43,6 +44,25 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     except Exception as error:
         where = "rounds.storage" if url else str(journal)
         raise EnvironmentFault(f"{where}: Optuna cannot open it ({type(error).__name__}); check the address") from error
+
+
+def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:
+    """Every result so far: a study for each dimension (gains over its rounds' bases), and one over all of them."""
+    space = search.loaded.space.dimensions
+    for name, dimension in space.items():
+        own = [
+            ScoredVariant(f"{name}={each.value} #{at}", {name: each.value}, each.gain)
+            for at, each in enumerate(search.seen(name))
+        ]
+        if own:
+            write_study(storage, f"{experiment}/{name}", "gain of bmc_last_200_eras", {name: dimension}, own)
+    every = {name: each for name, each in space.items() if not each.when}
+    scored = [
+        ScoredVariant(trial, values, primary)
+        for trial, (values, primary) in zip(search.results(), search.scored(list(every)), strict=True)
+    ]
+    if scored:
+        write_study(storage, f"{experiment}/all dimensions", "bmc_last_200_eras", every, scored)
 
 
 def write_study(

@@ -203,13 +203,20 @@ class Search:
 
     def scored(self, names: Sequence[str]) -> list[tuple[Mapping[str, Any], float]]:
         """Values of these dimensions in every scout config that ran, with its primary metric (NaN: failed)."""
+        return [
+            ({name: self.value(name, changes) for name in names}, primary)
+            for changes, primary in self.results().values()
+        ]
+
+    def results(self) -> dict[str, tuple[Mapping[str, Any], float]]:
+        """Every scout trial by id: the changes that lead to its config, and its primary metric (NaN: failed)."""
         found: dict[str, tuple[Mapping[str, Any], float]] = {}
         for record in (record for record in self.history if record.stage == "scout"):
             for variant in (each for each in record.variants if each.role in ("base", "variant")):
                 changes = {**record.base_changes, **(variant.changes if variant.role == "variant" else {})}
                 primary = math.nan if variant.metrics is None else variant.metrics.primary
-                found.setdefault(variant.id, ({name: self.value(name, changes) for name in names}, primary))
-        return list(found.values())
+                found.setdefault(variant.id, (changes, primary))
+        return found
 
     def _combined(self, combination: Mapping[str, Any], base: Mapping[str, Any]) -> Json:
         """Changes of several dimensions, one after the other, so that couplings see what was set before them."""

@@ -71,11 +71,17 @@ def unknown_time(plans: Sequence[TrialPlan]) -> float | None:
     return None
 
 
+def no_archive(search: Search) -> None:
+    """Keeps nothing beside the ledger."""
+    del search
+
+
 @dataclass(frozen=True)
 class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
-    ``cores`` are those of the machine or cluster; ``estimate`` gives the seconds that fits will take, if it is known.
+    ``cores`` are those of the machine or cluster; ``estimate`` gives the seconds that fits will take, if it is known;
+    ``archive`` is given what is known after every round.
     """
 
     paths: ExperimentPaths
@@ -86,6 +92,7 @@ class Workshop:
     watcher: Watcher
     cores: int = 1
     estimate: Callable[[Sequence[TrialPlan]], float | None] = unknown_time
+    archive: Callable[[Search], object] = no_archive
 
 
 class RoundScheduler:
@@ -231,6 +238,7 @@ class RoundScheduler:
         record = replace(record, importances=self._search([*history, record]).importances())
         append_ledger(self.shop.paths.ledger, record)
         write_json(self.shop.paths.seen_plan, self.written.readable())
+        self.shop.archive(self._search([*history, record]))
         self.shop.watcher.round_decided(record)
         return record
 
@@ -269,7 +277,8 @@ class RoundScheduler:
         problems: list[Problem] = []
         for trial, each in new.items():
             try:
-                plan = self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config)
+                kept = stage == "holdout"
+                plan = self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config, kept=kept)
                 hopeless_stop = self.written.plan.rounds.prune and stage == "scout" and each.role == "variant"
                 plans.append(replace(plan, may_stop=hopeless_stop, origin=origin))
             except ConfigError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
-from numerai_ray.eras import Fold, FoldError, Folds, era_folds, least_honest_gap
+from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity
 from numerai_ray.models import Model, ModelSource, model_for, model_problems, read_benchmarks, source_of
@@ -138,9 +138,10 @@ class TrialPlan:
 class Catalog:
     """The data files under one data root, their indexes read once."""
 
-    def __init__(self, data_root: Place, folder: Path | None = None):
+    def __init__(self, data_root: Place, folder: Path | None = None, holdout: Holdout | None = None):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
+        self.holdout = holdout
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
 
@@ -162,8 +163,8 @@ class Catalog:
                 self._features[version, name] = feature_names(self.data_root, version, name)
         return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
-    def plan(self, trial_id: str, label: str, config: Config) -> TrialPlan:
-        """The fits of one variant.
+    def plan(self, trial_id: str, label: str, config: Config, *, kept: bool = False) -> TrialPlan:
+        """The fits of one variant; with ``kept`` the one fold that scores the eras that were kept out.
 
         Raises:
             ConfigError: unknown model or parameters, or folds that cannot be made or are not honest.
@@ -187,7 +188,7 @@ class Catalog:
         for member, names in zip(members, features, strict=True):
             check_columns(index, member.config, names, read_benchmarks(member.model))
         check_columns(index, config, (*self.features(config.data), *neutralizers))
-        folds = _honest_folds(label, config, index)
+        folds = _honest_folds(label, config, index, self.holdout, kept=kept)
         fits = [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
         return TrialPlan(trial_id, label, config, index, folds, tuple(fits), _notes(config, folds), neutralizers)
 
@@ -278,13 +279,17 @@ def _label_names(config: Config) -> tuple[str, ...]:
     return (*config.trained_targets(), config.score.target)
 
 
-def _honest_folds(label: str, config: Config, index: DatasetIndex) -> Folds:
-    try:
-        folds = era_folds(index.eras, config.cv.plan())
-    except FoldError as error:
-        raise ConfigError(label, [Problem("$.cv", str(error))]) from error
+def _honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdout | None, *, kept: bool) -> Folds:
     names = _label_names(config)
     needed = least_honest_gap(names)
+    gap = max(needed, config.cv.embargo_eras if config.cv.embargo_unit == "weeks" else 0)
+    try:
+        if holdout is not None and kept:
+            return Folds((holdout.fold(index.eras, gap),), ())
+        eras = index.eras if holdout is None else holdout.searched(index.eras, gap)
+        folds = era_folds(eras, config.cv.plan())
+    except FoldError as error:
+        raise ConfigError(label, [Problem("$.cv", str(error))]) from error
     if config.cv.embargo_unit == "weeks" and folds.gap_eras < needed:
         rule = (
             f"leaves {folds.gap_eras} eras between training and validation, but labels of {_listed(names)} "

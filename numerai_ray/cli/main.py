@@ -8,6 +8,7 @@ import typer
 from numerai_ray.cli import (
     compare_command,
     data_commands,
+    plan_commands,
     predict_commands,
     read_commands,
     run_commands,
@@ -34,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+plan_commands.register(app)
 run_commands.register(app)
 read_commands.register(app)
 compare_command.register(app)

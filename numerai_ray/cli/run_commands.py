@@ -1,16 +1,20 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from numerai_ray.cli.data_commands import build_files, make_market
-from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers, duration, number
+from numerai_ray.cli.experiment_session import (
+    Session,
+    catalog_of,
+    open_runner,
+    prepare_data,
+    scheduler_at_work,
+    settings_of,
+)
+from numerai_ray.cli.live_view import duration, number
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -22,22 +26,16 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
     writable_folder,
-    writable_place,
 )
-from numerai_ray.cli.round_state import Budget
 from numerai_ray.cli.track_command import MLflowOption
-from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.config import Config, parse_yaml, read_text, validate
-from numerai_ray.errors import ConfigError
+from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.experiment_plan import LoadedPlan
-from numerai_ray.interrupts import two_step_interrupts
+from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
-from numerai_ray.round_policy import PolicySettings, Stop
-from numerai_ray.storage import Place, Url, place
-
-STORE = "store"  # folder of the fit store below the data root
+from numerai_ray.round_policy import Stop
+from numerai_ray.storage import place
 
 
 def register(app: typer.Typer) -> None:
@@ -60,45 +58,33 @@ def run(
         int | None,
         typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
     ] = None,
+    stop_after: Annotated[
+        str | None, typer.Option("--stop-after", metavar="STAGE", help="Stop when this stage is over, e.g. scout.")
+    ] = None,
+    extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
-    from numerai_ray.report.writer import ReportWriter
-    from numerai_ray.trial_plan import Catalog
 
     paths, loaded = open_experiment(exp)
+    stage = _stage(stop_after, loaded)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = Catalog(root, paths.root)
+    catalog = catalog_of(loaded, root, paths)
     console = Console(stderr=as_json)
+    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         history = read_ledger(paths.ledger)
-        if not history or history[-1].stage != "final":
+        if extend or not history or history[-1].stage != loaded.stages[-1]:
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
-        settings = _settings(loaded, accept_suspect=accept_suspect)
-        report = ReportWriter(loaded, paths, trackers(paths, loaded.name, mlflow))
-        budget = Budget(loaded.plan.budget.rounds, history)
-        view = JsonView() if as_json else LiveView(console, budget) if console.is_terminal else PlainView(console)
-        with (
-            two_step_interrupts(_say),
-            report,
-            view,
-            _runner(root, paths.root, address, in_process=in_process) as runner,
-            watching(view, loaded.name, paths, runner) as watcher,
-        ):
-            told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
-            stop, history = _scheduler(loaded, catalog, runner, told, settings, report).run(rounds)
-    for problem in report.problems:
-        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
+        settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
+        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
+            stop, history = scheduler.run(rounds, stage)
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def train(
@@ -124,7 +110,7 @@ def train(
     console = Console(stderr=True)
     results = output_dir / "results" / f"{results_name}.json"
     predictions = output_dir / "predictions" / f"{predictions_name}.parquet"
-    with _runner(root, output_dir, address, in_process=in_process) as runner:
+    with open_runner(root, output_dir, address, in_process=in_process) as runner:
         with console.status(f"training {len(plan.fits)} folds"):
             outcome = runner.run([plan], lambda _: None)[plan.id]
         if outcome.error is not None:
@@ -158,109 +144,20 @@ def load_any_config(path: Path) -> tuple[Config, str, str]:
     return official.config, official.results_name, official.predictions_name
 
 
-def prepare_data(loaded: LoadedPlan, root: Place) -> None:
-    """Make what an experiment reads and the data root lacks: its market, the full and downsampled files.
-
-    A data root in object storage is only read: its files are made elsewhere and copied there.
-    """
-    if isinstance(root, Url):
-        return
-    from numerai_ray.dataset_build import BuildSpec
-    from numerai_ray.synthetic import MarketSpec
-
-    configs = [loaded.config(stage, {}) for stage in loaded.stages]
-    version_dir = root / configs[0].data.version
-    market = loaded.plan.market
-    if market is not None and not (version_dir / "features.json").exists():
-        spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
-        make_market(spec, version_dir)
-    needed = {root / name for config in configs for name in config.data.files()}
-    if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
-        build_files(version_dir, BuildSpec())
-
-
-@contextmanager
-def _runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
-    """The runner that was asked for; Ray is let go at the end."""
-    from numerai_ray.fit_store import FitStore
-    from numerai_ray.fold_runner import InProcessRunner
-    from numerai_ray.machine import this_machine
-
-    store = FitStore(writable_place(root / STORE, "the fit store in --data-dir"))
-    if in_process:
-        yield InProcessRunner(store, this_machine().cores)
-        return
-    from numerai_ray.stored_first import StoredFirst
-
-    paths = ExperimentPaths(folder)
-
-    def on_ray() -> Any:
-        from numerai_ray.ray_start import RaySettings
-        from numerai_ray.tune_runner import TuneRunner
-
-        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
-
-    runner = StoredFirst(store, this_machine().cores, on_ray)
-    try:
-        yield runner
-    finally:
-        runner.close()
-
-
-def _settings(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:
-    rounds, budget = loaded.plan.rounds, loaded.plan.budget
-    return PolicySettings(
-        margin=rounds.margin,
-        patience=rounds.patience,
-        max_rounds=budget.rounds,
-        max_hours=budget.hours,
-        accept_suspect=accept_suspect,
-        accept=rounds.accept,
-        max_fits=budget.fits,
-        max_core_hours=budget.core_hours,
-        focus_ratio=rounds.focus_ratio,
-        interpret="interpret" in loaded.stages,
-        scale="scale" in loaded.stages,
-        holdout="holdout" in loaded.stages,
-        extend=extend,
-    )
-
-
-def _scheduler(
-    loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
-) -> Any:
-    from numerai_ray.machine import this_machine
-    from numerai_ray.round_scheduler import RoundScheduler, Workshop
-
-    workshop = Workshop(
-        paths=report.paths,
-        catalog=catalog,
-        runner=runner,
-        proposer=proposer_of(loaded),
-        reporter=report,
-        watcher=watcher,
-        cores=this_machine().cores,
-    )
-    return RoundScheduler(loaded, workshop, settings)
-
-
-def proposer_of(loaded: LoadedPlan) -> Any:
-    """The plan's proposer."""
-    from numerai_ray.proposer import ListedProposer, RefineProposer
-
-    rounds = loaded.plan.rounds
-    if rounds.proposer == "optuna":
-        from numerai_ray.optuna_proposer import OptunaProposer
-
-        return OptunaProposer(rounds.seed)
-    return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
+def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:
+    """The stage of ``--stop-after``; refuses one that the plan does not have."""
+    found = next((stage for stage in loaded.stages if stage == name), None)
+    if name is not None and found is None:
+        raise RequestError(f"--stop-after: {name!r} is no stage of this plan; it has {', '.join(loaded.stages)}")
+    return found
 
 
 def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:
     """The last lines: what was found, how long it took, and where it is written."""
-    final = history[-1].find("base") if history else None
-    if stop is not None and final is not None and final.metrics is not None:
-        changes = ", ".join(f"{path} = {value}" for path, value in history[-1].base_changes.items())
+    last = next((record for record in reversed(history) if record.stage == "final"), None)
+    final = last.find("base") if last else None
+    if stop is not None and last is not None and final is not None and final.metrics is not None:
+        changes = ", ".join(f"{path} = {value}" for path, value in last.base_changes.items())
         console.print(
             f"finished: {changes or 'the base'}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
             f"bmc {number(final.metrics.bmc.mean)}, corr {number(final.metrics.corr.mean)} "
@@ -271,4 +168,8 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
         )
         for line in next_commands(paths.root):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
+    guessed = [record for record in history if record.estimated_s is not None]
+    if guessed:
+        estimate, fact = sum(each.estimated_s or 0 for each in guessed), sum(each.wall_s for each in guessed)
+        console.print(f"estimated {duration(estimate)}, took {duration(fact)}", highlight=False)
     console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)

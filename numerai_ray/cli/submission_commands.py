@@ -119,7 +119,7 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.cli.run_commands import STORE
+    from numerai_ray.cli.experiment_session import STORE
     from numerai_ray.fit_store import FitStore
     from numerai_ray.submission.choice import choose
     from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for

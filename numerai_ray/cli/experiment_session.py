@@ -1,0 +1,191 @@
+"""What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from numerai_ray.cli.data_commands import build_files, make_market
+from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
+from numerai_ray.cli.options import writable_place
+from numerai_ray.cli.round_state import Budget
+from numerai_ray.cli.watching import trackers, watching
+from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.interrupts import two_step_interrupts
+from numerai_ray.results import ExperimentPaths, RoundRecord
+from numerai_ray.round_policy import PolicySettings
+from numerai_ray.storage import Place, Url
+
+STORE = "store"  # folder of the fit store below the data root
+
+
+@dataclass(frozen=True)
+class Session:
+    """An experiment and how a command wants it run."""
+
+    paths: ExperimentPaths
+    loaded: LoadedPlan
+    root: Place
+    console: Console
+    address: str | None = None
+    in_process: bool = False
+    as_json: bool = False
+    mlflow: str | None = None
+
+
+@contextmanager
+def scheduler_at_work(
+    session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
+) -> Iterator[Any]:
+    """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
+    from numerai_ray.report.writer import ReportWriter
+
+    paths, loaded, console = session.paths, session.loaded, session.console
+    report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
+    budget = Budget(loaded.plan.budget.rounds, history)
+    live = LiveView(console, budget) if console.is_terminal else PlainView(console)
+    view = JsonView() if session.as_json else live
+    with (
+        two_step_interrupts(_say),
+        report,
+        view,
+        open_runner(session.root, paths.root, session.address, in_process=session.in_process) as runner,
+        watching(view, loaded.name, paths, runner) as watcher,
+    ):
+        told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        yield scheduler_of(loaded, catalog, runner, told, settings, report)
+    for problem in report.problems:
+        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths) -> Any:
+    """The data files, without the eras that the plan keeps out."""
+    from numerai_ray.eras import Holdout
+    from numerai_ray.trial_plan import Catalog
+
+    kept = loaded.plan.holdout_eras
+    return Catalog(root, paths.root, None if kept is None else Holdout(kept))
+
+
+def prepare_data(loaded: LoadedPlan, root: Place) -> None:
+    """Make what an experiment reads and the data root lacks: its market, the full and downsampled files.
+
+    A data root in object storage is only read: its files are made elsewhere and copied there.
+    """
+    if isinstance(root, Url):
+        return
+    from numerai_ray.dataset_build import BuildSpec
+    from numerai_ray.synthetic import MarketSpec
+
+    configs = [loaded.config(stage, {}) for stage in loaded.stages]
+    version_dir = root / configs[0].data.version
+    market = loaded.plan.market
+    if market is not None and not (version_dir / "features.json").exists():
+        spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
+        make_market(spec, version_dir)
+    needed = {root / name for config in configs for name in config.data.files()}
+    if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
+        build_files(version_dir, BuildSpec())
+
+
+@contextmanager
+def open_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+    """The runner that was asked for; Ray is let go at the end."""
+    from numerai_ray.fit_store import FitStore
+    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.machine import this_machine
+
+    store = FitStore(writable_place(root / STORE, "the fit store in --data-dir"))
+    if in_process:
+        yield InProcessRunner(store, this_machine().cores)
+        return
+    from numerai_ray.stored_first import StoredFirst
+
+    paths = ExperimentPaths(folder)
+
+    def on_ray() -> Any:
+        from numerai_ray.ray_start import RaySettings
+        from numerai_ray.tune_runner import TuneRunner
+
+        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
+
+    runner = StoredFirst(store, this_machine().cores, on_ray)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:
+    """What the policy needs of the plan and of the command's flags."""
+    rounds, budget = loaded.plan.rounds, loaded.plan.budget
+    return PolicySettings(
+        margin=rounds.margin,
+        patience=rounds.patience,
+        max_rounds=budget.rounds,
+        max_hours=budget.hours,
+        accept_suspect=accept_suspect,
+        accept=rounds.accept,
+        max_fits=budget.fits,
+        max_core_hours=budget.core_hours,
+        focus_ratio=rounds.focus_ratio,
+        interpret="interpret" in loaded.stages,
+        scale="scale" in loaded.stages,
+        holdout="holdout" in loaded.stages,
+        extend=extend,
+    )
+
+
+def scheduler_of(
+    loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
+) -> Any:
+    """The scheduler of an experiment, everything in its hands."""
+    from numerai_ray.calibration import estimated_seconds, read_calibration
+    from numerai_ray.machine import this_machine
+    from numerai_ray.round_scheduler import RoundScheduler, Workshop
+
+    machine, paths = this_machine(), report.paths
+    workshop = Workshop(
+        paths=paths,
+        catalog=catalog,
+        runner=runner,
+        proposer=proposer_of(loaded),
+        reporter=report,
+        watcher=watcher,
+        cores=machine.cores,
+        estimate=lambda plans: estimated_seconds(read_calibration(paths), plans, machine.cores),
+        archive=archive_of(loaded, paths),
+    )
+    return RoundScheduler(loaded, workshop, settings)
+
+
+def proposer_of(loaded: LoadedPlan) -> Any:
+    """The plan's proposer."""
+    from numerai_ray.proposer import ListedProposer, RefineProposer
+
+    rounds = loaded.plan.rounds
+    if rounds.proposer == "optuna":
+        from numerai_ray.optuna_proposer import OptunaProposer
+
+        return OptunaProposer(rounds.seed)
+    return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
+
+
+def archive_of(loaded: LoadedPlan, paths: ExperimentPaths) -> Any:
+    """Keeps Optuna's studies after every round, where Optuna guides; else nothing."""
+    from numerai_ray.round_scheduler import no_archive
+
+    if loaded.plan.rounds.proposer != "optuna":
+        return no_archive
+    from numerai_ray.optuna_studies import keep_studies, open_storage
+
+    storage = open_storage(paths.journal, loaded.plan.rounds.storage)
+    return lambda search: keep_studies(storage, loaded.name, search)

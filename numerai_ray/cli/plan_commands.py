@@ -1,0 +1,238 @@
+"""Commands that plan: ``new`` writes an experiment, ``plan`` shows what one will do, ``round`` runs one by hand."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from numerai_ray.atomic_files import write_text
+from numerai_ray.cli.experiment_session import (
+    STORE,
+    Session,
+    catalog_of,
+    prepare_data,
+    proposer_of,
+    scheduler_at_work,
+    settings_of,
+)
+from numerai_ray.cli.live_view import duration
+from numerai_ray.cli.options import (
+    AddressOption,
+    DataDirOption,
+    ExperimentArgument,
+    InProcessOption,
+    JsonOption,
+    ResultsOption,
+    data_place,
+    open_experiment,
+)
+from numerai_ray.config import nearest, parse_yaml
+from numerai_ray.errors import ConfigError, RequestError
+from numerai_ray.experiment_lock import experiment_lock
+from numerai_ray.experiment_plan import load_plan
+from numerai_ray.plan_template import SPACES, Answers, Kind, plan_text
+from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger, without_nan
+from numerai_ray.results_mirror import mirrored
+from numerai_ray.search_space import Dimension, SearchSpace, space_problems
+from numerai_ray.shipped_files import find_shipped
+from numerai_ray.storage import place
+
+GB = 10**9
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(epilog='Example: numerai-ray new experiments/wide --idea "Wider trees …" --novelty "Nobody …"')(new)
+    app.command(epilog="Example: numerai-ray plan experiments/quickstart --json")(plan)
+    app.command("round", epilog="Example: numerai-ray round EXP --vary model.params.num_leaves=15,63,127")(
+        round_by_hand
+    )
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make, e.g. experiments/wider-trees.")],
+    idea: Annotated[str | None, typer.Option("--idea", help="What should help, and why.")] = None,
+    novelty: Annotated[str | None, typer.Option("--novelty", help="What nobody has tried yet.")] = None,
+    *,
+    kind: Annotated[str, typer.Option("--kind", help=f"Kind of research: {', '.join(SPACES)}.")] = "hyperparameters",
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="A file of experiments/baselines/.")
+    ] = "small_lgbm_ender20",
+    space: Annotated[
+        str | None, typer.Option("--space", help="A file of search_spaces/ instead of the kind's.")
+    ] = None,
+    feature_set: Annotated[str, typer.Option("--feature-set", help="Feature set to scout on.")] = "medium",
+    data_version: Annotated[str | None, typer.Option("--data-version", help="Instead of the baseline's.")] = None,
+    vary: Annotated[
+        list[str] | None, typer.Option("--vary", metavar="PATH=V1,V2", help="An inline dimension; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a commented experiment.yaml; what is not given as a flag is asked for."""
+    paths = ExperimentPaths(folder)
+    if paths.plan.exists():
+        raise RequestError(f"{paths.plan} is there already; choose another name, or edit it")
+    found = next((each for each in get_args(Kind) if each == kind), None)
+    if found is None:
+        raise RequestError(f"--kind: no kind of research {kind!r}{nearest(kind, SPACES)}")
+    answers = Answers(
+        name=folder.name,
+        idea=idea or _asked("Idea: what should help, and why?", "--idea"),
+        novelty=novelty or _asked("Novelty: what has nobody tried yet?", "--novelty"),
+        baseline=baseline,
+        kind=found,
+        space=space or SPACES[found][0],
+        feature_set=feature_set,
+        data_version=data_version,
+        dimensions=tuple((path.rsplit(".", 1)[-1], path, tuple(values)) for path, values in map(_varied, vary or [])),
+    )
+    write_text(paths.plan, plan_text(answers))
+    try:
+        load_plan(paths.plan, lambda sort, name: find_shipped(sort, name, folder))
+    except ConfigError:
+        paths.plan.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    typer.echo(f"{paths.plan}\nnext: numerai-ray plan {folder}")
+
+
+def plan(
+    exp: ExperimentArgument,
+    data_dir: DataDirOption = None,
+    *,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate/--no-calibrate", help="Train a few trees to tell the time.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
+    from numerai_ray import calibration
+    from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.fit_store import FitStore
+    from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
+    from numerai_ray.machine import this_machine
+    from numerai_ray.round_candidates import Search
+
+    paths, loaded = open_experiment(exp)
+    root = data_place(data_dir, made_here=loaded.plan.market is not None)
+    prepare_data(loaded, root)
+    catalog, history = catalog_of(loaded, root, paths), read_ledger(paths.ledger)
+    check_plan(loaded, catalog, str(paths.plan))
+    loaded = loaded.interpreted(chosen_interpretation(history))
+    search = Search(loaded, proposer_of(loaded), history)
+    outlook = Outlook(loaded, search, catalog, FitStore(root / STORE).has, this_machine())
+    setups = first_setups(outlook)
+    speeds = calibration.read_calibration(paths)
+    if calibrate:
+        with Console(stderr=True).status("training a few trees"):
+            speeds = calibration.calibrate(catalog, configs_to_measure(setups), speeds)
+        calibration.write_calibration(paths, speeds)
+    found = forecast(outlook, setups, speeds)
+    if as_json:
+        typer.echo(json.dumps(without_nan(asdict(found)), indent=2))
+        return
+    _show(Console(), found)
+
+
+def round_by_hand(
+    exp: ExperimentArgument,
+    vary: Annotated[list[str], typer.Option("--vary", metavar="PATH=V1,V2", help="The one variable and its values.")],
+    data_dir: DataDirOption = None,
+    address: AddressOption = None,
+    results: ResultsOption = None,
+    *,
+    in_process: InProcessOption = False,
+    accept_suspect: Annotated[
+        bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one scout round of one variable around the best configuration so far; it is decided like any other."""
+    from numerai_ray.cli.plan_check import check_plan
+
+    if len(vary) != 1:
+        raise RequestError(
+            f"--vary: a round varies one variable, but {len(vary)} are given; run a round for each, or couple them "
+            f"in a dimension of the search space"
+        )
+    path, values = _varied(vary[0])
+    paths, loaded = open_experiment(exp)
+    name, dimension = _dimension(loaded.space, path, values)
+    root = data_place(data_dir, made_here=loaded.plan.market is not None)
+    catalog = catalog_of(loaded, root, paths)
+    console = Console(stderr=as_json)
+    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json)
+    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
+        prepare_data(loaded, root)
+        check_plan(loaded, catalog, str(paths.plan))
+        settings = settings_of(loaded, accept_suspect=accept_suspect)
+        with scheduler_at_work(session, catalog, read_ledger(paths.ledger), settings, mirror) as scheduler:
+            record = scheduler.run_by_hand(name, dimension, values)
+    console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)
+    if any(variant.error for variant in record.variants):
+        raise typer.Exit(3)
+
+
+def _varied(text: str) -> tuple[str, list[Any]]:
+    """``PATH=v1,v2`` as a path and its values, each read as YAML reads it."""
+    path, separator, listed = text.partition("=")
+    if not separator or not path.strip() or not listed.strip():
+        raise RequestError(f"--vary must be PATH=V1,V2, e.g. model.params.num_leaves=15,63, but is {text!r}")
+    values = parse_yaml(f"values: [{listed}]", f"--vary {text}")["values"]
+    if not values:
+        raise RequestError(f"--vary {text}: names no value")
+    return path.strip(), values
+
+
+def _dimension(space: SearchSpace, path: str, values: list[Any]) -> tuple[str, Dimension]:
+    """The plan's dimension of that path (or name) with these values, couplings kept; or one of its own."""
+    for name, known in space.dimensions.items():
+        if path in (known.path, name):
+            coupled: dict[str, Any] = {key: how for key, how in known.coupled.items() if isinstance(how, str)}
+            return name, Dimension(path=known.path, values=values, coupled=coupled, why=known.why)
+    dimension = Dimension(path=path, values=values)
+    name = path.rsplit(".", 1)[-1]
+    problems = space_problems(SearchSpace(dimensions={name: dimension}))
+    if problems:
+        raise ConfigError("--vary", problems)
+    return name, dimension
+
+
+def _asked(question: str, flag: str) -> str:
+    """An answer from the terminal; where there is none to ask, the flag is named."""
+    try:
+        return str(typer.prompt(question))
+    except typer.Abort:
+        raise RequestError(f"{flag} is needed where nobody can be asked; give it as a flag") from None
+
+
+def _show(console: Console, found: Any) -> None:
+    stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "data", "feature set", "features", "eras", "rows", "fits a config", "memory"):
+        stages.add_column(name, justify="left" if name in ("stage", "data", "feature set") else "right")
+    for each in found.stages:
+        numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, f"{each.memory_bytes / GB:.2f} GB")
+        stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
+    console.print(stages)
+    console.print()
+    rounds = Table(title="First rounds and the last ones", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "varies", "configurations", "new fits", "stored", "shared", "time"):
+        rounds.add_column(
+            name, justify="left" if name in ("stage", "varies", "configurations") else "right", overflow="fold"
+        )
+    for each in found.rounds:
+        seconds = "–" if each.seconds is None else duration(each.seconds)
+        counts = (each.fits_new, each.fits_stored, each.fits_shared)
+        rounds.add_row(each.stage, each.dimension or "", ", ".join(each.variants), *map(str, counts), seconds)
+    console.print(rounds)
+    total = "unknown without --calibrate" if found.seconds is None else duration(found.seconds)
+    console.print(
+        f"these rounds: {sum(each.fits_new for each in found.rounds)} fits to train, expected time {total}, "
+        f"peak memory {found.memory_bytes / GB:.2f} GB, on {found.machine.cores} cores here",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,164 @@
+"""What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numerai_ray.calibration import Speed, estimated_seconds
+from numerai_ray.config import Config
+from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.resource_plan import Machine, plan_resources
+from numerai_ray.results import RoundRecord
+from numerai_ray.round_candidates import Search, Setup, identity
+from numerai_ray.round_policy import (
+    ConfirmRound,
+    FinalRound,
+    HoldoutRound,
+    InterpretRound,
+    Round,
+    ScaleRound,
+    ScoutRound,
+)
+from numerai_ray.shared_dataset import workload
+from numerai_ray.trial_plan import Catalog, TrialPlan
+
+# Rounds that are shown and counted; later ones depend on what these find.
+FIRST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """One stage: what its data are and what one config of it costs."""
+
+    stage: Stage
+    file: str
+    feature_set: str
+    features: int
+    eras: int
+    rows: int
+    fits_a_config: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class RoundForecast:
+    """One round: its lines, and its fits by where they come from. ``seconds`` is None without a calibration."""
+
+    stage: Stage
+    dimension: str | None
+    variants: tuple[str, ...]
+    fits_new: int
+    fits_stored: int
+    fits_shared: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """All of it; ``seconds`` of the listed rounds together."""
+
+    stages: tuple[StageForecast, ...]
+    rounds: tuple[RoundForecast, ...]
+    machine: Machine
+    seconds: float | None
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a forecast looks at."""
+
+    loaded: LoadedPlan
+    search: Search
+    catalog: Catalog
+    stored: Callable[[str], bool]
+    machine: Machine
+
+
+def first_setups(outlook: Outlook) -> list[Setup]:
+    """The rounds that are certain to be asked for first, each dimension around the same base, and those at the end."""
+    search, history = outlook.search, outlook.search.history
+    base = history[-1].decision.changes if history else {}
+    steps: list[Round] = []
+    if "interpret" in outlook.loaded.stages and not history:
+        steps.append(InterpretRound())
+    tried = {record.dimension for record in history}
+    open_names = [name for name in search.dimensions if name not in tried and search.has_values(name, base)]
+    steps += [ScoutRound(name, base) for name in open_names[:FIRST_ROUNDS]]
+    steps += _later(outlook.loaded, history, base)
+    return [search.setup(step) for step in steps]
+
+
+def _later(loaded: LoadedPlan, history: Sequence[RoundRecord], base: Mapping[str, Any]) -> list[Round]:
+    done = {record.stage for record in history}
+    later: dict[Stage, Round] = {
+        "confirm": ConfirmRound(base or None, "at the end"),
+        "scale": ScaleRound(base),
+        "final": FinalRound(base),
+        "holdout": HoldoutRound(base),
+    }
+    return [step for stage, step in later.items() if stage in loaded.stages and stage not in done]
+
+
+def configs_to_measure(setups: Iterable[Setup]) -> list[Config]:
+    """Every config that the listed rounds train."""
+    return [each.config for setup in setups for each in setup.candidates]
+
+
+def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Speed]) -> Forecast:
+    """Count the fits of the listed rounds, each where it is first asked for, and tell how long they take."""
+    planned: set[str] = set()
+    rounds = []
+    for setup in setups:
+        plans = _plans(outlook, setup)
+        keys = [fit.key for plan in plans for fit in plan.fits]
+        new = {key for key in keys if key not in planned and not outlook.stored(key)}
+        stored = {key for key in keys if outlook.stored(key)}
+        unseen = [plan for plan in plans if any(fit.key in new for fit in plan.fits)]
+        rounds.append(
+            RoundForecast(
+                stage=setup.stage,
+                dimension=setup.dimension,
+                variants=tuple(each.name for each in setup.candidates),
+                fits_new=len(new),
+                fits_stored=len(stored),
+                fits_shared=len(keys) - len(new) - len(stored),
+                seconds=estimated_seconds(speeds, unseen, outlook.machine.cores),
+            )
+        )
+        planned |= new
+    stages = tuple(_stage(outlook, stage) for stage in outlook.loaded.stages)
+    known = [each.seconds for each in rounds if each.seconds is not None]
+    return Forecast(
+        stages=stages,
+        rounds=tuple(rounds),
+        machine=outlook.machine,
+        seconds=round(sum(known), 1) if len(known) == len(rounds) else None,
+        memory_bytes=max(each.memory_bytes for each in stages),
+    )
+
+
+def _plans(outlook: Outlook, setup: Setup) -> list[TrialPlan]:
+    known = outlook.search.known
+    return [
+        outlook.catalog.plan("forecast", each.name, each.config, kept=setup.stage == "holdout")
+        for each in setup.candidates
+        if identity(each.config, setup.stage) not in known
+    ]
+
+
+def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
+    config = outlook.loaded.config(stage, {})
+    plan = outlook.catalog.plan("forecast", stage, config, kept=stage == "holdout")
+    features = max(len(fit.features) for fit in plan.fits)
+    rows = plan.index.n_rows
+    return StageForecast(
+        stage=stage,
+        file=config.data.file,
+        feature_set=str(config.data.feature_set),
+        features=features,
+        eras=len(plan.index.eras),
+        rows=rows,
+        fits_a_config=len(plan.fits),
+        memory_bytes=plan_resources(outlook.machine, workload(plan.fits)).peak_bytes,
+    )
