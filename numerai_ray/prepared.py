@@ -99,10 +99,16 @@ def _chunks(spec: FitSpec, data: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.
     return tuple(np.array_split(data, chunk_count(spec)))
 
 
+def is_kept(spec: FitSpec) -> bool:
+    """Whether a copy lies where :func:`prepare` looks for it: it then reads, which takes one core."""
+    key = prepared_key(spec)
+    return key is not None and _kept(spec, key).exists()
+
+
 def prepare_ahead(spec: FitSpec, threads: int) -> None:
     """Have the copy made and kept, so that :func:`prepare` only reads it; nothing where it cannot be kept."""
     key = prepared_key(spec)
-    if key is None or _kept(spec, key).exists():
+    if key is None or is_kept(spec):
         return
     folder = _kept(spec, key).parent
     try:

@@ -20,7 +20,7 @@ from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_featur
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fold_runner import column_needs
 from numerai_ray.models import Prepared
-from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, prepare, prepared_key
+from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, is_kept, prepare, prepared_key
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE, Workload
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -104,8 +104,10 @@ class SharedDatasets:
         for spec in fits:
             key = prepared_key(spec)
             if key is not None and key not in prepared:
+                # One that is only read must not wait for all cores: targets are loaded beside it.
+                cores = 1 if is_kept(spec) else threads
                 task = _prepare.options(
-                    name=f"prepare {_what(spec)}", num_cpus=threads, num_returns=1 + chunk_count(spec)
+                    name=f"prepare {_what(spec)}", num_cpus=cores, num_returns=1 + chunk_count(spec)
                 )
                 refs: Any = self._prepared.get(key) or task.remote(spec, threads)
                 prepared[key] = tuple(refs)

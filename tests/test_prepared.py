@@ -129,4 +129,5 @@ def test_a_fit_uses_the_threads_that_it_is_given(spec: FitSpec, own_market: Path
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=True)
     share_of_other_threads = float(done.stdout)
-    assert (share_of_other_threads > 0.05) == (threads > 1)
+    # One thread of ours hands over the bins: a tenth here, nothing beside trees of a usual size.
+    assert (share_of_other_threads > 0.25) == (threads > 1)
