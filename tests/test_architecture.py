@@ -65,6 +65,7 @@ FLOORS = {
     "models": 3,
     "fit_store": 3,
     "fit_key": 3,
+    "model_check": 3,
     "training_sample": 1,
     "training_data": 3,
     "assembly": 3,

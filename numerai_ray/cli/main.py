@@ -8,6 +8,7 @@ import typer
 from numerai_ray.cli import (
     compare_command,
     data_commands,
+    model_commands,
     plan_commands,
     predict_commands,
     read_commands,
@@ -42,6 +43,7 @@ compare_command.register(app)
 track_command.register(app)
 schema_command.register(app)
 submission_commands.register(app)
+model_commands.register(app)
 predict_commands.register(app)
 upload_command.register(app)
 submit_command.register(app)
