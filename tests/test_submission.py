@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bad_requests import Desk
 from submission_desk import PYTHONS, exported, needs_python
@@ -16,10 +17,14 @@ from submission_desk import PYTHONS, exported, needs_python
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import RequestError
 from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.ray_start import RaySettings
+from numerai_ray.ray_tasks import run_on_ray
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose, refit_config
 from numerai_ray.submission.environment import Environment, Limits, run_inside
+from numerai_ray.submission.refit import in_process, refit
 from numerai_ray.trial_plan import Catalog
 
 
@@ -132,6 +137,41 @@ def test_every_kind_of_config(name: str, finished: Desk, tmp_path: Path) -> None
     blended = "benchmark" in json.dumps(VARIANTS[name].get("post", {}))
     assert found.live is not None
     assert ("needs live_benchmark_models" in str(found.live.one_argument)) == blended
+
+
+@needs_python
+@pytest.mark.slow
+def test_a_stack_needs_its_folds_and_gets_their_weights(finished: Desk, tmp_path: Path) -> None:
+    stacked: dict[str, Any] = {
+        "ensemble": {
+            "members": {"wide": {"model": {"params": {"num_leaves": 7}}}, "gaps": {"data": {"missing": "nan"}}},
+            "stack": {"method": "ridge", "min_fit_eras": 5},
+        }
+    }
+    with pytest.raises(RequestError, match=r"4 of 4 fits are not stored; run the variant on full data first"):
+        exported(finished, tmp_path / "model.pkl", stacked)
+    choice = choose(ExperimentPaths(finished.exp), "capacity", None)
+    config = validate(Config, apply_overrides(choice.config.to_json(), stacked), "test")
+    plan = Catalog(finished.data, finished.exp).plan("stacked", "stacked", config)
+    InProcessRunner(FitStore(finished.data / "store"), 2).run([plan], lambda _: None)
+    found = exported(finished, tmp_path / "model.pkl", stacked)
+    assert found.ok, found.problems
+    assert found.agreement is not None
+    assert found.agreement.equal, found.agreement
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert set(card["model"]["weights"]) == {"wide", "gaps"}
+    assert sum(abs(weight) for weight in card["model"]["weights"].values()) == pytest.approx(1)
+
+
+@pytest.mark.ray
+def test_refits_on_ray_are_those_in_this_process(finished: Desk, tmp_path: Path) -> None:
+    config = choose(ExperimentPaths(finished.exp), "capacity", None).config
+    jobs = plan_refit(config, Catalog(finished.data, finished.exp), FitStore(finished.data / "store")).jobs
+    settings = RaySettings(tmp_path / "tune", tmp_path / "driver.log", dashboard=False)
+    (there,) = run_on_ray(refit, jobs, "refit", settings)
+    (here,) = in_process(jobs, 1)
+    assert there.payload == here.payload
+    np.testing.assert_array_equal(there.proof, here.proof)
 
 
 @needs_python

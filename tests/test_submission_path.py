@@ -63,6 +63,10 @@ def test_the_page(desk: Path, account: Account, capfd: pytest.CaptureFixture[str
         own = {"run": ["--in-process", "--accept-suspect"], "export": ["--in-process", "--python", PYTHONS[0]]}
         assert run([*words, *own.get(words[0], [])]) == 0, (line, capfd.readouterr().err)
     out, err = capfd.readouterr()
+    assert run(["verify", "quickstart.pkl", "--json"]) == 0
+    answer = json.loads(capfd.readouterr().out)
+    assert answer["ok"]
+    assert answer["equal"]
     assert "numerai-ray export experiments/quickstart --out quickstart.pkl" in err + out
     assert "predictions equal the pipeline's" in out
     assert "quickstart.pkl is validated at Numerai" in out
