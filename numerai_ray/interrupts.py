@@ -5,6 +5,7 @@ Either way the same command goes on later: every file is whole or absent, and wh
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,11 @@ _state = _State()
 
 @contextmanager
 def two_step_interrupts(say: Callable[[str], None]) -> Iterator[None]:
-    """Handle interrupts in two steps while the block runs; only the main thread of a process can."""
+    """Handle interrupts in two steps while the block runs; elsewhere than in the main thread none arrive."""
     _state.asked = _state.held = False
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         del number, frame
