@@ -56,9 +56,9 @@ class FitSpec:
     features: tuple[str, ...]
     asked: Asked = Asked()
 
-    @cached_property
+    @property
     def model(self) -> Model:
-        """What trains it."""
+        """What trains it; made anew where the fit goes, as a user's class has no home but its source."""
         return model_for(self.config.model.type, self.asked.source)
 
     @property

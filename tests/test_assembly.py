@@ -1,14 +1,18 @@
 """What is made of fits: seeds averaged, targets and members mixed, stacked, neutralized, blended; scored as a whole."""
 
+import pickle
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from contracts import config, ignore, same_outcome
+from contracts import SMALL, config, ignore, same_outcome
 from numerai_tools.scoring import neutralize as official_neutralize
 
+from numerai_ray.config import Config, validate
 from numerai_ray.dataset import load_features
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
@@ -184,3 +188,20 @@ def test_problems_are_placed(desk, changes, where, words) -> None:
         desk.catalog.plan("x", "t/r1/x", config(changes))
     assert refusal.value.problems[0].path.startswith(where)
     assert words in refusal.value.problems[0].message
+
+
+def test_a_users_model_travels_with_its_fit(market, tmp_path) -> None:
+    """A worker has no copy of the file: what is sent to it must bring the text, and no class of this process."""
+    (tmp_path / "mean.py").write_text(
+        "import numpy as np\n"
+        "class Mean:\n"
+        "  def fit(self, rows): return self\n"
+        "  def predict(self, rows): return rows.features.mean(axis=1)\n"
+    )
+    own = validate(Config, {**SMALL, "model": {"type": "mean.py:Mean"}}, "user config")
+    spec = Catalog(market, tmp_path).plan("u", "t/r1/u", own).fits[0]
+    assert spec.model.problems({}) == []
+    (tmp_path / "spec.pickle").write_bytes(pickle.dumps(spec))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).model.fit_rows.__name__)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "spec.pickle")], capture_output=True, check=False)
+    assert done.stdout == b"fit_rows\n", done.stderr
