@@ -67,7 +67,8 @@ def run_round(folder: Path, data_dir: Path, rates: tuple[float, ...], log: Path)
 def first_fold_s(run: Watched) -> float:
     """Seconds until the first event that tells of a finished fold."""
     for seconds, line in run.lines:
-        if '"folds_done"' in line and json.loads(line).get("folds_done"):
+        event = json.loads(line) if line.startswith("{") else {}
+        if any(each.get("folds_done") for each in [event, *event.get("trials", ())] if isinstance(each, dict)):
             return seconds
     sys.exit("no fold was told of")
 
