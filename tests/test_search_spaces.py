@@ -1,6 +1,7 @@
 """Every shipped search space runs on the synthetic market: each dimension a round, in small."""
 
 import json
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def test_a_search_space_runs(path: Path, tmp_path: Path, market: Path, capsys: p
         pytest.skip(f"this version has no model {model!r}")
     if model in LIBRARIES:
         pytest.importorskip(LIBRARIES[model])
+        if not any(True for _ in distributions(name=LIBRARIES[model])):
+            pytest.skip(f"{model} is installed under another distribution's name, and fits are keyed by its version")
     desk = Desk(tmp_path, market)
     plan = yaml.safe_load((desk.folder / "experiment.yaml").read_text())
     free = {stage: {"data": "full", "feature_set": None} for stage in ("scout", "confirm", "final")}

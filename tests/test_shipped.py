@@ -30,19 +30,18 @@ def test_baselines_are_complete_configs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 def test_search_spaces_fit_their_baseline(path: Path, tmp_path: Path) -> None:
-    """Every value gives a config that LightGBM takes, and says why it is there."""
+    """Every value gives a config that its model takes; that each says why, tests/test_search_spaces.py shows."""
     plan = tmp_path / "experiments" / "x" / "experiment.yaml"
     plan.parent.mkdir(parents=True)
     texts = {"idea": "try a shipped space", "novelty": "none, this is a test"}
-    plan.write_text(yaml.safe_dump({**texts, "search_space": path.stem}))
+    free = {stage: {"feature_set": None} for stage in STAGES}  # a search for features must not be undone by a stage
+    plan.write_text(yaml.safe_dump({**texts, "search_space": path.stem, "stages": free}))
     loaded = load_plan(plan, lambda kind, name: find_shipped(kind, name, plan.parent))
     base = loaded.config("scout", {}).to_json()
     for name, dimension in loaded.space.dimensions.items():
         assert dimension.why, name
-        for value in dimension.values:
+        for value in dimension.values if dimension.applies(base) else []:
             assert model_problems(loaded.config("scout", changes_for(dimension, value, base)).model) == []
-    values = [line for line in path.read_text().splitlines() if "values:" in line]
-    assert all("#" in line for line in values), "each list of values is commented"
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.parent.name)
