@@ -1,6 +1,7 @@
 """TensorBoard: a run a variant below ``logs/tensorboard``; ``tensorboard --logdir EXP/logs/tensorboard`` shows them."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,12 @@ class TensorBoardTracker:
         missing = [(r, v) for r, v in new_variants(history) if not (self.paths.tensorboard / v.id).exists()]
         if not missing:
             return
-        from tensorboardX import SummaryWriter  # noqa: PLC0415
-
+        make_writer = _writer()
         reader = ScoreReader(self.paths)
         for record, variant in missing:
             partial = self.paths.tensorboard / f".{variant.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            writer = SummaryWriter(str(partial), write_to_disk=True)
+            writer = make_writer(str(partial), write_to_disk=True)
             try:
                 self._write(writer, record, variant, reader)
             finally:
@@ -44,6 +44,19 @@ class TensorBoardTracker:
         told = {"stage": record.stage, "round": record.number, "role": variant.role, **parameters(self.paths, variant)}
         lines = [f"| {name} | {value} |" for name, value in told.items()]
         writer.add_text("configuration", "\n".join(["| name | value |", "|:--|:--|", *lines]), record.number)
+
+
+def _writer() -> Any:
+    """``SummaryWriter``; tensorboardX imports torch where it is there, for seconds, and is handed no tensors by us."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter  # noqa: PLC0415
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter
 
 
 def runs(folder: Path) -> list[str]:
