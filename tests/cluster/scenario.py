@@ -138,6 +138,18 @@ class Stage:
         wait_until(there, limit_s, f"fewer than {count} fits", lambda: self.laptop.read("/tmp/submit.log"))
         return self.fits_stored()
 
+    def wait_for_node(self, address: str, follower: "subprocess.Popen[bytes]", limit_s: float = 240) -> dict[str, int]:
+        """Wait until a node has finished a fit; fits by node."""
+        shares: dict[str, int] = {}
+
+        def there() -> bool:
+            assert follower.poll() is None, "the job ended early:\n" + self.laptop.read("/tmp/submit.log")
+            shares.update(self.fits_by_node())
+            return address in shares
+
+        wait_until(there, limit_s, f"{address} got no fit", lambda: str(shares))
+        return shares
+
     def wait_for_end(self, follower: "subprocess.Popen[bytes]", limit_s: float = 600) -> None:
         try:
             code = follower.wait(limit_s)
