@@ -175,7 +175,7 @@ class Stage:
             for root in ("/tmp/alone/experiments/spread", "/tmp/got")
         ]
         assert decided[0] == decided[1], decided
-        report = self.laptop.numerai_ray("report", EXPERIMENT, "--results", RESULTS).stdout.strip()
+        report = self.laptop.numerai_ray("report", EXPERIMENT, "--results", RESULTS).stdout.splitlines()[0]
         assert "## Final" in self.laptop.read(report)
         self.say(
             f"equal to the byte: predictions of {len(got)} variants; equal: {len(decided[0])} decisions; report made"
