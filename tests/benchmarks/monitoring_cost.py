@@ -79,7 +79,11 @@ def main() -> int:
         (experiment / "experiment.yaml").write_text(yaml.safe_dump(PLAN))
         arguments = ["run", str(experiment), "--data-dir", str(root / "data"), "--rounds", "1"]
         done = subprocess.run(
-            [sys.executable, "-c", DRIVER, *arguments], capture_output=True, text=True, check=True, env={**os.environ}
+            [sys.executable, "-c", DRIVER, *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={**os.environ},
         )
         (line,) = (experiment / "results" / "rounds.jsonl").read_text().splitlines()
         wall, fit_seconds = json.loads(line)["wall_s"], sum(v["fit_seconds"] for v in json.loads(line)["variants"])
