@@ -151,10 +151,8 @@ class Config(Section):
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
-        """Twelve hex digits of the values that decide results: not of key order, file format or resources."""
-        values = self.to_json()
-        values["model"].pop("resources", None)
-        return fingerprint(values)
+        """Twelve hex digits that depend on the values alone, not on key order or file format."""
+        return fingerprint(self.to_json())
 
     def members(self) -> dict[str, "Config"]:
         """What is fitted, by name: the ensemble's members, or this config itself under the name ``""``."""

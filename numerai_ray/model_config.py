@@ -85,16 +85,6 @@ class FeatureSample(Section):
     seed: Seed = 0
 
 
-class ResourcesConfig(Section):
-    """What one fit takes, where the resource plan should not decide; no part of any fit's identity."""
-
-    added: ClassVar[frozenset[str]] = frozenset({"cores", "gpus", "memory_gb"})
-
-    cores: int | None = Field(default=None, ge=1)
-    gpus: float | None = Field(default=None, ge=0)
-    memory_gb: float | None = Field(default=None, gt=0)
-
-
 class ModelConfig(Section):
     """What is trained. ``params`` are the library's own; threads are never among them.
 
@@ -102,7 +92,7 @@ class ModelConfig(Section):
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
+        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample"}
     )
 
     type: ModelType = "lightgbm"
@@ -114,7 +104,6 @@ class ModelConfig(Section):
     feature_sample: FeatureSample | None = None
     max_train_samples: int | None = Field(default=None, ge=1)
     sample_seed: int = Field(default=1337, ge=0)
-    resources: ResourcesConfig | None = None
 
     @model_validator(mode="after")
     def _seeds_once(self) -> Self:

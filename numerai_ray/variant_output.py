@@ -1,6 +1,6 @@
 """What one trial leaves behind: its results JSON in the official schema, and its predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numerai_ray.dataset import Columns
 from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.official_config import to_official
-from numerai_ray.results import official_metrics, write_json
+from numerai_ray.results import FoldRecord, official_metrics, write_json
 from numerai_ray.scoring import SCORING_VERSION, EraScores
 
 EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
@@ -47,30 +47,48 @@ def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str
 
 def _cv(outcome: VariantOutcome) -> dict[str, Any]:
     cv = outcome.plan.config.cv
+    folds: dict[int, list[FoldRecord]] = {}
+    for fit in outcome.folds:
+        folds.setdefault(fit.fold, []).append(fit)
     return {
         "n_splits": cv.n_splits,
         "embargo": cv.embargo_eras,
         "embargo_unit": cv.embargo_unit,
         "mode": cv.mode,
         "min_train_size": cv.min_train_eras,
-        "folds_used": len(outcome.folds),
+        "folds_used": len(folds),
         "smallest_gap_eras": outcome.plan.folds.gap_eras,
-        "folds": [
-            {
-                "fold": fold.fold,
-                "train_eras": len(fold.train_eras),
-                "train_rows": fold.train_rows,
-                "train_era_range": [era_label(fold.train_eras[0]), era_label(fold.train_eras[-1])],
-                "val_eras": len(fold.validation_eras),
-                "val_rows": fold.validation_rows,
-                "val_era_range": [era_label(fold.validation_eras[0]), era_label(fold.validation_eras[-1])],
-                "dropped_rows": fold.dropped_rows,
-                "fit": fold.key,
-            }
-            for fold in outcome.folds
-        ],
+        "folds": [_fold(fits) for fits in folds.values()],
         "untrained_eras": [[era_label(block[0]), era_label(block[-1])] for block in outcome.plan.folds.untrainable],
     }
+
+
+def _fold(fits: Sequence[FoldRecord]) -> dict[str, Any]:
+    """One fold in the official keys: its first fit's rows; ``fits`` has each where there are several."""
+    first = fits[0]
+    fold = {
+        "fold": first.fold,
+        "train_eras": len(first.train_eras),
+        "train_rows": first.train_rows,
+        "train_era_range": [era_label(first.train_eras[0]), era_label(first.train_eras[-1])],
+        "val_eras": len(first.validation_eras),
+        "val_rows": first.validation_rows,
+        "val_era_range": [era_label(first.validation_eras[0]), era_label(first.validation_eras[-1])],
+        "dropped_rows": first.dropped_rows,
+        "fit": first.key,
+    }
+    if len(fits) > 1:
+        fold["fits"] = [
+            {
+                "part": fit.part,
+                "train_eras": len(fit.train_eras),
+                "train_rows": fit.train_rows,
+                "dropped_rows": fit.dropped_rows,
+                "fit": fit.key,
+            }
+            for fit in fits
+        ]
+    return fold
 
 
 def per_era_json(eras: tuple[int, ...], scores: EraScores) -> dict[str, Any]:

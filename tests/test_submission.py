@@ -128,9 +128,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @needs_python
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_kind_of_config(name: str, finished: Desk, tmp_path: Path) -> None:
-    found = exported(finished, tmp_path / "model.pkl", VARIANTS[name])
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        *((name, python) for name in VARIANTS for python in PYTHONS[:1]),
+        *((next(iter(VARIANTS)), each) for each in PYTHONS[1:2]),
+    ],
+)
+def test_every_kind_of_config(name: str, python: str, finished: Desk, tmp_path: Path) -> None:
+    found = exported(finished, tmp_path / "model.pkl", VARIANTS[name], python=python)
     assert found.ok, found.problems
     assert found.agreement is not None
     assert found.agreement.equal, found.agreement
