@@ -4,7 +4,7 @@ Ray's import and start cost seconds, and a round that changes only how predictio
 do; so the runner that trains is made when there is something to train.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,7 +14,14 @@ from numerai_ray.config import PostConfig
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
+from numerai_ray.results import FoldRecord
 from numerai_ray.trial_plan import FitSpec, TrialPlan
+
+
+def _as_trained(fit: FoldRecord, trained: Mapping[str, FoldRecord]) -> FoldRecord:
+    """The fit's record with what its training took, where it was trained in this round."""
+    ran = trained.get(fit.key)
+    return fit if ran is None else replace(fit, seconds=ran.seconds, stored=ran.stored)
 
 
 def _pieces(plan: TrialPlan, new: set[str]) -> list[TrialPlan]:
@@ -83,7 +90,7 @@ class StoredFirst:
         trained = training.run(pieces, lambda _: None) if pieces else {}
         records = {record.key: record for outcome in trained.values() for record in outcome.folds}
         return {
-            trial: replace(outcome, folds=tuple(records.get(each.key, each) for each in outcome.folds))
+            trial: replace(outcome, folds=tuple(_as_trained(each, records) for each in outcome.folds))
             for trial, outcome in self._local.run(plans, on_progress).items()
         }
 

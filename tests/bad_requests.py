@@ -134,7 +134,7 @@ def set_desk(root: Path, market: Path) -> Desk:
     desk.write_plan({})
     desk.write_official({})
     desk.version.mkdir(parents=True)
-    for file in (market / VERSION).iterdir():
+    for file in (each for each in (market / VERSION).iterdir() if each.is_file()):
         os.link(file, desk.version / file.name)
     return desk
 

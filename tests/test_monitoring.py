@@ -22,6 +22,7 @@ from numerai_ray import monitoring
 from numerai_ray.cli.main import run
 from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
 from numerai_ray.cli.round_state import Snapshot
+from numerai_ray.config import apply_overrides
 from numerai_ray.fold_runner import Progress
 from numerai_ray.monitoring import METRICS, MOST_FAULTS, STATES, Monitor, Pulse, RunningFit
 from numerai_ray.round_scheduler import RoundStart
@@ -254,7 +255,8 @@ def ask(server: str, query: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.skipif(PROMETHEUS is None, reason="needs Prometheus (Debian package prometheus)")
 def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> None:
-    desk = Desk(tmp_path, market, LONG)
+    # Long enough for several scrapes on a machine that has nothing else to do.
+    desk = Desk(tmp_path, market, apply_overrides(LONG, {"base": {"model": {"params": {"n_estimators": 6000}}}}))
     # A Ray of its own folder: others on this machine write the list of their nodes to the usual one.
     with TemporaryDirectory(prefix="nr", dir="/tmp") as short, prometheus(Path(short)) as server:
         process = run_aside(desk, RAY_metrics_report_interval_ms="1000", RAY_TMPDIR=short, RAY_AUTH_MODE="disabled")

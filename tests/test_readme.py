@@ -70,7 +70,7 @@ def test_what_the_readme_names_exists() -> None:
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     for words in ([name] for name in commands):
         assert run([*words, "--help"]) == 0
         assert "Example" in capsys.readouterr().out, words
