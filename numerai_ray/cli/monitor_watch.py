@@ -21,7 +21,6 @@ class MonitorWatch:
 
     def round_started(self, start: RoundStart) -> None:
         self._state = RoundState(start)
-        self.monitor.show("round", start.number)
         self._tell()
 
     def trial_progress(self, progress: Progress) -> None:
@@ -54,6 +53,8 @@ class MonitorWatch:
     def _tell(self) -> None:
         if self._state is None:
             return
+        # Again each time: what is told while Ray starts can get lost in it.
+        self.monitor.show("round", self._state.start.number)
         self.monitor.show("trials", self._state.trials())
         done, total = self._state.folds()
         stored = sum(each.stored for each in self._state.progress.values())
