@@ -100,6 +100,16 @@ class FeatureMatrix:
         return out
 
 
+def joined(blocks: Sequence[FeatureMatrix]) -> FeatureMatrix:
+    """The features of all ``blocks``, which have the same rows, without a copy."""
+    bits = np.concatenate([block.seen.bits for block in blocks], axis=1)
+    return FeatureMatrix(
+        tuple(name for block in blocks for name in block.names),
+        tuple(column for block in blocks for column in block.columns),
+        ValuesSeen(blocks[0].seen.era_starts, bits),
+    )
+
+
 def values_seen(values: npt.NDArray[np.int8], era_starts: npt.NDArray[np.int64]) -> ValuesSeen:
     """What each of the features ``values`` (n_features, n_rows) takes in each era."""
     bits = np.full(256, 1 << 5, np.uint8)

@@ -8,6 +8,7 @@ import json
 import math
 import tempfile
 import zlib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.machine import give_back_memory
 from numerai_ray.models import Prepared
-from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE
+from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, block_features
 from numerai_ray.storage import local_folder
 from numerai_ray.trial_plan import FitSpec
 
@@ -64,13 +65,10 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
     found = _read(kept)
     if found is not None:
         return Prepared(key, _chunks(spec, found[0]), found[1])
-    features = load_features(spec.index, spec.features)
-    seen = features.seen
     try:
         _forget_older(spec)
         with whole_file(kept, durable=False) as partial:
-            _make(spec, features, threads, partial)
-            del features  # the larger part; what follows reads the copy back
+            seen = _make(spec, threads, partial)
             give_back_memory()
             data = np.asarray(np.memmap(partial, np.uint8, "r"))
             outline = {
@@ -82,11 +80,9 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
             write_text(kept.with_suffix(".json"), json.dumps(outline))
         return Prepared(key, _chunks(spec, data), seen)
     except EnvironmentFault:  # read-only or full: this once without keeping it
-        features = load_features(spec.index, spec.features)
         with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
             path = Path(folder) / "prepared"
-            _make(spec, features, threads, path)
-            del features
+            seen = _make(spec, threads, path)
             return Prepared(key, _chunks(spec, np.fromfile(path, np.uint8)), seen)
 
 
@@ -120,10 +116,28 @@ def prepare_ahead(spec: FitSpec, threads: int) -> None:
     prepare(spec, threads)
 
 
-def _make(spec: FitSpec, features: FeatureMatrix, threads: int, path: Path) -> None:
-    config = spec.config
+def _make(spec: FitSpec, threads: int, path: Path) -> ValuesSeen:
+    """Write the copy; returns what values the features take."""
+    config, blocks = spec.config, _Blocks(spec)
     missing_as_null = config.data.missing == "nan"
-    spec.model.prepare(features, config.model.params, threads, path, missing_as_null=missing_as_null)
+    spec.model.prepare(blocks, config.model.params, threads, path, missing_as_null=missing_as_null)
+    return ValuesSeen(spec.index.era_starts, np.concatenate(list(blocks.bits.values()), axis=1))
+
+
+class _Blocks:
+    """The features of a fit, read a block at a time, each time anew; ``bits`` tell what was seen of each block."""
+
+    def __init__(self, spec: FitSpec):
+        self._spec = spec
+        self.bits: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __iter__(self) -> Iterator[FeatureMatrix]:
+        names = self._spec.features
+        width = block_features(self._spec.index.n_rows)
+        for first in range(0, len(names), width):
+            block = load_features(self._spec.index, names[first : first + width])
+            self.bits[first] = block.seen.bits
+            yield block
 
 
 def _kept(spec: FitSpec, key: str) -> Path:

@@ -11,8 +11,9 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
     a fit          its process; the bins of its own rows; gradients, scores and row lists, 60 bytes a row;
                    histograms, 16 bytes a bin and leaf, six bins a feature
     a fit loads    one at a time on a machine; meanwhile it holds its bins twice
-    making bins    once, before the fits, in one process: int8 features, the bins twice (LightGBM fills two buffers),
-                   and its sample of 200,000 rows, ten bytes a value
+    making bins    once, before the fits, in one process, a block of features at a time: the block's int8 values, and
+                   those of the one before; its bins twice (LightGBM fills two buffers), and its sample of 200,000
+                   rows, ten bytes a value
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ FIT_BYTES_PER_ROW = 60
 BINS_PER_FEATURE = 6  # five values and the one for missing
 HISTOGRAM_BYTES_PER_BIN = 16
 SAMPLED_ROWS, SAMPLE_BYTES_PER_VALUE = 200_000, 10
+# Features are binned in blocks that take this much: enough of them to keep all cores at work.
+BLOCK_BYTES = 3 * GB // 2
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,18 @@ class Workload:
 
     @property
     def preparing_bytes(self) -> int:
-        """Peak memory of the one process that bins, before anything but columns is shared."""
-        sample = SAMPLE_BYTES_PER_VALUE * min(self.rows, SAMPLED_ROWS) * self.features
-        values = (1 + 2 * BINNED_BYTES_PER_VALUE) * self.rows * self.features
-        return int(WORKER_BYTES + values + sample + COLUMN_BYTES_PER_ROW * self.rows)
+        """Peak private memory of the one process that bins, beside the store."""
+        return WORKER_BYTES + min(self.features, block_features(self.rows)) * _block_bytes(self.rows)
+
+
+def block_features(rows: int) -> int:
+    """How many features are binned at once."""
+    return max(1, BLOCK_BYTES // max(1, _block_bytes(rows)))
+
+
+def _block_bytes(rows: int) -> int:
+    """What binning takes for each feature of a block."""
+    return int((2 + 2 * BINNED_BYTES_PER_VALUE) * rows) + SAMPLE_BYTES_PER_VALUE * min(rows, SAMPLED_ROWS)
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
     fixed = store + RAY_BYTES + work.loading_bytes
     for what, needed in (
         ("one fit at a time", fixed + per_fit),
-        ("binning the features", RAY_BYTES + work.preparing_bytes),
+        ("binning the features", RAY_BYTES + store + work.preparing_bytes),
     ):
         if needed > machine.memory_bytes:
             raise ResourceShortage(
@@ -126,5 +137,5 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
             )
     room = (machine.memory_bytes - fixed) // per_fit
     at_once = max(1, min(machine.cores, work.fits, int(room)))
-    peak = max(fixed + at_once * per_fit, RAY_BYTES + work.preparing_bytes)
+    peak = max(fixed + at_once * per_fit, RAY_BYTES + store + work.preparing_bytes)
     return ResourcePlan(at_once, max(1, machine.cores // at_once), store, per_fit, peak)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import ray
 
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
-from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
+from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.fold_runner import column_needs
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, is_kept, prepare, prepared_key
@@ -67,10 +67,8 @@ class InputShape:
             rest = rest[self.chunks :]
         if not self.blocks:
             return None, prepared
-        columns = tuple(column for array, _ in rest for column in array)
-        bits = np.concatenate([seen.bits for _, seen in rest], axis=1)
-        names = tuple(name for block in self.blocks for name in block)
-        features = FeatureMatrix(names, columns, ValuesSeen(rest[0][1].era_starts, bits))
+        blocks = zip(self.blocks, rest, strict=True)
+        features = joined([FeatureMatrix(names, tuple(array), seen) for names, (array, seen) in blocks])
         return features.select(self.features), prepared
 
 

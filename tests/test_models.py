@@ -44,7 +44,7 @@ def batch(features: FeatureMatrix, eras: range, labels: np.ndarray, *, missing_a
 def prepared(features: FeatureMatrix, *, missing_as_null: bool = False) -> Prepared:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bins"
-        MODEL.prepare(features, PARAMS, 2, path, missing_as_null=missing_as_null)
+        MODEL.prepare([features], PARAMS, 2, path, missing_as_null=missing_as_null)
         return Prepared(
             f"{id(features)}-{missing_as_null}", tuple(np.array_split(np.fromfile(path, np.uint8), 3)), features.seen
         )

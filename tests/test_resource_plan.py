@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.resource_plan import GB, RAY_BYTES, Machine, ResourcePlan, Workload, plan_resources
+from numerai_ray.resource_plan import (
+    BLOCK_BYTES,
+    GB,
+    RAY_BYTES,
+    WORKER_BYTES,
+    Machine,
+    ResourcePlan,
+    Workload,
+    block_features,
+    plan_resources,
+)
 
 CORES = st.integers(1, 256)
 PLENTY = 10**15
@@ -29,13 +39,13 @@ def machines(draw: st.DrawFn, work: Workload, fits: st.SearchStrategy[int]) -> M
     memory = (
         RAY_BYTES + work.store_bytes + work.loading_bytes + draw(fits) * per_fit + draw(st.integers(0, per_fit - 1))
     )
-    memory = max(memory, draw(st.sampled_from([0, RAY_BYTES + work.preparing_bytes])))
+    memory = max(memory, draw(st.sampled_from([0, RAY_BYTES + work.store_bytes + work.preparing_bytes])))
     return Machine(draw(CORES), memory, work.store_bytes + draw(st.integers(0, GB)))
 
 
 def has_room(machine: Machine, work: Workload) -> bool:
     one_fit = RAY_BYTES + work.store_bytes + work.loading_bytes + work.fit_bytes
-    enough = max(one_fit, RAY_BYTES + work.preparing_bytes) <= machine.memory_bytes
+    enough = max(one_fit, RAY_BYTES + work.store_bytes + work.preparing_bytes) <= machine.memory_bytes
     return enough and work.store_bytes <= machine.shm_bytes
 
 
@@ -86,9 +96,9 @@ def test_need_grows_with_the_work(work) -> None:
     more = replace(work, rows=work.rows + 1000, features=work.features + 10, leaves=work.leaves * 2)
     assert work.fit_bytes < more.fit_bytes
     assert work.store_bytes <= more.store_bytes
-    assert work.preparing_bytes < more.preparing_bytes
     assert work.fit_bytes >= work.rows * work.features * work.bytes_per_value
-    assert work.preparing_bytes >= 2 * work.rows * work.features
+    assert work.preparing_bytes >= 3 * work.rows * min(work.features, block_features(work.rows))
+    assert work.preparing_bytes <= WORKER_BYTES + max(BLOCK_BYTES, 13 * work.rows)
     part = replace(work, fit_rows=work.rows // 2)
     assert part.fit_bytes <= work.fit_bytes
     assert part.store_bytes == work.store_bytes
@@ -105,7 +115,7 @@ def test_more_fits_before_more_threads(cores, fits, at_once, threads) -> None:
 def test_little_memory_gives_fewer_fits_with_more_threads() -> None:
     work = Workload(3_000_000, 780, 20)
     memory = RAY_BYTES + work.store_bytes + work.loading_bytes + 2 * work.fit_bytes
-    memory = max(memory, RAY_BYTES + work.preparing_bytes)
+    memory = max(memory, RAY_BYTES + work.store_bytes + work.preparing_bytes)
     plan = plan_resources(Machine(8, memory, PLENTY), work)
     assert plan == ResourcePlan(
         plan.fits_at_once, 8 // plan.fits_at_once, work.store_bytes, work.fit_bytes, plan.peak_bytes
@@ -130,8 +140,9 @@ def test_shortage_of_memory_says_by_how_much() -> None:
         "one fit at a time needs 5.0 GB (2,700,000 rows x 780 features), 3.0 GB free here; use a smaller feature_set "
         "or downsampled data"
     )
-    with pytest.raises(ResourceShortage, match=r"^binning the features needs 7\.3 GB \(2,700,000 .*, 5\.0 GB free"):
-        plan_resources(Machine(4, 5 * GB, 64 * GB), Workload(2_700_000, 780, 4))
+    # 1.1 x 4e5 x (400 + 120) shared, 1 GB for Ray, .2 GB + 1.5 GB for a block
+    with pytest.raises(ResourceShortage, match=r"^binning the features needs 2\.9 GB \(400,000 .*, 2\.0 GB free"):
+        plan_resources(Machine(4, 2 * GB, 64 * GB), Workload(400_000, 800, 4))
 
 
 def test_shortage_of_shared_memory_says_by_how_much() -> None:

@@ -76,10 +76,11 @@ class _Group:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is in a saved Dataset of ``n_rows``."""
+    """Where everything is in a saved Dataset of ``n_rows``; its groups begin at byte ``start`` and end with it."""
 
     n_rows: int
     header: bytes
+    start: int
     groups: tuple[_Group, ...]
 
 
@@ -105,6 +106,7 @@ def _read_layout(stored: StoredBytes) -> Layout | None:
     if about != (n_rows, 0, 0) or about_bytes != 24 + _aligned(4 * n_rows) or has_raw:
         return None
     at += 8 + about_bytes
+    start = at
     groups: list[_Group] = []
     found = 0
     while at < len(stored):
@@ -115,7 +117,7 @@ def _read_layout(stored: StoredBytes) -> Layout | None:
         groups.append(group)
         found += count
         at += 8 + size
-    return Layout(n_rows, header, tuple(groups)) if found == features and at == len(stored) else None
+    return Layout(n_rows, header, start, tuple(groups)) if found == features and at == len(stored) else None
 
 
 def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[_Group | None, int]:
@@ -250,13 +252,18 @@ class _Writer(threading.Thread):
         return int.from_bytes(size, "little")
 
 
+def beginning(header: bytes, n_rows: int) -> bytes:
+    """What stands before the groups in the file of ``n_rows`` without labels, ``header`` being of any rows."""
+    token = _TOKEN.ljust(_aligned(len(_TOKEN)), b"\0")
+    about_bytes = 24 + _aligned(4 * n_rows)
+    about = struct.pack("<Qi4xi4xi4x", about_bytes, n_rows, 0, 0) + bytes(about_bytes - 24)
+    return token + struct.pack("<Qi", len(header), n_rows) + header[4:] + about
+
+
 def _saved(stored: StoredBytes, layout: Layout, rows: Rows) -> Iterator[Any]:
     """The file that ``save_binary`` would have written of ``rows``, piece by piece."""
     n_rows = len(rows)
-    yield _TOKEN.ljust(_aligned(len(_TOKEN)), b"\0")
-    yield struct.pack("<Q", len(layout.header)) + struct.pack("<i", n_rows) + layout.header[4:]
-    about_bytes = 24 + _aligned(4 * n_rows)
-    yield struct.pack("<Qi4xi4xi4x", about_bytes, n_rows, 0, 0) + bytes(about_bytes - 24)
+    yield beginning(layout.header, n_rows)
     cut = _RowCutter(rows)
     for group in layout.groups:
         column = stored.read(group.start, group.start + _column_bytes(layout.n_rows, group.bits))

@@ -1,6 +1,6 @@
 """Models that take rows of numbers: what a batch looks like as a matrix, and what such models have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +60,7 @@ class DenseModel:
         return None
 
     def prepare(
-        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
     ) -> None:
         raise NotImplementedError("this model prepares nothing")
 

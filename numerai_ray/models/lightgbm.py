@@ -8,7 +8,7 @@ binned by itself, so that a fit is always what LightGBM makes of exactly its row
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.feature_matrix import FeatureMatrix, joined
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.joined_bins import save_joined
 from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
 
@@ -145,12 +146,14 @@ class LightGBM:
         return {name: canonical[name] for name in BINNING if name in canonical}
 
     def prepare(
-        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
     ) -> None:
-        table = features.to_arrow(((0, features.seen.n_rows),), missing_as_null=missing_as_null)
-        dataset = _binned(table, self.prepared_params(params) or {}, threads)
+        settings = {**(self.prepared_params(params) or {}), **QUIET, **SAME_TREES, "num_threads": threads}
         path.unlink(missing_ok=True)  # LightGBM does not write over a file
-        dataset.save_binary(path)
+        binned = (_binned(block, settings, missing_as_null=missing_as_null) for block in blocks)
+        # Settings with an entry a feature are read with all of them; blocks that cannot be joined are rare.
+        if not settings.keys().isdisjoint(SHAPED) or not save_joined(binned, path, settings):
+            _binned(joined(list(blocks)), settings, missing_as_null=missing_as_null).save_binary(path)
 
     def predicts_prepared(self, params: Params) -> bool:
         return bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
@@ -297,10 +300,11 @@ def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[in
     return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
 
 
-def _binned(table: Any, params: Params, threads: int) -> lgb.Dataset:
-    settings = {**params, **QUIET, **SAME_TREES, "num_threads": threads}
+def _binned(features: FeatureMatrix, settings: Params, *, missing_as_null: bool) -> lgb.Dataset:
+    """All rows, binned."""
+    table = features.to_arrow(((0, features.seen.n_rows),), missing_as_null=missing_as_null)
     label = np.zeros(table.num_rows, np.float32)
-    return lgb.Dataset(table, label, params=settings).construct()
+    return lgb.Dataset(table, label, params=dict(settings)).construct()
 
 
 @contextmanager

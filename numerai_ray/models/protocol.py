@@ -1,6 +1,6 @@
 """What a model is to the rest of the program."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -92,9 +92,13 @@ class Model(Protocol):
         ...
 
     def prepare(
-        self, features: FeatureMatrix, params: Params, threads: int, path: Path, *, missing_as_null: bool
+        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
     ) -> None:
-        """Write what every fit on these features shares to ``path``."""
+        """Write what every fit on these features shares to ``path``.
+
+        ``blocks`` are some of the features each, and can be gone through again; a block that is done with is let go,
+        so that all of them need not have room at once.
+        """
         ...
 
     def predicts_prepared(self, params: Params) -> bool:

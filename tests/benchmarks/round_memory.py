@@ -1,7 +1,8 @@
 """Memory of a round at two fits at once, against two plain processes side by side; and how soon the first tree grows.
 
-``python tests/benchmarks/round_memory.py`` takes 320 eras x 1,200 rows x 400 features; with ``--large`` 500 eras x
-10,000 rows x 400 features (2 GB of int8; no plain processes, which would need 15 GB). In one run:
+``python tests/benchmarks/round_memory.py`` takes 320 eras x 1,200 rows x 400 features; with ``--large`` 400 eras x
+2,200 rows x 2,400 features (2.1 GB of int8, about as many rows a feature as Numerai's downsampled file has; no plain
+processes, which would need 15 GB). In one run:
 
 * Ray alone: started and idle, with a worker a core, as this program starts it;
 * a round of two configurations, nothing prepared before: peak of the whole process tree (PSS), Ray and the binning
@@ -96,14 +97,15 @@ def main() -> int:
     parser.add_argument("--large", action="store_true", help="2 GB of int8, without the plain processes")
     parser.add_argument("--eras", type=int)
     parser.add_argument("--rows", type=int)
-    parser.add_argument("--features", type=int, default=400)
+    parser.add_argument("--features", type=int)
     parser.add_argument("--data-dir", type=Path, help="keep the data there for the next time")
     options = parser.parse_args()
-    eras, rows = options.eras or (500 if options.large else 320), options.rows or (10_000 if options.large else 1200)
+    usual = (400, 2200, 2400) if options.large else (320, 1200, 400)
+    size = (options.eras or usual[0], options.rows or usual[1], options.features or usual[2])
     work = Path(tempfile.mkdtemp(prefix="round-memory-"))
     try:
         data_dir = options.data_dir or work / "data"
-        return measure(work, data_dir, (eras, rows, options.features), large=options.large)
+        return measure(work, data_dir, size, large=options.large)
     finally:
         shutil.rmtree(work)
 

@@ -1,0 +1,102 @@
+"""Bins made a block of features at a time are the bins of all of them."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from numerai_ray.feature_matrix import FeatureMatrix, joined, values_seen
+from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.lightgbm import LightGBM
+
+ROWS, FEATURES, ERAS = 3000, 24, 6
+STARTS = np.arange(ERAS + 1) * (ROWS // ERAS)
+PARAMS = {"num_leaves": 15, "min_data_in_leaf": 20, "feature_fraction": 0.5, "seed": 3, "verbosity": -1}
+
+
+def matrix(columns: Sequence[np.ndarray]) -> FeatureMatrix:
+    values = np.stack(columns).astype(np.int8)
+    return FeatureMatrix(tuple(f"f{i}" for i in range(len(values))), tuple(values), values_seen(values, STARTS))
+
+
+def numerai_like() -> FeatureMatrix:
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 5, (FEATURES, ROWS))
+    values[3, : STARTS[2]] = 2  # missing in the first eras
+    values[7] = rng.choice(5, ROWS, p=[0.02, 0.02, 0.92, 0.02, 0.02])
+    return matrix(list(values))
+
+
+def blocks_of(features: FeatureMatrix, width: int) -> list[FeatureMatrix]:
+    return [features.select(features.names[at : at + width]) for at in range(0, len(features.names), width)]
+
+
+def saved(blocks: list[FeatureMatrix], folder: Path, params: dict[str, Any], *, missing_as_null: bool) -> StoredBytes:
+    path = folder / f"bins-{len(blocks)}"
+    LightGBM().prepare(blocks, params, 2, path, missing_as_null=missing_as_null)
+    assert [each.name for each in folder.iterdir() if each.is_dir()] == []  # blocks are cleared away
+    return StoredBytes([np.fromfile(path, np.uint8)])
+
+
+def trees_of(stored: StoredBytes) -> str:
+    """A hash of twenty trees on two thirds of the rows."""
+    settings = {**LightGBM().canonical_params(PARAMS), "verbosity": -1, "num_threads": 1}
+    bins = SharedBins(stored, settings)
+    train = bins.rows(np.arange(ROWS * 2 // 3)).set_label(np.random.default_rng(1).normal(size=ROWS * 2 // 3))
+    text = lgb.train(settings, train, 20).model_to_string().split("\nparameters")[0]
+    assert "f23" in text
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("missing_as_null", [False, True])
+def test_trees_are_those_of_features_binned_at_once(tmp_path: Path, *, missing_as_null: bool) -> None:
+    features = numerai_like()
+    at_once = saved([features], tmp_path, {}, missing_as_null=missing_as_null)
+    in_blocks = saved(blocks_of(features, 5), tmp_path, {}, missing_as_null=missing_as_null)
+    assert len(in_blocks) == len(at_once)
+    assert trees_of(in_blocks) == trees_of(at_once)
+
+
+@pytest.mark.parametrize("constant", [slice(9, 10), slice(0, 6)], ids=["one", "a whole block"])
+def test_constant_features_are_no_harm(constant: slice, tmp_path: Path) -> None:
+    columns = list(numerai_like().columns)
+    columns[constant] = [np.full(ROWS, 2)] * len(columns[constant])
+    at_once = saved([matrix(columns)], tmp_path, {}, missing_as_null=False)
+    in_blocks = saved(blocks_of(matrix(columns), 6), tmp_path, {}, missing_as_null=False)
+    assert trees_of(in_blocks) == trees_of(at_once)
+
+
+def rare(remainder: int) -> np.ndarray:
+    """0 but in one row of forty."""
+    return np.where(np.arange(ROWS) % 40 == remainder, 1, 0)
+
+
+def test_features_that_exclude_each_other_are_bundled_within_a_block(tmp_path: Path) -> None:
+    features = matrix([*map(rare, range(6)), *numerai_like().columns[6:]])
+    at_once = saved([features], tmp_path, {}, missing_as_null=False)
+    in_blocks = saved(blocks_of(features, 4), tmp_path, {}, missing_as_null=False)
+    assert trees_of(in_blocks) == trees_of(at_once)
+
+
+@pytest.mark.parametrize("case", ["sparse", "an entry a feature"])
+def test_what_cannot_be_joined_is_binned_at_once(case: str, tmp_path: Path) -> None:
+    features, params = numerai_like(), {}
+    if case == "an entry a feature":
+        params = {"max_bin_by_feature": [3] * 6 + [5] * 18}
+    else:
+        features = matrix([rare(0), *features.columns[1:]])
+    at_once = saved([features], tmp_path, params, missing_as_null=False)
+    in_blocks = saved(blocks_of(features, 12), tmp_path, params, missing_as_null=False)
+    assert in_blocks.read(0, len(in_blocks)).tobytes() == at_once.read(0, len(at_once)).tobytes()
+
+
+def test_joined_features_are_those_of_the_blocks() -> None:
+    features = numerai_like()
+    again = joined(blocks_of(features, 7))
+    assert again.names == features.names
+    np.testing.assert_array_equal(again.seen.bits, features.seen.bits)
+    assert all(one is other for one, other in zip(again.columns, features.columns, strict=True))
