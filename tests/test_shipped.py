@@ -5,9 +5,11 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from test_official_config import DEEP, SMALL
 
 from numerai_ray.config import Config, validate
 from numerai_ray.experiment_plan import STAGES, load_plan
@@ -26,6 +28,19 @@ def test_baselines_are_complete_configs(path: Path) -> None:
     config = validate(Config, yaml.safe_load(path.read_text()), str(path))
     assert model_problems(config.model) == []
     assert config.score.target == "target_ender_20"
+
+
+@pytest.mark.parametrize("official", [SMALL, DEEP], ids=["small", "deep"])
+@pytest.mark.parametrize("suffix", ["", "_downsampled"])
+def test_baselines_have_the_official_parameters(official: dict[str, Any], suffix: str) -> None:
+    name = official["output"]["results_name"].removesuffix("_baseline")
+    config = validate(Config, yaml.safe_load((BASELINES[0].parent / f"{name}{suffix}.yaml").read_text()), name)
+    params = {key: value for key, value in official["model"]["params"].items() if key != "n_jobs"}
+    assert config.model.params == params
+    assert (config.data.version, config.data.feature_set) == ("v5.2", official["data"]["feature_set"])
+    assert config.data.file == ("downsampled" if suffix else "full")
+    cv = official["training"]["cv"]
+    assert (config.cv.n_splits, config.cv.mode, config.cv.min_train_eras) == (cv["n_splits"], cv["mode"], 0)
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
