@@ -3,6 +3,8 @@
 A ``CONFIG`` dict in a ``.py`` file, or the same as JSON. What the official pipeline calls ``training.cv`` is our
 ``cv``, and so on; thread counts are dropped, because the machine decides them and predictions do not depend on
 them. ``embargo`` and ``bmc_last_200_eras`` count the eras present in the file there, and do so here too.
+``target_transform`` is a mapping, or a type's name alone; keys that its type has no use for are passed over there, and
+are here.
 """
 
 import runpy
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from numerai_ray.config import (
     Config,
@@ -27,6 +29,7 @@ from numerai_ray.config import (
     validate,
 )
 from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.model_config import TargetTransform
 
 MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
 # Thread counts and chattiness: neither changes a prediction.
@@ -57,12 +60,49 @@ class OfficialData(Section):
     benchmark_model: Name = "v52_lgbm_ender20"
 
 
+# agents/modeling/utils/target_transforms.py: each type under both of its names
+TRANSFORM_TYPES: dict[str, str] = {
+    "residual_to_benchmark": "residual_to_benchmark",
+    "residualize_to_benchmark": "residual_to_benchmark",
+    "subtract_benchmark_zscore": "subtract_benchmark_zscore",
+    "subtract_benchmark": "subtract_benchmark_zscore",
+}
+
+
+class OfficialTransform(Section):
+    """``model.target_transform`` with the official defaults; see :mod:`numerai_ray.transforms` for what it does."""
+
+    type: Literal[
+        "residual_to_benchmark", "residualize_to_benchmark", "subtract_benchmark_zscore", "subtract_benchmark"
+    ]
+    benchmark_col: Name
+    era_col: Name = "era"
+    per_era: bool = True
+    fit_intercept: bool = True
+    proportion: float = Field(default=1.0, ge=0, le=1)
+    scale: float = 0.07
+
+    def ours(self) -> Json:
+        """As a config's ``model.target_transform``."""
+        kind = TRANSFORM_TYPES[self.type]
+        own = TargetTransform.own_keys[kind] - {"benchmark"}
+        return {"type": kind, "benchmark": self.benchmark_col, **{name: getattr(self, name) for name in sorted(own)}}
+
+
 class OfficialModel(Section):
     type: str = "LGBMRegressor"
     params: dict[str, Any] | None = None
     x_groups: list[str] = Field(default_factory=lambda: ["features"])
-    target_transform: dict[str, Any] | None = None
+    target_transform: OfficialTransform | None = None
     baseline: dict[str, Any] | str | None = None
+
+    @field_validator("target_transform", mode="before")
+    @classmethod
+    def _name_or_nothing(cls, value: Any) -> Any:
+        """An empty one is none, and a type may stand alone, as in the official pipeline."""
+        if value in ({}, ""):
+            return None
+        return {"type": value} if isinstance(value, str) else value
 
 
 class OfficialPreprocessing(Section):
@@ -146,8 +186,10 @@ def _unsupported(official: Official) -> list[tuple[str, str]]:
     if official.model.type not in MODEL_TYPES:
         known = ", ".join(sorted(MODEL_TYPES))
         found.append(("$.model.type", f"no model of this name here, known: {known}; but is {official.model.type!r}"))
-    if official.model.target_transform:
-        found.append(("$.model.target_transform", "target transforms are not available; remove the key"))
+    transform = official.model.target_transform
+    if transform is not None and transform.per_era and transform.era_col != official.data.era_col:
+        rule = f"must be data.era_col, which is {official.data.era_col!r}, but is {transform.era_col!r}"
+        found.append(("$.model.target_transform.era_col", rule))
     if "features" not in official.model.x_groups:
         found.append(("$.model.x_groups", f"must contain 'features', but is {official.model.x_groups}"))
     if not official.training.cv.enabled:
@@ -162,6 +204,7 @@ def _convert(official: Official, source: str) -> Config:
     data, training = official.data, official.training
     embargo = data.embargo_eras if training.cv.embargo is None else training.cv.embargo
     params = DEFAULT_LGBM_PARAMS if official.model.params is None else official.model.params
+    transform = official.model.target_transform
     values = {
         "data": {
             "version": data.data_version,
@@ -186,6 +229,7 @@ def _convert(official: Official, source: str) -> Config:
             "params": {key: value for key, value in params.items() if key not in DROPPED_PARAMS},
             "max_train_samples": training.max_train_samples,
             "sample_seed": training.sample_seed,
+            **({} if transform is None else {"target_transform": transform.ours()}),
         },
         "score": {"target": data.target_col, "benchmark": data.benchmark_model},
     }
@@ -201,7 +245,7 @@ def to_official(config: Config) -> Json:
     path, benchmark_path = data.files()
     types = {ours: theirs for theirs, ours in MODEL_TYPES.items()}
     return {
-        "model": {"type": types.get(model.type, model.type), "params": model.params},
+        "model": {"type": types.get(model.type, model.type), "params": model.params, **_transform_told(config)},
         "preprocessing": {"missing_value": 2.0, "nan_missing_all_twos": data.missing == "nan"},
         "data": {
             "data_version": data.version,
@@ -225,3 +269,15 @@ def to_official(config: Config) -> Json:
             },
         },
     }
+
+
+def _transform_told(config: Config) -> Json:
+    """``target_transform`` in the official words; nothing where there is none."""
+    transform = config.model.target_transform
+    if transform is None:
+        return {}
+    own = transform.own_keys[transform.type] - {"benchmark"}
+    told: Json = {"type": transform.type, **{name: getattr(transform, name) for name in sorted(own)}}
+    if transform.needs_benchmark:
+        told["benchmark_col"] = transform.benchmark or config.score.benchmark
+    return {"target_transform": told}

@@ -53,7 +53,14 @@ OFFICIAL_VALUES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "more splits than eras": ({"training.cv.n_splits": 99}, ("official.py", "n_splits", "99 > 57")),
     "unknown mode": ({"training.cv.mode": "rolling"}, ("$.training.cv.mode", "'expanding' or 'blocked'", "'rolling'")),
     "min_train_size too large": ({"training.cv.min_train_size": 40}, ("min_train_eras=40", "fold 0 has 0", "lower")),
-    "target transform": ({"model.target_transform": {"type": "rank"}}, ("$.model.target_transform", "remove")),
+    "target transform": (
+        {"model.target_transform": {"type": "rank"}},
+        ("$.model.target_transform.type", "'rank'", "benchmark_col", "required key is missing"),
+    ),
+    "target transform of no such benchmark": (
+        {"model.target_transform": {"type": "subtract_benchmark", "benchmark_col": "v52_lgbm_ender"}},
+        ("no benchmark 'v52_lgbm_ender'",),
+    ),
     "x_groups without features": ({"model.x_groups": ["era"]}, ("$.model.x_groups", "'features'", "['era']")),
     "two kinds of missing": (
         {"preprocessing": {"nan_missing_all_twos": True, "missing_value": -1.0}},
@@ -72,8 +79,8 @@ OFFICIAL_VALUES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown era column": ({"data.era_col": "eras"}, ("full.parquet", "no column 'eras'", "did you mean 'era'?")),
     "unknown id column": ({"data.id_col": "ids"}, ("full.parquet", "no column 'ids'", "full_benchmark_models.parquet")),
     "several at once": (
-        {"model.type": "XGB", "training.cv.enabled": False, "model.target_transform": {"a": 1}},
-        ("3 problems", "$.model.type", "$.training.cv.enabled", "$.model.target_transform"),
+        {"model.type": "XGB", "training.cv.enabled": False, "model.x_groups": ["era"]},
+        ("3 problems", "$.model.type", "$.training.cv.enabled", "$.model.x_groups"),
     ),
     "several in the data": (
         {"data.target_col": "target_endr_20", "data.benchmark_model": "v52_lgbm"},

@@ -1,5 +1,7 @@
 """``check-model`` passes what keeps the contract, and says which promise anything else breaks."""
 
+import json
+
 import pytest
 
 from numerai_ray.cli.main import run
@@ -45,3 +47,13 @@ def test_each_promise_is_tried(body, broken, tmp_path, monkeypatch, capsys) -> N
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_built_in_models_pass(name) -> None:
     assert run(["check-model", name, "--params", "{n_estimators: 10, colsample_bytree: 0.5}"]) == 0
+
+
+def test_json_holds_every_promise(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "mine.py").write_text(HEAD + THREADS)
+    monkeypatch.chdir(tmp_path)
+    assert run(["check-model", "mine.py:Mine", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["params"], found["kept"]) == ("mine.py:Mine", {}, False)
+    assert len(found["promises"]) >= 7
+    assert [each["name"] for each in found["promises"] if not each["kept"]] == ["does not depend on threads"]

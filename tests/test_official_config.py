@@ -43,6 +43,7 @@ SMALL = official(
 DEEP = official(
     "all", "deep_lgbm_ender20_baseline", learning_rate=0.001, max_depth=10, n_estimators=30000, num_leaves=1024
 )
+TRANSFORM = {"type": "residual_to_benchmark", "benchmark_col": "v52_lgbm_ender60"}
 WRITERS = {
     "config.py": lambda config: f"CONFIG = {config!r}\n",
     "lower_case.py": lambda config: f"from pathlib import Path\nconfig = {config!r}\n",
@@ -177,6 +178,40 @@ def test_every_field_has_its_place(tmp_path, theirs, value, ours) -> None:
     assert changed == ours
 
 
+RESIDUAL = {
+    "type": "residual_to_benchmark",
+    "benchmark": "v52_lgbm_ender60",
+    "proportion": 1.0,
+    "fit_intercept": True,
+    "per_era": True,
+}
+ZSCORE = {"type": "subtract_benchmark_zscore", "benchmark": "v52_lgbm_ender60", "scale": 0.07}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (TRANSFORM, RESIDUAL),
+        (TRANSFORM | {"type": "residualize_to_benchmark", "era_col": "era"}, RESIDUAL),
+        (
+            TRANSFORM | {"proportion": 0.5, "per_era": False, "fit_intercept": False, "era_col": "none"},
+            RESIDUAL | {"proportion": 0.5, "per_era": False, "fit_intercept": False},
+        ),
+        (TRANSFORM | {"scale": 3.0}, RESIDUAL),  # has no use for it, there and here
+        (TRANSFORM | {"type": "subtract_benchmark"}, ZSCORE),
+        (TRANSFORM | {"type": "subtract_benchmark_zscore", "scale": -0.2}, ZSCORE | {"scale": -0.2}),
+    ],
+)
+def test_target_transforms_keep_their_meaning(tmp_path, theirs, ours) -> None:
+    config = load(tmp_path, {"model": {"target_transform": theirs}}).config
+    found = config.model.target_transform
+    assert found is not None
+    assert {name: getattr(found, name) for name in ours} == ours
+    told = to_official(config)["model"]["target_transform"]
+    assert told["benchmark_col"] == "v52_lgbm_ender60"
+    assert load(tmp_path, {"model": {"target_transform": told}}).config == config
+
+
 def test_the_embargo_of_cv_goes_before_that_of_data(tmp_path: Path) -> None:
     config = {"data": {"embargo_eras": 8}, "training": {"cv": {"embargo": 0}}}
     assert load(tmp_path, config).config.cv.embargo_eras == 0
@@ -200,7 +235,12 @@ def test_a_config_may_be_computed(tmp_path: Path) -> None:
     ("theirs", "value", "words"),
     [
         ("model.type", "TabPFNRegressor", "known: LGBMRegressor; but is 'TabPFNRegressor'"),
-        ("model.target_transform", {"type": "benchmark_residual"}, "not available; remove the key"),
+        ("model.target_transform", {"type": "rank", "benchmark_col": "b"}, "but is 'rank'"),
+        ("model.target_transform", {"type": "subtract_benchmark"}, "required key is missing"),
+        ("model.target_transform", "residual_to_benchmark", "required key is missing"),
+        ("model.target_transform", {"type": "subtract_benchmark", "benchmark_col": "b", "scal": 1.0}, "'scale'"),
+        ("model.target_transform", TRANSFORM | {"proportion": 1.5}, "less than or equal to 1, but is 1.5"),
+        ("model.target_transform", TRANSFORM | {"era_col": "week"}, "must be data.era_col, which is 'era'"),
         ("model.x_groups", ["era"], "must contain 'features', but is ['era']"),
         ("training.cv.enabled", False, "must be true"),
         ("training.cv.n_splits", 1, "greater than or equal to 2, but is 1"),
@@ -229,12 +269,12 @@ def test_missing_values_other_than_two_cannot_become_nan(tmp_path: Path) -> None
 
 
 def test_all_that_is_not_supported_is_told_at_once(tmp_path: Path) -> None:
-    model = {"type": "LGBMRanker", "x_groups": [], "target_transform": {"type": "rank"}}
+    model = {"type": "LGBMRanker", "x_groups": [], "target_transform": TRANSFORM | {"era_col": "x"}}
     found = problems_of(tmp_path, {"model": model, "training": {"cv": {"enabled": False}}})
     assert set(found) == {
         "$.model.type",
         "$.model.x_groups",
-        "$.model.target_transform",
+        "$.model.target_transform.era_col",
         "$.training.cv.enabled",
     }
 

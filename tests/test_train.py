@@ -108,6 +108,49 @@ def test_train_equals_the_plain_loop(*, market: Path, tmp_path: Path, name: str,
     assert results["metrics"]["bmc"]["avg_corr_with_benchmark"] == pytest.approx(expected_corr, abs=1e-12)
 
 
+def residual_labels(frame: pd.DataFrame, proportion: float) -> pd.Series:
+    """The official ``residual_to_benchmark``, one era after the other by ``np.polyfit``."""
+    parts = []
+    for _, era in frame.dropna(subset=["target_ender_20", "v52_lgbm_ender60"]).groupby("era", sort=False):
+        y, b = era["target_ender_20"].astype(float), era["v52_lgbm_ender60"]
+        slope, intercept = np.polyfit(b, y, 1)
+        parts.append((1 - proportion) * y + proportion * (y - slope * b - intercept))
+    return pd.concat(parts)
+
+
+def test_a_target_transform_is_the_official_one(market: Path, tmp_path: Path) -> None:
+    """First trained fold against labels made by hand: eras without a benchmark teach nothing."""
+    transform = {"type": "residual_to_benchmark", "benchmark_col": "v52_lgbm_ender60", "proportion": 0.75}
+    config = write_config(tmp_path / "config.py", {"model": {**CONFIG["model"], "target_transform": transform}})
+    out, store = tmp_path / "out", tmp_path / "data"
+    store.mkdir()
+    (store / "tiny").symlink_to(market / "tiny")
+    arguments = ["--config", str(config), "--output-dir", str(out), "--data-dir", str(store), "--in-process"]
+    assert run(["train", *arguments]) == 3, "the first fold trains on eras that have no benchmark"
+    cv = {"cv": {**CONFIG["training"]["cv"], "n_splits": 3}}
+    sections = {"model": {**CONFIG["model"], "target_transform": transform}, "training": cv}
+    write_config(tmp_path / "config.py", sections)
+    assert run(["train", *arguments]) == 0
+    ours = pd.read_parquet(out / "predictions" / "small.parquet").set_index("id")
+
+    features = json.loads((market / "tiny" / "features.json").read_text())["feature_sets"]["medium"]
+    columns = ["id", "era", "target_ender_20", *features]
+    full = pd.read_parquet(market / "tiny" / "full.parquet", columns=columns).set_index("id")
+    bench = pd.read_parquet(market / "tiny" / "full_benchmark_models.parquet").set_index("id")["v52_lgbm_ender60"]
+    full = full.join(bench)
+    eras = sorted(full["era"].unique())
+    size = len(eras) // 3
+    labels = residual_labels(full[full["era"].isin(eras[: size - 13])], 0.75)
+    params = {**CONFIG["model"]["params"], **SAME_TREES, "n_jobs": 1, "verbosity": -1}
+    model = lgb.LGBMRegressor(**params).fit(full.loc[labels.index, features], labels)
+    validation = full[full["era"].isin(eras[size : 2 * size])]
+    np.testing.assert_allclose(
+        ours.loc[validation.index, "prediction"], model.predict(validation[features]), rtol=0, atol=1e-6
+    )
+    results = json.loads((out / "results" / "small.json").read_text())
+    assert results["model"]["target_transform"]["proportion"] == 0.75
+
+
 def test_official_schema(market: Path, tmp_path: Path) -> None:
     """Every key that a reader of the official results expects, and valid JSON (no NaN)."""
     config = write_config(tmp_path / "config.json", {})

@@ -1,10 +1,13 @@
 """``check-model``: the contract that every model is held to, run on one's own."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from numerai_ray.cli.options import JsonOption
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
@@ -21,6 +24,8 @@ def register(app: typer.Typer) -> None:
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, module:Class or file.py:Class.")],
     params: Annotated[str, typer.Option("--params", metavar="YAML", help="As in model.params.")] = "{}",
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Try on a small market whether rounds may believe a model: seeds, threads, what it changes and what it sees."""
     from numerai_ray.model_check import check_model
@@ -28,8 +33,12 @@ def check(
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
     findings = check_model(config, source_of(config, Path.cwd()))
-    for each in findings:
-        typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
     broken = [each.name for each in findings if not each.kept]
+    if as_json:
+        value = {"model": model, "params": config.params, "kept": not broken, "promises": [*map(asdict, findings)]}
+        typer.echo(json.dumps(value, indent=2))
+    else:
+        for each in findings:
+            typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
     if broken:
         raise RequestError(f"{model}: {len(broken)} of {len(findings)} promises are not kept; a round would mislead")
