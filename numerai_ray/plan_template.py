@@ -43,7 +43,8 @@ def plan_text(answers: Answers) -> str:
 name: {answers.name}
 idea: {_text(answers.idea)}
 novelty: {_text(answers.novelty)}
-baseline: {answers.baseline}    # experiments/baselines/; every round's table shows it
+# experiments/baselines/; every round's table shows it. `numerai-ray baseline NAME` runs it once for all experiments.
+baseline: {answers.baseline}
 {version}metric: bmc_last_200_eras.mean     # what rounds are decided by; ties go to bmc.mean
 
 base: {{}}     # what differs from the baseline before any search, e.g. {{model: {{params: {{learning_rate: 0.01}}}}}}

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import yaml
 
 from numerai_ray.atomic_files import write_text
+from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.config import Json, fingerprint, leaves
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
@@ -81,7 +82,8 @@ class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
     ``cores`` are those of the machine or cluster; ``estimate`` gives the seconds that fits will take, if it is known;
-    ``archive`` is given what is known after every round.
+    ``archive`` is given what is known after every round; ``baselines`` holds results of baselines that were run once
+    for all experiments, None where nobody keeps any.
     """
 
     paths: ExperimentPaths
@@ -93,6 +95,7 @@ class Workshop:
     cores: int = 1
     estimate: Callable[[Sequence[TrialPlan]], float | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
+    baselines: BaselineStore | None = None
 
 
 class RoundScheduler:
@@ -192,6 +195,8 @@ class RoundScheduler:
     def _round(self, setup: Setup, history: Sequence[RoundRecord], edits: tuple[str, ...]) -> RoundRecord:
         started, clock = datetime.now(UTC), time.monotonic()
         number, known = len(history) + 1, known_by_fingerprint(history)
+        kept, kept_notes = self._kept_baseline(setup, number, known)
+        known = {**known, **kept}
         new = {
             f"r{number:02d}-{each.name}": each
             for each in setup.candidates
@@ -226,7 +231,7 @@ class RoundScheduler:
             origin=self._origin(),
             started=started.isoformat("T", "seconds"),
             wall_s=round(wall_s, 3),
-            notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
+            notes=tuple(dict.fromkeys([*(note for plan in plans for note in plan.notes), *kept_notes])),
             kind=setup.kind,
             why=setup.why,
             choice=winner.name if setup.stage == "interpret" else "",
@@ -241,6 +246,26 @@ class RoundScheduler:
         self.shop.archive(self._search([*history, record]))
         self.shop.watcher.round_decided(record)
         return record
+
+    def _kept_baseline(
+        self, setup: Setup, number: int, known: Mapping[str, VariantRecord]
+    ) -> tuple[dict[str, VariantRecord], tuple[str, ...]]:
+        """The stage's baseline from the results that `numerai-ray baseline` keeps, or a word on why not."""
+        wanted = self.written.baseline_config(setup.stage)
+        each = next((each for each in setup.candidates if each.config == wanted), None)
+        new = [one for one in setup.candidates if identity(one.config, setup.stage) not in known]
+        # Alone in its round it runs: the benchmark's row is scored on what a round predicts.
+        if self.shop.baselines is None or each not in new or len(new) == 1:
+            return {}, ()
+        trial, own = f"r{number:02d}-{each.name}", identity(each.config, setup.stage)
+        (plan,) = self._plans({trial: each}, number, setup.stage)
+        entry = self.shop.baselines.find(plan)
+        if entry is None:
+            why = self.shop.baselines.why_not(plan)
+            return {}, ((f"baseline in {setup.stage}: run here, as {why}",) if why else ())
+        entry.copy_to(self.shop.paths, trial)
+        note = f"baseline in {setup.stage}: results of `numerai-ray baseline {entry.name}`, run on {entry.made}"
+        return {own: entry.record(trial, each.name, own)}, (note,)
 
     def _judged(
         self, records: Sequence[VariantRecord], setup: Setup, history: Sequence[RoundRecord]

@@ -99,6 +99,7 @@ FLOORS = {
     "optuna_proposer": 5,
     "optuna_studies": 5,
     "variant_output": 5,
+    "baseline_store": 5,
     "evidence": 5,
     "round_scheduler": 5,
     "report": 6,

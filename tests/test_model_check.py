@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from numerai_ray.cli.main import run
+from numerai_ray.cli.schema_command import schema_of
 
 HEAD = "import numpy as np\nclass Mine:\n"
 GOOD = """
@@ -54,6 +56,7 @@ def test_json_holds_every_promise(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["check-model", "mine.py:Mine", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema_of("check-model")).validate(found)
     assert (found["model"], found["params"], found["kept"]) == ("mine.py:Mine", {}, False)
     assert len(found["promises"]) >= 7
     assert [each["name"] for each in found["promises"] if not each["kept"]] == ["does not depend on threads"]

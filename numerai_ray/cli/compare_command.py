@@ -9,7 +9,15 @@ import typer
 from rich.table import Table
 
 from numerai_ray.cli.live_view import number, wide_console
-from numerai_ray.cli.options import DataDirOption, JsonOption, data_root, experiment_paths, open_experiment, within
+from numerai_ray.cli.options import (
+    DataDirOption,
+    JsonOption,
+    data_place,
+    data_root,
+    experiment_paths,
+    open_experiment,
+    within,
+)
 from numerai_ray.errors import RequestError
 from numerai_ray.results import Metrics, read_ledger, without_nan
 
@@ -27,6 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
         epilog="Examples: numerai-ray compare experiments/a experiments/b --plot ab.png · "
+        "numerai-ray compare experiments/a --baseline small_lgbm_ender20_downsampled · "
         "numerai-ray compare experiments/a --benchmarks --start-era 800"
     )(compare)
 
@@ -60,6 +69,10 @@ def compare(
     data_dir: DataDirOption = None,
     *,
     dark: Annotated[bool, typer.Option("--dark", help="Draw for a dark page.")] = False,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option("--baseline", metavar="NAME", help="With the stored results of this baseline; may be repeated."),
+    ] = None,
     benchmarks: Annotated[
         bool, typer.Option("--benchmarks", help="Numerai's benchmark columns, on the first experiment's data.")
     ] = False,
@@ -75,14 +88,14 @@ def compare(
     together = Compared("Latest stage of each experiment", "each one's benchmark")
     for exp in exps:
         _add_experiment(exp, together, asked)
+    for name in baseline or ():
+        _add_baseline(name, data_dir, together, asked)
     _show(together, asked)
 
 
 def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     from numerai_ray.evidence import ScoreReader
     from numerai_ray.report.plot_cumulative import cumulative_line
-    from numerai_ray.results import metrics_of
-    from numerai_ray.scoring import EraScores
 
     paths = experiment_paths(exp)
     history = read_ledger(paths.ledger)
@@ -96,11 +109,8 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
         name = f"{variant.name} ({variant.role})" if variant.role != variant.name else variant.name
         metrics = variant.metrics
         stored = reader.read(variant.id)
-        if stored is not None and asked.start_era is not None:
-            keep = [era >= asked.start_era for era in stored.eras]
-            scores = stored.scores
-            late = EraScores(scores.corr[keep], scores.bmc[keep], scores.benchmark_corr[keep])
-            metrics = metrics_of(late, 200)
+        if stored is not None:
+            metrics = _since(stored.eras, stored.scores, asked) or metrics
         together.rows.append(
             {
                 "experiment": exp.name,
@@ -114,6 +124,47 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
         )
         if stored is not None and won:
             together.lines.append(cumulative_line(exp.name, stored, asked.start_era))
+
+
+def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: Asked) -> None:
+    from numerai_ray.baseline_store import BaselineStore
+    from numerai_ray.cli.baseline_command import baseline_plan
+    from numerai_ray.evidence import StoredScores
+    from numerai_ray.report.plot_cumulative import cumulative_line
+    from numerai_ray.variant_output import per_era_scores
+
+    root = data_place(data_dir)
+    plan = baseline_plan(name, None, root)
+    store = BaselineStore.below(root)
+    entry = store.find(plan)
+    if entry is None:
+        why = store.why_not(plan) or f"{name} was not run on these data"
+        raise RequestError(f"--baseline: {why}; run it with `numerai-ray baseline {name}`")
+    eras, scores = per_era_scores(entry.value["per_era"])
+    data = entry.config["data"]
+    together.rows.append(
+        {
+            "experiment": "",
+            "stage": f"{data['version']}, {data['file']}, {data['feature_set']}",
+            "configuration": f"{name} (stored baseline)",
+            "id": name,
+            "winner": False,
+            **_numbers(_since(eras, scores, asked) or entry.metrics),
+            "changes": {},
+        }
+    )
+    together.lines.append(cumulative_line(name, StoredScores(eras, scores, {}, {}), asked.start_era))
+
+
+def _since(eras: tuple[int, ...], scores: Any, asked: Asked) -> Metrics | None:
+    """Metrics from the asked era on, None where all eras count."""
+    from numerai_ray.results import metrics_of
+    from numerai_ray.scoring import EraScores
+
+    if asked.start_era is None:
+        return None
+    keep = [era >= asked.start_era for era in eras]
+    return metrics_of(EraScores(scores.corr[keep], scores.bmc[keep], scores.benchmark_corr[keep]), 200)
 
 
 def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:

@@ -148,6 +148,7 @@ def scheduler_of(
     loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
 ) -> Any:
     """The scheduler of an experiment, everything in its hands."""
+    from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.calibration import estimated_seconds, read_calibration
     from numerai_ray.machine import this_machine
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
@@ -163,6 +164,7 @@ def scheduler_of(
         cores=machine.cores,
         estimate=lambda plans: estimated_seconds(read_calibration(paths), plans, machine.cores),
         archive=archive_of(loaded, paths),
+        baselines=BaselineStore.below(catalog.data_root),
     )
     return RoundScheduler(loaded, workshop, settings)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from numerai_ray.cli import (
+    baseline_command,
     compare_command,
     data_commands,
     model_commands,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 plan_commands.register(app)
 run_commands.register(app)
+baseline_command.register(app)
 read_commands.register(app)
 compare_command.register(app)
 track_command.register(app)

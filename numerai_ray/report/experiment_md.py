@@ -8,6 +8,7 @@ from numerai_ray.config import leaves
 from numerai_ray.eras import era_label, least_honest_gap
 from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import Stage
+from numerai_ray.report.baseline_section import baseline_lines
 from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
@@ -175,6 +176,7 @@ def _plan(reading: Reading) -> list[str]:
         f"- **Novelty:** {_sentence(plan.novelty)}",
         f"- **Baseline:** `{plan.baseline}`; the experiment's base is "
         + (f"the baseline with {changed}." if base else "the baseline itself."),
+        *baseline_lines(reading),
         f"- **Benchmark:** `{score.benchmark}`, scored on `{score.target}`.",
         f"- **Primary metric:** mean BMC over the last {score.last_eras} scored eras; ties go to the mean over all.",
         f"- **Rule:** {rule}",
