@@ -6,10 +6,10 @@ it, and Ray places it. The number that ends the round first wins, the smaller on
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.resource_plan import GB
+from numerai_ray.resource_plan import GB, Needs
 
 # LightGBM 4.7 on two threads runs 1.67 times as fast as on one (see `resource_plan`): speed = threads ** this.
 THREADS_EXPONENT = math.log2(1.67)
@@ -55,20 +55,32 @@ class RoundCost:
         }
 
 
-def slots_on(node: Node, threads: int, memory_bytes: int) -> int:
+def slots_on(node: Node, threads: int, memory_bytes: int, gpus: float = 0.0) -> int:
     """How many fits run at once on a node."""
-    return min(node.cores // threads, node.memory_bytes // max(1, memory_bytes))
+    return min(Needs(threads, gpus).at_once(node.cores, node.gpus), node.memory_bytes // max(1, memory_bytes))
 
 
-def shape_fits(nodes: Sequence[Node], fits: int, memory_bytes: int, shared_bytes: int) -> FitShape:
-    """Cut ``fits`` equal fits for ``nodes``, of which only those count that can hold the dataset.
+def shape_fits(
+    nodes: Sequence[Node], fits: int, memory_bytes: int, shared_bytes: int, asked: tuple[Needs, Needs] | None = None
+) -> FitShape:
+    """Cut ``fits`` fits for ``nodes``, of which only those count that can hold the dataset.
+
+    ``asked`` are the most and the least that a fit asks for beside memory.
 
     Raises:
         ResourceShortage: no node has room for one fit; the message holds the numbers of the largest.
 
     """
-    able = [node for node in nodes if node.store_bytes >= shared_bytes and slots_on(node, 1, memory_bytes)]
-    if not able:
+    most, usual = asked or (Needs(), Needs())
+    roomy = [node for node in nodes if node.store_bytes >= shared_bytes and slots_on(node, 1, memory_bytes)]
+    if roomy and not any(slots_on(node, most.cores or 1, memory_bytes, most.gpus) for node in roomy):
+        there = "; ".join(f"{node.address}: {node.cores} cores, {node.gpus} GPUs" for node in roomy[:4])
+        raise ResourceShortage(
+            f"one fit needs {replace(most, memory_bytes=None)}, but no node has as much ({there}); add such a node, "
+            f"lower model.resources, or train on the processor"
+        )
+    able = [node for node in roomy if slots_on(node, usual.cores or 1, memory_bytes, usual.gpus)]
+    if not roomy:
         largest = max(nodes, key=lambda node: node.memory_bytes, default=None)
         there = (
             "no node has a core"
@@ -83,12 +95,16 @@ def shape_fits(nodes: Sequence[Node], fits: int, memory_bytes: int, shared_bytes
             f"store, but {there}; add larger nodes, or use a smaller feature_set or downsampled data"
         )
 
+    def slots_of(threads: int) -> int:
+        return sum(slots_on(node, threads, memory_bytes, usual.gpus) for node in able)
+
     def seconds(threads: int) -> float:
-        slots = sum(slots_on(node, threads, memory_bytes) for node in able)
+        slots = slots_of(threads)
         return math.inf if not slots else math.ceil(fits / slots) / threads**THREADS_EXPONENT
 
-    threads = min(range(1, max(node.cores for node in able) + 1), key=lambda count: (seconds(count), count))
-    return FitShape(threads, memory_bytes, sum(slots_on(node, threads, memory_bytes) for node in able))
+    counts = range(1, max(node.cores for node in able) + 1)
+    threads = usual.cores or min(counts, key=lambda count: (seconds(count), count))
+    return FitShape(threads, memory_bytes, slots_of(threads))
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,12 @@ class Config(Section):
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that depend on the values alone, not on key order or file format."""
-        return fingerprint(self.to_json())
+        """Twelve hex digits that depend on what decides results alone: not on key order, file format or resources."""
+        values = self.to_json()
+        members = (values.get("ensemble") or {}).get("members", {}).values()
+        for each in (values, *members):
+            each.get("model", {}).pop("resources", None)
+        return fingerprint(values)
 
     def members(self) -> dict[str, "Config"]:
         """What is fitted, by name: the ensemble's members, or this config itself under the name ``""``."""

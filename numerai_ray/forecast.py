@@ -1,7 +1,8 @@
 """What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numerai_ray.calibration import Speed, estimated_seconds
@@ -38,6 +39,10 @@ class StageForecast:
     rows: int
     fits_a_config: int
     memory_bytes: int
+    cores_a_fit: int
+    gpus_a_fit: float
+    fit_bytes: int
+    fits_at_once: int
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,10 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
     plan = outlook.catalog.plan("forecast", stage, config, kept=stage == "holdout")
     features = max(len(fit.features) for fit in plan.fits)
     rows = plan.index.n_rows
+    work = workload(plan.fits)
+    # What a cluster is asked for is told here too, where there may be no GPU.
+    gpus = max(outlook.machine.gpus, math.ceil(work.needs.gpus))
+    resources = plan_resources(replace(outlook.machine, gpus=gpus), work)
     return StageForecast(
         stage=stage,
         file=config.data.file,
@@ -160,5 +169,9 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
         eras=len(plan.index.eras),
         rows=rows,
         fits_a_config=len(plan.fits),
-        memory_bytes=plan_resources(outlook.machine, workload(plan.fits)).peak_bytes,
+        memory_bytes=resources.peak_bytes,
+        cores_a_fit=work.needs.cores or resources.threads_per_fit,
+        gpus_a_fit=work.needs.gpus,
+        fit_bytes=resources.fit_bytes,
+        fits_at_once=resources.fits_at_once,
     )

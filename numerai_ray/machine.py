@@ -13,6 +13,7 @@ import pyarrow as pa
 from numerai_ray.resource_plan import Machine
 
 SHM = Path("/dev/shm")
+DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,16 @@ def this_machine() -> Machine:
     if limit is not None:
         memory = min(memory, limit)
     shm = shutil.disk_usage(SHM).free if SHM.is_dir() else memory
-    return Machine(cores, memory, shm)
+    return Machine(cores, memory, shm, _gpus())
+
+
+def _gpus() -> int:
+    """NVIDIA's driver lists a folder for each; ``CUDA_VISIBLE_DEVICES`` may leave fewer to this process."""
+    found = len(list(DRIVER.iterdir())) if DRIVER.is_dir() else 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    return min(found, len([each for each in visible.split(",") if each.strip() not in ("", "-1", "NoDevFiles")]))
 
 
 def _cgroup_limit() -> int | None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numerai_ray.config import ModelConfig
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
-from numerai_ray.models import Batch, Model, ModelSource, model_for, model_problems
+from numerai_ray.models import Batch, Model, ModelSource, model_for, model_problems, settled
 
 ERAS, ROWS_AN_ERA, FEATURES = 80, 100, 12
 TRAIN, VALIDATION = (0, 60), (66, 80)
@@ -36,13 +36,14 @@ def check_model(config: ModelConfig, source: ModelSource | None) -> list[Finding
     if problems:
         return [Finding("parameters", kept=False, seen="; ".join(map(str, problems)))]
     model = model_for(config.type, source)
+    config, note = settled(model, config)
     bench = _Bench(model, config)
     try:
         first = bench.predict()
     except NumeraiRayError as error:
         return [Finding("trains and predicts", kept=False, seen=str(error))]
     found = [
-        Finding("parameters", kept=True, seen="accepted"),
+        Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted"),
         Finding("trains and predicts", kept=True, seen=f"{len(first)} predictions"),
         _compare("is the same when trained again", first, bench.predict),
         _compare("does not depend on threads", first, lambda: bench.predict(threads=3)),

@@ -85,6 +85,26 @@ class FeatureSample(Section):
     seed: Seed = 0
 
 
+class Resources(Section):
+    """What one fit asks of a node; it decides where and when a fit runs, and never what it predicts.
+
+    What is left out is the model's own word (a class attribute ``resources``, a GPU for ``device: cuda``), else the
+    plan's: as many threads as the round leaves it, and the estimated memory.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"cores", "gpus", "memory_gb"})
+
+    cores: int | None = Field(default=None, ge=1)
+    gpus: float | None = Field(default=None, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus must be a fraction of one or a whole number, but is {self.gpus}")
+        return self
+
+
 class ModelConfig(Section):
     """What is trained. ``params`` are the library's own; threads are never among them.
 
@@ -92,7 +112,7 @@ class ModelConfig(Section):
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample"}
+        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
     )
 
     type: ModelType = "lightgbm"
@@ -102,6 +122,7 @@ class ModelConfig(Section):
     era_weights: EraWeights | None = None
     era_sample: EraSample | None = None
     feature_sample: FeatureSample | None = None
+    resources: Resources | None = None
     max_train_samples: int | None = Field(default=None, ge=1)
     sample_seed: int = Field(default=1337, ge=0)
 

@@ -11,7 +11,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from numerai_ray.cluster_plan import Node, RoundCost, shape_fits
 from numerai_ray.errors import EnvironmentFault, ResourceShortage
-from numerai_ray.resource_plan import ResourcePlan
+from numerai_ray.resource_plan import Needs, ResourcePlan
 from numerai_ray.shared_dataset import workload
 from numerai_ray.trial_plan import FitSpec
 
@@ -139,16 +139,13 @@ class Gatekeeper:
             raise EnvironmentFault("\n".join(refused))
 
 
-def wants_gpu(params: Mapping[str, Any]) -> bool:
-    """Whether a model's parameters ask for a GPU, in any library's words for it."""
-    asked = {str(params.get(name, "")).lower().split(":")[0] for name in ("device", "device_type", "task_type")}
-    return bool(asked & {"gpu", "cuda"}) or str(params.get("tree_method", "")) == "gpu_hist"
-
-
-def ask_for(fits: int, *, gpu: bool) -> None:
+def ask_for(needs: Sequence[Needs]) -> None:
     """Tell the autoscaler of a whole round's fits at once; without one, nothing happens."""
+    bundles: list[dict[str, Any]] = [
+        {"CPU": each.cores or 1, **({"GPU": each.gpus} if each.gpus else {})} for each in needs
+    ]
     with suppress(Exception):  # an old or foreign autoscaler must not cost a round
-        request_resources(bundles=[{"CPU": 1, **({"GPU": 1} if gpu else {})}] * fits)
+        request_resources(bundles=bundles)
 
 
 def let_go() -> None:
@@ -157,8 +154,8 @@ def let_go() -> None:
         request_resources(bundles=[])
 
 
-def wait_for_nodes(*, gpu: bool) -> list[Node]:
-    """The nodes to work on, at least one (with a GPU where one is needed); an autoscaled cluster takes its time.
+def wait_for_nodes(gpus: float) -> list[Node]:
+    """The nodes to work on, at least one with so many GPUs; an autoscaled cluster takes its time.
 
     Raises:
         ResourceShortage: none came.
@@ -168,15 +165,16 @@ def wait_for_nodes(*, gpu: bool) -> list[Node]:
     deadline = time.monotonic() + limit_s
     while True:
         nodes = alive_nodes()
-        if any(node.gpus or not gpu for node in nodes):
+        if any(node.gpus >= gpus for node in nodes):
             return nodes
+        what = f"node with {gpus:g} GPU{'s' if gpus != 1 else ''}" if gpus else "node with cores"
         if time.monotonic() > deadline:
-            what = "a node with a GPU" if gpu else "a node with cores"
+            there = f" ({len(nodes)} nodes, {max(node.gpus for node in nodes)} GPUs at most)" if nodes else ""
             raise ResourceShortage(
-                f"the cluster has no {what.removeprefix('a ')}, and none came within {limit_s:.0f} s; add {what}, look "
-                f"at the autoscaler (`ray status`), or wait longer ({WAIT_VARIABLE})"
+                f"the cluster has no {what}{there}, and none came within {limit_s:.0f} s; add one, look at the "
+                f"autoscaler (`ray status`), train on the processor, or wait longer ({WAIT_VARIABLE})"
             )
-        log.warning("waiting for the cluster's first node")
+        log.warning("waiting for a %s", what)
         time.sleep(min(5.0, SAMPLE_S))
 
 
@@ -223,16 +221,11 @@ class Placement:
 
         """
         work = workload(specs)
-        gpu = any(needs_gpu(spec) for spec in specs)
-        ask_for(len(specs), gpu=gpu)
-        nodes = wait_for_nodes(gpu=gpu)
+        ask_for([spec.needs for spec in specs])
+        nodes = wait_for_nodes(work.needs.gpus)
         self._gate.check(nodes)
         # What is shared alone: Ray itself has chosen how large its stores are.
-        shape = shape_fits(nodes, len(specs), work.fit_bytes, int(1.1 * (work.shared_bytes or 0)))
+        shared = int(1.1 * (work.shared_bytes or 0))
+        shape = shape_fits(nodes, len(specs), work.fit_bytes, shared, (work.needs, work.usual))
         peak = work.store_bytes * len(nodes) + shape.slots * work.fit_bytes
         return ResourcePlan(shape.slots, shape.threads, work.store_bytes, work.fit_bytes, peak)
-
-
-def needs_gpu(spec: FitSpec) -> bool:
-    """Whether a fit runs on a GPU."""
-    return wants_gpu(spec.config.model.params)

@@ -66,6 +66,7 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         options |= {
             "address": "local",
             "num_cpus": machine.cores,
+            "num_gpus": machine.gpus,
             "object_store_memory": room,
             "include_dashboard": settings.dashboard,
             "dashboard_host": "127.0.0.1",

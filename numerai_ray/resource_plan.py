@@ -16,7 +16,8 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
                    rows, ten bytes a value
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from numerai_ray.errors import ResourceShortage
 
@@ -40,11 +41,49 @@ BLOCK_BYTES = 3 * GB // 2
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is: logical cores, free memory, and the room in ``/dev/shm``."""
+    """What there is: logical cores, free memory, the room in ``/dev/shm``, and GPUs."""
 
     cores: int
     memory_bytes: int
     shm_bytes: int
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one fit asks for; None leaves it to the plan. ``gpus`` is a share of one, or a whole number of them."""
+
+    cores: int | None = None
+    gpus: float = 0.0
+    memory_bytes: int | None = None
+
+    def at_once(self, cores: int, gpus: int) -> int:
+        """How many such fits run side by side on so many cores and GPUs; a share never spans two GPUs."""
+        by_cores = cores // (self.cores or 1)
+        if not self.gpus:
+            return by_cores
+        by_gpus = gpus * int(1 / self.gpus + 1e-9) if self.gpus <= 1 else gpus // int(self.gpus)
+        return min(by_cores, by_gpus)
+
+    def __str__(self) -> str:
+        """``2 cores, 0.5 GPUs, 4.0 GB``: what is asked for expressly."""
+        parts = [] if self.cores is None else [f"{self.cores} core{'s' if self.cores > 1 else ''}"]
+        parts += [f"{self.gpus:g} GPU{'s' if self.gpus != 1 else ''}"] if self.gpus else []
+        parts += [] if self.memory_bytes is None else [f"{self.memory_bytes / GB:.1f} GB"]
+        return ", ".join(parts)
+
+
+def heaviest(needs: Sequence[Needs]) -> Needs:
+    """The most that any of them asks for, each thing by itself."""
+    cores = [each.cores for each in needs if each.cores is not None]
+    memory = [each.memory_bytes for each in needs if each.memory_bytes is not None]
+    return Needs(max(cores, default=None), max(each.gpus for each in needs), max(memory, default=None))
+
+
+def lightest(needs: Sequence[Needs]) -> Needs:
+    """The least that any of them asks for, each thing by itself: what most fits of a mixed round have room for."""
+    cores = None if any(each.cores is None for each in needs) else min(each.cores or 1 for each in needs)
+    return Needs(cores, min(each.gpus for each in needs))
 
 
 @dataclass(frozen=True)
@@ -54,6 +93,7 @@ class Workload:
     ``fit_rows`` are the rows that the largest fit trains on and predicts, all of them when None; ``bytes_per_value``
     is what it holds of each of its values, by default LightGBM's bins; ``leaves`` are those of the largest tree.
     ``shared_bytes`` is what the object store holds in all, by default the bins and columns of this dataset alone.
+    ``needs`` is what its most demanding fit asks for, and ``usual`` the least demanding one.
     """
 
     rows: int
@@ -63,10 +103,14 @@ class Workload:
     bytes_per_value: float = BINNED_BYTES_PER_VALUE
     leaves: int = 31
     shared_bytes: int | None = None
+    needs: Needs = Needs()
+    usual: Needs = Needs()
 
     @property
     def fit_bytes(self) -> int:
-        """Peak private memory of one fit."""
+        """Peak private memory of one fit: what it asks for, or else the estimate."""
+        if self.needs.memory_bytes is not None:
+            return self.needs.memory_bytes
         rows = self.rows if self.fit_rows is None else self.fit_rows
         histograms = HISTOGRAM_BYTES_PER_BIN * BINS_PER_FEATURE * self.features * self.leaves
         return int(WORKER_BYTES + rows * (self.bytes_per_value * self.features + FIT_BYTES_PER_ROW) + histograms)
@@ -120,6 +164,11 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
     """
     store, per_fit = work.store_bytes, work.fit_bytes
     size = f"{work.rows:,} rows x {work.features:,} features"
+    if not work.needs.at_once(machine.cores, machine.gpus):
+        raise ResourceShortage(
+            f"one fit needs {replace(work.needs, memory_bytes=None)}, {machine.cores} cores and {machine.gpus} GPUs "
+            f"here; lower model.resources, train on the processor, or use a cluster that has them (--address)"
+        )
     smaller = "use a smaller feature_set or downsampled data"
     if store > machine.shm_bytes:
         raise ResourceShortage(
@@ -136,6 +185,7 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
                 f"{what} needs {needed / GB:.1f} GB ({size}), {machine.memory_bytes / GB:.1f} GB free here; {smaller}"
             )
     room = (machine.memory_bytes - fixed) // per_fit
-    at_once = max(1, min(machine.cores, work.fits, int(room)))
+    at_once = max(1, min(work.usual.at_once(machine.cores, machine.gpus), work.fits, int(room)))
     peak = max(fixed + at_once * per_fit, RAY_BYTES + store + work.preparing_bytes)
-    return ResourcePlan(at_once, max(1, machine.cores // at_once), store, per_fit, peak)
+    threads = work.usual.cores or max(1, machine.cores // at_once)
+    return ResourcePlan(at_once, threads, store, per_fit, peak)

@@ -175,7 +175,7 @@ class RoundScheduler:
     def _origin(self) -> dict[str, str]:
         plan, base = self.written.plan, self.written.config("scout", {})
         origin = {
-            "the base config": fingerprint(base.to_json()),
+            "the base config": base.fingerprint(),
             "the data file": self.shop.catalog.index(base.data).fingerprint,
         }
         if plan.interpretations:

@@ -9,7 +9,7 @@ fit, as LightGBM's bins are, the features themselves are not shared at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,14 @@ from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.fold_runner import column_needs
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, is_kept, prepare, prepared_key
-from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE, Workload
+from numerai_ray.resource_plan import (
+    BINNED_BYTES_PER_VALUE,
+    COLUMN_BYTES_PER_ROW,
+    UNPREPARED_BYTES_PER_VALUE,
+    Workload,
+    heaviest,
+    lightest,
+)
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
@@ -164,6 +171,10 @@ class SharedDatasets:
 def workload(fits: Sequence[FitSpec]) -> Workload:
     """What training ``fits`` in one round takes: the largest of them, and all that they share."""
     rows, features = max(spec.index.n_rows for spec in fits), max(len(spec.features) for spec in fits)
+    asked = [spec.needs for spec in fits]
+    most = heaviest(asked)
+    # Where some say how much memory they take, the largest is that of any fit, by its word or by the estimate.
+    memory = None if most.memory_bytes is None else max(map(fit_bytes, fits))
     return Workload(
         rows=rows,
         features=features,
@@ -172,11 +183,16 @@ def workload(fits: Sequence[FitSpec]) -> Workload:
         bytes_per_value=max(map(_bytes_per_value, fits)),
         leaves=max(map(_leaves, fits)),
         shared_bytes=_shared_bytes(fits),
+        needs=replace(most, memory_bytes=memory),
+        usual=lightest(asked),
     )
 
 
 def fit_bytes(spec: FitSpec) -> int:
-    """Peak private memory of one fit."""
+    """Peak private memory of one fit: what it asks for, or else the estimate."""
+    asked = spec.needs.memory_bytes
+    if asked is not None:
+        return asked
     per_value = _bytes_per_value(spec)
     return Workload(
         spec.index.n_rows, len(spec.features), 1, _fit_rows(spec), per_value, leaves=_leaves(spec)

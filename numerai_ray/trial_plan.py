@@ -11,12 +11,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig
+from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig, ModelConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity
-from numerai_ray.models import Model, ModelSource, model_for, model_problems, read_benchmarks, source_of
+from numerai_ray.models import (
+    Model,
+    ModelSource,
+    is_known,
+    model_for,
+    model_problems,
+    needs_of,
+    read_benchmarks,
+    settled,
+    source_of,
+)
+from numerai_ray.resource_plan import Needs
 from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
 
@@ -91,6 +102,11 @@ class FitSpec:
         return sum(stop - start for start, stop in self.index.row_ranges(self.fold.train_eras))
 
     @property
+    def needs(self) -> Needs:
+        """What it asks of a node."""
+        return needs_of(self.model, self.config.model)
+
+    @property
     def cost(self) -> float:
         """Relative training time: rows times trees, where the model has trees."""
         params = self.model.canonical_params(self.config.model.params)
@@ -138,10 +154,19 @@ class TrialPlan:
 class Catalog:
     """The data files under one data root, their indexes read once."""
 
-    def __init__(self, data_root: Place, folder: Path | None = None, holdout: Holdout | None = None):
+    def __init__(
+        self,
+        data_root: Place,
+        folder: Path | None = None,
+        holdout: Holdout | None = None,
+        *,
+        elsewhere: bool = False,
+    ):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
         self.holdout = holdout
+        self.elsewhere = elsewhere  # fits run on other machines: what devices there are is not known here
+        self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
 
@@ -190,7 +215,10 @@ class Catalog:
         check_columns(index, config, (*self.features(config.data), *neutralizers))
         folds = _honest_folds(label, config, index, self.holdout, kept=kept)
         fits = [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
-        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), _notes(config, folds), neutralizers)
+        devices = dict.fromkeys(member.note for member in members if member.note)
+        self.device_notes |= devices
+        notes = (*_notes(config, folds), *devices)
+        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers)
 
     def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
@@ -200,11 +228,24 @@ class Catalog:
 
     def _members(self, label: str, config: Config) -> list["_Member"]:
         """The members and where their models come from."""
-        members = config.members()
+        found = []
         try:
-            return [_Member(name, own, source_of(own.model, self.folder)) for name, own in members.items()]
+            for name, own in config.members().items():
+                source = source_of(own.model, self.folder)
+                model, note = self._settled(own.model, source)
+                found.append(_Member(name, own.model_copy(update={"model": model}), source, note))
         except ConfigError as error:
             raise ConfigError(label, error.problems) from None
+        return found
+
+    def _settled(self, model: ModelConfig, source: ModelSource | None) -> tuple[ModelConfig, str]:
+        """The model on a device that can be had; one that cannot even be made is left for its problems to be told."""
+        if not is_known(model.type):
+            return model, ""
+        try:
+            return settled(model_for(model.type, source), model, elsewhere=self.elsewhere)
+        except (ConfigError, EnvironmentFault):
+            return model, ""
 
     def _member_fits(self, member: "_Member", fold: Fold, index: DatasetIndex) -> list[FitSpec]:
         """One fit for each target and seed of a member."""
@@ -235,6 +276,7 @@ class _Member:
     name: str
     config: Config
     source: ModelSource | None
+    note: str = ""
 
     @property
     def model(self) -> Model:

@@ -52,7 +52,7 @@ from numerai_ray.fold_runner import (
     succeeded,
 )
 from numerai_ray.machine import this_machine
-from numerai_ray.placement import NodeClock, Placement, let_go, needs_gpu
+from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
@@ -203,18 +203,18 @@ class TuneRunner:
             for spec in plan.fits:
                 names.setdefault(spec.key, f"{plan.label}/fold{spec.fold.index}")
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
-        threads = resources.threads_per_fit
         for training in trainings(missing):
             spec = training.longest
             scored = tuple(each for rung in training.specs for each in scorings[rung.key])
             given = self._shared.inputs(spec)
             where, name = self._placement, names[spec.key]
             environment = where.environment if where else ()
-            gpus = 1 if where and needs_gpu(spec) else 0
+            needs = spec.needs
+            threads = needs.cores or resources.threads_per_fit
             order = FitOrder(
                 training, scored, self.store, threads, given.shape, self._run_id, plans[0].origin, name, environment
             )
-            task = fit_task.options(name=name, num_cpus=threads, num_gpus=gpus, memory=fit_bytes(spec))
+            task = fit_task.options(name=name, num_cpus=threads, num_gpus=needs.gpus, memory=fit_bytes(spec))
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)

@@ -149,7 +149,7 @@ def test_equal_models_have_equal_canonical_params() -> None:
         ({"objective": "multiclass", "num_class": 3}, "objective", "one prediction a row"),
         ({"data_sample_strategy": "goss"}, "data_sample_strategy", "number of threads"),
         ({"boosting_type": "goss"}, "boosting_type", "number of threads"),
-        ({"device_type": "cuda"}, "device_type", "only the CPU"),
+        ({"device_type": "cudaa"}, "device_type", "Unknown device type"),
     ],
 )
 def test_wrong_params_are_named(params: dict[str, object], name: str, words: str) -> None:

@@ -148,11 +148,15 @@ def test_rows_are_read_only_and_missing_features_are_nan() -> None:
         ("xgboost", {"eta": 0.1, "learning_rate": 0.2}, "learning_rate", "same as 'eta'"),
         ("xgboost", {"n_jobs": 4}, "n_jobs", "threads come from the machine"),
         ("xgboost", {"n_estimators": 0}, "n_estimators", "at least 1"),
-        ("xgboost", {"device": "cuda"}, "device", "remove device to train on the processor"),
+        ("xgboost", {"device": "cudaa"}, "device", "XGBoost says"),
+        ("xgboost", {"tree_method": "gpu_hist"}, "tree_method", "XGBoost says"),
+        ("xgboost", {"objective": "reg:squared"}, "objective", "XGBoost says"),
         ("catboost", {"dept": 3}, "dept", "did you mean 'depth'"),
         ("catboost", {"depth": 40}, "depth", "CatBoost says"),
         ("catboost", {"thread_count": 2}, "thread_count", "threads come from the machine"),
-        ("catboost", {"task_type": "GPU"}, "task_type", "remove task_type to train on the processor"),
+        ("catboost", {"task_type": "GPUU"}, "task_type", "CatBoost says"),
+        ("catboost", {"loss_function": "RMSEE"}, "loss_function", "CatBoost says"),
+        ("lightgbm", {"device_type": "cudaa"}, "device_type", "LightGBM says: Unknown device type cudaa"),
         ("sklearn", {}, "estimator", "module:Class"),
         ("sklearn", {"estimator": "sklearn.linear_model:Rigde"}, "estimator", "Rigde"),
         ("sklearn", {"estimator": "sklearn.linear_model:LogisticRegression"}, "estimator", "must be a regressor"),
@@ -173,7 +177,9 @@ def test_wrong_params_are_named(name, params, where, words) -> None:
     [
         ({"hiden": [3]}, "hiden", "did you mean 'hidden'"),
         ({"dropout": 1.0}, "dropout", "must be less than 1, but is 1.0"),
-        ({"device": "cuda"}, "device", "remove device to train on the processor"),
+        ({"device": "cudaa"}, "device", "but is 'cudaa'"),
+        ({"hidden": []}, "hidden", "at least 1 item"),
+        ({"epochs": "ten"}, "epochs", "but is 'ten'"),
     ],
 )
 def test_wrong_params_of_the_mlp_are_named(params, where, words) -> None:

@@ -8,23 +8,7 @@ from pathlib import Path
 import pytest
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.placement import check_here, differences, this_environment, wants_gpu
-
-
-@pytest.mark.parametrize(
-    ("params", "gpu"),
-    [
-        ({}, False),
-        ({"device": "cpu"}, False),
-        ({"device": "cuda:0"}, True),
-        ({"device_type": "gpu"}, True),
-        ({"task_type": "GPU"}, True),
-        ({"tree_method": "gpu_hist"}, True),
-        ({"device": None}, False),
-    ],
-)
-def test_a_gpu_is_asked_for_in_any_librarys_words(params, gpu) -> None:
-    assert wants_gpu(params) is gpu
+from numerai_ray.placement import check_here, differences, this_environment
 
 
 def test_what_nodes_must_have_in_common() -> None:

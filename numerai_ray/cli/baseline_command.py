@@ -42,7 +42,7 @@ def baseline(
     from numerai_ray.baseline_store import BaselineStore
 
     root = data_place(data_dir)
-    plan = baseline_plan(name, data_version, root)
+    plan = baseline_plan(name, data_version, root, elsewhere=address is not None)
     store = BaselineStore.below(root)
     entry = store.find(plan)
     there = entry is not None
@@ -67,8 +67,8 @@ def told(entry: Any) -> dict[str, Any]:
     }
 
 
-def baseline_plan(name: str, version: str | None, root: Place) -> Any:
-    """The baseline on its own file and feature set, ready to run.
+def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: bool = False) -> Any:
+    """The baseline on its own file and feature set, ready to run here or ``elsewhere``, on a cluster.
 
     Raises:
         RequestError: the name is a path.
@@ -89,7 +89,7 @@ def baseline_plan(name: str, version: str | None, root: Place) -> Any:
         values = apply_overrides(values, {"data": {"version": version}})
     config = validate(Config, values, str(file))
     try:
-        return Catalog(root, file.parent).plan(name, f"baseline/{name}", config)
+        return Catalog(root, file.parent, elsewhere=elsewhere).plan(name, f"baseline/{name}", config)
     except ConfigError as error:
         raise ConfigError(str(file), error.problems) from None
 

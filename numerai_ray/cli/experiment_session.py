@@ -66,13 +66,19 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths) -> Any:
-    """The data files, without the eras that the plan keeps out."""
+def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:
+    """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``."""
     from numerai_ray.eras import Holdout
     from numerai_ray.trial_plan import Catalog
 
     kept = loaded.plan.holdout_eras
-    return Catalog(root, paths.root, None if kept is None else Holdout(kept))
+    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None)
+
+
+def tell_devices(console: Console, catalog: Any) -> None:
+    """Say once what a plan asks for and this machine or its libraries do not have."""
+    for note in catalog.device_notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
 def prepare_data(loaded: LoadedPlan, root: Place) -> None:

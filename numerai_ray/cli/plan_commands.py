@@ -18,6 +18,7 @@ from numerai_ray.cli.experiment_session import (
     proposer_of,
     scheduler_at_work,
     settings_of,
+    tell_devices,
 )
 from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import (
@@ -135,7 +136,9 @@ def plan(
     if as_json:
         typer.echo(json.dumps(without_nan(asdict(found)), indent=2))
         return
-    _show(Console(), found)
+    console = Console()
+    _show(console, found)
+    tell_devices(console, catalog)
 
 
 def round_by_hand(
@@ -163,12 +166,13 @@ def round_by_hand(
     paths, loaded = open_experiment(exp)
     name, dimension = _dimension(loaded.space, path, values)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = catalog_of(loaded, root, paths)
+    catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         prepare_data(loaded, root)
         check_plan(loaded, catalog, str(paths.plan))
+        tell_devices(console, catalog)
         settings = settings_of(loaded, accept_suspect=accept_suspect)
         with scheduler_at_work(session, catalog, read_ledger(paths.ledger), settings, mirror) as scheduler:
             record = scheduler.run_by_hand(name, dimension, values)
@@ -212,10 +216,13 @@ def _asked(question: str, flag: str) -> str:
 
 def _show(console: Console, found: Any) -> None:
     stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
-    for name in ("stage", "data", "feature set", "features", "eras", "rows", "fits a config", "memory"):
+    for name in ("stage", "data", "feature set", "features", "eras", "rows", "fits a config", "a fit takes", "memory"):
         stages.add_column(name, justify="left" if name in ("stage", "data", "feature set") else "right")
     for each in found.stages:
-        numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, f"{each.memory_bytes / GB:.2f} GB")
+        takes = f"{each.cores_a_fit} core{'s' if each.cores_a_fit > 1 else ''}, {each.fit_bytes / GB:.2f} GB"
+        takes += f", {each.gpus_a_fit:g} GPU" if each.gpus_a_fit else ""
+        memory = f"{each.memory_bytes / GB:.2f} GB"
+        numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
     console.print()
@@ -236,3 +243,7 @@ def _show(console: Console, found: Any) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    gpus = max(each.gpus_a_fit for each in found.stages)
+    if gpus > found.machine.gpus:
+        there = f"{found.machine.gpus} here: run it on a cluster that has them (--address)"
+        console.print(f"a fit takes {gpus:g} GPU, {there}", highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from numerai_ray.cli.experiment_session import (
     prepare_data,
     scheduler_at_work,
     settings_of,
+    tell_devices,
 )
 from numerai_ray.cli.live_view import duration, number
 from numerai_ray.cli.options import (
@@ -71,7 +72,7 @@ def run(
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = catalog_of(loaded, root, paths)
+    catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
@@ -79,6 +80,7 @@ def run(
         if extend or not history or history[-1].stage != loaded.stages[-1]:
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
+            tell_devices(console, catalog)
         settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
         with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
             stop, history = scheduler.run(rounds, stage)
@@ -104,7 +106,9 @@ def train(
     ours, results_name, predictions_name = load_any_config(config)
     writable_folder(output_dir, "--output-dir")
     try:
-        plan = Catalog(root, config.parent).plan(results_name, f"train/{results_name}", ours)
+        plan = Catalog(root, config.parent, elsewhere=address is not None).plan(
+            results_name, f"train/{results_name}", ours
+        )
     except ConfigError as error:
         raise ConfigError(str(config), error.problems) from None
     console = Console(stderr=True)

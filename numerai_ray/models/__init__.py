@@ -1,7 +1,16 @@
 """Models: what turns a training batch into predictions. One file a model, its library imported on use."""
 
 from numerai_ray.models.protocol import Batch, Fitted, Ladder, Model, Prepared, Rungs
-from numerai_ray.models.registry import MODELS, gpus_of, model_for, model_problems, read_benchmarks, source_of
+from numerai_ray.models.registry import (
+    MODELS,
+    is_known,
+    model_for,
+    model_problems,
+    needs_of,
+    read_benchmarks,
+    settled,
+    source_of,
+)
 from numerai_ray.models.user import ModelSource
 
 __all__ = [
@@ -13,9 +22,11 @@ __all__ = [
     "ModelSource",
     "Prepared",
     "Rungs",
-    "gpus_of",
+    "is_known",
     "model_for",
     "model_problems",
+    "needs_of",
     "read_benchmarks",
+    "settled",
     "source_of",
 ]

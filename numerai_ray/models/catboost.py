@@ -1,6 +1,7 @@
 """CatBoost: symmetric trees, the same for any number of threads (CatBoost says so; a test holds it)."""
 
 import re
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +13,14 @@ from numerai_ray.models.dense import (
     Floats,
     Rows,
     alias_problems,
+    blamed,
     library,
     main_names,
     rows_of,
     tiny_rows,
     whole_trees,
 )
-from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -49,6 +51,7 @@ OURS = {
     "od_pval": "stopping on validation eras would leak them; set iterations instead",
     "use_best_model": "choosing trees by validation eras would leak them; set iterations instead",
 }
+ON_GPU = ("task_type", "devices", "gpu_ram_part", "gpu_cat_features_storage", "pinned_memory_size")
 TREES = 1000  # CatBoost's own default
 
 
@@ -67,6 +70,13 @@ class CatBoost(DenseModel):
     def gpus(self, params: Params) -> float:
         """How many GPUs a fit takes."""
         return 1.0 if str(params.get("task_type", "CPU")).upper() == "GPU" else 0.0
+
+    def no_device(self, params: Params) -> NoDevice | None:
+        words = _gpu_words(str(params.get("devices", "")))
+        return NoDevice("task_type", words, in_build="not compiled" in words) if words else None
+
+    def on_processor(self, params: Params) -> dict[str, Any]:
+        return {name: value for name, value in params.items() if name not in ON_GPU}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         catboost = library("catboost", "catboost")
@@ -89,11 +99,8 @@ class CatBoost(DenseModel):
             shape = np.shape(model.predict(tiny_rows().features))
         except (catboost.CatBoostError, ValueError, TypeError) as error:
             message = re.sub(r"^\S+\.(?:cpp|h|pyx):\d+: ", "", str(error).strip()).splitlines()[0]
-            words = re.findall(r"\w+", message)
-            own = next((given[word] for word in words if word in given), "")
+            own = blamed(message, params, ALIASES)
             own = own or next((name for main, name in given.items() if main in str(error)), "")
-            if "GPU" in message or "CUDA" in message:
-                return [("task_type", f"CatBoost says: {message}; remove task_type to train on the processor")]
             shown = f"; but is {params[own]!r}" if own else ""
             return [(own, f"CatBoost says: {message}{shown}")]
         return [] if shape == (40,) else [("loss_function", "must give one prediction a row")]
@@ -130,6 +137,15 @@ class CatBoost(DenseModel):
         fitted = self.fit(train, longest, threads, prepared).predictor
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+@cache
+def _gpu_words(devices: str) -> str:
+    """What CatBoost says of GPUs here, "" where it trains on one; asked once, as a second try fails in other words."""
+    catboost = library("catboost", "catboost")
+    on_gpu = {"task_type": "GPU", **({"devices": devices} if devices else {})}
+    found = CatBoost()._refused(catboost, on_gpu)
+    return re.sub(r"; but is .*$", "", found[0][1]) if found else ""
 
 
 class FittedCatBoost:

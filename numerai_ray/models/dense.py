@@ -1,5 +1,6 @@
 """Models that take rows of numbers: what a batch looks like as a matrix, and what such models have in common."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -132,6 +133,14 @@ def alias_problems(params: Params, aliases: Mapping[str, str], ours: Mapping[str
             found.append((name, f"means the same as {given[main]!r}, which is given too; remove one"))
         given.setdefault(main, name)
     return found
+
+
+def blamed(message: str, params: Params, aliases: Mapping[str, str] | None = None) -> str:
+    """The parameter that a library's ``message`` is about: one that it names, or whose value it shows; "" if none."""
+    given = {(aliases or {}).get(name, name): name for name in params}
+    named = next((given[word] for word in re.findall(r"\w+", message) if word in given), "")
+    shown = (name for name, value in params.items() if isinstance(value, str) and value and value in message)
+    return named or next(shown, "")
 
 
 def whole_trees(params: Params, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -22,8 +22,9 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, joined
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.dense import blamed
 from numerai_ray.models.joined_bins import save_joined
-from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
 
 # Parameters that the resource plan or this file sets.
@@ -34,7 +35,6 @@ OURS = {
     "data": "data comes from the config's data section; remove it",
     "valid": "validation eras come from the config's cv section; remove it",
     "early_stopping_round": "stopping on validation eras would leak them; set n_estimators instead",
-    "device_type": "only the CPU build is supported; remove it",
     "linear_tree": "needs raw values, which are not kept; remove it",
 }
 # What LightGBM's bins depend on; everything else can change without binning again.
@@ -63,6 +63,8 @@ SHAPED = (
 # The same trees for 1 and many threads (LightGBM otherwise times both histogram layouts and takes the faster one),
 # and for a shared and an own copy of the bins (it otherwise drops features that min_data_in_leaf could never split).
 SAME_TREES = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False}
+# What only a GPU has a use for; the processor would read past them, but they would be in the fit's key.
+ON_GPU = ("device_type", "gpu_platform_id", "gpu_device_id", "gpu_device_id_list", "gpu_use_dp", "num_gpu")
 QUIET = {"verbosity": -1}
 
 
@@ -77,11 +79,31 @@ class LightGBM:
         fixed = dict(SAME_TREES)
         if own.get("force_row_wise"):
             del fixed["force_col_wise"]
+        if str(own.get("device_type")).lower() == "cpu":
+            del own["device_type"]  # what it is anyway
         return {"objective": "regression", **own, **fixed}
 
     def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
         names = _main_names()
         return {name: value for name, value in params.items() if names.get(name) != "seed"} | {"random_state": seed}
+
+    def gpus(self, params: Params) -> float:
+        names = _main_names()
+        asked = {str(value).lower() for name, value in params.items() if names.get(name) == "device_type"}
+        return 1.0 if asked & {"gpu", "cuda"} else 0.0
+
+    def no_device(self, params: Params) -> NoDevice | None:
+        names = _main_names()
+        name = next((name for name in params if names.get(name) == "device_type"), "device_type")
+        refusal = self._refusal({name: params.get(name)})
+        if refusal is None:
+            return None
+        words = refusal[1].splitlines()[0].rstrip(".")
+        return NoDevice(name, words, in_build="in this build" in words)
+
+    def on_processor(self, params: Params) -> dict[str, Any]:
+        names = _main_names()
+        return {name: value for name, value in params.items() if names.get(name) not in ON_GPU}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         names = _main_names()
@@ -130,8 +152,7 @@ class LightGBM:
                 shape = np.shape(booster.predict(rows))
         except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
             message = str(error).strip()
-            mains = {names[name]: name for name in params}
-            own = next((mains[word] for word in re.findall(r"\w+", message) if word in mains), "")
+            own = blamed(message, params, names)
             if rule := re.match(r"Check failed: \(?(\w+)\)? *([<>=!]+) *\(?([^()]+)\)?", message):
                 message = f"{rule[1]} must be {rule[2]} {rule[3]}"
             return own, f"LightGBM says: {message}" + (f"; but is {params[own]!r}" if own else "")
@@ -143,6 +164,8 @@ class LightGBM:
         canonical = self.canonical_params(params)
         if canonical.get("extra_trees"):
             return None  # its random thresholds come out differently from a copy of the bins (measured)
+        if self.gpus(params):
+            return None  # a GPU learner wants a dataset that was made for it
         return {name: canonical[name] for name in BINNING if name in canonical}
 
     def prepare(
@@ -156,7 +179,7 @@ class LightGBM:
             _binned(joined(list(blocks)), settings, missing_as_null=missing_as_null).save_binary(path)
 
     def predicts_prepared(self, params: Params) -> bool:
-        return bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
+        return not self.gpus(params) and bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
 
     def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> "FittedLightGBM":
         if batch.target is None:

@@ -5,6 +5,7 @@ PyTorch's deterministic algorithms. Validation eras are never looked at: ``stop_
 latest, are held out, with ``stop_embargo_eras`` between them and the rest, and the epoch that serves them best stays.
 """
 
+import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, Rows, library
-from numerai_ray.models.protocol import Params
+from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.validation import Section
 from numerai_ray.value_trees import nearest
 
@@ -47,16 +48,25 @@ class Mlp(DenseModel):
 
     def gpus(self, params: Params) -> float:
         """How many GPUs a fit takes."""
-        return 1.0 if str(params.get("device", "cpu")).startswith("cuda") else 0.0
+        return 1.0 if re.fullmatch(r"cuda(:\d+)?", str(params.get("device"))) else 0.0
+
+    def no_device(self, params: Params) -> NoDevice | None:  # noqa: ARG002
+        torch = library("torch", "torch")
+        if not torch.backends.cuda.is_built():
+            return NoDevice("device", f"this PyTorch, {torch.__version__}, is built without CUDA", in_build=True)
+        if not torch.cuda.is_available():
+            return NoDevice("device", "PyTorch finds no CUDA device", in_build=False)
+        return None
+
+    def on_processor(self, params: Params) -> dict[str, Any]:
+        return {name: value for name, value in params.items() if name != "device"}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
-        torch = library("torch", "torch")
+        library("torch", "torch")
         try:
-            settings = MlpParams(**params)
+            MlpParams(**params)
         except ValidationError as error:
             return [_problem(each) for each in error.errors()]
-        if settings.device != "cpu" and not torch.backends.cuda.is_built():
-            return [("device", "this PyTorch is built without CUDA; remove device to train on the processor")]
         return []
 
     def fit_rows(self, rows: Rows, params: Params) -> "FittedMlp":

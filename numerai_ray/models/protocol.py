@@ -117,6 +117,32 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
+class NoDevice:
+    """Why a GPU cannot be had: the parameter that asks for it, the library's words, whether its build lacks it."""
+
+    parameter: str
+    words: str
+    in_build: bool
+
+
+@runtime_checkable
+class Accelerated(Protocol):
+    """What a :class:`Model` may also be: one that trains on a GPU when its params say so."""
+
+    def gpus(self, params: Params) -> float:
+        """How many GPUs a fit takes; 0 where it trains on the processor."""
+        ...
+
+    def no_device(self, params: Params) -> NoDevice | None:
+        """Why the GPU that ``params`` ask for cannot be had on this machine; None where it can."""
+        ...
+
+    def on_processor(self, params: Params) -> dict[str, Any]:
+        """The same params without anything that asks for a GPU."""
+        ...
+
+
+@dataclass(frozen=True)
 class Rungs:
     """One set of params asked for at several lengths (LightGBM: numbers of trees), ascending."""
 

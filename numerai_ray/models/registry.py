@@ -4,12 +4,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from numerai_ray.config import ModelConfig, nearest
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
-from numerai_ray.models.protocol import Model
+from numerai_ray.model_config import Resources
+from numerai_ray.models.protocol import Accelerated, Model
 from numerai_ray.models.user import ModelSource, UserModel, find_source, is_user_model
+from numerai_ray.resource_plan import GB, Needs
 
 # name -> module and class; the module is imported on use, and its library with it
 MODELS = {
@@ -42,13 +43,19 @@ def source_of(config: ModelConfig, folder: Path) -> ModelSource | None:
     return find_source(config.type, folder) if is_user_model(config.type) else None
 
 
+def is_known(name: str) -> bool:
+    """Whether ``name`` is a built-in model's, or has the form of a user's."""
+    return name in MODELS or is_user_model(name)
+
+
 def model_problems(config: ModelConfig, source: ModelSource | None = None) -> list[Problem]:
     """What is wrong with a model section, found before anything is trained."""
-    if config.type not in MODELS and not is_user_model(config.type):
+    if not is_known(config.type):
         hint = nearest(config.type, MODELS)
         return [Problem("$.model.type", f"no such model{hint}; but is {config.type!r}")]
     try:
-        found = model_for(config.type, source).problems(config.params)
+        model = model_for(config.type, source)
+        found = model.problems(settled(model, config)[0].params)
     except ConfigError as error:
         return list(error.problems)
     except EnvironmentFault as error:
@@ -61,7 +68,35 @@ def read_benchmarks(model: Model) -> tuple[str, ...]:
     return tuple(getattr(model, "benchmarks", ()))
 
 
-def gpus_of(model: Model, params: Any) -> float:
-    """GPUs that a fit takes, where the model knows."""
-    asked = getattr(model, "gpus", None)
-    return 0.0 if asked is None else float(asked(params))
+def needs_of(model: Model, config: ModelConfig) -> Needs:
+    """What a fit asks for: the config's word goes before that of the model."""
+    own = model.resources if isinstance(model, UserModel) else Resources()
+    if isinstance(model, Accelerated):
+        own = own.model_copy(update={"gpus": model.gpus(config.params)})
+    said = config.resources or Resources()
+    cores, gpus, memory_gb = (
+        getattr(own if getattr(said, name) is None else said, name) for name in ("cores", "gpus", "memory_gb")
+    )
+    return Needs(cores, gpus or 0.0, None if memory_gb is None else int(memory_gb * GB))
+
+
+def settled(model: Model, config: ModelConfig, *, elsewhere: bool = False) -> tuple[ModelConfig, str]:
+    """``config`` as it can be trained, and a note where that is not as it is written.
+
+    A GPU that is asked for and cannot be had is replaced by the processor, whose predictions differ: so it is settled
+    before a fit gets its key. With ``elsewhere`` the fits run on other machines than this one, and only what the
+    build of a library lacks is known here.
+    """
+    if not isinstance(model, Accelerated) or not model.gpus(config.params):
+        return config, ""
+    lacking = model.no_device(config.params)
+    if lacking is None or (elsewhere and not lacking.in_build):
+        return config, ""
+    asked = config.params.get(lacking.parameter)
+    resources = config.resources and config.resources.model_copy(update={"gpus": None})
+    changes = {"params": model.on_processor(config.params), "resources": resources}
+    note = (
+        f"$.model.params.{lacking.parameter}: {asked} cannot be had here ({lacking.words}), so the processor trains; a "
+        f"GPU's predictions would differ a little"
+    )
+    return config.model_copy(update=changes), note

@@ -2,7 +2,8 @@
 
 The class is made with the config's ``params`` and has one method, ``fit(rows)``, which returns something with
 ``predict(rows)``; it may return itself. ``rows`` are :class:`numerai_ray.models.dense.Rows`. A parameter named ``seed``
-or ``random_state`` takes the config's seeds. ``benchmarks`` of the class names the benchmark columns it reads.
+or ``random_state`` takes the config's seeds. ``benchmarks`` of the class names the benchmark columns it reads, and
+``resources = {"gpus": 0.5, "cores": 2, "memory_gb": 4}`` what a fit takes.
 
 The text of the file decides the fit's key and travels with the fit, so that workers need no copy of it; what it
 imports must be installed there. BLAS gets one thread, because its sums depend on how many there are; whoever uses
@@ -25,8 +26,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem
+from numerai_ray.model_config import Resources
 from numerai_ray.models.dense import DenseModel, Predictor, Rows
 from numerai_ray.models.protocol import Params
+from numerai_ray.validation import validate
 from numerai_ray.value_trees import nearest
 
 SEEDS = ("seed", "random_state")
@@ -86,6 +89,24 @@ class UserModel(DenseModel):
         return tuple(getattr(self.kind, "benchmarks", ()))
 
     @property
+    def resources(self) -> Resources:
+        """What the class asks for a fit, where it has an attribute ``resources``.
+
+        Raises:
+            ConfigError: it is not as in ``model.resources``.
+
+        """
+        said = getattr(self.kind, "resources", None)
+        if said is None:
+            return Resources()
+        try:
+            return validate(Resources, dict(said), self.name)
+        except (ConfigError, TypeError, ValueError) as error:
+            found = error.problems if isinstance(error, ConfigError) else [Problem("$", f"must be a mapping: {error}")]
+            told = [Problem("$.model.type", f"{self.name}, resources{each.path[1:]}: {each.message}") for each in found]
+            raise ConfigError(self.name, told) from None
+
+    @property
     def identity(self) -> str:
         """What of the code decides a fit: the file's text, or that of the installed module."""
         if self.source.text is not None:
@@ -101,6 +122,7 @@ class UserModel(DenseModel):
         return dict(params) if name is None else {**params, name: seed}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
+        _ = self.resources
         accepted = self._accepted()
         open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in accepted.values())
         found = [

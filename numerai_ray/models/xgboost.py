@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,13 +14,14 @@ from numerai_ray.models.dense import (
     Floats,
     Rows,
     alias_problems,
+    blamed,
     library,
     main_names,
     rows_of,
     tiny_rows,
     whole_trees,
 )
-from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -56,7 +58,20 @@ class XGBoost(DenseModel):
 
     def gpus(self, params: Params) -> float:
         """How many GPUs a fit takes."""
-        return 1.0 if str(params.get("device", "cpu")).startswith(("cuda", "gpu")) else 0.0
+        return 1.0 if re.fullmatch(r"(cuda|gpu)(:\d+)?", str(params.get("device"))) else 0.0
+
+    def no_device(self, params: Params) -> NoDevice | None:
+        xgb = library("xgboost", "xgboost")
+        if not xgb.build_info().get("USE_CUDA", False):
+            return NoDevice("device", f"this XGBoost, {xgb.__version__}, is built without CUDA", in_build=True)
+        try:
+            words = _gpu_words(lambda: self._tiny(xgb, {"device": params["device"]}))
+        except xgb.core.XGBoostError as error:
+            words = str(error).splitlines()[0]
+        return NoDevice("device", f"XGBoost says: {words}", in_build=False) if words else None
+
+    def on_processor(self, params: Params) -> dict[str, Any]:
+        return {name: value for name, value in params.items() if name != "device"}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         found = alias_problems(params, ALIASES, OURS)
@@ -70,25 +85,25 @@ class XGBoost(DenseModel):
         try:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")
-                settings = {**self._settings(params, 1), "validate_parameters": True, "verbosity": 1}
-                booster = xgb.train(settings, self._matrix(xgb, tiny_rows(), settings), 2)
-                shape = np.shape(booster.predict(xgb.DMatrix(tiny_rows().features)))
+                shape = np.shape(self._tiny(xgb, params).predict(xgb.DMatrix(tiny_rows().features)))
         except (xgb.core.XGBoostError, ValueError, TypeError) as error:
             message = re.sub(r"\s*Stack trace:.*", "", str(error), flags=re.S).strip()
             message = re.sub(r"^\[[\d:]+\] \S+: ?", "", message)
-            own = next((given[word] for word in re.findall(r"\w+", message) if word in given), "")
+            own = blamed(message, params, ALIASES)
             shown = f"; but is {params[own]!r}" if own else ""
             return [(own, f"XGBoost says: {message}{shown}")]
         said = "\n".join(str(each.message) for each in heard)
         unused = re.search(r"Parameters: \{([^}]*)\} are not used", said)
         names = re.findall(r'"([^"]+)"', unused[1]) if unused else []
         found = [(given.get(name, name), f"XGBoost has no such parameter{nearest(name, KNOWN)}") for name in names]
-        if self.gpus(params) and (refused := re.search(r"[^\]\n]*(?:GPU|CUDA)[^\n]*", said)):
-            line = refused[0].split(": ", 1)[-1].rstrip(". ")
-            found.append(("device", f"XGBoost says: {line}; remove device to train on the processor"))
         if not found and shape != (40,):
             found.append(("objective", f"must give one prediction a row, but gives {shape[1:]} of them"))
         return found
+
+    def _tiny(self, xgb: Any, params: Params) -> Any:
+        """Two trees on forty rows, with XGBoost's warnings on."""
+        settings = {**self._settings(params, 1), "validate_parameters": True, "verbosity": 1}
+        return xgb.train(settings, self._matrix(xgb, tiny_rows(), settings), 2)
 
     def _settings(self, params: Params, threads: int) -> dict[str, Any]:
         settings = self.canonical_params(params)
@@ -110,6 +125,10 @@ class XGBoost(DenseModel):
         try:
             matrix = self._matrix(xgb, rows, settings)
             trees = self.canonical_params(params)["n_estimators"]
+            if self.gpus(params):  # without one XGBoost warns and goes on, and the fit's key would tell a lie
+                settings["verbosity"] = 1
+                if words := _gpu_words(lambda: xgb.train(settings, matrix, 1)):
+                    raise FitError(f"XGBoost says: {words}; remove device to train on the processor")
             return FittedXGBoost(xgb.train(settings, matrix, trees), settings.get("booster") != "gblinear")
         except xgb.core.XGBoostError as error:
             raise FitError(f"XGBoost says: {str(error).splitlines()[0]}") from error
@@ -130,6 +149,16 @@ class XGBoost(DenseModel):
         fitted = self.fit(train, longest, threads, prepared).predictor
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+def _gpu_words(run: Callable[[], object]) -> str:
+    """What XGBoost says of a GPU while ``run`` trains; "" when nothing."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        run()
+    said = "\n".join(str(each.message) for each in heard)
+    found = re.search(r"[^\]\n]*(?:GPU|CUDA)[^\n]*", said)
+    return re.sub(r"^.*\.cc:\d+: ", "", found[0]).rstrip(". ") if found else ""
 
 
 class FittedXGBoost:
