@@ -30,10 +30,33 @@ def is_assembled(plan: TrialPlan) -> bool:
     return len(plan.fits) > len(plan.fold_fits) or plan.config.post != PostConfig()
 
 
+def is_stacked(plan: TrialPlan) -> bool:
+    """Whether a fold's prediction takes the fits of the folds before it as well."""
+    return plan.config.ensemble is not None and plan.config.ensemble.stack is not None
+
+
+def coverage_notes(plan: TrialPlan, eras: Sequence[int], prediction: Floats) -> tuple[str, ...]:
+    """What is not predicted because ``post`` looks at a benchmark that is not there; nothing is filled in for it.
+
+    ``prediction`` (n,) is that of all ``eras``, which ascend.
+    """
+    unknown = np.isnan(prediction)
+    if not unknown.any():
+        return ()
+    rows = np.add.reduceat(unknown, plan.index.starts_of(eras)[:-1])
+    gone = [era for era, count in zip(eras, rows.tolist(), strict=True) if count]
+    part = unknown.mean()
+    note = (
+        f"post looks at a benchmark that {int(unknown.sum()):,} of {len(prediction):,} predicted rows ({part:.1%}) do "
+        f"not have, in {len(gone)} of {len(eras)} eras from {gone[0]:04d} to {gone[-1]:04d}: they have no prediction "
+        f"and no score"
+    )
+    return (note,)
+
+
 def folds_needed(plan: TrialPlan, position: int) -> range:
     """Positions of the folds whose fits the fold at ``position`` is made of."""
-    stacked = plan.config.ensemble is not None and plan.config.ensemble.stack is not None
-    return range(0 if stacked else position, position + 1)
+    return range(0 if is_stacked(plan) else position, position + 1)
 
 
 def assemble_fold(
@@ -58,7 +81,7 @@ def assemble_fold(
 
 
 def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
-    if plan.config.ensemble is not None and plan.config.ensemble.stack is not None:
+    if is_stacked(plan):
         return _stacked(plan, position, fits, columns)
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
     members = member_columns(plan, position, fits)

@@ -24,6 +24,7 @@ from numerai_ray.value_trees import (
     nearest,
     nested,
     value_at,
+    without,
 )
 from numerai_ray.yaml_text import parse_yaml, read_text
 
@@ -43,6 +44,7 @@ __all__ = [
     "apply_overrides",
     "canonical_json",
     "fingerprint",
+    "laid_over",
     "leaves",
     "nearest",
     "nested",
@@ -59,6 +61,14 @@ DATA_FILES: dict[DataFile, tuple[str, str]] = {
 }
 # Stands for the benchmark that scores are taken against, wherever a benchmark column can be named.
 SCORE_BENCHMARK = "benchmark"
+# Mappings of names that are one value: weights, shares, members. Another one replaces them; all others are merged.
+WHOLE = ("data.target", "ensemble.members", "ensemble.weights", "post.blend")
+# A setting, its default, and what belongs to its value: with another value, that is gone unless it is given again.
+BELONGS_TO = {
+    "model.target_transform.type": (None, "model.target_transform"),
+    "model.era_weights.type": (None, "model.era_weights"),
+    "cv.mode": ("expanding", "cv.window_eras"),
+}
 # What a member of an ensemble may do differently: all members predict the same rows of the same file.
 MEMBER_KEYS = {"data": ("feature_set", "target", "missing"), "model": None}
 
@@ -180,11 +190,31 @@ class Config(Section):
         return self.score.benchmark if name == SCORE_BENCHMARK else name
 
 
+def laid_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
+    """A config's plain ``values`` with ``changes`` laid over them, section by section.
+
+    Replaced whole: numbers, texts and lists; the mappings of :data:`WHOLE`; and what belonged to another value of a
+    setting (:data:`BELONGS_TO`). Another model that comes with parameters of its own starts without the old one's.
+    """
+    gone = [path for path in WHOLE if isinstance(value_at(changes, path), Mapping)]
+    for setting, (default, belonging) in BELONGS_TO.items():
+        new = value_at(changes, setting)
+        if new is not None and new != value_at(values, setting, default):
+            gone.append(belonging)
+    new = value_at(changes, "model.type")
+    if new is not None and value_at(changes, "model.params") and new != value_at(values, "model.type", "lightgbm"):
+        gone.append("model.params")
+    kept: Mapping[str, Any] = values
+    for path in gone:
+        kept = without(kept, path)
+    return apply_overrides(kept, changes)
+
+
 def _member(config: Config, changes: Mapping[str, Any]) -> Config:
     values = config.to_json()
     values.pop("ensemble", None)
     values.pop("post", None)
-    return Config.model_validate_json(canonical_json(apply_overrides(values, changes)))
+    return Config.model_validate_json(canonical_json(laid_over(values, changes)))
 
 
 def _member_errors(config: Config, members: Mapping[str, Mapping[str, Any]]) -> list[InitErrorDetails]:

@@ -15,11 +15,11 @@ from numerai_ray.config import (
     Json,
     apply_overrides,
     fingerprint,
+    laid_over,
     leaves,
     parse_yaml,
     read_text,
     validate,
-    value_at,
 )
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, Stage
@@ -132,14 +132,6 @@ def _baseline_values(plan: ExperimentPlan, file: Path) -> Json:
     if plan.data_version:
         values = apply_overrides(values, {"data": {"version": plan.data_version}})
     return values
-
-
-def laid_over(values: Json, changes: Mapping[str, Any]) -> Json:
-    """``values`` with ``changes``; another model with parameters of its own starts without those of the old one."""
-    new = value_at(changes, "model.type")
-    if new is not None and value_at(changes, "model.params") and new != value_at(values, "model.type", "lightgbm"):
-        values = with_changes(values, {"model.params": {}})
-    return apply_overrides(values, changes)
 
 
 def _plan_problems(loaded: LoadedPlan) -> list[Problem]:

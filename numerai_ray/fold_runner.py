@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.assembly import assemble_fold, is_assembled
+from numerai_ray.assembly import assemble_fold, coverage_notes, is_assembled
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
@@ -70,7 +70,8 @@ class VariantOutcome:
     """What came of one trial. With an ``error``, or when it was ``pruned``, nothing else counts.
 
     ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
-    the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order.
+    the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order. ``notes``
+    are the plan's, and what only the predictions show.
     """
 
     plan: TrialPlan
@@ -83,6 +84,7 @@ class VariantOutcome:
     scores: EraScores
     metrics: Metrics | None
     pruned: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class RoundRunner(Protocol):
@@ -174,16 +176,19 @@ def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[F
     folds = plan.folds.trainable
     ranges = [plan.index.row_ranges(fold.validation_eras) for fold in folds]
     rows = [np.arange(start, stop) for fold in ranges for start, stop in fold]
+    prediction = np.concatenate(predictions)
+    eras = tuple(era for fold in folds for era in fold.validation_eras)
     return VariantOutcome(
         plan=plan,
         error=None,
         folds=tuple(record for fold in scored for record in fold.records),
         rows=np.concatenate(rows),
-        prediction=np.concatenate(predictions),
+        prediction=prediction,
         fold=np.repeat([fold.index for fold in folds], [len(each) for each in predictions]),
-        eras=tuple(era for fold in folds for era in fold.validation_eras),
+        eras=eras,
         scores=scores,
         metrics=metrics_of(scores, plan.config.score.last_eras),
+        notes=(*plan.notes, *coverage_notes(plan, eras, prediction)),
     )
 
 
@@ -191,7 +196,8 @@ def failed(plan: TrialPlan, error: str | None) -> VariantOutcome:
     """The outcome of a trial that failed for a reason of its own."""
     nothing = np.empty(0)
     none = np.empty(0, np.int64)
-    return VariantOutcome(plan, error, (), none, nothing, none, (), EraScores(nothing, nothing, nothing), None)
+    scores = EraScores(nothing, nothing, nothing)
+    return VariantOutcome(plan, error, (), none, nothing, none, (), scores, None, notes=plan.notes)
 
 
 def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:

@@ -157,4 +157,4 @@ def trial_log(outcome: VariantOutcome) -> str:
         lines.append(outcome.pruned)
     if outcome.error:
         lines.append(f"failed: {outcome.error}")
-    return "\n".join([*lines, *outcome.plan.notes]) + "\n"
+    return "\n".join([*lines, *outcome.notes]) + "\n"

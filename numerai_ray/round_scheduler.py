@@ -220,6 +220,7 @@ class RoundScheduler:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
             raise FitError(f"{self.shop.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
         wall_s = time.monotonic() - clock
+        notes = [note for plan in plans for note in outcomes[plan.id].notes]
         winner = next((each for each in (base, *rest) if each.id == decision.winner), base)
         record = RoundRecord(
             number=number,
@@ -231,7 +232,7 @@ class RoundScheduler:
             origin=self._origin(),
             started=started.isoformat("T", "seconds"),
             wall_s=round(wall_s, 3),
-            notes=tuple(dict.fromkeys([*(note for plan in plans for note in plan.notes), *kept_notes])),
+            notes=tuple(dict.fromkeys([*notes, *kept_notes])),
             kind=setup.kind,
             why=setup.why,
             choice=winner.name if setup.stage == "interpret" else "",

@@ -38,6 +38,15 @@ def value_at(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
     return node
 
 
+def without(tree: Mapping[str, Any], path: str) -> Json:
+    """``tree`` without what is at a dotted path; the same where there is nothing."""
+    first, _, rest = path.partition(".")
+    held = tree.get(first)
+    if rest and isinstance(held, Mapping):
+        return {**tree, first: without(held, rest)}
+    return dict(tree) if rest else {key: value for key, value in tree.items() if key != first}
+
+
 def nested(path: str, value: Any) -> Json:
     """``{"a": {"b": value}}`` for ``"a.b"``: what :func:`apply_overrides` lays over."""
     for part in reversed(path.split(".")):

@@ -20,7 +20,10 @@ EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
 
 
 def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str) -> dict[str, Any]:
-    """The official results of a trial that succeeded, with per-era scores and fold records beside them."""
+    """The official results of a trial that succeeded, and beside them per-era scores, fold records and its config.
+
+    ``config`` is all that decided it: the official sections know nothing of ensembles, seeds, weights and ``post``.
+    """
     if outcome.metrics is None:
         raise ValueError(f"{outcome.plan.id} failed and has no results")
     config, index = outcome.plan.config, outcome.plan.index
@@ -40,7 +43,8 @@ def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str
         "cv": _cv(outcome),
         "fingerprint": config.fingerprint(),
         "scoring_version": SCORING_VERSION,
-        "notes": list(outcome.plan.notes),
+        "notes": list(outcome.notes),
+        "config": config.to_json(),
         "per_era": per_era_json(outcome.eras, outcome.scores),
     }
 

@@ -12,7 +12,7 @@ import pytest
 from contracts import SMALL, config, ignore, same_outcome
 from numerai_tools.scoring import neutralize as official_neutralize
 
-from numerai_ray.config import Config, validate
+from numerai_ray.config import Config, leaves, validate
 from numerai_ray.dataset import load_features
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
@@ -20,6 +20,7 @@ from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.post import blend, rank, rank_gauss
 from numerai_ray.stored_first import StoredFirst
 from numerai_ray.trial_plan import Catalog
+from numerai_ray.variant_output import results_json
 
 TWO_TARGETS = {"data": {"target": {"target_ender_20": 2.0, "target_ender_60": 1.0}}}
 ENSEMBLE = {
@@ -205,3 +206,28 @@ def test_a_users_model_travels_with_its_fit(market, tmp_path) -> None:
     code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).model.fit_rows.__name__)"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "spec.pickle")], capture_output=True, check=False)
     assert done.stdout == b"fit_rows\n", done.stderr
+
+
+@pytest.mark.parametrize("post", [{"blend": {"benchmark": 0.2}}, {"neutralize": {"to": "benchmark"}}])
+def test_rows_without_the_benchmark_that_post_looks_at_are_told_of(desk, post) -> None:
+    found = desk.run({"cv": {"mode": "blocked"}, "post": post})
+    columns = desk.runner.columns(found.plan)
+    missing = np.isnan(columns.benchmarks["v52_lgbm_ender20"][found.rows])
+    assert missing.any()
+    np.testing.assert_array_equal(np.isnan(found.prediction), missing)
+    (note,) = [note for note in found.notes if note.startswith("post looks at a benchmark")]
+    assert f"{missing.sum():,} of {len(missing):,} predicted rows" in note
+    assert results_json(found, "o", "p")["notes"] == list(found.notes)
+    assert found.notes != desk.run({"cv": {"mode": "blocked"}}).notes
+
+
+def test_results_tell_all_that_a_variant_was(desk) -> None:
+    changes = {
+        **ENSEMBLE,
+        "model": {"seeds": [3, 4], "target_transform": {"type": "rank"}, "era_weights": {"type": "equal"}},
+        "post": {"neutralize": {"to": "small", "proportion": 0.5}, "blend": {"benchmark": 0.1}, "rank": True},
+    }
+    found = desk.run(changes)
+    told = results_json(found, "o", "p")["config"]
+    assert validate(Config, told, "told") == found.plan.config
+    assert leaves(changes).items() <= leaves(told).items()

@@ -121,7 +121,7 @@ def train(
             console.print(f"error: {config}: {outcome.error}", style="red", highlight=False, soft_wrap=True)
             raise typer.Exit(3)
         write_variant(outcome, runner.columns(plan), results, predictions)
-    for note in plan.notes:
+    for note in outcome.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions))))
