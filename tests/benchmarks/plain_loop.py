@@ -30,7 +30,9 @@ def neutralized(oof: pd.DataFrame, features: pd.DataFrame, proportion: float) ->
     for _, era in oof.groupby("era"):
         ranks = (rankdata(era["prediction"]) - 0.5) / len(era)
         shape = pd.DataFrame({"prediction": norm.ppf(ranks)}, index=era.index)
-        parts.append(neutralize(shape, features.loc[era.index].astype(float), proportion)["prediction"])
+        if proportion:
+            shape = neutralize(shape, features.loc[era.index].astype(float), proportion)
+        parts.append(shape["prediction"])
     return pd.concat(parts)
 
 
