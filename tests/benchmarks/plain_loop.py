@@ -68,6 +68,9 @@ def main(config_file: Path, data_dir: Path, out: Path) -> None:
         .groupby("era")
         .apply(lambda d: correlation_contribution(d[["prediction"]], d[benchmark], d[target]).iloc[0])
     )
+    with_benchmark = (
+        scored.dropna().groupby("era").apply(lambda d: numerai_corr(d[["prediction"]], d[benchmark]).iloc[0])
+    )
     oof.to_parquet(out, index=False)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(
@@ -76,6 +79,7 @@ def main(config_file: Path, data_dir: Path, out: Path) -> None:
                 "wall_s": time.perf_counter() - started,
                 "cpu_s": usage.ru_utime + usage.ru_stime,
                 "lightgbm_s": in_lightgbm,
+                "avg_corr_with_benchmark": float(np.mean(with_benchmark)),
                 "corr": float(np.mean(corr)),
                 "bmc": float(np.mean(bmc)),
                 "bmc_last_200_eras": float(np.mean(bmc.sort_index().iloc[-200:])),
