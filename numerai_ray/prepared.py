@@ -101,19 +101,21 @@ def is_kept(spec: FitSpec) -> bool:
     return key is not None and _kept(spec, key).exists()
 
 
-def prepare_ahead(spec: FitSpec, threads: int) -> None:
-    """Have the copy made and kept, so that :func:`prepare` only reads it; nothing where it cannot be kept."""
+def prepare_ahead(spec: FitSpec, threads: int) -> Prepared | None:
+    """The copy, made where there is none yet; None where the model prepares nothing, or it cannot be kept here."""
     key = prepared_key(spec)
-    if key is None or is_kept(spec):
-        return
-    folder = _kept(spec, key).parent
+    if key is None or not (is_kept(spec) or _can_keep(_kept(spec, key).parent)):
+        return None
+    return prepare(spec, threads)
+
+
+def _can_keep(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            pass
+            return True
     except OSError:
-        return
-    prepare(spec, threads)
+        return False
 
 
 def _make(spec: FitSpec, threads: int, path: Path) -> ValuesSeen:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -204,9 +205,10 @@ class RoundScheduler:
         }
         plans = self._plans(new, number, setup.stage)
         self.shop.watcher.round_started(_start(setup, number, new, plans, known))
-        suspects = {plan.id: leaks(plan.index, _features(plan), plan.targets) for plan in plans}
-        with interruptible():
+        with ThreadPoolExecutor(1, "leaks") as pool, interruptible():  # nobody waits for it while Ray starts
+            looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
             outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
+        suspects = {trial: each.result() for trial, each in looking.items()}
         recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage)
         trials = {id(each): trial for trial, each in new.items()}
         records = [

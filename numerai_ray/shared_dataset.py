@@ -8,8 +8,9 @@ fit, as LightGBM's bins are, the features themselves are not shared at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,8 +96,17 @@ class SharedDatasets:
     _columns: dict[Side, Ref] = field(default_factory=dict)
     _prepared: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
 
-    def open(self, plans: Sequence[TrialPlan], fits: Sequence[FitSpec], threads: int) -> None:
-        """Load everything that ``plans`` and their ``fits`` read; returns when the prepared copies are made."""
+    def open(
+        self,
+        plans: Sequence[TrialPlan],
+        fits: Sequence[FitSpec],
+        threads: int,
+        ahead: Mapping[str, Prepared] = MappingProxyType({}),
+    ) -> None:
+        """Load everything that ``plans`` and their ``fits`` read; returns when the prepared copies are made.
+
+        ``ahead`` are copies by key that the driver has on the machine where all of Ray is.
+        """
         needs = column_needs(plans)
         columns: dict[Side, Ref] = {}
         for plan in plans:
@@ -109,13 +119,7 @@ class SharedDatasets:
         for spec in fits:
             key = prepared_key(spec)
             if key is not None and key not in prepared:
-                # One that is only read must not wait for all cores: targets are loaded beside it.
-                cores = 1 if is_kept(spec) else threads
-                task = _prepare.options(
-                    name=f"prepare {_what(spec)}", num_cpus=cores, num_returns=1 + chunk_count(spec)
-                )
-                refs: Any = self._prepared.get(key) or task.remote(spec, threads)
-                prepared[key] = tuple(refs)
+                prepared[key] = self._prepared.get(key) or _prepared_refs(spec, threads, ahead.get(key))
         self._columns, self._prepared = columns, prepared
         self._blocks = self._load_blocks([spec for spec in fits if not self._is_enough(spec)])
 
@@ -148,6 +152,10 @@ class SharedDatasets:
         shape = InputShape(key, max(0, len(prepared) - 1), spec.features, tuple(names for _, names in blocks))
         return Inputs(shape, (*prepared, *blocks.values()))
 
+    def holds(self, key: str) -> bool:
+        """Whether the prepared copy of that key is shared already."""
+        return key in self._prepared
+
     def has(self, plan: TrialPlan) -> bool:
         """Whether the current round reads the plan's file."""
         return any(key[0] == plan.index.fingerprint for key in self._columns)
@@ -166,6 +174,17 @@ class SharedDatasets:
     def _is_enough(self, spec: FitSpec) -> bool:
         key = prepared_key(spec)
         return key is not None and is_enough(spec, ray.get(self._prepared[key][0]))
+
+
+def _prepared_refs(spec: FitSpec, threads: int, ahead: Prepared | None) -> tuple[Ref, ...]:
+    """The copy's values: put there by the driver, which has it, or returned by a task."""
+    if ahead is not None:
+        return tuple(ray.put(value) for value in (ahead.seen, *ahead.chunks))
+    # One that is only read must not wait for all cores: targets are loaded beside it.
+    cores = 1 if is_kept(spec) else threads
+    task = _prepare.options(name=f"prepare {_what(spec)}", num_cpus=cores, num_returns=1 + chunk_count(spec))
+    refs: Any = task.remote(spec, threads)
+    return tuple(refs)
 
 
 def workload(fits: Sequence[FitSpec]) -> Workload:

@@ -52,6 +52,7 @@ from numerai_ray.fold_runner import (
     succeeded,
 )
 from numerai_ray.machine import this_machine
+from numerai_ray.models import Prepared
 from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
@@ -75,6 +76,7 @@ class TuneRunner:
         self.cost = RoundCost()
         self.slots = 0
         self._shared = SharedDatasets()
+        self._ahead: dict[str, Prepared] = {}  # copies that are there before Ray is
         self._placement: Placement | None = None
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
@@ -126,7 +128,8 @@ class TuneRunner:
         resources: ResourcePlan,
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
-        self._shared.open(plans, missing, smallest_node_cores())
+        self._shared.open(plans, missing, smallest_node_cores(), self._ahead)
+        self._ahead = {}
         flight = Flight()
         self._put_stored(flight, plans, stored)
         self._submit(flight, plans, missing, resources)
@@ -175,12 +178,11 @@ class TuneRunner:
             return self._placement.resources(specs)
         resources = self._resources(specs)
         with ThreadPoolExecutor(1, "prepare") as pool:
-            one_each = {prepared_key(spec): spec for spec in missing}
-            ahead = [pool.submit(prepare_ahead, spec, self._machine.cores) for spec in one_each.values()]
+            one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not self._shared.holds(key)}
+            ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
-            for each in ahead:
-                each.result()
+            self._ahead = {key: copy for key, each in ahead.items() if (copy := each.result()) is not None}
         return resources
 
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
