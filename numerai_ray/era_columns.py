@@ -73,21 +73,6 @@ def era_matrix(matrix: EraMatrix, era: int, rows: slice) -> NDArray[Any]:
     return block
 
 
-def feature_slices(
-    values: NDArray[Any], row_ranges: Sequence[tuple[int, int]], chosen: Sequence[int] | None = None
-) -> EraMatrix:
-    """Features of the eras at ``row_ranges`` of a feature-major matrix, cut out one era at a time.
-
-    ``values`` is (n_features, n_rows), as :class:`numerai_ray.dataset.FeatureMatrix` holds it; ``row_ranges`` are
-    (start, stop) in it, one an era of the predictions, which need not be all of its eras; ``chosen`` are the
-    positions of a feature group. Without ``chosen`` nothing is copied, with it one era's int8.
-    """
-    if chosen is None:
-        return lambda era: values[:, slice(*row_ranges[era])]
-    features = np.asarray(chosen, np.intp)
-    return lambda era: values[:, slice(*row_ranges[era])][features]
-
-
 def uniform_ranks(values: FloatArray) -> FloatArray:
     """(rank - 0.5) / n of (n,) known values, in (0, 1), ties averaged. Source: ``tie_kept_rank``."""
     return _by_rank(values, lambda quantiles: quantiles)

@@ -56,9 +56,8 @@ def linear_part(prediction: ArrayLike, neutralizers: EraMatrix, era_starts: Arra
     """(n,): each era's least-squares fit of ``prediction`` on ``neutralizers`` and a constant.
 
     ``prediction`` is (n,), ordered by era; ``neutralizers`` are (k, n) of any number type, or a function from the
-    position of an era to (k, rows of that era), see :func:`numerai_ray.era_columns.feature_slices`; a benchmark
-    is ``benchmark[np.newaxis]``. The module's text says where the result is NaN. Raises ValueError when shapes do
-    not fit each other.
+    position of an era to (k, rows of that era); a benchmark is ``benchmark[np.newaxis]``. The module's text says where
+    the result is NaN. Raises ValueError when shapes do not fit each other.
     """
     p = column("prediction", prediction)
     part = np.full(len(p), np.nan)
