@@ -103,7 +103,12 @@ def shape_fits(
         return math.inf if not slots else math.ceil(fits / slots) / threads**THREADS_EXPONENT
 
     counts = range(1, max(node.cores for node in able) + 1)
-    threads = usual.cores or min(counts, key=lambda count: (seconds(count), count))
+    # On a GPU more threads make no fit faster: as many as leave all shares of GPUs in use.
+    if usual.gpus:
+        counts = range(1, max(count for count in counts if slots_of(count) == slots_of(1)) + 1)
+        threads = usual.cores or counts[-1]
+    else:
+        threads = usual.cores or min(counts, key=lambda count: (seconds(count), count))
     return FitShape(threads, memory_bytes, slots_of(threads))
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.fit_key import library_version
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.models import Batch, Ladder, Prepared, Rungs
 from numerai_ray.training_data import training_data, validation_batch
@@ -52,7 +52,7 @@ def run_fits(
     facts = {
         "train_rows": train.batch.n_rows,
         "dropped_rows": train.dropped_rows,
-        "made_by": ", ".join(f"{name} {version(name)}" for name in specs[0].model.libraries),
+        "made_by": ", ".join(f"{name} {library_version(name)}" for name in specs[0].model.libraries),
     }
     return [
         StoredFit(prediction, {**facts, "seconds": share})

@@ -9,7 +9,6 @@ import math
 import tempfile
 import zlib
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from numerai_ray.config import fingerprint
 from numerai_ray.dataset import load_features
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
+from numerai_ray.fit_key import library_version
 from numerai_ray.machine import give_back_memory
 from numerai_ray.models import Prepared
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, block_features
@@ -37,7 +37,7 @@ def prepared_key(spec: FitSpec) -> str | None:
     params = model.prepared_params(spec.config.model.params)
     if params is None:
         return None
-    libraries = [version(name) for name in model.libraries]
+    libraries = [library_version(name) for name in model.libraries]
     return fingerprint([spec.dataset, spec.config.model.type, spec.config.data.missing, params, libraries])
 
 

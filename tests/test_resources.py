@@ -199,6 +199,7 @@ def test_a_cluster_is_cut_by_its_gpus() -> None:
     half = Needs(gpus=0.5)
     shape = shape_fits([node(16, 0), node(8, 2)], 40, GB, GB, (half, half))
     assert (shape.slots, shape.threads) == (4, 2)
+    assert shape_fits([node(3, 1)], 6, GB, GB, (half, half)).slots == 2, "both halves are used"
     with pytest.raises(
         ResourceShortage, match=r"needs 0\.5 GPUs, but no node has as much \(10\.0\.0\.16: 16 cores, 0 G"
     ):

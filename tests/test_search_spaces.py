@@ -1,7 +1,6 @@
 """Every shipped search space runs on the synthetic market: each dimension a round, in small."""
 
 import json
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,6 @@ def test_a_search_space_runs(path: Path, tmp_path: Path, market: Path, capsys: p
         pytest.skip(f"this version has no model {model!r}")
     if model in LIBRARIES:
         pytest.importorskip(LIBRARIES[model])
-        if not any(True for _ in distributions(name=LIBRARIES[model])):
-            pytest.skip(f"{model} is installed under another distribution's name, and fits are keyed by its version")
     desk = Desk(tmp_path, market)
     plan = yaml.safe_load((desk.folder / "experiment.yaml").read_text())
     free = {stage: {"data": "full", "feature_set": None} for stage in ("scout", "confirm", "final")}
@@ -49,9 +46,12 @@ def test_a_search_space_runs(path: Path, tmp_path: Path, market: Path, capsys: p
     (desk.folder / "experiment.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
     code = desk.run("--rounds", str(rounds))
     assert code == 0, capsys.readouterr()
-    tried = {record["dimension"] for record in desk.rounds()}
     required = {name for name, dimension in space["dimensions"].items() if dimension.get("required", True)}
-    assert required <= tried
+    for _ in range(rounds):  # a round may have mapped the range of one that won at its edge
+        if required <= {record["dimension"] for record in desk.rounds()}:
+            break
+        assert desk.run("--rounds", "1") == 0, capsys.readouterr()
+    assert required <= {record["dimension"] for record in desk.rounds()}
     for record in desk.rounds():
         variants = [variant for variant in record["variants"] if variant["role"] == "variant"]
         assert variants
