@@ -100,7 +100,9 @@ class CatBoost(DenseModel):
         except (catboost.CatBoostError, ValueError, TypeError) as error:
             message = re.sub(r"^\S+\.(?:cpp|h|pyx):\d+: ", "", str(error).strip()).splitlines()[0]
             own = blamed(message, params, ALIASES)
-            own = own or next((name for main, name in given.items() if main in str(error)), "")
+            # It speaks of L2LeafRegularizer where the parameter is l2_leaf_reg.
+            said = str(error) + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(error)).lower()
+            own = own or next((name for main, name in given.items() if main in said), "")
             shown = f"; but is {params[own]!r}" if own else ""
             return [(own, f"CatBoost says: {message}{shown}")]
         return [] if shape == (40,) else [("loss_function", "must give one prediction a row")]
