@@ -34,7 +34,11 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
     "best_primary": ("gauge", "Primary metric (mean BMC of the last scored eras) of the best so far.", ()),
     "trials": ("gauge", "Trials of the running round by state.", ("state",)),
     "fits": ("gauge", "Fits of the running round by state.", ("state",)),
-    "trees_per_second": ("gauge", "Trees grown a second, all running fits together.", ()),
+    "trees_per_second": (
+        "gauge",
+        "Trees grown a second, all running fits together; epochs of networks are not counted.",
+        (),
+    ),
     "shared_bytes": ("gauge", "Bytes of the dataset held in Ray's object store.", ()),
     "rounds_decided_total": ("counter", "Rounds decided by this driver.", ()),
     "fits_trained_total": ("counter", "Fits trained by this driver.", ()),
@@ -50,7 +54,7 @@ _log = logging.getLogger("ray.numerai_ray")
 
 @dataclass(frozen=True)
 class RunningFit:
-    """How far one fit is: ``done`` of ``total`` trees (0 where its model does not tell), since ``started`` (epoch)."""
+    """How far a fit is: ``done`` of ``total`` of its ``unit``, 0 where its model does not tell, since ``started``."""
 
     name: str
     done: int
@@ -59,10 +63,11 @@ class RunningFit:
     told: float
     node: str
     pid: int
+    unit: str = "trees"
 
     @property
     def per_second(self) -> float:
-        """Trees a second since it began; 0 before the first word."""
+        """Of its unit a second since it began; 0 before the first word."""
         took = self.told - self.started
         return self.done / took if took > 0 else 0.0
 
@@ -141,11 +146,11 @@ class Pulse:
         self._last = 0.0
         self._state = RunningFit(name, 0, 0, time.time(), time.time(), socket.gethostname(), os.getpid())
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, unit: str = "trees") -> None:
         now = time.monotonic()
         if now - self._last >= PULSE_S:
             self._last = now
-            self._tell(done, total)
+            self._tell(done, total, unit)
 
     @contextmanager
     def beating(self) -> Iterator[Pulse]:
@@ -156,8 +161,8 @@ class Pulse:
         finally:
             self.quiet.attempt(lambda: _store()._internal_kv_del(self._key, namespace=_NAMESPACE))
 
-    def _tell(self, done: int, total: int) -> None:
-        state = {**asdict(self._state), "done": done, "total": total, "told": time.time()}
+    def _tell(self, done: int, total: int, unit: str = "trees") -> None:
+        state = {**asdict(self._state), "done": done, "total": total, "unit": unit, "told": time.time()}
         value = json.dumps(state).encode()
         self.quiet.attempt(lambda: _store()._internal_kv_put(self._key, value, overwrite=True, namespace=_NAMESPACE))
 

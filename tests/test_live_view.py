@@ -43,6 +43,17 @@ def text_of(view: Any) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_networks_epochs_are_no_trees() -> None:
+    network = RunningFit("demo/r3/b/fold1", 3, 20, 1000.0, 1002.0, "host", 2, "epochs")
+    look = Snapshot((FIT, network))
+    assert look.trees_per_second == pytest.approx(12)
+    shown = text_of(running_table(progress_json(RoundState(START), look)))
+    assert "fitting r3/b/fold1 3/20 epochs, 1.5/s" in shown
+    assert "2 fits running, 12 trees/s" in shown
+    alone = text_of(running_table(progress_json(RoundState(START), Snapshot((network,)))))
+    assert "1 fit running\n" in alone.replace(" \n", "\n"), alone
+
+
 def test_time_left_comes_from_the_folds_done() -> None:
     state = RoundState(START)
     assert state.seconds_left() is None
@@ -87,7 +98,7 @@ def test_the_screen_shows_variants_fits_machine_best_and_time(finished: History)
     assert "2/4" in shown
     assert "0.00420" in shown
     assert "fitting r3/a/fold2 120/400 trees, 12/s" in shown
-    assert "1 fits running, 12 trees/s; 1.9 of 2 cores, 3.0 GB of 24.0 GB" in shown
+    assert "1 fit running, 12 trees/s; 1.9 of 2 cores, 3.0 GB of 24.0 GB" in shown
     assert "best so far: none yet" in shown
     assert "of this round" in shown
     view.round_decided(finished.records[0])
@@ -128,7 +139,8 @@ def test_json_events_are_lines_without_nan(finished: History, capsys: pytest.Cap
         "round_started", "running", "progress", "dashboard", "round_decided",
     ]  # fmt: skip
     assert events[1]["fits"][0] == {
-        "name": "demo/r3/a/fold2", "trees": 120, "trees_in_all": 400, "trees_per_second": 12.0, "node": "host",
+        "name": "demo/r3/a/fold2", "trees": 120, "trees_in_all": 400, "trees_per_second": 12.0, "unit": "trees",
+        "node": "host",
     }  # fmt: skip
     assert events[2]["primary"] is None
 

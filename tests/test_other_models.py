@@ -11,6 +11,7 @@ from numerai_ray.errors import ConfigError, FitError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Ladder, ModelSource, Rungs, model_for, model_problems
 from numerai_ray.models.dense import rows_of
+from numerai_ray.models.pulse import listening
 from numerai_ray.models.user import find_source
 
 ROWS_AN_ERA, ERAS, FEATURES = 150, 60, 12
@@ -90,6 +91,26 @@ def test_seeds_decide(name) -> None:
     found = [own.fit_predict(train, validation, own.with_seed(MODELS[name], seed), 1, None) for seed in (3, 4)]
     assert not np.array_equal(*found)
     assert own.canonical_params(own.with_seed(MODELS[name], 3)) == own.canonical_params(MODELS[name])
+
+
+TOLD = {"xgboost": "trees", "catboost": "trees", "mlp": "epochs"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=needs_torch if n == "mlp" else ()) for n in TOLD])
+def test_a_fit_tells_how_far_it_is(name) -> None:
+    """To whoever listens, from whatever thread the library calls back; what is trained does not change."""
+    told: list[tuple[int, int, str]] = []
+    model, features = model_for(name), matrix()
+    params = MODELS[name]
+    total = params.get("n_estimators") or params.get("iterations") or params["epochs"]
+    train, validation = batch(features, 0, 40), batch(features, 45, 60)
+    with listening(lambda *word: told.append(word)):
+        heard = model.fit_predict(train, validation, params, 2, None)
+    first = 0 if name == "mlp" else 1
+    assert told == [(done, total, TOLD[name]) for done in range(first, first + len(told))]
+    assert len(told) == total or name == "mlp"
+    assert len(told) > 1
+    np.testing.assert_array_equal(heard, model.fit_predict(train, validation, params, 2, None))
 
 
 @pytest.mark.parametrize("name", ["xgboost", "catboost", "sklearn"])

@@ -171,15 +171,24 @@ def _machine_lines(running: Mapping[str, Any]) -> list[Text]:
     fits = running.get("fits") or []
     for fit in fits[:MOST_FITS]:
         name = "/".join(fit["name"].split("/")[1:])
-        done = f" {fit['trees']}/{fit['trees_in_all']} trees, {fit['trees_per_second']:.0f}/s" if fit["trees"] else ""
-        lines.append(f"  fitting {name}{done}")
+        lines.append(f"  fitting {name}{_done(fit)}")
     if len(fits) > MOST_FITS:
         lines.append(f"  and {len(fits) - MOST_FITS} more")
-    speed = sum(fit["trees_per_second"] for fit in fits)
-    parts = [f"{len(fits)} fits running, {speed:.0f} trees/s" if fits else "", usage_text(running.get("machine"))]
+    speeds = [fit["trees_per_second"] or 0.0 for fit in fits if fit.get("unit", "trees") == "trees"]
+    count = "1 fit running" if len(fits) == 1 else f"{len(fits)} fits running"
+    shown = f"{count}, {sum(speeds):.0f} trees/s" if any(speeds) else count
+    parts = [shown if fits else "", usage_text(running.get("machine"))]
     if any(parts):
         lines.append("; ".join(part for part in parts if part))
     return [Text(line, style="dim") for line in lines]
+
+
+def _done(fit: Mapping[str, Any]) -> str:
+    """`` 120/400 trees, 12/s``; nothing where its model does not tell."""
+    if not fit["trees"]:
+        return ""
+    speed = fit["trees_per_second"] or 0.0
+    return f" {fit['trees']}/{fit['trees_in_all']} {fit.get('unit', 'trees')}, {speed:.{0 if speed >= 10 else 1}f}/s"
 
 
 class PlainView:

@@ -30,6 +30,8 @@ class Fit(Protocol):
     def per_second(self) -> float: ...
     @property
     def node(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Snapshot:
 
     @property
     def trees_per_second(self) -> float:
-        """Of all running fits together."""
-        return sum(fit.per_second for fit in self.fits)
+        """Of all running fits together; what a network counts is no tree."""
+        return sum(fit.per_second for fit in self.fits if fit.unit == "trees")
 
 
 class RoundState:
@@ -178,6 +180,7 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
                 "trees": fit.done,
                 "trees_in_all": fit.total,
                 "trees_per_second": round(fit.per_second, 1),
+                "unit": fit.unit,
                 "node": fit.node,
             }
             for fit in snapshot.fits

@@ -1,6 +1,7 @@
 """CatBoost: symmetric trees, the same for any number of threads (CatBoost says so; a test holds it)."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from numerai_ray.models.dense import (
     whole_trees,
 )
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
+from numerai_ray.models.pulse import beat
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -117,7 +119,9 @@ class CatBoost(DenseModel):
         catboost = library("catboost", "catboost")
         try:
             pool = catboost.Pool(rows.features, rows.target, weight=rows.weights, thread_count=rows.threads)
-            return FittedCatBoost(self._regressor(catboost, params, rows.threads).fit(pool))
+            # CatBoost calls nobody back from a GPU.
+            listeners = None if self.gpus(params) else [_Beats(int(self.canonical_params(params)["iterations"]))]
+            return FittedCatBoost(self._regressor(catboost, params, rows.threads).fit(pool, callbacks=listeners))
         except catboost.CatBoostError as error:
             raise FitError(f"CatBoost says: {error}") from error
 
@@ -139,6 +143,18 @@ class CatBoost(DenseModel):
         fitted = self.fit(train, longest, threads, prepared).predictor
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class _Beats:
+    """Tells how far a fit is, in CatBoost's words for a callback."""
+
+    trees: int
+
+    def after_iteration(self, info: Any) -> bool:
+        """Whether to go on."""
+        beat(int(info.iteration), self.trees)
+        return True
 
 
 @cache

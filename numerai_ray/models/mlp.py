@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, Rows, library
 from numerai_ray.models.protocol import NoDevice, Params
+from numerai_ray.models.pulse import beat
 from numerai_ray.validation import Section
 from numerai_ray.value_trees import nearest
 
@@ -110,7 +111,8 @@ def _trained(torch: Any, rows: Rows, settings: MlpParams) -> tuple[Any, str]:
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     generator = np.random.default_rng(settings.seed)
     best, best_loss, since = None, np.inf, 0
-    for _ in range(settings.epochs):
+    for epoch in range(settings.epochs):
+        beat(epoch, settings.epochs, "epochs")
         network.train()
         for places in np.array_split(generator.permutation(learn), max(1, len(learn) // settings.batch_size)):
             own = torch.from_numpy(places)

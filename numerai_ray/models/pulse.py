@@ -3,16 +3,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
-Listener = Callable[[int, int], None]
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+# What a model counts while it trains: trees of a forest or boosted rounds, epochs of a network.
+Unit = Literal["trees", "epochs"]
+Listener = Callable[[int, int, Unit], None]
 
 
-def beat(done: int, total: int) -> None:
-    """``done`` of ``total`` trees (epochs, rounds) are there; costs nothing when nobody listens."""
-    listener = _listener.get()
-    if listener is not None:
-        listener(done, total)
+def _nobody(_done: int, _total: int, _unit: Unit) -> None:
+    """Hears nothing."""
+
+
+_listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
+
+
+def beat(done: int, total: int, unit: Unit = "trees") -> None:
+    """``done`` of ``total`` trees (or epochs) are there; costs nothing when nobody listens."""
+    _listener.get()(done, total, unit)
 
 
 @contextmanager

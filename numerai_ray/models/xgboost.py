@@ -22,6 +22,7 @@ from numerai_ray.models.dense import (
     whole_trees,
 )
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
+from numerai_ray.models.pulse import beat
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -129,7 +130,8 @@ class XGBoost(DenseModel):
                 settings["verbosity"] = 1
                 if words := _gpu_words(lambda: xgb.train(settings, matrix, 1)):
                     raise FitError(f"XGBoost says: {words}; remove device to train on the processor")
-            return FittedXGBoost(xgb.train(settings, matrix, trees), settings.get("booster") != "gblinear")
+            booster = xgb.train(settings, matrix, trees, callbacks=[_beats(xgb, trees)])
+            return FittedXGBoost(booster, settings.get("booster") != "gblinear")
         except xgb.core.XGBoostError as error:
             raise FitError(f"XGBoost says: {str(error).splitlines()[0]}") from error
 
@@ -149,6 +151,16 @@ class XGBoost(DenseModel):
         fitted = self.fit(train, longest, threads, prepared).predictor
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+
+
+def _beats(xgb: Any, trees: int) -> Any:
+    """A callback that tells how far a fit is; XGBoost takes none but heirs of its own class."""
+
+    def after_iteration(_: Any, __: Any, done: int, ___: Any) -> bool:
+        beat(done + 1, trees)
+        return False
+
+    return type("Beats", (xgb.callback.TrainingCallback,), {"after_iteration": after_iteration})()
 
 
 def _gpu_words(run: Callable[[], object]) -> str:
