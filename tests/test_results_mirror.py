@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bad_requests import make_market, set_desk
+from google_server import google_server
 from s3_server import s3_server
 
 from numerai_ray.cli.main import run
@@ -17,17 +18,17 @@ from numerai_ray.storage import Place, files_below, place
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Mapping[str, str]]:
-    with s3_server() as environment:
-        yield environment
+    with s3_server() as amazon, google_server() as google:
+        yield {**amazon, **google}
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "gs"])
 def copy(request: pytest.FixtureRequest, server, monkeypatch, tmp_path: Path) -> Place:
     if request.param == "folder":
         return tmp_path / "copy"
     for name, value in server.items():
         monkeypatch.setenv(name, value)
-    return place(f"s3://numerai/{tmp_path.name}")
+    return place(f"{request.param}://numerai/{tmp_path.name}")
 
 
 def fill(folder: Path, lines: int) -> None:
@@ -111,6 +112,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_market(tmp_path_factory.mktemp("market"))
 
 
+@pytest.mark.parametrize("copy", ["folder", "s3"], indirect=True)
 def test_another_machine_goes_on_and_trains_nothing_twice(
     copy: Place, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from contracts import config, ignore, same_outcome
+from google_server import google_server
 from s3_server import KEYS, s3_server
 
 from numerai_ray.dataset import file_fingerprint, load_columns, load_features
@@ -50,9 +51,23 @@ def s3(server: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     return f"s3://numerai/{tmp_path.name}"
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(scope="module")
+def google() -> Iterator[Mapping[str, str]]:
+    with google_server() as environment:
+        yield environment
+
+
+@pytest.fixture
+def gs(google: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    for name, value in google.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NUMERAI_RAY_CACHE", str(tmp_path / "cache"))
+    return f"gs://numerai/{tmp_path.name}"
+
+
+@pytest.fixture(params=["folder", "s3", "gs"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return tmp_path / "place" if request.param == "folder" else place(request.getfixturevalue("s3"))
+    return tmp_path / "place" if request.param == "folder" else place(request.getfixturevalue(request.param))
 
 
 def test_what_is_written_is_read(root: Place, tmp_path: Path) -> None:
@@ -161,8 +176,11 @@ def copied(market: Path, root: Place) -> Place:
     return root
 
 
-def test_data_in_a_bucket_equals_data_in_a_folder(s3: str, market: Path, tmp_path: Path) -> None:
-    far = copied(market, place(f"{s3}/data"))
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_data_in_a_bucket_equals_data_in_a_folder(
+    kind: str, request: pytest.FixtureRequest, market: Path, tmp_path: Path
+) -> None:
+    far = copied(market, place(f"{request.getfixturevalue(kind)}/data"))
     plans = [Catalog(root).plan("base", "test/r1/base", config()) for root in (market, far)]
     assert [fit.key for fit in plans[0].fits] == [fit.key for fit in plans[1].fits], "one store serves both"
     near_index, far_index = plans[0].index, plans[1].index
