@@ -26,6 +26,10 @@ class ProgressTeller(threading.Thread):
     def __init__(self, plans: Sequence[TrialPlan], flight: Flight, on_progress: OnProgress):
         super().__init__(name="round-progress", daemon=True)
         self._plans = plans
+        self._plans_of: dict[str, list[TrialPlan]] = {}
+        for plan in plans:
+            for key in dict.fromkeys(spec.key for spec in plan.fits):
+                self._plans_of.setdefault(key, []).append(plan)
         self._flight = flight
         self._on_progress = on_progress
         self._stops = Stops(plans)
@@ -54,9 +58,8 @@ class ProgressTeller(threading.Thread):
                     self._tell(keys_of[ref], set(pending))
 
     def _tell(self, keys: set[str], pending: set[Ref]) -> None:
-        for plan in self._plans:
-            if not any(spec.key in keys for spec in plan.fits):
-                continue
+        concerned = {plan.id: plan for key in sorted(keys) for plan in self._plans_of[key]}
+        for plan in concerned.values():
             self._arrive(plan, keys)
             if plan.id in self._stops.found:
                 continue
