@@ -1,4 +1,8 @@
-"""The only ``ray.tune``: one ``Tuner.fit`` a round, a trial a variant that reports its folds as they come."""
+"""The only ``ray.tune``: one ``Tuner.fit`` a round, a trial a variant that reports its folds as they come.
+
+A trial costs one or two messages: the process that shows it is used again for the next, holds the round's references
+once, and reports all folds that are there at once. So a round of 64 variants is shown while its fits run.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,13 @@ from ray.exceptions import RayError
 
 from numerai_ray.fold_runner import FoldScore, join_scores
 from numerai_ray.results import metrics_of
+from numerai_ray.shared_dataset import Ref
 from numerai_ray.trial_plan import TrialPlan
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.
 TRIAL_BYTES = 200 * 2**20
+# By trial, where the score of each fold will be: the scores of a training, and the place in them.
+Waits = Mapping[str, Sequence[tuple[Ref, int]]]
 
 
 def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_once: int) -> None:
@@ -33,13 +40,13 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
         at_once: trials at a time; each is a process to start, and fits run in parallel whatever the number.
 
     """
-    waits = {plan.id: [flight.score_of(spec) for spec in plan.fits] for plan in plans}
+    waits: Waits = {plan.id: [flight.score_of(spec) for spec in plan.fits] for plan in plans}
     windows = {plan.id: plan.config.score.last_eras for plan in plans}
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
     here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    trainable = tune.with_parameters(_report_folds, waits=waits, windows=windows)
+    trainable = tune.with_parameters(VariantTrial, waits=waits, windows=windows)
     tuner = tune.Tuner(
         # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
         tune.with_resources(trainable, {"memory": TRIAL_BYTES, f"node:{here}": 1e-4}),
@@ -50,7 +57,12 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
         ),
-        run_config=tune.RunConfig(name=folder, storage_path=str(trial_dir.resolve()), verbose=0),
+        run_config=tune.RunConfig(
+            name=folder,
+            storage_path=str(trial_dir.resolve()),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
     )
     try:
         tuner.fit()
@@ -59,27 +71,36 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
         logging.getLogger("ray.tune").warning("the round is not shown to its end: %s", error)
 
 
-def _report_folds(config: Mapping[str, Any], waits: Mapping[str, Any], windows: Mapping[str, int]) -> None:
+class VariantTrial(tune.Trainable):
     """A trial: the scores of a variant's folds, reported as they come."""
-    variant = config["variant"]
-    places = dict(waits[variant])
-    done: list[FoldScore] = []
-    pending = list(places)
-    while pending:
-        ready, pending = ray.wait(pending, num_returns=1)
-        for ref in ready:
-            place = places[ref]
-            done.append(unless_failed(ray.get(ref)[place]))
-            metrics = metrics_of(join_scores(done), windows[variant])
-            tune.report(
-                {
-                    "folds_done": len(done),
-                    "bmc_last_200_eras_mean": metrics.primary,
-                    "bmc_mean": metrics.bmc.mean,
-                    "corr_mean": metrics.corr.mean,
-                    "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark,
-                }
-            )
+
+    def setup(self, config: dict[str, Any], waits: Waits, windows: Mapping[str, int]) -> None:  # type: ignore[override]
+        self._waits, self._windows = waits, windows
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another variant's trial: this process stays, with all that it has imported and been handed."""
+        self._variant = new_config["variant"]
+        self._done: list[FoldScore] = []
+        self._pending = list(dict(self._waits[self._variant]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait for one fold more, and tell of all that are there."""
+        places = dict(self._waits[self._variant])
+        ready, waiting = ray.wait(self._pending, num_returns=1)
+        more, self._pending = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
+        for ref in (*ready, *more):
+            self._done.append(unless_failed(ray.get(ref)[places[ref]]))
+        metrics = metrics_of(join_scores(self._done), self._windows[self._variant])
+        return {
+            "folds_done": len(self._done),
+            "bmc_last_200_eras_mean": metrics.primary,
+            "bmc_mean": metrics.bmc.mean,
+            "corr_mean": metrics.corr.mean,
+            "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark,
+            "done": not self._pending,
+        }
 
 
 def _trial_name(trial: Any) -> str:
