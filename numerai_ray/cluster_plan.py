@@ -114,7 +114,7 @@ def shape_fits(
 
 @dataclass(frozen=True)
 class ScalingModel:
-    """Measured constants of one round; see ``tests/benchmarks/control_plane.py`` and ``cluster/README.md``.
+    """Constants of one round, as ``tests/benchmarks/scaling.py`` measures them; its table is in ``cluster/README.md``.
 
     ``data_bytes`` go once to every node, from each node that has them to another at ``link_bytes_s`` (so the number
     of holders doubles), ``start_s`` is what a node's first worker takes, ``control_s`` the driver's share of a fit.
@@ -128,13 +128,32 @@ class ScalingModel:
     start_s: float
     control_s: float
 
-    def wall_s(self, nodes: int, cores: int) -> float:
-        """Seconds of a round on ``nodes`` nodes of ``cores`` cores each, one thread a fit."""
-        spread = math.ceil(math.log2(nodes)) * self.data_bytes / self.link_bytes_s if nodes > 1 else 0.0
+    def parts_s(self, nodes: int, cores: int) -> Mapping[str, float]:
+        """Seconds of what a round on ``nodes`` nodes of ``cores`` cores waits for, by what it is.
+
+        Data travel before the rest; ``cores``, ``largest fit`` and ``driver`` run beside each other.
+        """
+
+        def trained_s(threads: int) -> tuple[float, float]:
+            faster = threads**THREADS_EXPONENT
+            slots = nodes * (cores // threads)
+            return self.fits * self.fit_core_s / faster / slots, self.largest_fit_core_s / faster
+
         # Largest first: no schedule beats the mean load, and none is worse by more than the last fit.
-        work = max(self.fits * self.fit_core_s / (nodes * cores), self.largest_fit_core_s)
-        return spread + self.start_s + max(work, self.fits * self.control_s)
+        mean, largest = min(map(trained_s, range(1, cores + 1)), key=max)
+        spread = math.ceil(math.log2(nodes)) * self.data_bytes / self.link_bytes_s if nodes > 1 else 0.0
+        return {"cores": mean, "largest fit": largest, "driver": self.fits * self.control_s, "data": spread}
+
+    def wall_s(self, nodes: int, cores: int) -> float:
+        """Seconds of a round."""
+        parts = self.parts_s(nodes, cores)
+        return parts["data"] + self.start_s + max(parts["cores"], parts["largest fit"], parts["driver"])
 
     def speedup(self, nodes: int, cores: int) -> float:
         """Against one node of the same kind."""
         return self.wall_s(1, cores) / self.wall_s(nodes, cores)
+
+    def limit(self, nodes: int, cores: int) -> str:
+        """What the round waits for longest: ``cores``, ``largest fit``, ``driver`` or ``data``."""
+        parts = self.parts_s(nodes, cores)
+        return max(parts, key=lambda name: parts[name])

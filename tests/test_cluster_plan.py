@@ -73,7 +73,11 @@ MODEL = ScalingModel(
 def test_the_scaling_model_by_hand() -> None:
     assert MODEL.wall_s(1, 16) == 5 + 256 * 60 / 16
     assert MODEL.wall_s(4, 16) == 2 * 5 + 5 + 256 * 60 / 64
-    assert MODEL.wall_s(64, 16) == 6 * 5 + 5 + 120, "the largest fit is the floor"
+    # Eight threads a fit, 128 at once: each of the two rounds of fits is 60 s / 1.67^3, the largest fit as long.
+    assert MODEL.wall_s(64, 16) == pytest.approx(6 * 5 + 5 + 120 / 1.67**3)
+    assert [MODEL.limit(nodes, 16) for nodes in (1, 4, 64)] == ["cores", "cores", "data"]
+    assert replace(MODEL, control_s=1).limit(64, 16) == "driver"
+    assert replace(MODEL, largest_fit_core_s=4000).limit(64, 16) == "largest fit"
     assert MODEL.speedup(1, 16) == 1
 
 
