@@ -59,8 +59,9 @@ class Host:
         return done
 
     def start(self, *arguments: str, log: str | None = None) -> subprocess.Popen[bytes]:
-        """Start something that stays; its output goes to ``log`` on the host."""
-        line = ["sh", "-c", f'exec "$@" > {log or "/dev/null"} 2>&1', "sh", *arguments]
+        """Start something that stays; its output goes to ``log`` on the host, its process id beside it."""
+        note = f"echo $$ > {log}.pid; " if log else ""
+        line = ["sh", "-c", f'{note}exec "$@" > {log or "/dev/null"} 2>&1', "sh", *arguments]
         return subprocess.Popen(self.command(line), env=self.environment(), cwd="/")
 
     def python(self, code: str, timeout_s: float = 300) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 from hosts import Host, Network
@@ -105,13 +106,28 @@ class Stage:
         command = [sys.executable, "-m", "numerai_ray", "submit", EXPERIMENT, *where, *extra]
         return self.laptop.start(*command, log="/tmp/submit.log")
 
-    def status(self) -> dict[str, object]:
+    def close_laptop(self) -> None:
+        """The command that follows is gone at once, as when a laptop's battery ends; then ask what it was about."""
+        self.laptop.run("sh", "-c", "kill -9 $(cat /tmp/submit.log.pid)")
+        rounds = self.status()["rounds"]
+        self.say(f"the follower was killed; status reads {len(rounds)} rounds through the results URL")
+
+    def submit_again(self) -> "subprocess.Popen[bytes]":
+        """The same command finds the job that runs, and follows it."""
+        follower = self.submit()
+        known = "runs already"
+        wait_until(lambda: known in self.laptop.read("/tmp/submit.log"), 60, "the job was not found running",
+                   lambda: self.laptop.read("/tmp/submit.log"))  # fmt: skip
+        self.say("the same command follows the job that went on")
+        return follower
+
+    def status(self) -> dict[str, Any]:
         done = self.laptop.run(
             sys.executable, "-m", "numerai_ray", "status", EXPERIMENT, "--results", RESULTS, "--json", check=False
         )
         if done.returncode:
             raise RuntimeError(done.stderr)
-        found: dict[str, object] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def fits_stored(self) -> int:

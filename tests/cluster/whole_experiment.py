@@ -3,7 +3,8 @@
     sudo python tests/cluster/whole_experiment.py
 
 A laptop submits to a head with workers; data, fit store and results are on an S3 server; every one of them is a host
-of its own (`hosts.py`). Mid-round one worker loses its power and another one joins; then the head loses its power,
+of its own (`hosts.py`). Mid-round the laptop is closed and comes
+back to the job that went on, one worker loses its power and another one joins; then the head loses its power,
 another one starts in its place, and the same command on the laptop goes on. In the end predictions equal, to the
 byte, those of a run on one machine.
 """
@@ -32,14 +33,16 @@ def play(stage: Stage) -> None:
     stage.start_worker("worker-2", 12)
     follower = stage.submit()
     done = stage.wait_for_fits(2, follower)
+    stage.close_laptop()
     first.pull_the_plug()
     stage.say(f"worker-1 lost its power after {done} fits")
+    follower = stage.submit_again()
     stage.start_worker("worker-3", 13)
     shares = stage.wait_for_node("10.77.0.13", follower)
     stage.say(f"worker-3 has trained; fits by node {shares}")
     for host in (stage.head, stage.net.hosts["worker-2"], stage.net.hosts["worker-3"]):
         host.pull_the_plug()
-    follower.kill()
+    stage.close_laptop()
     kept = stage.fits_stored()
     stage.say(f"the head and its workers lost their power after {kept} fits")
     stage.start_head()
