@@ -137,7 +137,8 @@ def network() -> Iterator[Network]:
 
 def _born(name: str, address: str, variables: Mapping[str, str]) -> Host:
     steps = [_private_folders(), f"hostname {name}", "ip link set lo up", "touch /tmp/born"]
-    line = " && ".join([*steps, "exec sleep infinity"])
+    # The first process is who orphans come to: with that signal ignored, the kernel buries them when they end.
+    line = " && ".join([*steps, "exec env --ignore-signal=CHLD sleep infinity"])
     init = subprocess.Popen(
         ["unshare", "-n", "-m", "-u", "-p", "--fork", "--mount-proc", "--kill-child", "sh", "-c", line],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
