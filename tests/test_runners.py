@@ -1,5 +1,6 @@
 """Both runners under one contract, and what only the one on Ray does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -75,8 +76,12 @@ class TestTune(RunnerContract):
             for leaves in (3, 5)
         ]
         self.make(store).run(plans, ignore)
-        trials = sorted(path.name for path in (self.settings.trial_dir / "seen-r1").iterdir() if path.is_dir())
-        assert trials == ["leaves-3", "leaves-5"]
+        folder = self.settings.trial_dir / "seen-r1"
+        assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["leaves-3", "leaves-5"]
+        assert not list(folder.rglob("error.txt")), "a trial that fails is only not shown, so nothing else would tell"
+        (state,) = folder.glob("experiment_state-*.json")
+        shown = [json.loads(metadata)["last_result"] for _, metadata in json.loads(state.read_text())["trial_data"]]
+        assert [each["folds_done"] for each in shown] == [len(plan.fits) for plan in plans]
 
     def test_workers_read_one_copy(self, store: FitStore, catalog: Catalog) -> None:
         """What a worker gets lies in the object store: read-only, and not its own."""
