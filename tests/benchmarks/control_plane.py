@@ -3,9 +3,8 @@
     python tests/benchmarks/control_plane.py
 
 Fits are next to nothing (one tree of two leaves on 1,800 rows), so the wall time of a round is scheduling, storing,
-scoring and recording. Fails (exit code 1) under 20 fits a second, where the driver's memory grows by more than a
-quarter after its second round, or where ledger, results or predictions are not whole. Prints where the time goes,
-and the constants of the scaling model in ``cluster/README.md``.
+scoring, showing and recording. Fails (exit code 1) under 20 fits a second, where the driver's memory grows by more than a
+quarter after its second round, or where ledger, results or predictions are not whole. Prints where the time goes.
 """
 
 import cProfile
@@ -40,7 +39,8 @@ def main() -> int:
         write_market(MarketSpec(eras=60, rows=50, features=10, seed=1), root / "data" / "tiny")
         build(root / "data" / "tiny")
         paths = write_experiment(root)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE_BYTES})
+        head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(NODES - 1):
             cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         memory = Memory(paths)
