@@ -3,8 +3,9 @@
     python tests/benchmarks/control_plane.py
 
 Fits are next to nothing (one tree of two leaves on 1,800 rows), so the wall time of a round is scheduling, storing,
-scoring, showing and recording. Fails (exit code 1) under 20 fits a second, where the driver's memory grows by more than a
-quarter after its second round, or where ledger, results or predictions are not whole. Prints where the time goes.
+scoring, showing and recording. Fails (exit code 1) under 20 fits a second, where the driver's memory grows by more
+than a quarter after its second round, or where ledger, results or predictions are not whole. Prints where the time
+goes.
 """
 
 import cProfile
