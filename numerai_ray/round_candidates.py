@@ -244,7 +244,8 @@ class Search:
     def _with_baseline(self, found: list[Candidate], stage: Stage) -> list[Candidate]:
         """The baseline stands in every table; it costs a trial once a stage, and none where it is the base."""
         baseline = Candidate("baseline", "baseline", {}, self.loaded.baseline_config(stage))
-        return found if any(each.config == baseline.config for each in found) else [*found, baseline]
+        own = identity(baseline.config, stage)  # what fits take of a node makes no other configuration
+        return found if any(identity(each.config, stage) == own for each in found) else [*found, baseline]
 
     def _values(self, changes: Mapping[str, Any]) -> Json:
         return self.loaded.config("scout", changes).to_json()

@@ -254,13 +254,13 @@ class RoundScheduler:
         self, setup: Setup, number: int, known: Mapping[str, VariantRecord]
     ) -> tuple[dict[str, VariantRecord], tuple[str, ...]]:
         """The stage's baseline from the results that `numerai-ray baseline` keeps, or a word on why not."""
-        wanted = self.written.baseline_config(setup.stage)
-        each = next((each for each in setup.candidates if each.config == wanted), None)
+        own = identity(self.written.baseline_config(setup.stage), setup.stage)
+        each = next((each for each in setup.candidates if identity(each.config, setup.stage) == own), None)
         new = [one for one in setup.candidates if identity(one.config, setup.stage) not in known]
         # Alone in its round it runs: the benchmark's row is scored on what a round predicts.
-        if self.shop.baselines is None or each not in new or len(new) == 1:
+        if self.shop.baselines is None or each is None or each not in new or len(new) == 1:
             return {}, ()
-        trial, own = f"r{number:02d}-{each.name}", identity(each.config, setup.stage)
+        trial = f"r{number:02d}-{each.name}"
         (plan,) = self._plans({trial: each}, number, setup.stage)
         entry = self.shop.baselines.find(plan)
         if entry is None:

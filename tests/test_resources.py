@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from builders import loaded_plan
 from contracts import config, ignore
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,10 @@ from numerai_ray.errors import ConfigError, ResourceShortage
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models import ModelSource, model_for, model_problems, needs_of, settled
+from numerai_ray.proposer import ListedProposer
 from numerai_ray.resource_plan import GB, Machine, Needs, Workload, heaviest, lightest, plan_resources
+from numerai_ray.round_candidates import Search
+from numerai_ray.round_policy import ScoutRound
 from numerai_ray.shared_dataset import fit_bytes, workload
 from numerai_ray.trial_plan import Catalog
 
@@ -140,6 +144,16 @@ def test_resources_are_in_no_key_and_no_fingerprint(market: Path, tmp_path: Path
     runner = InProcessRunner(FitStore(tmp_path), threads=2)
     runner.run(plans[:1], ignore)
     assert all(fold.stored for fold in runner.run(plans[1:], ignore)["x"].folds)
+
+
+def test_resources_may_change_in_the_middle_of_an_experiment(tmp_path: Path) -> None:
+    """The base stays the base, and one that only asks for more than the baseline is the baseline."""
+    plain = loaded_plan(tmp_path / "plain")
+    asking = loaded_plan(tmp_path / "asking", {"base": {"model": {"resources": {"gpus": 0.5}}}})
+    assert asking.config("scout", {}).model.resources is not None
+    assert asking.config("scout", {}).fingerprint() == plain.config("scout", {}).fingerprint()
+    setup = Search(asking, ListedProposer(), []).setup(ScoutRound("num_leaves", {}))
+    assert [each.role for each in setup.candidates] == ["base", *["variant"] * 4]
 
 
 def test_what_is_asked_for_goes_before_the_estimate(market: Path) -> None:
