@@ -6,6 +6,7 @@ latest, are held out, with ``stop_embargo_eras`` between them and the rest, and 
 """
 
 import re
+import threading
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,9 @@ from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
 from numerai_ray.validation import Section
 from numerai_ray.value_trees import nearest
+
+# PyTorch draws weights and dropout from one stream a process: two threads would draw each other's numbers.
+TRAINING = threading.Lock()
 
 
 class MlpParams(Section):
@@ -75,10 +79,11 @@ class Mlp(DenseModel):
         settings = MlpParams(**params)
         if settings.device != "cpu" and not torch.cuda.is_available():
             raise FitError(f"PyTorch finds no {settings.device} here; remove device to train on the processor")
-        torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(mode=True)
-        torch.manual_seed(settings.seed)
-        return FittedMlp(torch, *_trained(torch, rows, settings))
+        with TRAINING:
+            torch.set_num_threads(1)
+            torch.use_deterministic_algorithms(mode=True)
+            torch.manual_seed(settings.seed)
+            return FittedMlp(torch, *_trained(torch, rows, settings))
 
 
 class FittedMlp:

@@ -4,7 +4,8 @@
 estimators is a pipeline; its steps' parameters are then named as scikit-learn names them: ``ridge__alpha``.
 
 One thread does the arithmetic, because what BLAS sums depends on how many there are; an estimator with ``n_jobs``
-(forests) gets the fit's threads, which it splits whole trees among.
+(forests) trains on the fit's threads, which it splits whole trees among, and predicts on one, because threads add up
+trees in whatever order they finish.
 """
 
 import re
@@ -96,9 +97,12 @@ class Sklearn(DenseModel):
         weights = {} if rows.weights is None else {_weight_name(model): rows.weights}
         try:
             with threadpool_limits(1):
-                return FittedSklearn(model.fit(rows.features, rows.target, **weights))
+                model.fit(rows.features, rows.target, **weights)
         except (ValueError, TypeError) as error:
             raise FitError(f"scikit-learn says: {error}") from error
+        # A forest adds up its trees in the order in which threads finish them: alone, in that of the trees.
+        model.set_params(**dict.fromkeys(jobs, 1))
+        return FittedSklearn(model)
 
 
 class FittedSklearn:

@@ -1,0 +1,155 @@
+"""Predictions do not depend on threads, fits at once, placement, order or restarts: every model, every way."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts import SMALL, ignore, same_outcome
+
+from numerai_ray.config import Config, validate
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.trial_plan import Catalog, TrialPlan
+
+FOREST = "sklearn.ensemble:RandomForestRegressor"
+# Sampling and dropout where the model has them: what draws at random could depend on who draws first.
+MODELS: dict[str, dict[str, Any]] = {
+    "lightgbm": {"n_estimators": 12, "num_leaves": 15, "colsample_bytree": 0.5, "subsample": 0.7, "subsample_freq": 1},
+    "xgboost": {"n_estimators": 12, "max_depth": 4, "colsample_bytree": 0.5, "subsample": 0.7},
+    "catboost": {"iterations": 12, "depth": 4, "rsm": 0.5, "bootstrap_type": "Bernoulli", "subsample": 0.7},
+    "sklearn": {"estimator": FOREST, "n_estimators": 12, "max_depth": 6, "max_features": 0.5},
+    "mlp": {"hidden": [16, 8], "dropout": 0.1, "epochs": 4, "batch_size": 256, "stop_embargo_eras": 2},
+}
+NEEDS = {"xgboost": "xgboost", "catboost": "catboost", "sklearn": "sklearn", "mlp": "torch"}
+EVERY = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None, reason=f"{name} is not installed"
+        ),
+    )
+    for name in MODELS
+]
+Outcomes = dict[str, VariantOutcome]
+
+
+def plans_of(name: str, market: Path) -> list[TrialPlan]:
+    """Two variants of one model, that differ in their seed."""
+    catalog = Catalog(market)
+
+    def config(seed: int) -> Config:
+        model = {"type": name, "params": MODELS[name], "seeds": [seed]}
+        return validate(Config, {**SMALL, "model": model}, "test config")
+
+    return [catalog.plan(f"{name}-{seed}", f"same/r1/{name}-{seed}", config(seed)) for seed in (3, 4)]
+
+
+@cache
+def reference(name: str, market: Path, root: Path) -> Outcomes:
+    """Alone, in order, on one thread, on an empty store."""
+    return InProcessRunner(FitStore(root / name), threads=1).run(plans_of(name, market), ignore)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reference")
+
+
+def on_threads(threads: int) -> Callable[[Sequence[TrialPlan], Path], Outcomes]:
+    return lambda plans, folder: InProcessRunner(FitStore(folder), threads).run(plans, ignore)
+
+
+def in_reverse(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+    return InProcessRunner(FitStore(folder), 2).run(plans[::-1], ignore)
+
+
+def at_once(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+    """Each variant beside the other in one process: random state that they shared would mix."""
+
+    def alone(plan: TrialPlan) -> Outcomes:
+        return InProcessRunner(FitStore(folder / plan.id), 2).run([plan], ignore)
+
+    with ThreadPoolExecutor(len(plans)) as pool:
+        return {trial: outcome for found in pool.map(alone, plans) for trial, outcome in found.items()}
+
+
+def restarted(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+    """Every second fit is there from an attempt that was killed; the others come from another start."""
+    store = FitStore(folder)
+    InProcessRunner(store, 4).run(plans, ignore)
+    for spec in [spec for plan in plans for spec in plan.fits][::2]:
+        store.path(spec.key).unlink()
+    return InProcessRunner(store, 2).run(plans, ignore)
+
+
+WAYS: dict[str, Callable[[Sequence[TrialPlan], Path], Outcomes]] = {
+    "1 thread again": on_threads(1),
+    "2 threads": on_threads(2),
+    "4 threads": on_threads(4),
+    "in reverse": in_reverse,
+    "at once": at_once,
+    "restarted": restarted,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", EVERY)
+def test_the_same_predictions_to_the_last_bit(name: str, way: str, market: Path, root: Path, tmp_path: Path) -> None:
+    expected = reference(name, market, root)
+    found = WAYS[way](plans_of(name, market), tmp_path)
+    assert set(found) == set(expected)
+    for trial, outcome in found.items():
+        assert outcome.error is None
+        same_outcome(outcome, expected[trial])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_seed_decides(name: str, market: Path, root: Path) -> None:
+    """Or the matrix would compare what cannot differ."""
+    one, other = reference(name, market, root).values()
+    assert (one.prediction != other.prediction).any()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_same_predictions_wherever_ray_places_the_fits(market: Path, tmp_path: Path) -> None:
+    """All models in one round, on two nodes of different sizes: two fits at once on one, one on the other."""
+    names = [name for name in MODELS if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
+    code = PLACED.format(market=str(market), root=str(tmp_path), tests=str(Path(__file__).parent), names=names)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert f"equal: {2 * len(names)} variants" in done.stdout
+
+
+# In a process of its own, because a process talks to one cluster at a time.
+PLACED = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.ray_start import RaySettings
+from ray.cluster_utils import Cluster
+from contracts import ignore, same_outcome
+from numerai_ray.fit_store import FitStore
+from test_determinism import plans_of, reference
+
+market, root = Path({market!r}), Path({root!r})
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 2, "object_store_memory": 150_000_000}})
+cluster.add_node(num_cpus=1, object_store_memory=150_000_000)
+plans = [plan for name in {names!r} for plan in plans_of(name, market)]
+runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
+found = runner.run(plans, ignore)
+runner.close()
+cluster.shutdown()
+for name in {names!r}:
+    for trial, outcome in reference(name, market, root / "reference").items():
+        assert outcome.error is None and found[trial].error is None, (outcome.error, found[trial].error)
+        same_outcome(found[trial], outcome)
+print("equal:", len(found), "variants")
+"""
