@@ -17,7 +17,8 @@ from numerai_ray.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.eras import Fold
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_store import StoredFit
-from numerai_ray.neutralization import neutralize
+from numerai_ray.linear_parts import LinearParts
+from numerai_ray.neutralization import linear_part, remove_part
 from numerai_ray.post import StackPlan, blend, rank, stack
 from numerai_ray.training_data import take
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -65,6 +66,7 @@ def assemble_fold(
     fits: Mapping[str, StoredFit],
     columns: Columns,
     neutralizers: FeatureMatrix | None,
+    parts: LinearParts | None = None,
 ) -> Floats:
     """(n,): out-of-fold predictions of the fold at ``position`` of the trainable ones.
 
@@ -74,10 +76,11 @@ def assemble_fold(
         fits: by key, those of every fold in :func:`folds_needed`.
         columns: targets and benchmarks of the whole dataset.
         neutralizers: the features ``plan.neutralizers`` of the whole dataset; None where there are none.
+        parts: what variants share that differ in the proportion alone.
 
     """
     prediction = _mixed(plan, position, fits, columns)
-    return posted(plan, plan.folds.trainable[position], prediction, columns, neutralizers)
+    return posted(plan, plan.folds.trainable[position], prediction, columns, neutralizers, parts)
 
 
 def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
@@ -149,7 +152,12 @@ def stack_plan(plan: TrialPlan, eras: Sequence[int], folds: Sequence[Sequence[in
 
 
 def posted(
-    plan: TrialPlan, fold: Fold, prediction: Floats, columns: Columns, neutralizers: FeatureMatrix | None
+    plan: TrialPlan,
+    fold: Fold,
+    prediction: Floats,
+    columns: Columns,
+    neutralizers: FeatureMatrix | None,
+    parts: LinearParts | None = None,
 ) -> Floats:
     """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked."""
     post, index = plan.config.post, plan.index
@@ -159,7 +167,9 @@ def posted(
         # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
         shape = by_era(gaussianize, prediction, starts)
         matrix = _neutralizers(plan, fold, columns, neutralizers)
-        prediction = neutralize(shape, matrix, starts, post.neutralize.proportion)
+        against = (index.fingerprint, fold.validation_eras, plan.neutralizers, _benchmark_neutralized(plan))
+        part = (parts or LinearParts()).of(shape, against, lambda: linear_part(shape, matrix, starts))
+        prediction = remove_part(shape, part, post.neutralize.proportion)
     if post.blend:
         shares = {plan.config.benchmark(name): share for name, share in post.blend.items()}
         mixed = [prediction, *(take(columns.benchmarks[name], ranges) for name in shares)]
@@ -169,10 +179,9 @@ def posted(
 
 def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, features: FeatureMatrix | None) -> EraMatrix:
     """What the fold's predictions are made neutral to, era by era: features, a benchmark, or both."""
-    index, post = plan.index, plan.config.post
+    index, name = plan.index, _benchmark_neutralized(plan)
     ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
-    with_benchmark = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names
-    benchmark = columns.benchmarks[plan.config.score.benchmark] if with_benchmark else None
+    benchmark = None if name is None else columns.benchmarks[name]
 
     def of_era(position: int) -> npt.NDArray[Any]:
         rows = slice(*ranges[position])
@@ -182,3 +191,10 @@ def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, features: Featu
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return of_era
+
+
+def _benchmark_neutralized(plan: TrialPlan) -> str | None:
+    """The benchmark column that predictions are made neutral to, if any."""
+    post = plan.config.post
+    named = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names
+    return plan.config.score.benchmark if named else None

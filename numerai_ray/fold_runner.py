@@ -22,6 +22,7 @@ from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.linear_parts import LinearParts
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.pruning import PruningRule, Stopped, stopped
@@ -253,9 +254,11 @@ class InProcessRunner:
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
         self._neutralizers: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
+        self._parts = LinearParts()
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         started = time.perf_counter()
+        self._parts = LinearParts()
         needs = column_needs(plans)
         missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
         together = {spec.key: training for training in trainings(missing) for spec in training.specs}
@@ -296,7 +299,8 @@ class InProcessRunner:
                     return failed(plan, message)
                 fits[spec.key] = fit
                 records.append(fit_record(spec, fit, stored=stored))
-            predictions.append(assemble_fold(plan, position, fits, columns, self._load_neutralizers(plan)))
+            neutralizers = self._load_neutralizers(plan)
+            predictions.append(assemble_fold(plan, position, fits, columns, neutralizers, self._parts))
             scored.append(score_assembled(plan, position, predictions[-1], records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)

@@ -17,6 +17,7 @@ from numerai_ray.dataset import load_features
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.linear_parts import LinearParts
 from numerai_ray.post import blend, rank, rank_gauss
 from numerai_ray.stored_first import StoredFirst
 from numerai_ray.trial_plan import Catalog
@@ -231,3 +232,21 @@ def test_results_tell_all_that_a_variant_was(desk) -> None:
     told = results_json(found, "o", "p")["config"]
     assert validate(Config, told, "told") == found.plan.config
     assert leaves(changes).items() <= leaves(told).items()
+
+
+def test_a_prediction_is_solved_once_for_all_proportions(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved: list[int] = []
+
+    def solve() -> np.ndarray:
+        solved.append(1)
+        return np.ones(2)
+
+    parts = LinearParts()
+    one, other = np.array([0.1, 0.2]), np.array([0.1, 0.3])
+    for prediction, against in ((one, "a"), (one.copy(), "a"), (other, "a"), (one, "b"), (one, "a")):
+        assert parts.of(prediction, against, solve).tolist() == [1, 1]
+    assert len(solved) == 3
+    monkeypatch.setattr("numerai_ray.linear_parts.ROOM_BYTES", 20)
+    parts.of(other, "b", solve)
+    parts.of(one, "a", solve)
+    assert len(solved) == 5, "the oldest went"
