@@ -5,8 +5,6 @@ parameters, library versions). An entry is written whole or not at all, and veri
 aside and its fit trained again.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_claims import claimed
 from numerai_ray.storage import Place, local_folder, rename, write_whole
+from numerai_ray.store_entry import decoded, encoded
 
 MAGIC = b"numerai-ray fit 1\n"
 
@@ -58,8 +57,7 @@ class FitStore:
 
         """
         payload = np.ascontiguousarray(fit.predictions, np.float64).tobytes()
-        head = json.dumps({"facts": dict(fit.facts), "sha256": hashlib.sha256(payload).hexdigest()}).encode()
-        write_whole(self.path(key), MAGIC + len(head).to_bytes(8, "little") + head + payload)
+        write_whole(self.path(key), encoded(MAGIC, {"facts": dict(fit.facts)}, payload))
 
     def get(self, key: str) -> StoredFit | None:
         """The fit, or None when there is none; a damaged entry is renamed to ``*.damaged`` and counts as none."""
@@ -81,15 +79,11 @@ class FitStore:
 
 
 def _decode(content: bytes) -> StoredFit | None:
-    start = len(MAGIC) + 8
-    size = int.from_bytes(content[len(MAGIC) : start], "little")
-    if not content.startswith(MAGIC) or len(content) < start + size:
+    found = decoded(MAGIC, content)
+    if found is None:
         return None
-    payload = content[start + size :]
+    head, payload = found
     try:
-        head = json.loads(content[start : start + size])
-        if hashlib.sha256(payload).hexdigest() != head["sha256"]:
-            return None
         return StoredFit(np.frombuffer(payload, np.float64), head["facts"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         return None

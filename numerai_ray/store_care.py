@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from numerai_ray.fit_store import FitStore
+from numerai_ray.model_store import ModelStore
 from numerai_ray.storage import files_below
 
-Kind = Literal["fit", "damaged", "partial"]
-KINDS: dict[str, Kind] = {".fit": "fit", ".damaged": "damaged", ".partial": "partial"}
+Kind = Literal["fit", "model", "damaged", "partial"]
+KINDS: dict[str, Kind] = {".fit": "fit", ".model": "model", ".damaged": "damaged", ".partial": "partial"}
+# What somebody may ask for again.
+ENTRIES = ("fit", "model")
 DAY_S = 86_400.0
 # A writer takes seconds; what is older was left behind by one that died.
 PARTIAL_S = 3_600.0
@@ -32,7 +35,7 @@ class StoreFile:
 
     @property
     def key(self) -> str:
-        """The fit's key, where the file is a fit."""
+        """The fit's key, where the file is a fit or its model."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
@@ -46,7 +49,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ``gc`` keeps: fits younger than ``days`` (None: any), the youngest up to ``size_bytes`` (None: any)."""
+    """What ``gc`` keeps: fits and models younger than ``days`` (None: any), the youngest up to ``size_bytes``."""
 
     days: float | None = None
     size_bytes: int | None = None
@@ -54,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class StoreCheck:
-    """What reading every fit found; ``damaged`` are keys, set aside by now; ``models`` counts fits a model."""
+    """What reading every fit and model found; ``damaged`` are keys, set aside; ``models`` counts by who made them."""
 
     whole: int
     damaged: tuple[str, ...]
@@ -62,7 +65,7 @@ class StoreCheck:
 
 
 def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
-    """Every file of the store that is a fit or was to be one, oldest first; ``now_s`` is seconds since 1970."""
+    """Every file of the store that is or was to be a fit or model, oldest first; ``now_s`` is seconds since 1970."""
     found = []
     for file in files_below(store.root):
         kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
@@ -80,7 +83,7 @@ def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
         for file in files
         if file.kind == "partial" and file.age_s >= PARTIAL_S
     ]
-    fits = [file for file in files if file.kind == "fit"]
+    fits = [file for file in files if file.kind in ENTRIES]
     if limits.days is not None:
         old = [file for file in fits if file.age_s >= limits.days * DAY_S]
         found += [Removal(file, "older than asked") for file in old]
@@ -102,7 +105,7 @@ def remove(store: FitStore, going: Iterable[Removal]) -> None:
 
 
 def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
-    """Read every fit to its last byte and set aside what is damaged, as reading it in a round would.
+    """Read every fit and model to its last byte and set aside what is damaged, as reading it in a round would.
 
     Args:
         store: the store.
@@ -112,11 +115,12 @@ def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[
     """
     damaged: list[str] = []
     models: Counter[str] = Counter()
-    fits = [file for file in files if file.kind == "fit"]
-    for file in fits:
-        fit = store.get(file.key)
-        if fit is not None:
-            models[str(fit.facts.get("made_by", "unknown"))] += 1
+    kept = ModelStore(store.root)
+    for file in (file for file in files if file.kind in ENTRIES):
+        entry = store.get(file.key) if file.kind == "fit" else kept.get(file.key)
+        if entry is not None:
+            of = "" if file.kind == "fit" else "trained model, "
+            models[of + str(entry.facts.get("made_by", "unknown"))] += 1
         else:
             damaged.append(file.key)
         on_file()

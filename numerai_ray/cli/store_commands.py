@@ -22,9 +22,9 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @app.command(epilog="Example: numerai-ray store info --data-dir data --json")
 def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
-    """How many fits there are, how large and how old."""
+    """How many fits and models there are, how large and how old."""
     store, files = _open(data_dir)
-    kinds = {kind: [file for file in files if file.kind == kind] for kind in ("fit", "damaged", "partial")}
+    kinds = {kind: [file for file in files if file.kind == kind] for kind in ("fit", "model", "damaged", "partial")}
     ages = [file.age_s for file in kinds["fit"]]
     value = {
         "store": str(store.root),
@@ -33,6 +33,8 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
         "oldest_days": _days(max(ages)) if ages else None,
         "newest_days": _days(min(ages)) if ages else None,
         "by_age": _by_age(kinds["fit"]),
+        "models": len(kinds["model"]),
+        "model_bytes": _bytes(kinds["model"]),
         "damaged": len(kinds["damaged"]),
         "partial": len(kinds["partial"]),
         "removable_bytes": _bytes([*kinds["damaged"], *kinds["partial"]]),
@@ -43,6 +45,8 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
     typer.echo(f"{value['store']}: {value['fits']:,} fits, {_size(_bytes(kinds['fit']))}")
     for age, group in _by_age(kinds["fit"]).items():
         typer.echo(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
+    if kinds["model"]:
+        typer.echo(f"  {len(kinds['model']):,} trained models, kept by exports  {_size(_bytes(kinds['model']))}")
     if kinds["damaged"] or kinds["partial"]:
         typer.echo(
             f"  {len(kinds['damaged'])} damaged and {len(kinds['partial'])} unfinished files; "
@@ -65,7 +69,7 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them; without it they are only named.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Name what may go, or remove it: damaged and unfinished files, and fits beyond the limits given.
+    """Name what may go, or remove it: damaged and unfinished files, and fits and models beyond the limits given.
 
     No report and no decided round needs a fit: one that is asked for again is trained again.
     """
@@ -91,16 +95,16 @@ def gc(
 
 @app.command(epilog="Example: numerai-ray store verify --data-dir data")
 def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
-    """Read every fit to its last byte; what is damaged is set aside, and trained again when it is asked for.
+    """Read every fit and model to its last byte; what is damaged is set aside, and trained again when it is asked for.
 
     Exit code 3 when something was damaged.
     """
-    from numerai_ray.store_care import check_store
+    from numerai_ray.store_care import ENTRIES, check_store
 
     store, files = _open(data_dir)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("checking", total=sum(file.kind == "fit" for file in files))
+        task = progress.add_task("checking", total=sum(file.kind in ENTRIES for file in files))
         found = check_store(store, files, lambda: progress.advance(task))
     if as_json:
         value = {"store": str(store.root), "whole": found.whole, "damaged": found.damaged, "models": found.models}

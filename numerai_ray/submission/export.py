@@ -11,12 +11,14 @@ import pyarrow as pa
 from numerai_ray.atomic_files import whole_file, write_text
 from numerai_ray.errors import RequestError
 from numerai_ray.fit_store import FitStore
+from numerai_ray.model_store import ModelStore
 from numerai_ray.results import ExperimentPaths, write_json
 from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.card import card_of, card_text
 from numerai_ray.submission.choice import Choice
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.environment import Environment, environment_for
+from numerai_ray.submission.kept_models import refits_of
 from numerai_ray.submission.packing import Recipe, SubmissionFiles, needed, pack, sha256
 from numerai_ray.submission.proof import EXPECTED, Proof, proof_table, write_proof
 from numerai_ray.submission.refit import Refitted, RunJobs
@@ -51,9 +53,7 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
     # Before hours of training: the container must be able to run it, and be here.
     order.container.check(needed(assembly.types()))
     environment = environment_for(order.container, on_step)
-    models = len(assembly.jobs)
-    on_step(f"refitting {models} model{'s'[: models > 1]} on {len(assembly.plan.index.eras):,} eras")
-    refits = run_jobs(assembly.jobs)
+    refits = refits_of(assembly.jobs, ModelStore(order.store.root), run_jobs, on_step)
     recipe = recipe_of(assembly, refits)
     with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
         made = SubmissionFiles(Path(folder) / order.out.name)

@@ -1,6 +1,7 @@
 """The chosen variant trained once more, on every era with labels.
 
-Nothing is read from the fit store: a stored fit saw some of the eras only. A refit also predicts the *proof rows*,
+No fold's fit serves: it saw some of the eras only. (What an earlier export trained does, see
+:mod:`numerai_ray.submission.kept_models`.) A refit also predicts the *proof rows*,
 the last eras of its data, with our own pipeline: what the exported pickle must give as well.
 """
 

@@ -27,12 +27,14 @@ class Exporter:
     """How a kind of model travels.
 
     ``libraries`` are those that the container must have; ``inside`` is the predictor's name and file in ``inside/``;
-    ``portable`` turns a trained model into a payload of plain values, and lives in ``module``.
+    ``portable`` turns a trained model into a payload of plain values, and lives in ``module``; ``kept`` says whether
+    the store keeps it: not where it is the training rows, which the container trains on once more.
     """
 
     libraries: tuple[str, ...]
     inside: str
     module: str
+    kept: bool = True
 
     def portable(self, trained: Trained) -> Any:
         """Text, bytes, numbers, lists and mappings only."""
@@ -49,7 +51,7 @@ EXPORTERS: Mapping[str, Exporter] = {
     "lightgbm": Exporter(("lightgbm",), "lightgbm", "lightgbm"),
     "xgboost": Exporter(("xgboost",), "xgboost", "xgboost"),
     "catboost": Exporter(("catboost",), "catboost", "catboost"),
-    "sklearn": Exporter(("scikit-learn",), "sklearn", "sklearn"),
+    "sklearn": Exporter(("scikit-learn",), "sklearn", "sklearn", kept=False),
     "mlp": Exporter((), "mlp", "mlp"),
 }
 

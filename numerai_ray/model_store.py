@@ -1,0 +1,91 @@
+"""Trained models beside the predictions: kept when somebody asks for a model itself, as an export does.
+
+An entry's name is the fit's key, which holds everything that decides the model; it has the model as plain values and
+what it predicts for the fit's validation rows. It is no pickle: reading a store runs nobody's code.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.storage import Place, rename, write_whole
+from numerai_ray.store_entry import decoded, encoded
+
+MAGIC = b"numerai-ray model 1\n"
+BYTES = "$bytes"  # what stands for bytes in the tree of a model: where they begin and end in the payload
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A model as text, bytes, numbers, lists and mappings; its predictions (n,) float64; facts about its training."""
+
+    model: Any
+    predictions: npt.NDArray[np.float64]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """The models in a store of fits; safe for concurrent writers, as the fits are."""
+
+    root: Place
+
+    def path(self, key: str) -> Place:
+        return self.root / key[:2] / f"{key}.model"
+
+    def put(self, key: str, kept: StoredModel) -> None:
+        """Keep a model.
+
+        Raises:
+            EnvironmentFault: the store cannot be written (disk full, no rights).
+            TypeError: the model holds something else than plain values.
+
+        """
+        parts = [np.ascontiguousarray(kept.predictions, np.float64).tobytes()]
+        model = _apart(kept.model, parts)
+        tree = {"model": model, "facts": dict(kept.facts), "predictions": len(kept.predictions)}
+        # The tree lies in what the checksum is of; the head says where.
+        blob, text = b"".join(parts), json.dumps(tree).encode()
+        write_whole(self.path(key), encoded(MAGIC, {"tree_at": len(blob)}, blob + text))
+
+    def get(self, key: str) -> StoredModel | None:
+        """The model, or None; a damaged entry is renamed to ``*.damaged`` and counts as none."""
+        path = self.path(key)
+        try:
+            found = decoded(MAGIC, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if found is not None:
+            head, payload = found
+            with suppress(KeyError, TypeError, ValueError):
+                tree = json.loads(payload[head["tree_at"] :])
+                predictions = np.frombuffer(payload, np.float64, tree["predictions"])
+                return StoredModel(_together(tree["model"], payload), predictions, tree["facts"])
+        with suppress(OSError, EnvironmentFault):
+            rename(path, f"{path.stem}-model.damaged")
+        return None
+
+
+def _apart(value: Any, parts: list[bytes]) -> Any:
+    """``value`` with its bytes moved to ``parts``."""
+    if isinstance(value, bytes):
+        begin = sum(len(part) for part in parts)
+        parts.append(value)
+        return {BYTES: [begin, begin + len(value)]}
+    if isinstance(value, Mapping):
+        return {name: _apart(each, parts) for name, each in value.items()}
+    return [_apart(each, parts) for each in value] if isinstance(value, list) else value
+
+
+def _together(value: Any, payload: bytes) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {BYTES}:
+            return payload[slice(*value[BYTES])]
+        return {name: _together(each, payload) for name, each in value.items()}
+    return [_together(each, payload) for each in value] if isinstance(value, list) else value
