@@ -1,8 +1,9 @@
 """What Ray's dashboard and Prometheus are told: gauges, counters, names, and how far each running fit is.
 
-Nothing here may ever fail a trial or hold one up: every call swallows its own fault, and after a few the module
-falls silent for the rest of the process. Labels are bounded: an experiment's name and a fixed list of states, never
-a variant, a fold or a value, because every combination is a time series that Prometheus keeps.
+Nothing here may ever fail a trial or hold one up: every call swallows its own fault and is waited for a moment only,
+and after a few faults in a row the module falls silent for the rest of the process. Labels are bounded: an
+experiment's name and a fixed list of states, never a variant, a fold or a value, because every combination is a time
+series that Prometheus keeps.
 
 Fits tell how far they are through Ray's own key-value store, once a second at most, so that the driver can show it
 without a process or a file of its own.
@@ -16,6 +17,7 @@ import math
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +48,8 @@ METRICS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
 }
 # After so many faults nothing more is tried: a broken agent must not cost a line of log a second.
 MOST_FAULTS = 3
+# A call takes less than a millisecond; one that takes this long waits for somebody who does not answer.
+HANGS_S = 2.0
 PULSE_S = 1.0
 STALE_S = 900.0
 _NAMESPACE = b"numerai-ray"
@@ -73,25 +77,46 @@ class RunningFit:
 
 
 class Quiet:
-    """Runs what may fail without ever failing; counts the seconds that it took."""
+    """Runs what may fail or hang without ever failing or hanging; counts the seconds that it took.
+
+    Each call has a thread of its own. One that hangs (an agent that is stopped, a network that swallows packets) is
+    left behind after :data:`HANGS_S`, and nothing more is tried until it comes back.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.faults = 0
+        self.faults = 0  # one after the other
+        self._aside: threading.Thread | None = None
 
     def attempt(self, work: Callable[[], Any]) -> Any:
-        """The value of ``work``, None when it fails or failed too often before."""
-        if self.faults >= MOST_FAULTS:
+        """The value of ``work``, None when it fails or hangs, or failed too often before."""
+        before = self._aside
+        if self.faults >= MOST_FAULTS or (before is not None and before.is_alive()):
             return None
         began = time.perf_counter()
+        done: list[Any] = []
+        aside = threading.Thread(target=lambda: done.append(self._tried(work)), name="monitoring", daemon=True)
         try:
-            return work()
+            aside.start()
+        except RuntimeError:  # no thread to be had: the interpreter is ending
+            self.faults = MOST_FAULTS
+            return None
+        self._aside = aside
+        aside.join(HANGS_S)
+        self.seconds += time.perf_counter() - began
+        if aside.is_alive():
+            _log.warning("monitoring: no answer within %.0f s", HANGS_S)
+        return done[0] if done else None
+
+    def _tried(self, work: Callable[[], Any]) -> Any:
+        try:
+            value = work()
         except Exception as error:
             self.faults += 1
             _log.warning("monitoring: %s: %s", type(error).__name__, error)
             return None
-        finally:
-            self.seconds += time.perf_counter() - began
+        self.faults = 0
+        return value
 
 
 class Monitor:
@@ -103,29 +128,34 @@ class Monitor:
         self._made: dict[str, Any] = {}
         self._values: dict[tuple[str, str], float] = {}
         self._counts: dict[str, float] = {}
+        self._lock = threading.Lock()  # whoever tells, and whoever hands over
 
     def show(self, name: str, value: float | Mapping[str, float]) -> None:
         """Set a gauge: one value, or one a state."""
         by_state = value if isinstance(value, Mapping) else {"": value}
-        self._values |= {(name, state): float(each) for state, each in by_state.items()}
+        with self._lock:
+            self._values |= {(name, state): float(each) for state, each in by_state.items()}
         self.quiet.attempt(self._hand_over)
 
     def count(self, name: str, by: float) -> None:
         """Raise a counter."""
         if by > 0:
-            self._counts[name] = self._counts.get(name, 0.0) + by
+            with self._lock:
+                self._counts[name] = self._counts.get(name, 0.0) + by
         self.quiet.attempt(self._hand_over)
 
     def _hand_over(self) -> None:
         if not _ray_runs():
             return
-        for (name, state), value in self._values.items():
+        with self._lock:
+            values, counts = self._values, self._counts
+            self._values, self._counts = {}, {}
+        for (name, state), value in values.items():
             # Unknown is no point rather than a wrong one.
             if math.isfinite(value):
                 self._metric(name).set(value, {**self._tags, **({"state": state} if state else {})})
-        for name, by in self._counts.items():
+        for name, by in counts.items():
             self._metric(name).inc(by, self._tags)
-        self._values, self._counts = {}, {}
 
     def _metric(self, name: str) -> Any:
         if name not in self._made:
@@ -167,20 +197,23 @@ class Pulse:
         self.quiet.attempt(lambda: _store()._internal_kv_put(self._key, value, overwrite=True, namespace=_NAMESPACE))
 
 
-def running_fits() -> list[RunningFit]:
-    """What is being fitted right now, oldest first; empty without Ray, or when it cannot be told."""
+def running_fits(quiet: Quiet | None = None) -> list[RunningFit]:
+    """What is being fitted right now, oldest first; empty without Ray, or when it cannot be told.
+
+    ``quiet`` is what whoever asks again and again asks through.
+    """
     if not _ray_runs():
         return []
-    try:
-        store = _store()
-        keys = store._internal_kv_list(b"fit/", namespace=_NAMESPACE)
-        values = [store._internal_kv_get(key, namespace=_NAMESPACE) for key in keys]
-        found = [RunningFit(**json.loads(value)) for value in values if value]
-    except Exception as error:
-        _log.warning("monitoring: running fits: %s", error)
-        return []
+    found = (quiet or Quiet()).attempt(_all_told) or []
     # The word of a worker that died stays; after a while it is no news.
     return sorted((fit for fit in found if time.time() - fit.told < STALE_S), key=lambda fit: fit.started)
+
+
+def _all_told() -> list[RunningFit]:
+    store = _store()
+    keys = store._internal_kv_list(b"fit/", namespace=_NAMESPACE)
+    values = [store._internal_kv_get(key, namespace=_NAMESPACE) for key in keys]
+    return [RunningFit(**json.loads(value)) for value in values if value]
 
 
 def job_metadata(experiment: str, folder: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +127,32 @@ def test_a_broken_agent_costs_nothing_but_the_panels(monkeypatch: pytest.MonkeyP
         for done in range(1000):
             pulse(done, 1000)
     assert monitoring.running_fits() == []
+
+
+def test_an_agent_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is stopped (SIGSTOP): nothing waits again until it answers, and then all goes on."""
+    answers, calls = threading.Event(), []
+
+    def hanging(*_args: object, **_kwargs: object) -> bytes | None:
+        calls.append("called")
+        answers.wait(30)
+        return None
+
+    monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
+    monkeypatch.setattr(monitoring, "HANGS_S", 0.2)
+    monkeypatch.setattr(monitoring, "_store", lambda: SimpleNamespace(_internal_kv_put=hanging))
+    pulse = Pulse("demo/r1/a/fold1")
+    monkeypatch.setattr(monitoring, "PULSE_S", 0.0)
+    began = time.monotonic()
+    for done in range(1000):
+        pulse(done, 1000)
+    assert time.monotonic() - began < 2.0
+    assert len(calls) == 1
+    answers.set()
+    deadline = time.monotonic() + 10
+    while len(calls) == 1 and time.monotonic() < deadline:
+        pulse(1000, 1000)
+    assert len(calls) > 1, "it answers again, so it is told again"
 
 
 def test_a_pulse_speaks_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,12 @@ def watching(view: Any, name: str, paths: ExperimentPaths, runner: Any) -> Itera
         yield Watchers(view, progress)
         return
     from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
-    from numerai_ray.monitoring import Monitor, running_fits
+    from numerai_ray.monitoring import Monitor, Quiet, running_fits
 
     told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
     watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes), told)
-    observer = Observer(running_fits, watchers.looked)
+    looking = Quiet()
+    observer = Observer(lambda: running_fits(looking), watchers.looked)
     if isinstance(view, LiveView):
         view.look = lambda: observer.snapshot
     observer.start()
