@@ -74,10 +74,12 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
     else:
         options["address"] = settings.address
     try:
-        context = ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        context: Any = ray.init(**options)
+    except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         where = settings.address or "this machine"
-        raise EnvironmentFault(f"Ray does not start on {where}: {error}; see {settings.log_file}") from error
+        raise EnvironmentFault(
+            f"Ray does not start on {where}: {error}; see {settings.log_file}, then run again: what was trained is kept"
+        ) from error
     return context.dashboard_url and f"http://{context.dashboard_url}"
 
 

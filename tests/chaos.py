@@ -1,9 +1,10 @@
 """Chaos: an experiment is killed at random moments, goes on, and ends as if nothing had happened.
 
 ``python tests/chaos.py --kills 24`` runs a small experiment undisturbed, then again under kills of the driver, of a
-fold's process, of the raylet (the node) and under interrupts, always followed by the same command; and compares the
-ledger, the predictions and the report byte for byte, times aside. A stored fit that were trained again would be
-written again: no entry of the store may change once it is there.
+fold's process, of all of Ray, of one node of two, and under interrupts, always followed by the same command; and
+compares the ledger, the predictions and the report byte for byte, times aside. Every other attempt runs on a cluster
+of two nodes (two raylets on this machine) instead of a Ray of its own. A stored fit that were trained again would be
+written again: no entry of the store may change once it is there, and the number of those that did is counted.
 """
 
 import argparse
@@ -17,27 +18,29 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
 CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
-VICTIMS = ("driver", "worker", "node", "interrupt")
+VICTIMS = ("driver", "worker", "node", "interrupt", "ray")
+STORE_BYTES = 100_000_000
 PLAN = {
     "name": "chaos",
     "idea": "An experiment that is killed again and again.",
     "novelty": "None of its rounds is ever decided twice.",
     "baseline": "chaos",
     "data_version": "chaos",
-    "market": {"eras": 160, "rows": 120, "features": 40, "seed": 3},
+    "market": {"eras": 120, "rows": 80, "features": 30, "seed": 3},
     "search_space": {
         "dimensions": {
             "num_leaves": {"path": "model.params.num_leaves", "values": [3, 7, 15]},
-            "n_estimators": {"path": "model.params.n_estimators", "values": [150, 300, 600]},
+            "n_estimators": {"path": "model.params.n_estimators", "values": [100, 200, 400]},
         }
     },
     "rounds": {"variants": 3, "patience": 1},
@@ -47,8 +50,57 @@ PLAN = {
 BASELINE = {
     "data": {"version": "chaos", "file": "full", "feature_set": "all"},
     "cv": {"n_splits": 4},
-    "model": {"params": {"n_estimators": 400, "num_leaves": 31, "learning_rate": 0.02, "random_state": 1}},
+    "model": {"params": {"n_estimators": 300, "num_leaves": 31, "learning_rate": 0.02, "random_state": 1}},
 }
+
+
+class Nodes:
+    """A cluster of two nodes on this machine: the head stays, the other is killed and replaced."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster  # noqa: PLC0415 - the short form has no cluster
+
+        size = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+        self._size = size
+        self._cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
+        self._second: Any = self._cluster.add_node(**size)
+
+    @property
+    def address(self) -> str:
+        return str(self._cluster.address)
+
+    def raylets(self) -> list[psutil.Process]:
+        """Of the head and of the other node; below them are the processes of fits."""
+        return [raylet_of(node) for node in (self._cluster.head_node, self._second)]
+
+    def kill_second(self) -> None:
+        """As when the plug is pulled: everything on it at once."""
+        raylet = raylet_of(self._second)
+        raylet.suspend()  # starts nothing while its processes are looked up
+        for process in [*raylet.children(recursive=True), raylet]:
+            with suppress(psutil.Error):
+                process.kill()
+
+    def replace_second(self) -> None:
+        self._cluster.remove_node(self._second, allow_graceful=False)
+        self._second = self._cluster.add_node(**self._size)
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+def raylet_of(node: Any) -> psutil.Process:
+    return psutil.Process(node.all_processes["raylet"][0].process.pid)
+
+
+@contextmanager
+def two_nodes(*, wanted: bool) -> Iterator[Nodes | None]:
+    nodes = Nodes() if wanted else None
+    try:
+        yield nodes
+    finally:
+        if nodes is not None:
+            nodes.close()
 
 
 @dataclass
@@ -57,7 +109,10 @@ class Chaos:
 
     root: Path
     random: random.Random
+    nodes: Nodes | None = None
     kills: Counter[str] = field(default_factory=Counter)
+    on_cluster: int = 0
+    taken_along: int = 0
     entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     retrained: list[str] = field(default_factory=list)
 
@@ -73,9 +128,10 @@ class Chaos:
         (self.folder / "experiment.yaml").write_text(yaml.safe_dump(PLAN))
         self.entries.clear()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, nodes: Nodes | None = None) -> subprocess.Popen[bytes]:
+        where = [] if nodes is None else ["--address", nodes.address]
         with (self.root / "log").open("a") as log:
-            command = [*CLI, "run", str(self.folder), "--data-dir", str(self.root / "data")]
+            command = [*CLI, "run", str(self.folder), "--data-dir", str(self.root / "data"), *where]
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def finish(self) -> None:
@@ -87,24 +143,40 @@ class Chaos:
 
     def disturb(self, victim: str, wait_s: float) -> bool:
         """Run, and kill ``victim`` after ``wait_s``; False when there was nothing to kill."""
-        process = self.start()
+        nodes = self.cluster_for(victim)
+        process = self.start(nodes)
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=wait_s)
             return False
-        hit = kill(process.pid, victim)
+        hit = kill(process.pid, victim, nodes)
         while not hit and process.poll() is None:  # no fold is training right now: the next one then
             time.sleep(0.02)
             with suppress(psutil.Error):
-                hit = kill(process.pid, victim)
+                hit = kill(process.pid, victim, nodes)
         self.kills[victim] += hit
-        if victim in ("driver", "interrupt") or not hit:
-            code = process.wait(timeout=120)
-            if victim == "interrupt" and code != 130:
-                raise AssertionError(f"an interrupted run ended with {code}, not 130; see {self.root / 'log'}")
-        elif (code := process.wait(timeout=300)) != 0:
-            raise AssertionError(f"a run whose {victim} was killed ended with {code}; see {self.root / 'log'}")
+        self.on_cluster += hit and nodes is not None
+        code = process.wait(timeout=300)
+        self.check_end(victim if hit else "nobody", code)
+        if nodes is not None and victim == "node" and hit:
+            nodes.replace_second()
         self.look_at_store()
         return hit
+
+    def check_end(self, victim: str, code: int) -> None:
+        """A run goes on to its end, but where it was killed or stopped, or lost its Ray while that started or ended."""
+        log = (self.root / "log").read_text(errors="replace")
+        ends = {"driver": {-signal.SIGKILL}, "interrupt": {130}}.get(victim, {0})
+        if code not in ends and victim == "ray":
+            self.taken_along += 1
+            ends = {code}
+        if code not in ends or "Traceback" in log:
+            raise AssertionError(f"a run whose {victim} was killed ended with {code}; see {self.root / 'log'}")
+
+    def cluster_for(self, victim: str) -> Nodes | None:
+        """A node of two is killed on a cluster, all of Ray on this machine; the others in turn here and there."""
+        if victim == "node":
+            return self.nodes
+        return self.nodes if victim != "ray" and self.kills[victim] % 2 else None
 
     def look_at_store(self) -> None:
         """No entry that was there may have been written again."""
@@ -116,20 +188,36 @@ class Chaos:
         self.entries = now
 
 
-def kill(pid: int, victim: str) -> bool:
-    """Kill the driver, or one process below it; False when there is none of the kind."""
+def kill(pid: int, victim: str, nodes: Nodes | None) -> bool:
+    """Kill the driver, its node or its Ray, or one fit's process; False when there is none of the kind."""
     driver = psutil.Process(pid)
     if victim in ("driver", "interrupt"):
         driver.send_signal(signal.SIGKILL if victim == "driver" else signal.SIGINT)
         return True
-    for process in driver.children(recursive=True):
+    if victim == "node" and nodes is not None:
+        nodes.kill_second()
+        return True
+    roots = [driver] if nodes is None else nodes.raylets()
+    found = (process for root in roots for process in root.children(recursive=True))
+    return kill_one(found, is_fit if victim == "worker" else is_raylet)
+
+
+def kill_one(processes: Iterable[psutil.Process], wanted: Any) -> bool:
+    for process in processes:
         with suppress(psutil.Error):
-            title = " ".join(process.cmdline())
-            is_fit = title.startswith("ray::chaos/") and "/fold" in title
-            if is_fit if victim == "worker" else process.name() == "raylet":
+            if wanted(process):
                 process.kill()
                 return True
     return False
+
+
+def is_fit(process: psutil.Process) -> bool:
+    title = " ".join(process.cmdline())
+    return title.startswith("ray::chaos/") and "/fold" in title
+
+
+def is_raylet(process: psutil.Process) -> bool:
+    return bool(process.name() == "raylet")
 
 
 def outcome(folder: Path) -> dict[str, object]:
@@ -158,19 +246,21 @@ def run(root: Path, kills: int, seed: int, victims: Sequence[str] = VICTIMS) -> 
     started = time.monotonic()
     calm.finish()
     length_s = time.monotonic() - started
-    wild = Chaos(root / "wild", random.Random(seed))
-    wild.prepare()
-    while wild.kills.total() < kills:
-        victim = victims[wild.kills.total() % len(victims)]
-        # Most of a run is its start; what remains of one that went on is shorter.
-        wild.disturb(victim, wild.random.uniform(0.05, 0.6) * length_s)
-        print(f"{wild.kills.total()} kills: {dict(wild.kills)}", flush=True)
-        if (wild.folder / "results" / "rounds.jsonl").exists() and finished(wild.folder):
-            compare(calm, wild)
-            if wild.kills.total() < kills:
-                wild.prepare()
-    wild.finish()
-    compare(calm, wild)
+    with two_nodes(wanted="node" in victims) as nodes:
+        wild = Chaos(root / "wild", random.Random(seed), nodes)
+        wild.prepare()
+        while wild.kills.total() < kills:
+            victim = victims[wild.kills.total() % len(victims)]
+            # Most of a run is its start; what remains of one that went on is shorter.
+            wild.disturb(victim, wild.random.uniform(0.05, 0.6) * length_s)
+            also = f"{wild.on_cluster} on two nodes; {wild.taken_along} drivers ended with their Ray"
+            print(f"[{time.monotonic() - started:4.0f} s] {dict(wild.kills)}, {also}", flush=True)
+            if (wild.folder / "results" / "rounds.jsonl").exists() and finished(wild.folder):
+                compare(calm, wild)
+                if wild.kills.total() < kills:
+                    wild.prepare()
+        wild.finish()
+        compare(calm, wild)
     return wild
 
 
@@ -197,7 +287,8 @@ def main() -> int:
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
     done = run(root, options.kills, options.seed, options.victims)
-    print(f"{done.kills.total()} kills, {len(done.entries)} fits stored, none trained twice; all outputs equal")
+    fits = f"{len(done.entries)} fits stored, {len(done.retrained)} trained twice"
+    print(f"{done.kills.total()} kills, {fits}; all outputs equal")
     shutil.rmtree(root)
     return 0
 
