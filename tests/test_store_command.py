@@ -137,11 +137,21 @@ def test_every_command_of_the_page_runs(root: Path, capsys: pytest.CaptureFixtur
         assert run([str(root) if word == "data" else word for word in command]) == 0
 
 
-def test_every_test_that_the_page_names_exists() -> None:
+def test_every_fault_of_the_page_names_tests_that_exist() -> None:
     tests = Path(__file__).parent
     page = (tests.parent / "numerai_ray" / "docs" / "reuse.md").read_text(encoding="utf-8")
-    for file, name in re.findall(r"`(test_\w+\.py)::(test_\w+)", page):
-        assert f"def {name}" in (tests / file).read_text(encoding="utf-8"), f"{file}::{name}"
+    faults = [line for line in page.split("## Faults")[1].splitlines() if line.startswith("| ")][1:]
+    assert len(faults) > 15
+    for line in faults:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert len(cells) == 4, line
+        assert all(cells), line
+        named = re.findall(r"`([^`]+)`", cells[3])
+        assert named, f"no test shows {cells[0]!r}"
+        for each in named:
+            file, _, name = each.removeprefix("tests/").partition("::")
+            text = (tests / file).read_text(encoding="utf-8")
+            assert not name or f"def {name}(" in text, each
 
 
 def test_a_missing_data_root_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,87 @@
+"""Ray's own memory monitor kills fits: the retry is alone on its node, and what never fits is told with numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+GB = 2**30
+HELD_GB = 2.5
+# Two fits together are over it, one alone is not.
+ROOM_GB = 4.0
+
+GREEDY = f"""
+import os
+import time
+import numpy as np
+
+class Greedy:
+    def __init__(self, seed: int = 0, gigabytes: float = {HELD_GB}):
+        self.gigabytes = gigabytes
+
+    def fit(self, rows):
+        with open(os.environ["GREEDY_LOG"], "a") as log:
+            log.write(f"{{self.gigabytes}}\\n")
+        held = [np.ones(2**24) for _ in range(int(self.gigabytes * 8))]
+        time.sleep(2)
+        self.weights = rows.features.T @ (rows.target - rows.target.mean()) / len(held)
+        return self
+
+    def predict(self, rows):
+        return rows.features @ self.weights
+"""
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.ray_start import RaySettings
+from contracts import SMALL, ignore
+from numerai_ray.config import Config, validate
+from numerai_ray.fit_store import FitStore
+from numerai_ray.trial_plan import Catalog
+
+root = Path({root!r})
+catalog = Catalog(Path({market!r}), root)
+
+def plan(name, gigabytes):
+    model = {{"type": "greedy.py:Greedy", "params": {{"gigabytes": gigabytes}}}}
+    values = {{**SMALL, "model": model, "cv": {{"n_splits": 3, "embargo_eras": 16}}}}
+    return catalog.plan(name, f"greedy/r1/{{name}}", validate(Config, values, name))
+
+runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", dashboard=False))
+outcomes = runner.run([plan("fits", {held}), plan("never", {never})], ignore)
+print("folds:", len(outcomes["fits"].folds))
+print("fits:", outcomes["fits"].error)
+print("never:", outcomes["never"].error)
+runner.close()
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_fits_that_ray_kills_for_memory(market: Path, tmp_path: Path) -> None:
+    memory = psutil.virtual_memory()
+    if memory.available < 10 * GB:
+        pytest.skip("needs 10 GB that nobody uses")
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    threshold = (memory.total - memory.available + ROOM_GB * GB) / memory.total
+    # Ray's own settings: where its monitor begins to kill, and how often it looks.
+    limits = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
+    limits["GREEDY_LOG"] = str(tmp_path / "starts")
+    code = KILLED.format(
+        tests=str(Path(__file__).parent), root=str(tmp_path), market=str(market), held=HELD_GB, never=3 * HELD_GB
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=False, env=os.environ | limits
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    assert said["fits"] == "None", done.stdout
+    starts = (tmp_path / "starts").read_text().split().count(str(HELD_GB))
+    assert starts > int(said["folds"]), "two at once were too many, so one was killed and tried again"
+    for words in ("fold", "ran out of memory 4 times", "alone on their node", "the estimate is", "smaller feature_set"):
+        assert words in said["never"], done.stdout
