@@ -5,17 +5,18 @@ All runners come through here. A stacked fold needs the fits of the folds before
 learned from their predictions; every other fold needs its own alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
 from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import EraMatrix, by_era, gaussianize
+from numerai_ray.era_slabs import Slab, era_slabs
 from numerai_ray.eras import Fold
-from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.neutralization import linear_part, remove_part
@@ -65,7 +66,7 @@ def assemble_fold(
     position: int,
     fits: Mapping[str, StoredFit],
     columns: Columns,
-    neutralizers: FeatureMatrix | None,
+    slabs: Iterator[Slab] | None = None,
     parts: LinearParts | None = None,
 ) -> Floats:
     """(n,): out-of-fold predictions of the fold at ``position`` of the trainable ones.
@@ -75,12 +76,12 @@ def assemble_fold(
         position: of the fold among ``plan.folds.trainable``.
         fits: by key, those of every fold in :func:`folds_needed`.
         columns: targets and benchmarks of the whole dataset.
-        neutralizers: the features ``plan.neutralizers`` of the whole dataset; None where there are none.
+        slabs: the features ``plan.neutralizers`` of each of the fold's eras; read from their file unless given.
         parts: what variants share that differ in the proportion alone.
 
     """
     prediction = _mixed(plan, position, fits, columns)
-    return posted(plan, plan.folds.trainable[position], prediction, columns, neutralizers, parts)
+    return posted(plan, plan.folds.trainable[position], prediction, columns, slabs, parts)
 
 
 def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
@@ -156,19 +157,25 @@ def posted(
     fold: Fold,
     prediction: Floats,
     columns: Columns,
-    neutralizers: FeatureMatrix | None,
+    slabs: Iterator[Slab] | None = None,
     parts: LinearParts | None = None,
 ) -> Floats:
-    """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked."""
+    """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked.
+
+    One core neutralizes, whoever calls: the last bit of the least squares depends on how many there are.
+    """
     post, index = plan.config.post, plan.index
     ranges = index.row_ranges(fold.validation_eras)
     starts = index.starts_of(fold.validation_eras)
     if post.neutralize is not None:
+        if slabs is None and plan.neutralizers:
+            slabs = era_slabs(index, plan.neutralizers, fold.validation_eras)
         # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
         shape = by_era(gaussianize, prediction, starts)
-        matrix = _neutralizers(plan, fold, columns, neutralizers)
+        matrix = _neutralizers(plan, fold, columns, slabs)
         against = (index.fingerprint, fold.validation_eras, plan.neutralizers, _benchmark_neutralized(plan))
-        part = (parts or LinearParts()).of(shape, against, lambda: linear_part(shape, matrix, starts))
+        with threadpool_limits(1, user_api="blas"):
+            part = (parts or LinearParts()).of(shape, against, lambda: linear_part(shape, matrix, starts))
         prediction = remove_part(shape, part, post.neutralize.proportion)
     if post.blend:
         shares = {plan.config.benchmark(name): share for name, share in post.blend.items()}
@@ -177,15 +184,15 @@ def posted(
     return rank(prediction, starts) if post.rank else prediction
 
 
-def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, features: FeatureMatrix | None) -> EraMatrix:
-    """What the fold's predictions are made neutral to, era by era: features, a benchmark, or both."""
+def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, slabs: Iterator[Slab] | None) -> EraMatrix:
+    """What the fold's predictions are made neutral to: features, a benchmark, or both; eras are asked for in order."""
     index, name = plan.index, _benchmark_neutralized(plan)
     ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
     benchmark = None if name is None else columns.benchmarks[name]
 
     def of_era(position: int) -> npt.NDArray[Any]:
         rows = slice(*ranges[position])
-        parts: list[npt.NDArray[Any]] = [] if features is None else [features.slab(rows)]
+        parts: list[npt.NDArray[Any]] = [] if slabs is None else [next(slabs)]
         if benchmark is not None:
             parts.append(benchmark[np.newaxis, rows])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

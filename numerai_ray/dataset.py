@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
 from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
+# Of ids that come again in other eras, at most this share are different.
+MOST_DISTINCT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +66,15 @@ class DatasetIndex:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Everything about rows that is not a feature: ids (n,) bytes, targets and benchmarks (n,), NaN = unknown."""
+    """Everything about rows that is not a feature: ids (n,) bytes, targets and benchmarks (n,), NaN = unknown.
+
+    ``ids_persist`` tells whether an id stands in several eras; Numerai Classic gives every row a new one.
+    """
 
     ids: npt.NDArray[np.bytes_]
     targets: Mapping[str, npt.NDArray[np.float32]]
     benchmarks: Mapping[str, Floats]
+    ids_persist: bool = False
 
 
 def row_ranges(positions: Sequence[int], era_starts: npt.NDArray[np.int64]) -> tuple[RowRange, ...]:
@@ -90,6 +97,22 @@ def feature_names(data_root: Place, version: str, feature_set: str) -> tuple[str
 
     """
     path = data_root / version / "features.json"
+    sets = feature_sets(data_root, version)
+    if feature_set not in sets:
+        raise DataError(f"{path}: no feature set {feature_set!r}{nearest(feature_set, sets)}")
+    names = sets[feature_set]
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        rule = f"feature set {feature_set!r} must be a list of names, but is {names!r:.60}"
+        raise DataError(f"{path}: {rule}; download it again")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: feature set {feature_set!r} names {twice!r} twice; download it again")
+    return tuple(names)
+
+
+def feature_sets(data_root: Place, version: str) -> dict[str, Any]:
+    """What ``features.json`` says are sets of features, by name; raises :class:`DataError`."""
+    path = data_root / version / "features.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -101,16 +124,7 @@ def feature_names(data_root: Place, version: str, feature_set: str) -> tuple[str
     sets = content.get("feature_sets") if isinstance(content, dict) else None
     if not isinstance(sets, dict):
         raise DataError(f"{path}: must hold a mapping 'feature_sets', but does not; download it again")
-    if feature_set not in sets:
-        raise DataError(f"{path}: no feature set {feature_set!r}{nearest(feature_set, sets)}")
-    names = sets[feature_set]
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        rule = f"feature set {feature_set!r} must be a list of names, but is {names!r:.60}"
-        raise DataError(f"{path}: {rule}; download it again")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: feature set {feature_set!r} names {twice!r} twice; download it again")
-    return tuple(names)
+    return sets
 
 
 def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
@@ -212,9 +226,9 @@ def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
     values = np.empty((len(names), index.n_rows), np.int8)
     row = 0
     for group in range(file.num_row_groups):
-        table = _read_group(file, group, names, index.path)
+        table = read_group(file, group, names, index.path)
         for position, column in enumerate(table.columns):
-            values[position, row : row + table.num_rows] = _as_int8(column, names[position], index.path)
+            values[position, row : row + table.num_rows] = as_int8(column, names[position], index.path)
         row += table.num_rows
     if index.order is not None:
         for feature in values:  # one at a time: sorting the whole matrix would need a second one
@@ -229,22 +243,23 @@ def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
 def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:
     """Read ids, targets and the benchmark columns, aligned by id; rows without a benchmark are NaN.
 
+    Where ids come again in other eras, rows are aligned by era and id.
+
     Raises:
-        DataError: an id stands twice in the data or in the benchmark file, or no id is in both.
+        DataError: an id stands twice in an era of the data or of the benchmark file, or no id is in both.
 
     """
     names = [data.id_col, *targets]
     with _readable(index.path):
         table = open_parquet(index.path, "build it again").read(names)
     ids = table.column(0).cast(pa.string()).combine_chunks()
-    if pc.count_distinct(ids).as_py() != len(ids):
-        raise DataError(f"{index.path}: an id stands twice; download or build the file again")
+    # A few that stand twice are damage; where ids stay with what they name, hardly one stands once.
+    persist = bool(pc.count_distinct(ids).as_py() <= MOST_DISTINCT * len(ids))
+    keys = _keys(index.path, data, ids, with_eras=persist)
     with _readable(index.benchmark_path):
         bench = open_parquet(index.benchmark_path, "build it again").read([data.id_col, *benchmarks])
     bench_ids = bench.column(0).cast(pa.string()).combine_chunks()
-    if pc.count_distinct(bench_ids).as_py() != len(bench_ids):
-        raise DataError(f"{index.benchmark_path}: an id stands twice; download or build the file again")
-    where = pc.index_in(ids, value_set=bench_ids)
+    where = pc.index_in(keys, value_set=_keys(index.benchmark_path, data, bench_ids, with_eras=persist))
     if where.null_count == len(ids):
         rule = f"must hold ids of {index.path}, but holds none of them"
         raise DataError(f"{index.benchmark_path}: {rule}; download or build both files again")
@@ -259,7 +274,22 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
         ids=np.asarray(ids.to_numpy(zero_copy_only=False), dtype=np.bytes_)[order],
         targets={name: np.asarray(table.column(name).to_numpy(), np.float32)[order] for name in dict.fromkeys(targets)},
         benchmarks={name: aligned(name) for name in dict.fromkeys(benchmarks)},
+        ids_persist=persist,
     )
+
+
+def _keys(path: Place, data: DataConfig, ids: pa.Array, *, with_eras: bool) -> pa.Array:
+    """What tells the rows of a file apart: ids or, where those come again in other eras, era and id."""
+    keys = ids
+    if with_eras:
+        file = open_parquet(path, "build it again")
+        if data.era_col in file.schema_arrow.names:
+            with _readable(path):
+                eras = file.read([data.era_col]).column(0).cast(pa.string()).combine_chunks()
+            keys = pc.binary_join_element_wise(eras, ids, "/")
+    if pc.count_distinct(keys).as_py() != len(keys):
+        raise DataError(f"{path}: an id stands twice; download or build the file again")
+    return keys
 
 
 def open_parquet(path: Place, next_step: str) -> pq.ParquetFile:
@@ -317,7 +347,8 @@ def _era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:
         raise DataError(f"{path}: eras must be numbers such as '0575' ({error}); build the file again") from error
 
 
-def _read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Place) -> pa.Table:
+def read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Place) -> pa.Table:
+    """Columns of one row group; raises :class:`DataError` where it is damaged."""
     with _readable(path):
         return file.read_row_group(group, columns=list(names))
 
@@ -332,7 +363,8 @@ def _readable(path: Place) -> Iterator[None]:
         raise DataError(f"{path}: is damaged ({first}); download or build the file again") from error
 
 
-def _as_int8(column: pa.ChunkedArray, name: str, path: Place) -> npt.NDArray[np.int8]:
+def as_int8(column: pa.ChunkedArray, name: str, path: Place) -> npt.NDArray[np.int8]:
+    """A feature's values; raises :class:`DataError` for what is no whole number 0..4."""
     if not pa.types.is_integer(column.type) or column.null_count:
         found = "empty values" if column.null_count else str(column.type)
         raise DataError(f"{path}: feature {name!r} must hold integers 0..4, but holds {found}; use data of v5 or later")

@@ -15,12 +15,13 @@ from numerai_ray.variant_output import per_era_scores
 
 @dataclass(frozen=True, eq=False)
 class StoredScores:
-    """One results file: ``eras`` ascending, arrays of ``scores`` (n_eras,), ``cv`` and ``data`` as they stand there."""
+    """One results file: ``eras`` ascending, arrays of ``scores`` (n_eras,), the rest as it stands there."""
 
     eras: tuple[int, ...]
     scores: EraScores
     cv: Mapping[str, Any]
     data: Mapping[str, Any]
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def bmc(self) -> Series:
@@ -51,7 +52,7 @@ class ScoreReader:
             eras, scores = per_era_scores(value["per_era"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return StoredScores(eras, scores, value.get("cv") or {}, value.get("data") or {})
+        return StoredScores(eras, scores, *(value.get(each) or {} for each in ("cv", "data", "diagnostics")))
 
 
 def comparison_of(score: ScoreConfig) -> Comparison:

@@ -28,7 +28,6 @@ from numerai_ray.era_columns import (
     by_era,
     column,
     columns_of,
-    era_matrix,
     era_rows,
     gaussianize,
     is_constant,
@@ -40,35 +39,6 @@ from numerai_ray.scoring import score_eras
 
 # Features converted to float64 at a time.
 BLOCK = 64
-
-
-@dataclass(frozen=True)
-class FeatureExposure:
-    """``correlations`` (n_eras, k) of a prediction with k features; NaN where either is constant in the era."""
-
-    correlations: FloatArray
-
-    @property
-    def max_abs(self) -> FloatArray:
-        """(n_eras,): largest absolute correlation of an era."""
-        return np.array([sizes.max() if sizes.size else np.nan for sizes in self._known_sizes()])
-
-    @property
-    def mean_abs(self) -> FloatArray:
-        """(n_eras,): mean absolute correlation of an era, over the features that have one."""
-        return np.array([sizes.mean() if sizes.size else np.nan for sizes in self._known_sizes()])
-
-    @property
-    def strongest(self) -> NDArray[np.int64]:
-        """(n_eras,): position of the feature with the largest absolute correlation, -1 where there is none."""
-        sizes = np.nan_to_num(np.abs(self.correlations), nan=-1.0)
-        if not sizes.size:
-            return np.full(len(sizes), -1)
-        return np.where((sizes < 0).all(axis=1), -1, sizes.argmax(axis=1))
-
-    def _known_sizes(self) -> list[FloatArray]:
-        sizes = np.abs(self.correlations)
-        return [era[~np.isnan(era)] for era in sizes]
 
 
 @dataclass(frozen=True)
@@ -87,22 +57,17 @@ class PredictionCorrelations:
     n_eras: NDArray[np.int64]
 
 
-def feature_exposure(prediction: ArrayLike, features: EraMatrix, era_starts: ArrayLike) -> FeatureExposure:
-    """Pearson correlations of ``prediction`` (n,) with each of k ``features``, era by era.
+def feature_exposure(prediction: ArrayLike, features: NDArray[np.number]) -> FloatArray:
+    """(k,): Pearson correlations of one era's ``prediction`` (n,) with its ``features`` (k, n).
 
-    ``features`` are (k, n) or a function of the era's position, as for
-    :func:`numerai_ray.neutralization.linear_part`. Rows without a prediction are left out; a feature with NaN in
-    the rows of an era has no correlation there. Raises ValueError when shapes do not fit.
+    Rows without a prediction are left out. NaN where either is constant, and for a feature with NaN in those rows.
+    Raises ValueError when shapes do not fit.
     """
     p = column("prediction", prediction)
-    eras = []
-    for era, rows in enumerate(era_rows(era_starts, len(p))):
-        known = np.isfinite(p[rows])
-        block = era_matrix(features, era, rows)
-        eras.append(_correlations(p[rows][known], block if known.all() else block[:, known]))
-    if len({len(era) for era in eras}) > 1:
-        raise ValueError(f"each era must have the same features, but they have {sorted({len(era) for era in eras})}")
-    return FeatureExposure(np.array(eras).reshape(len(eras), len(eras[0]) if eras else 0))
+    if features.ndim != 2 or features.shape[1] != len(p):
+        raise ValueError(f"features must be (k, {len(p)}), but are {features.shape}")
+    known = np.isfinite(p)
+    return _correlations(p[known], features if known.all() else features[:, known])
 
 
 def feature_neutral_corr(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.models import Batch, Ladder, Prepared, Rungs
+from numerai_ray.models.telling import Told, hearing
 from numerai_ray.training_data import training_data, validation_batch
 from numerai_ray.trial_plan import FitSpec
 
@@ -44,7 +46,8 @@ def run_fits(
     started = time.perf_counter()
     train = training_data(specs[0], features, columns)
     validation = validation_batch(specs[0], features, columns)
-    predictions = _predictions(specs, train.batch, validation, threads, prepared)
+    with hearing() as told:
+        predictions = _predictions(specs, train.batch, validation, threads, prepared)
     if not all(np.isfinite(prediction).all() for prediction in predictions):
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
     shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
@@ -55,9 +58,20 @@ def run_fits(
         "made_by": ", ".join(f"{name} {library_version(name)}" for name in specs[0].model.libraries),
     }
     return [
-        StoredFit(prediction, {**facts, "seconds": share})
-        for prediction, share in zip(predictions, seconds, strict=True)
+        StoredFit(prediction, {**facts, "seconds": share, **_importance(spec, told)})
+        for spec, prediction, share in zip(specs, predictions, seconds, strict=True)
     ]
+
+
+def _importance(spec: FitSpec, told: Told) -> dict[str, Any]:
+    """What the model told of the fit; nothing where it told nothing."""
+    found = told.get(spec.length, told.get(None))
+    if found is None:
+        return {}
+    if len(found.values) != len(spec.features):
+        rule = f"there are {len(spec.features)} features, but it tells of {len(found.values)}"
+        raise FitError(f"importance must have one number a feature: {rule}")
+    return {"importance": found.to_json()}
 
 
 def _predictions(

@@ -32,7 +32,7 @@ from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
 from numerai_ray.resource_plan import GB
 from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
-from numerai_ray.trainings import Fits, Trained, Training, carry_out
+from numerai_ray.trainings import Trained, Training, carry_out
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class FitOrder:
 
 
 @ray.remote(num_returns=2, max_retries=FIT_RETRIES)
-def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tuple[FoldScore | FitError, ...]]:
+def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, tuple[FoldScore | FitError, ...]]:
     """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
     check_here(order.environment)
     features, prepared = order.inputs.put_together(given)
@@ -67,7 +67,7 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Fits, tupl
     with fit_room(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
         trained = carry_out(order.training, order.store, train, order.origin)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
-    return trained.fits, scores_of(order.scored, trained, columns)
+    return trained, scores_of(order.scored, trained, columns)
 
 
 def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> tuple[FoldScore | FitError, ...]:
@@ -84,12 +84,16 @@ def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> t
 class Flight:
     """A round in flight: by key of a fit, where its predictions and scores will be.
 
-    ``scored`` are the specs whose scores lie together under one reference, in their order.
+    ``scored`` are the specs whose scores lie together under one reference, in their order. By trial, ``folds`` are
+    where the scores of its folds will be (a reference, and the place in it), ``predictions`` those of folds that are
+    put together.
     """
 
     fits: dict[str, Ref] = field(default_factory=dict)
     scores: dict[str, Ref] = field(default_factory=dict)
     scored: dict[str, tuple[FitSpec, ...]] = field(default_factory=dict)
+    folds: dict[str, list[tuple[Ref, int]]] = field(default_factory=dict)
+    predictions: dict[str, list[Ref]] = field(default_factory=dict)
 
     def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
         """Note where the fits ``keys`` and the scores of ``scored`` will be."""
@@ -108,10 +112,13 @@ class Flight:
         needed = {self.fits[spec.key] for other in others for spec in other.fits}
         for ref in {self.fits[spec.key] for spec in plan.fits} - needed:
             ray.cancel(ref, force=True)
+        for ref in self.predictions.get(plan.id, ()):
+            ray.cancel(ref, force=True)
 
     def cancel(self) -> None:
         """Let go of everything that has not finished."""
-        for ref in set(self.fits.values()):
+        assemblies = (ref for refs in self.predictions.values() for ref in refs)
+        for ref in {*self.fits.values(), *assemblies}:
             ray.cancel(ref, force=True)
 
 

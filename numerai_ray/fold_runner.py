@@ -12,16 +12,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.assembly import assemble_fold, coverage_notes, is_assembled
+from numerai_ray.assembly import assemble_fold, coverage_notes, is_stacked
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
+from numerai_ray.diagnosis import Diagnosis, diagnose_fold, joined
 from numerai_ray.eras import Fold, least_honest_gap
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import is_enough, prepare, prepared_key
@@ -72,7 +73,7 @@ class VariantOutcome:
 
     ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
     the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order. ``notes``
-    are the plan's, and what only the predictions show.
+    are the plan's, and what only the predictions show; ``diagnosis`` is what they lean on.
     """
 
     plan: TrialPlan
@@ -86,6 +87,7 @@ class VariantOutcome:
     metrics: Metrics | None
     pruned: str | None = None
     notes: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
 
 
 class RoundRunner(Protocol):
@@ -152,6 +154,7 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
         seconds=0.0 if stored else fit.facts["seconds"],
         stored=stored,
         part=spec.asked.part,
+        importance=importance_from_json(fit.facts.get("importance")),
     )
 
 
@@ -216,8 +219,8 @@ class Stops:
 
     def arrive(self, trial: str, fold: int, score: FoldScore | None) -> dict[str, Stopped]:
         """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
-        # Predictions that are put together from several fits are not there before all of them are.
-        plans = [plan for plan in self.plans if not is_assembled(plan)]
+        # A stacked fold waits for the folds before it, and everybody's look would wait for it.
+        plans = [plan for plan in self.plans if not is_stacked(plan)]
         may_stop = frozenset(plan.id for plan in plans if plan.may_stop)
         if not may_stop:
             return {}
@@ -252,7 +255,6 @@ class InProcessRunner:
         self.cost = RoundCost()
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
-        self._neutralizers: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
         self._parts = LinearParts()
 
@@ -269,7 +271,20 @@ class InProcessRunner:
         self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
-        return {plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else outcomes[plan.id] for plan in plans}
+        return {
+            plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else self._diagnosed(outcomes[plan.id])
+            for plan in plans
+        }
+
+    def _diagnosed(self, outcome: VariantOutcome) -> VariantOutcome:
+        """The outcome with a look at what its predictions lean on; a failed one has nothing to look at."""
+        if outcome.metrics is None:
+            return outcome
+        plan, columns = outcome.plan, self._columns[outcome.plan.index.fingerprint]
+        sizes = [plan.index.starts_of(fold.validation_eras)[-1] for fold in plan.folds.trainable]
+        parts = np.split(outcome.prediction, np.cumsum(sizes)[:-1])
+        found = [diagnose_fold(plan, position, part, columns) for position, part in enumerate(parts)]
+        return replace(outcome, diagnosis=joined(found))
 
     def columns(self, plan: TrialPlan) -> Columns:
         return self._load_columns(plan, column_needs([plan]))
@@ -299,8 +314,7 @@ class InProcessRunner:
                     return failed(plan, message)
                 fits[spec.key] = fit
                 records.append(fit_record(spec, fit, stored=stored))
-            neutralizers = self._load_neutralizers(plan)
-            predictions.append(assemble_fold(plan, position, fits, columns, neutralizers, self._parts))
+            predictions.append(assemble_fold(plan, position, fits, columns, parts=self._parts))
             scored.append(score_assembled(plan, position, predictions[-1], records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
@@ -334,13 +348,6 @@ class InProcessRunner:
                 self._features = {spec.dataset: load_features(spec.index, spec.features)}
             features = self._features[spec.dataset]
         return run_fits(specs, features, columns, self.threads, prepared)
-
-    def _load_neutralizers(self, plan: TrialPlan) -> FeatureMatrix | None:
-        """The features that the plan's predictions are made neutral to, read once a dataset."""
-        key = (plan.index.fingerprint, features_fingerprint(plan.neutralizers))
-        if plan.neutralizers and key not in self._neutralizers:
-            self._neutralizers = {key: load_features(plan.index, plan.neutralizers)}
-        return self._neutralizers[key] if plan.neutralizers else None
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.errors import DataError, EnvironmentFault
+from numerai_ray.importance import Importance
 from numerai_ray.scoring import EraScores, Summary, last_eras, summarize
 from numerai_ray.significance import Evidence, PairedDelta
 
@@ -56,7 +57,8 @@ def metrics_of(scores: EraScores, last: int) -> Metrics:
 class FoldRecord:
     """One fit as it happened; its seconds are 0 when it was read from the store.
 
-    ``part`` tells the fits of one fold apart (member, target, seed); it is empty where there is one.
+    ``part`` tells the fits of one fold apart (member, target, seed); it is empty where there is one. ``importance``
+    is in the order of the fit's features; None where its model tells none.
     """
 
     fold: int
@@ -69,6 +71,7 @@ class FoldRecord:
     seconds: float
     stored: bool
     part: str = ""
+    importance: Importance | None = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import Config, fingerprint
+from numerai_ray.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.eras import least_honest_gap
 from numerai_ray.fold_runner import RoundRunner, VariantOutcome
 from numerai_ray.results import (
@@ -30,12 +31,13 @@ THIN_COVERAGE = 0.2
 
 @dataclass(frozen=True)
 class Recorder:
-    """Writes what trials leave, and makes their records."""
+    """Writes what trials leave, and makes their records; ``alike`` are correlations of the round's predictions."""
 
     paths: ExperimentPaths
     runner: RoundRunner
     known: Mapping[str, VariantRecord]
     stage: str
+    alike: Mapping[str, Alike] = field(default_factory=dict)
 
     def variant(self, each: Candidate, outcome: VariantOutcome | None, suspects: Sequence[str]) -> VariantRecord:
         """The record of a trial that just ran, or of what ran before (no ``outcome``).
@@ -53,8 +55,8 @@ class Recorder:
             return replace(ran, name=each.name, role=each.role, changes=each.changes)
         trial = outcome.plan.id
         if outcome.metrics is not None:
-            columns = self.runner.columns(outcome.plan)
-            write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial))
+            columns, own_alike = self.runner.columns(outcome.plan), self.alike.get(trial, {})
+            write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial), own_alike)
         write_text(self.paths.trial_log(trial), trial_log(outcome))
         flags = (*suspects, *data_flags(outcome))
         return VariantRecord(
@@ -95,6 +97,15 @@ class Recorder:
             {"metrics": official_metrics(metrics), "per_era": per_era_json(outcome.eras, scores)},
         )
         return [VariantRecord(name, score.benchmark, "benchmark", own, {}, metrics)]
+
+
+def round_alike(
+    outcomes: Mapping[str, VariantOutcome], earlier: Sequence[str], paths: ExperimentPaths, runner: RoundRunner
+) -> dict[str, dict[str, float]]:
+    """Correlations between the predictions of a round, those of variants that ran ``earlier`` among them."""
+    there = {trial: outcome for trial, outcome in outcomes.items() if outcome.metrics is not None}
+    first = next(iter(there.values()), None)
+    return correlations_of_round(there, earlier, paths, None if first is None else runner.columns(first.plan))
 
 
 def data_flags(outcome: VariantOutcome) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from numerai_ray.round_candidates import Candidate, Search, Setup, identity
 from numerai_ray.round_decision import choose
 from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
-from numerai_ray.round_records import Recorder, holdout_decision
+from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.search_space import Dimension
 from numerai_ray.trial_plan import Catalog, TrialPlan
 
@@ -209,7 +209,9 @@ class RoundScheduler:
             looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
             outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
         suspects = {trial: each.result() for trial, each in looking.items()}
-        recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage)
+        earlier = [known[own].id for each in setup.candidates if (own := identity(each.config, setup.stage)) in known]
+        alike = round_alike(outcomes, earlier, self.shop.paths, self.shop.runner)
+        recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage, alike)
         trials = {id(each): trial for trial, each in new.items()}
         records = [
             recorder.variant(each, outcomes.get(trial), suspects.get(trial, ()))

@@ -6,16 +6,17 @@ one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig, ModelConfig
-from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, file_fingerprint, open_index
+from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity
+from numerai_ray.looked import Looked, looked_at
 from numerai_ray.models import (
     Model,
     ModelSource,
@@ -120,7 +121,7 @@ class TrialPlan:
 
     ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
     early (see :mod:`numerai_ray.pruning`); ``origin`` names the round that trains: what a killed attempt at it has
-    stored counts as trained for it.
+    stored counts as trained for it; ``looked`` is what its predictions are held against.
     """
 
     id: str
@@ -133,6 +134,7 @@ class TrialPlan:
     neutralizers: tuple[str, ...] = ()
     may_stop: bool = False
     origin: str = ""
+    looked: Looked = field(default_factory=Looked)
 
     @cached_property
     def benchmarks(self) -> tuple[str, ...]:
@@ -218,7 +220,9 @@ class Catalog:
         devices = dict.fromkeys(member.note for member in members if member.note)
         self.device_notes |= devices
         notes = (*_notes(config, folds), *devices)
-        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers)
+        sets = feature_sets(self.data_root, config.data.version)
+        looked = looked_at(features, sets, index.columns)
+        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, looked=looked)
 
     def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""

@@ -25,6 +25,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import is_assembled
+from numerai_ray.assembly_task import diagnosed, submit_assemblies
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
@@ -43,7 +44,6 @@ from numerai_ray.fit_task import (
 )
 from numerai_ray.fold_runner import (
     FoldScore,
-    InProcessRunner,
     OnProgress,
     VariantOutcome,
     column_needs,
@@ -80,7 +80,6 @@ class TuneRunner:
         self._placement: Placement | None = None
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
-        self._local = InProcessRunner(store, self._machine.cores)
         self._run_id = uuid4().hex[:12]
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
@@ -133,6 +132,8 @@ class TuneRunner:
         flight = Flight()
         self._put_stored(flight, plans, stored)
         self._submit(flight, plans, missing, resources)
+        columns = {plan.id: self._shared.columns(plan) for plan in plans}
+        submit_assemblies(flight, plans, columns)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
@@ -146,9 +147,8 @@ class TuneRunner:
         outcomes = {
             plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
         }
-        # Where predictions are put together from several fits or worked on afterwards, all of them are stored by now.
-        assembled = [plan for plan in plans if is_assembled(plan) and outcomes[plan.id].error is None]
-        return outcomes | self._local.run(assembled, on_progress)
+        looks = diagnosed(flight, [plan for plan in plans if outcomes[plan.id].metrics is not None], columns)
+        return {trial: replace(outcome, diagnosis=looks.get(trial)) for trial, outcome in outcomes.items()}
 
     def columns(self, plan: TrialPlan) -> Columns:
         if not self._shared.has(plan):
@@ -188,18 +188,19 @@ class TuneRunner:
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
         """Score what is in the store, and put it where the trials look."""
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
-        there = (spec for plan in plans for spec in plan.fits if spec.key in stored)
-        for key, scored in distinct_scorings(there).items():
+        scorings = _scorings(plans)
+        there = {spec.key: spec for plan in plans for spec in plan.fits if spec.key in stored}
+        for key, spec in there.items():
             earlier = is_earlier(stored[key], plans[0].origin)
             trained = Trained({key: stored[key]}, frozenset([key] if earlier else []))
-            columns = self.columns(by_dataset[scored[0].index.fingerprint])
-            flight.put([key], (ray.put(trained.fits), ray.put(scores_of(scored, trained, columns))), scored)
+            columns, scored = self.columns(by_dataset[spec.index.fingerprint]), scorings.get(key, ())
+            flight.put([key], (ray.put(trained), ray.put(scores_of(scored, trained, columns))), scored)
 
     def _submit(
         self, flight: Flight, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], resources: ResourcePlan
     ) -> None:
         """Hand every training to Ray, the costliest first: the last to finish then decides least."""
-        scorings = distinct_scorings(spec for plan in plans for spec in plan.fits)
+        scorings = _scorings(plans)
         names: dict[str, str] = {}
         for plan in plans:
             for spec in plan.fits:
@@ -207,7 +208,7 @@ class TuneRunner:
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
         for training in trainings(missing):
             spec = training.longest
-            scored = tuple(each for rung in training.specs for each in scorings[rung.key])
+            scored = tuple(each for rung in training.specs for each in scorings.get(rung.key, ()))
             given = self._shared.inputs(spec)
             where, name = self._placement, names[spec.key]
             environment = where.environment if where else ()
@@ -228,14 +229,37 @@ def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: int) -> floa
     return sum(seconds.values()) * threads / 3600
 
 
+def _scorings(plans: Sequence[TrialPlan]) -> dict[str, tuple[FitSpec, ...]]:
+    """How fits are scored that are a fold's predictions by themselves; others are scored when they are put together."""
+    return distinct_scorings(spec for plan in plans if not is_assembled(plan) for spec in plan.fits)
+
+
 def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
+    if is_assembled(plan):
+        return _assembled_outcome(plan, flight)
     predictions: list[npt.NDArray[np.float64]] = []
     scored: list[FoldScore] = []
     for spec in plan.fits:
         ref, place = flight.score_of(spec)
         try:
-            predictions.append(unless_failed(ray.get(flight.fits[spec.key])[spec.key]).predictions)
+            predictions.append(unless_failed(ray.get(flight.fits[spec.key]).fits[spec.key]).predictions)
             scored.append(unless_failed(ray.get(ref)[place]))
         except (FitError, RayTaskError, RayError) as error:
             return failed(plan, f"fold {spec.fold.index}: {own_words(error, spec)}")
-    return failed(plan, None) if is_assembled(plan) else succeeded(plan, predictions, scored)
+    return succeeded(plan, predictions, scored)
+
+
+def _assembled_outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
+    predictions: list[npt.NDArray[np.float64]] = []
+    scored: list[FoldScore] = []
+    for specs, prediction, (ref, place) in zip(
+        plan.fold_fits, flight.predictions[plan.id], flight.folds[plan.id], strict=True
+    ):
+        try:
+            scored.append(unless_failed(ray.get(ref)[place]))
+            predictions.append(unless_failed(ray.get(prediction)))
+        except FitError as error:
+            return failed(plan, str(error))
+        except (RayTaskError, RayError) as error:
+            return failed(plan, f"fold {specs[0].fold.index}: {own_words(error, specs[0])}")
+    return succeeded(plan, predictions, scored)

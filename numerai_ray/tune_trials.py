@@ -40,7 +40,7 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
         at_once: trials at a time; each is a process to start, and fits run in parallel whatever the number.
 
     """
-    waits: Waits = {plan.id: [flight.score_of(spec) for spec in plan.fits] for plan in plans}
+    waits: Waits = {plan.id: flight.folds[plan.id] for plan in plans}
     windows = {plan.id: plan.config.score.last_eras for plan in plans}
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.

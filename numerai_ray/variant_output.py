@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.atomic_files import whole_file
 from numerai_ray.dataset import Columns
+from numerai_ray.diagnostics_output import Alike, diagnostics_json
 from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.official_config import to_official
@@ -19,10 +21,13 @@ from numerai_ray.scoring import SCORING_VERSION, EraScores
 EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
 
 
-def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str) -> dict[str, Any]:
+def results_json(
+    outcome: VariantOutcome, output_dir: str, predictions_file: str, alike: Alike = MappingProxyType({})
+) -> dict[str, Any]:
     """The official results of a trial that succeeded, and beside them per-era scores, fold records and its config.
 
     ``config`` is all that decided it: the official sections know nothing of ensembles, seeds, weights and ``post``.
+    ``diagnostics`` says what kind of model it is; ``alike`` are its correlations with other variants.
     """
     if outcome.metrics is None:
         raise ValueError(f"{outcome.plan.id} failed and has no results")
@@ -45,6 +50,7 @@ def results_json(outcome: VariantOutcome, output_dir: str, predictions_file: str
         "scoring_version": SCORING_VERSION,
         "notes": list(outcome.notes),
         "config": config.to_json(),
+        "diagnostics": diagnostics_json(outcome, alike),
         "per_era": per_era_json(outcome.eras, outcome.scores),
     }
 
@@ -130,10 +136,16 @@ def predictions_table(outcome: VariantOutcome, columns: Columns) -> pa.Table:
     )
 
 
-def write_variant(outcome: VariantOutcome, columns: Columns, results: Path, predictions: Path) -> None:
+def write_variant(
+    outcome: VariantOutcome,
+    columns: Columns,
+    results: Path,
+    predictions: Path,
+    alike: Alike = MappingProxyType({}),
+) -> None:
     """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder."""
     root = results.parent.parent
     with whole_file(predictions) as partial:
         pq.write_table(predictions_table(outcome, columns), partial, compression="zstd", compression_level=1)
     relative = predictions.relative_to(root) if predictions.is_relative_to(root) else predictions
-    write_json(results, results_json(outcome, root.name, str(relative)))
+    write_json(results, results_json(outcome, root.name, str(relative), alike))

@@ -52,6 +52,24 @@ PLAN = {
     "rounds": {"variants": 4, "margin": 2.0e-4, "patience": 2},
 }
 
+DIAGNOSTICS = {
+    "eras": {"looked_at": 240, "of": 240, "first": "0161", "last": "1117"},
+    "feature_exposure": {"max": 0.31, "mean": 0.08, "top": ["feature_a"], "by_group": {"rain": 0.1, "faith": 0.2}},
+    "feature_neutral_corr": {
+        "neutral_to": "fncv3_features",
+        "features": 400,
+        "mean": 0.017,
+        "corr_mean_same_eras": 0.025,
+    },
+    "churn": {"mean": None, "n_eras": 0, "common_ids": 0},
+    "correlation_with": {"r01-base": 0.91, "r01-num_leaves=7": 0.88},
+    "importance": {
+        "top": ["feature_b", "feature_a"],
+        "per_feature": {"feature_a": 0.4, "feature_b": 0.6},
+        "by_group": {"faith": 0.4, "rain": 0.6},
+    },
+}
+
 
 def loaded_plan(root: Path, changes: Mapping[str, Any] | None = None) -> LoadedPlan:
     """``PLAN`` with ``changes`` at its top level, written to ``root`` and loaded."""
@@ -154,6 +172,7 @@ class History:
             "metrics": official_metrics(metrics),
             "cv": cv,
             "per_era": per_era_json(self.market.eras, scores),
+            "diagnostics": DIAGNOSTICS,
         }
         write_json(self.paths.results(trial), value)
         return VariantRecord(

@@ -22,6 +22,12 @@ SMALL: dict[str, Any] = {
 }
 
 
+STACKED: dict[str, Any] = {
+    "members": {"few": {"model": {"params": {"num_leaves": 3}}}, "other": {"data": {"target": "target_ender_60"}}},
+    "stack": {"min_fit_eras": 5},
+}
+
+
 def config(changes: Mapping[str, Any] | None = None) -> Config:
     """A complete small config with ``changes`` laid over it."""
     return validate(Config, apply_overrides(SMALL, changes or {}), "test config")
@@ -47,6 +53,9 @@ def same_outcome(one: VariantOutcome, other: VariantOutcome) -> None:
     assert one.eras == other.eras
     untimed = [[replace(fold, seconds=0.0, stored=False) for fold in outcome.folds] for outcome in (one, other)]
     assert untimed[0] == untimed[1]
+    assert (one.diagnosis is None) == (other.diagnosis is None)
+    for ours, theirs in zip(*(vars(outcome.diagnosis or Config()).values() for outcome in (one, other)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 class RunnerContract(ABC):
@@ -99,13 +108,22 @@ class RunnerContract(ABC):
             catalog.plan("base", "test/r3/base", config()),
             catalog.plan("seeds", "test/r3/seeds", config({"model": {"seeds": [3, 4]}})),
             catalog.plan("ranked", "test/r3/ranked", config({"post": {"rank": True}})),
+            catalog.plan(
+                "neutral", "test/r3/neutral", config({"post": {"neutralize": {"to": ["small", "benchmark"]}}})
+            ),
+            catalog.plan("stacked", "test/r3/stacked", config({"ensemble": STACKED})),
         ]
         plans = [replace(plan, origin="this round") for plan in plans]
         expected = InProcessRunner(FitStore(tmp_path / "expected"), threads=1).run(plans, ignore)
-        outcomes = self.make(store).run(plans, ignore)
+        seen: list[Progress] = []
+        outcomes = self.make(store).run(plans, seen.append)
         assert list(outcomes) == list(expected)
-        for trial, outcome in outcomes.items():
-            same_outcome(outcome, expected[trial])
+        for plan in plans:
+            same_outcome(outcomes[plan.id], expected[plan.id])
+            assert outcomes[plan.id].diagnosis is not None
+            own = [each for each in seen if each.trial == plan.id]
+            assert [each.folds_done for each in own] == [1, 2, 3], "told fold by fold, not at the end"
+            assert own[-1].primary == pytest.approx(outcomes[plan.id].metrics.primary, abs=1e-15)
         assert not any(fold.stored for fold in outcomes["seeds"].folds)
 
     def test_order_does_not_matter(
@@ -182,6 +200,8 @@ class RunnerContract(ABC):
             catalog.plan(f"leaves-{leaves}", f"test/r2/leaves-{leaves}", config(params(num_leaves=leaves)))
             for leaves in (7, 2, 3, 4, 5)
         ]
+        averaged = config({"model": {"params": {"num_leaves": 2, "n_estimators": 2}, "seeds": [3, 4]}})
+        plans.append(catalog.plan("averaged", "test/r2/averaged", averaged))
         plans = [plans[0], *(replace(plan, may_stop=True) for plan in plans[1:])]
         expected = InProcessRunner(FitStore(tmp_path / "expected"), threads=1).run(plans, ignore)
         seen: list[Progress] = []
@@ -190,7 +210,7 @@ class RunnerContract(ABC):
             trial: each.pruned for trial, each in expected.items()
         }
         stopped = {trial for trial, each in outcomes.items() if each.pruned}
-        assert stopped
+        assert {"averaged"} < stopped
         assert plans[0].id not in stopped
         assert all(outcomes[trial].metrics is None and outcomes[trial].error is None for trial in stopped)
         for trial in set(outcomes) - stopped:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from contracts import SMALL, config, ignore, same_outcome
+from contracts import SMALL, config, ignore
 from numerai_tools.scoring import neutralize as official_neutralize
 
 from numerai_ray.config import Config, leaves, validate
@@ -19,7 +19,6 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.post import blend, rank, rank_gauss
-from numerai_ray.stored_first import StoredFirst
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import results_json
 
@@ -149,29 +148,6 @@ def test_walk_forward_trains_on_its_window_alone(desk) -> None:
     for fold in plan.folds.trainable:
         first = fold.validation_eras[0]
         assert set(fold.train_eras) == {era for era in plan.index.eras if first - 36 <= era < first - 16}
-
-
-class Fake(InProcessRunner):
-    """Stands in for the runner on Ray: takes only trials that are one fit a fold."""
-
-    dashboard_url = None
-
-    def run(self, plans, on_progress):
-        assert all(len(plan.fits) == len(plan.folds.trainable) and not plan.neutralizers for plan in plans)
-        return super().run(plans, on_progress)
-
-
-def test_fits_are_handed_to_ray_and_put_together_here(desk, market, tmp_path) -> None:
-    other = FitStore(tmp_path / "other")
-    runner = StoredFirst(other, 1, lambda: Fake(other, 1))
-    changes = {**TWO_TARGETS, "post": {"neutralize": {"to": "small"}}}
-    plan = desk.catalog.plan("one", "t/r1/one", config(changes))
-    simple = desk.catalog.plan("two", "t/r1/two", config())
-    found = runner.run([plan, simple], ignore)
-    same_outcome(found["one"], desk.run(changes))
-    same_outcome(found["two"], desk.run({}, "two"))
-    assert not any(fold.stored for fold in found["one"].folds)
-    assert all(fold.stored for fold in runner.run([plan], ignore)["one"].folds)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_plot_is_drawn_again_only_when_its_data_changed(tmp_path: Path, finish
     assert {name for name in times if times[name] != again[name]} <= {"plots.json"}
     history.paths.plot("rounds-dark").unlink()
     history.paths.plot_index.write_text("[")
-    assert set(write_plots(reading(history))) == {"cumulative", "delta", "rounds", "sweeps", "per-era"}
+    assert set(write_plots(reading(history))) == {"cumulative", "delta", "rounds", "sweeps", "per-era", "groups"}
     assert history.paths.plot("rounds-dark").exists()
 
 

@@ -18,6 +18,7 @@ from numerai_ray.models.dense import (
     library,
     main_names,
     rows_of,
+    tell_of,
     tiny_rows,
     whole_trees,
 )
@@ -141,6 +142,8 @@ class CatBoost(DenseModel):
     ) -> list[Floats]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
         fitted = self.fit(train, longest, threads, prepared).predictor
+        for length in ladder.lengths:
+            tell_of(fitted, length)
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
 
@@ -175,3 +178,10 @@ class FittedCatBoost:
     def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float64]:
         found = self.model.predict(rows.features, ntree_end=length, thread_count=rows.threads)
         return np.asarray(found, np.float64)
+
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:
+        model = self.model
+        if length is not None and length < model.tree_count_:
+            model = model.copy()
+            model.shrink(ntree_end=length)
+        return "prediction change", model.get_feature_importance(type="PredictionValuesChange")

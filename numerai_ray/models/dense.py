@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.protocol import Batch, Params, Prepared
+from numerai_ray.models.telling import tell_importance
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +43,25 @@ class Predictor(Protocol):
     def predict(self, rows: Rows) -> npt.NDArray[Any]:
         """(n,) predictions."""
         ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """What a :class:`Predictor` may also be: one that knows how much each feature matters to it."""
+
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:
+        """What is measured (``gain``, ``coefficient``) and a number a feature; None where there is nothing to say.
+
+        ``length`` asks for the first so many steps of a ladder's fit.
+        """
+        ...
+
+
+def tell_of(predictor: Predictor, length: int | None = None) -> None:
+    """Tell whoever listens how much each feature matters, where the predictor knows."""
+    found = predictor.importance(length) if isinstance(predictor, Explains) else None
+    if found is not None:
+        tell_importance(*found, length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +98,9 @@ class DenseModel:
     def fit_predict(
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> Floats:
-        return self.fit(train, params, threads, prepared).predict(validation, threads)
+        fitted = self.fit(train, params, threads, prepared)
+        tell_of(fitted.predictor)
+        return fitted.predict(validation, threads)
 
 
 def rows_of(batch: Batch, threads: int) -> Rows:

@@ -26,6 +26,7 @@ from numerai_ray.models.dense import blamed
 from numerai_ray.models.joined_bins import save_joined
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
+from numerai_ray.models.telling import tell_importance
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -204,7 +205,9 @@ class LightGBM:
         """
         bins = _shared_bins(train, prepared, self._bin_params(params, threads))
         if bins is None or not self.predicts_prepared(params):
-            return self.fit(train, params, threads, prepared).predict(validation, threads)
+            fitted = self.fit(train, params, threads, prepared)
+            _tell(fitted.booster)
+            return fitted.predict(validation, threads)
         settings = {**self.canonical_params(params), "num_threads": threads}
         return _grown(settings, _rows(bins, train), _rows(bins, validation), [_trees(settings)])[0]
 
@@ -226,6 +229,8 @@ class LightGBM:
         bins = _shared_bins(train, prepared, self._bin_params(params, threads))
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
+            for length in ladder.lengths:
+                _tell(fitted.booster, length)
             return [fitted.predict(validation, threads, length) for length in ladder.lengths]
         settings = {**params, "num_threads": threads}
         return _grown(settings, _rows(bins, train), _rows(bins, validation), ladder.lengths)
@@ -274,9 +279,15 @@ def _grown(
             beat(trees, max(lengths))
             if trees in lengths:
                 found[trees] = _scores(booster)
+                _tell(booster, trees)
     except lgb.basic.LightGBMError as error:
         raise FitError(f"LightGBM says: {error}") from error
     return [found[length] for length in lengths]
+
+
+def _tell(booster: lgb.Booster, trees: int | None = None) -> None:
+    """How much each feature gained, in all trees or in the first ``trees``."""
+    tell_importance("gain", booster.feature_importance("gain", iteration=trees), trees)
 
 
 def _scores(booster: lgb.Booster) -> npt.NDArray[np.float64]:

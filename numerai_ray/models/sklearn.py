@@ -115,6 +115,16 @@ class FittedSklearn:
         with threadpool_limits(1):
             return np.asarray(self.model.predict(rows.features), np.float64)
 
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:  # noqa: ARG002
+        """Of the last step, where it sees the features themselves: not components of them, say."""
+        steps = getattr(self.model, "steps", None)
+        last = steps[-1][1] if steps else self.model
+        for kind, attribute in (("impurity", "feature_importances_"), ("coefficient", "coef_")):
+            found = np.ravel(getattr(last, attribute, ()))
+            if len(found) == self.model.n_features_in_:
+                return kind, found
+        return None
+
 
 def _own(params: Params) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name != "estimator"}

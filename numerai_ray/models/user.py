@@ -183,6 +183,15 @@ class FittedUser:
             raise FitError(f"{self.name}: {rule}, but returns {found.shape}")
         return found
 
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:  # noqa: ARG002
+        own = getattr(self.fitted, "importance", None)
+        if not callable(own):
+            return None
+        try:
+            return "own", np.asarray(own(), np.float64)
+        except Exception as error:
+            raise FitError(f"{self.name}, importance: {type(error).__name__}: {error}") from error
+
 
 @lru_cache(maxsize=32)
 def _module(source: ModelSource) -> ModuleType:

@@ -18,6 +18,7 @@ from numerai_ray.models.dense import (
     library,
     main_names,
     rows_of,
+    tell_of,
     tiny_rows,
     whole_trees,
 )
@@ -149,6 +150,8 @@ class XGBoost(DenseModel):
     ) -> list[Floats]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
         fitted = self.fit(train, longest, threads, prepared).predictor
+        for length in ladder.lengths:
+            tell_of(fitted, length)
         rows = rows_of(validation, threads)
         return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
 
@@ -183,6 +186,13 @@ class FittedXGBoost:
     def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float32]:
         self.booster.set_param({"nthread": rows.threads})
         return np.asarray(self.booster.inplace_predict(rows.features, iteration_range=(0, length)), np.float32)
+
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:
+        if not self.trees:
+            return None
+        booster = self.booster if length is None else self.booster[:length]
+        gains = booster.get_score(importance_type="total_gain")  # features that no tree splits are left out of it
+        return "gain", [gains.get(f"f{position}", 0.0) for position in range(booster.num_features())]
 
 
 # Names to offer for a misspelt one.

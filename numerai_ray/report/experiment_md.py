@@ -10,6 +10,7 @@ from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.baseline_section import baseline_lines
 from numerai_ray.report.closing_sections import closing_sections
+from numerai_ray.report.diagnostics_section import diagnostics_section
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
@@ -63,6 +64,9 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         *leaderboard_section(reading),
         *figure("per-era", "Distribution of per-era scores"),
         *figure("correlation", "Correlation of variants' predictions"),
+        "## Diagnostics",
+        *diagnostics_section(reading),
+        *figure("groups", "What models learn from and lean on, by group of features"),
         *closing_sections(reading),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

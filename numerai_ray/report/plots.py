@@ -15,6 +15,7 @@ from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_pictures
 from numerai_ray.report.plot_correlation import correlation_caption, correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
 from numerai_ray.report.plot_delta import delta_caption, delta_info, draw_delta
+from numerai_ray.report.plot_groups import draw_groups, groups_caption, groups_info
 from numerai_ray.report.plot_per_era import draw_per_era, per_era_caption, per_era_info
 from numerai_ray.report.plot_rounds import draw_rounds, rounds_caption, rounds_info
 from numerai_ray.report.plot_sweeps import draw_sweeps, sweeps_caption, sweeps_info
@@ -42,6 +43,7 @@ PLOTS = (
     Plot(
         "correlation", "Correlation of variants' predictions", correlation_info, correlation_caption, draw_correlation
     ),
+    Plot("groups", "What models learn from and lean on", groups_info, groups_caption, draw_groups),
 )
 
 

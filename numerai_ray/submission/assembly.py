@@ -6,6 +6,7 @@ are the same is what ``verify`` shows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,13 +105,14 @@ def expected_prediction(assembly: Assembly, refits: Sequence[Refitted]) -> Float
     fits = {spec.key: StoredFit(made.proof, {}) for spec, made in zip(assembly.plan.fits, refits, strict=True)}
     proof = assembly.proof
     plan = replace(assembly.plan, index=proof.index)
-    neutralizers = proof.matrix.select(plan.neutralizers) if plan.neutralizers else None
     starts = proof.index.era_starts
+    matrix = proof.matrix.select(plan.neutralizers)
+    slabs = (matrix.slab(slice(*rows)) for rows in pairwise(starts.tolist())) if plan.neutralizers else None
     if assembly.weights is None:
-        return rank(assemble_fold(plan, 0, fits, proof.columns, neutralizers), starts)
+        return rank(assemble_fold(plan, 0, fits, proof.columns, slabs), starts)
     members = member_columns(plan, 0, fits)
     mixed = np.sum([assembly.weights[name] * rank(each, starts) for name, each in members.items()], axis=0)
-    return rank(posted(plan, plan.folds.trainable[0], mixed, proof.columns, neutralizers), starts)
+    return rank(posted(plan, plan.folds.trainable[0], mixed, proof.columns, slabs), starts)
 
 
 def _member(assembly: Assembly, name: str, member: Config, made: Mapping[str, Refitted]) -> Part:

@@ -1,0 +1,32 @@
+"""What a model may tell of a fit beside its predictions: how much each feature mattered. Nobody has to listen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from numpy.typing import ArrayLike
+
+from numerai_ray.importance import Importance, importance_of
+
+# By length of the fit; None for one that is no rung of a ladder.
+Told = dict[int | None, Importance]
+_heard: ContextVar[Told | None] = ContextVar("heard", default=None)
+
+
+def tell_importance(kind: str, values: ArrayLike, length: int | None = None) -> None:
+    """Feature importances (k,) in the order of the batch's features; ``kind`` says of what: gain, coefficient."""
+    heard = _heard.get()
+    found = None if heard is None else importance_of(kind, values)
+    if heard is not None and found is not None:
+        heard[length] = found
+
+
+@contextmanager
+def hearing() -> Iterator[Told]:
+    """What the fits of this block tell."""
+    told: Told = {}
+    token = _heard.set(told)
+    try:
+        yield told
+    finally:
+        _heard.reset(token)

@@ -1,0 +1,139 @@
+"""What kind of models a stage tried: what they lean on, what is left without it, and what they learned from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numerai_ray.experiment_plan import Stage
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
+from numerai_ray.results import VariantRecord
+
+# The best of a stage; every results file has its own.
+MOST_ROWS = 12
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class DiagnosticsRow:
+    """One variant; numbers are NaN where unknown, ``features`` and ``groups`` are what it learned most from."""
+
+    id: str
+    exposure_max: float
+    exposure_mean: float
+    exposed_to: str
+    corr: float
+    neutral_corr: float
+    churn: float
+    nearest: str
+    features: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+def diagnostics_section(reading: Reading) -> list[str]:
+    """A table a stage, all with the same columns, and what they mean."""
+    parts = []
+    for stage in reading.stages:
+        rows = diagnostics_rows(reading, stage)
+        if rows:
+            parts += [f"### Diagnostics of {stage}", _table(rows)]
+    if not parts:
+        return ["Nothing was looked at yet."]
+    return [_about(reading), *parts]
+
+
+def diagnostics_rows(reading: Reading, stage: Stage) -> list[DiagnosticsRow]:
+    """The stage's configurations that were looked at, each once, best first."""
+    found: dict[str, VariantRecord] = {}
+    for record in reading.of(stage):
+        for variant in record.variants:
+            if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
+                found.setdefault(variant.id, variant)
+    ordered = sorted(found.values(), key=lambda variant: -primary_of(variant))
+    told = [(each.id, stored.diagnostics) for each in ordered if (stored := reading.scores(each)) is not None]
+    return [_row(trial, value) for trial, value in told if value][:MOST_ROWS]
+
+
+def _row(trial: str, value: Mapping[str, Any]) -> DiagnosticsRow:
+    exposure, importance = value.get("feature_exposure") or {}, value.get("importance") or {}
+    neutral = value.get("feature_neutral_corr") or {}
+    alike = {name: each for name, each in (value.get("correlation_with") or {}).items() if each is not None}
+    nearest = max(alike, key=lambda name: alike[name], default=None)
+    shares, groups = importance.get("per_feature") or {}, importance.get("by_group") or {}
+    largest = sorted(groups, key=lambda name: -groups[name])
+    return DiagnosticsRow(
+        id=trial,
+        exposure_max=_number(exposure.get("max")),
+        exposure_mean=_number(exposure.get("mean")),
+        exposed_to=next(iter(exposure.get("top") or []), ""),
+        corr=_number(neutral.get("corr_mean_same_eras")),
+        neutral_corr=_number(neutral.get("mean")),
+        churn=_number((value.get("churn") or {}).get("mean")),
+        nearest="" if nearest is None else f"{nearest} {alike[nearest]:.3f}",
+        features=tuple(f"{name} {shares[name]:.1%}" for name in (importance.get("top") or [])[:NAMED]),
+        groups=tuple(f"{name} {groups[name]:.0%}" for name in largest[:NAMED] if groups[name] > 0),
+    )
+
+
+def _table(rows: list[DiagnosticsRow]) -> str:
+    header = (
+        "| Configuration | Exposure max | Exposure mean | Most exposed to | CORR | Feature-neutral CORR | Left of CORR "
+        "| Churn | Most alike | Learned most from | Groups |"
+    )
+    lines = [header, "|:--|--:|--:|:--|--:|--:|--:|--:|:--|:--|:--|"]
+    for row in rows:
+        left = row.neutral_corr / row.corr if row.corr > 0 else math.nan
+        cells = [
+            cell(row.id),
+            number(row.exposure_max, 3),
+            number(row.exposure_mean, 3),
+            _feature(row.exposed_to),
+            number(row.corr, 4),
+            number(row.neutral_corr, 4),
+            UNKNOWN if math.isnan(left) else f"{left:.0%}",
+            number(row.churn, 3),
+            cell(row.nearest) or UNKNOWN,
+            ", ".join(map(_feature, row.features)) or UNKNOWN,
+            cell(", ".join(row.groups), 120) or UNKNOWN,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _about(reading: Reading) -> str:
+    latest = next(value for stage in reversed(reading.stages) if (value := _first(reading, stage)) is not None)
+    eras, neutral = latest.get("eras") or {}, latest.get("feature_neutral_corr") or {}
+    looked = f"{eras.get('looked_at')} of {eras.get('of')} predicted eras" if eras else "the predicted eras"
+    to = f"`{neutral['neutral_to']}` ({neutral['features']} features)" if neutral.get("neutral_to") else "nothing"
+    churn = (
+        "Churn is 1 less the correlation with the era before, over ids in both"
+        if (latest.get("churn") or {}).get("n_eras")
+        else "Churn is unknown: no id comes again in a later era"
+    )
+    return (
+        f"Nothing here decides a round. Exposure is the correlation of an era's ranked predictions with a feature: its "
+        f"largest and mean size over the variant's features, mean over eras ({looked} in the latest stage). "
+        f"Feature-neutral CORR is CORR of what is left when predictions are made neutral to {to}, over the same eras "
+        f"as the CORR beside it. {churn}. Most alike is the round's variant with the highest mean per-era Spearman "
+        f"correlation. What a model learned from is the mean over its fits; groups overlap a little. Every feature and "
+        f"era stands in `results/<id>.json` under `diagnostics`."
+    )
+
+
+def _first(reading: Reading, stage: Stage) -> Mapping[str, Any] | None:
+    for record in reading.of(stage):
+        for variant in record.variants:
+            stored = reading.scores(variant) if variant.role != "benchmark" else None
+            if stored is not None and stored.diagnostics:
+                return stored.diagnostics
+    return None
+
+
+def _feature(name: str) -> str:
+    """Every feature's name begins alike."""
+    return cell(name.removeprefix("feature_"), 60) or UNKNOWN
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

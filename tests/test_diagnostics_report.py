@@ -1,0 +1,70 @@
+"""The report's diagnostics: a table a stage with the same columns, of what results files tell; a plot by group."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import History, experiment, finished_experiment
+
+from numerai_ray.report.diagnostics_section import diagnostics_rows, diagnostics_section
+from numerai_ray.report.plot_groups import groups_caption, groups_info
+from numerai_ray.report.reading import Reading
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
+    return finished_experiment(tmp_path_factory.mktemp("ws") / "demo")
+
+
+def reading(history: History) -> Reading:
+    return Reading(history.loaded, history.paths, tuple(history.records))
+
+
+def told(history: History, trial: str) -> dict:
+    return json.loads(history.paths.results(trial).read_text())["diagnostics"]
+
+
+def test_a_table_a_stage_with_the_same_columns(finished: History) -> None:
+    parts = diagnostics_section(reading(finished))
+    tables = [part.splitlines() for part in parts if part.startswith("|")]
+    assert len(tables) == len([part for part in parts if part.startswith("### Diagnostics of ")]) == 3
+    assert len({table[0] for table in tables}) == 1
+    assert len({line.count("|") for table in tables for line in table}) == 1
+    assert "`fncv3_features` (400 features)" in parts[0]
+    assert "Churn is unknown: no id comes again" in parts[0]
+
+
+def test_a_row_says_what_the_results_file_says(finished: History) -> None:
+    rows = diagnostics_rows(reading(finished), "scout")
+    assert len({row.id for row in rows}) == len(rows)
+    row = next(row for row in rows if row.id == "r01-num_leaves=63")
+    value = told(finished, row.id)
+    assert row.exposure_max == value["feature_exposure"]["max"]
+    assert row.neutral_corr == value["feature_neutral_corr"]["mean"]
+    assert row.exposed_to == "feature_a"
+    assert row.features == ("feature_b 60.0%", "feature_a 40.0%")
+    assert row.groups == ("rain 60%", "faith 40%")
+    assert row.nearest == "r01-base 0.910"
+    assert not any("learning_rate=0.02" in row.id for row in rows), "it failed"
+
+
+def test_the_plot_shows_the_best_beside_the_base(finished: History) -> None:
+    info = groups_info(reading(finished))
+    assert info is not None
+    assert info.stage == "final"
+    assert info.names == ("r05-winner", "r05-baseline")
+    assert info.kinds == ("best", "baseline")
+    assert info.groups == ("rain", "faith")
+    assert info.importance[0] == (0.6, 0.4)
+    assert "Stage final" in groups_caption(info)
+
+
+def test_results_of_before_have_no_diagnostics_and_that_is_said(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {63: 0.0047})
+    for path in (history.paths.root / "results").glob("r01*.json"):
+        value = json.loads(path.read_text())
+        del value["diagnostics"]
+        path.write_text(json.dumps(value))
+    assert diagnostics_section(reading(history)) == ["Nothing was looked at yet."]
+    assert groups_info(reading(history)) is None
