@@ -43,7 +43,9 @@ def coverage_notes(plan: TrialPlan, eras: Sequence[int], prediction: Floats) -> 
     ``prediction`` (n,) is that of all ``eras``, which ascend.
     """
     unknown = np.isnan(prediction)
-    if not unknown.any():
+    post = plan.config.post
+    looks = bool(post.blend) or (post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names)
+    if not looks or not unknown.any():
         return ()
     rows = np.add.reduceat(unknown, plan.index.starts_of(eras)[:-1])
     gone = [era for era, count in zip(eras, rows.tolist(), strict=True) if count]
