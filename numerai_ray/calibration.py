@@ -14,6 +14,7 @@ from numerai_ray.config import Config, fingerprint, validate
 from numerai_ray.eras import Folds
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.looked import Looked
 from numerai_ray.results import ExperimentPaths, read_json, write_json
 from numerai_ray.search_space import with_changes
 from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
@@ -73,7 +74,7 @@ def _short_fit(catalog: Catalog, config: Config, trees: int) -> tuple[float, flo
     plan = catalog.plan("calibration", "calibration", validate(Config, values, "calibration"))
     fold = plan.folds.trainable[-1]
     fits = tuple(spec for spec in plan.fits if spec.fold.index == fold.index)
-    last = replace(plan, folds=Folds((fold,), ()), fits=fits)
+    last = replace(plan, folds=Folds((fold,), ()), fits=fits, looked=Looked())
     with tempfile.TemporaryDirectory() as folder:
         runner = InProcessRunner(FitStore(Path(folder) / "first"), threads=1)
         for turn in ("first", "second"):

@@ -278,7 +278,7 @@ class InProcessRunner:
 
     def _diagnosed(self, outcome: VariantOutcome) -> VariantOutcome:
         """The outcome with a look at what its predictions lean on; a failed one has nothing to look at."""
-        if outcome.metrics is None:
+        if outcome.metrics is None or not outcome.plan.looked.features:
             return outcome
         plan, columns = outcome.plan, self._columns[outcome.plan.index.fingerprint]
         sizes = [plan.index.starts_of(fold.validation_eras)[-1] for fold in plan.folds.trainable]

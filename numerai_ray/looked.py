@@ -12,7 +12,7 @@ MOST_NEUTRAL = 1000
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """See :mod:`numerai_ray.diagnosis`, which looks.
+    """See :mod:`numerai_ray.diagnosis`, which looks; it does not where there are no ``features``.
 
     ``features`` are those that exposures are taken to, ``neutral_to`` those of ``neutral_set`` for feature-neutral CORR
     (both empty where there is no such set), ``groups`` names of features by Numerai's group.

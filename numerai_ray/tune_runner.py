@@ -147,7 +147,9 @@ class TuneRunner:
         outcomes = {
             plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
         }
-        looks = diagnosed(flight, [plan for plan in plans if outcomes[plan.id].metrics is not None], columns)
+        looks = diagnosed(
+            flight, [plan for plan in plans if outcomes[plan.id].metrics and plan.looked.features], columns
+        )
         return {trial: replace(outcome, diagnosis=looks.get(trial)) for trial, outcome in outcomes.items()}
 
     def columns(self, plan: TrialPlan) -> Columns:
