@@ -46,6 +46,61 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "compare before the first round": ("compare {exp} --json", ("no round is decided yet", "numerai-ray run")),
     "rounds 0": ("run {exp} --rounds 0", ("--rounds", "must be 1 or more, but is 0")),
     "rounds as text": ("run {exp} --rounds many", ("--rounds", "valid integer")),
+    "a round of two variables": (
+        "round {exp} --data-dir {data} --in-process --vary model.params.num_leaves=4 --vary model.params.max_depth=3",
+        ("--vary", "varies one variable, but 2 are given", "couple them"),
+    ),
+    "a round of nothing": ("round {exp} --data-dir {data} --in-process", ("Missing option '--vary'",)),
+    "a round without values": (
+        "round {exp} --data-dir {data} --in-process --vary model.params.num_leaves",
+        ("--vary must be PATH=V1,V2", "'model.params.num_leaves'"),
+    ),
+    "a round of an empty list": ("round {exp} --vary model.params.num_leaves=", ("--vary must be PATH=V1,V2",)),
+    "a round of broken YAML": ("round {exp} --vary model.params.num_leaves=4,[", ("--vary", "not valid YAML")),
+    "a round of an unknown path": (
+        "round {exp} --data-dir {data} --in-process --vary model.parms.num_leaves=4",
+        ("--vary", "'model.parms.num_leaves'", "may vary"),
+    ),
+    "a round of mixed types": (
+        "round {exp} --data-dir {data} --in-process --vary model.params.max_depth=4,deep",
+        ("--vary", "of one type", "number and text"),
+    ),
+    "a round of a value that LightGBM refuses": (
+        "round {exp} --data-dir {data} --in-process --vary model.params.num_leaves=4,1",
+        ("1 problem", "--vary model.params.num_leaves", "LightGBM says", "num_leaves must be > 1"),
+    ),
+    "a round of no experiment": ("round {experiments}/capacty --vary x=1", ("did you mean 'capacity'?",)),
+    "stop after an unknown stage": (
+        "run {exp} --data-dir {data} --in-process --stop-after scuot",
+        ("--stop-after", "'scuot'", "scout, confirm, final"),
+    ),
+    "stop after a stage that the plan lacks": (
+        "run {exp} --data-dir {data} --in-process --stop-after scale",
+        ("--stop-after", "'scale'", "scout, confirm, final"),
+    ),
+    "plan of no experiment": ("plan {experiments}/capacty", ("no experiment.yaml", "did you mean 'capacity'?")),
+    "plan without data": ("plan {exp} --data-dir {out}", ("--data-dir", "no such folder", "data synth")),
+    "new where one is": ("new {exp} --idea x --novelty y", ("experiment.yaml is there already", "another name")),
+    "new of an unknown kind": (
+        "new {out} --kind hyperparametrs",
+        ("--kind", "'hyperparametrs'", "did you mean 'hyperparameters'?"),
+    ),
+    "new with too short an idea": (
+        "new {out} --idea x --novelty nobody-has-tried",
+        ("$.idea", "at least 10 characters"),
+    ),
+    "new from an unknown baseline": (
+        "new {out} --idea some-idea-that-helps --novelty nobody-has-tried --baseline small_lgbm_ender2",
+        ("$.baseline", "'small_lgbm_ender2'", "did you mean"),
+    ),
+    "new with an unknown space": (
+        "new {out} --idea some-idea-that-helps --novelty nobody-has-tried --space target",
+        ("$.search_space", "'target'", "did you mean 'targets'?"),
+    ),
+    "new with a name that is none": (
+        "new {experiments}/a:b --idea some-idea-that-helps --novelty nobody-has-tried",
+        ("$.name", "a:b"),
+    ),
     "step 0": ("data build --data-dir {data} --step 0", ("--step", "must be 1 or more, but is 0")),
     "offset at the step": ("data build --data-dir {data} --step 4 --offset 4", ("--offset", "below", "4")),
     "negative offset": ("data build --data-dir {data} --offset -1", ("--offset", "must be 0 or more, but is -1")),

@@ -1,11 +1,12 @@
 """Everything that a plan asks for by itself, tried on the data files before the first round."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from numerai_ray.config import Config
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.experiment_plan import LoadedPlan
-from numerai_ray.search_space import changes_for
+from numerai_ray.search_space import Dimension, changes_for
 from numerai_ray.trial_plan import Catalog
 
 BASE = "$.base"
@@ -21,9 +22,30 @@ def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
         ConfigError: everything else that is wrong, at once, each thing at the first place that asks for it.
 
     """
+    _check(catalog, _asked_for(loaded), source)
+
+
+def check_round(
+    loaded: LoadedPlan, catalog: Catalog, dimension: Dimension, values: Sequence[Any], base_changes: Mapping[str, Any]
+) -> None:
+    """Plan every configuration of a round that is asked for by hand, before anything of it is written.
+
+    Raises:
+        DataError: one thing is wrong with the data files.
+        ConfigError: the values that are refused, all at once.
+
+    """
+    base = loaded.config("scout", base_changes).to_json()
+    changed = ((repr(value), changes_for(dimension, value, base)) for value in values)
+    asked = ((place, loaded.config("scout", {**base_changes, **changes})) for place, changes in changed)
+    _check(catalog, asked, f"--vary {dimension.path}")
+
+
+def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -> None:
+    """Plan configs by the place that asks for them; see :func:`check_plan`."""
     found: dict[tuple[str, str], Problem] = {}
     data_errors: list[DataError] = []
-    for place, config in _asked_for(loaded):
+    for place, config in asked:
         try:
             catalog.plan("check", place, config)
         except ConfigError as error:

@@ -155,7 +155,7 @@ def round_by_hand(
     as_json: JsonOption = False,
 ) -> None:
     """Run one scout round of one variable around the best configuration so far; it is decided like any other."""
-    from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.cli.plan_check import check_plan, check_round
 
     if len(vary) != 1:
         raise RequestError(
@@ -171,10 +171,13 @@ def round_by_hand(
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         prepare_data(loaded, root)
+        history = read_ledger(paths.ledger)
         check_plan(loaded, catalog, str(paths.plan))
+        base = history[-1].decision.changes if history else {}
+        check_round(loaded.interpreted(chosen_interpretation(history)), catalog, dimension, values, base)
         tell_devices(console, catalog)
         settings = settings_of(loaded, accept_suspect=accept_suspect)
-        with scheduler_at_work(session, catalog, read_ledger(paths.ledger), settings, mirror) as scheduler:
+        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
             record = scheduler.run_by_hand(name, dimension, values)
     console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)
     if any(variant.error for variant in record.variants):
