@@ -1,6 +1,6 @@
 """How a round scales: one node of one core against two, measured; 1 to 64 nodes of 16 cores, from the constants.
 
-    python tests/benchmarks/scaling.py
+    python tests/benchmarks/scaling.py [TREES]
 
 Measures, on simulated nodes of this machine: a round of 20 equal-sized fits on one node and on two; what a node's
 first worker takes to start; the driver's processor time for a fit; how fast Ray moves an object from node to node.
@@ -34,7 +34,9 @@ from numerai_ray.synthetic import MarketSpec, write_market
 from numerai_ray.trial_plan import Catalog, TrialPlan
 from numerai_ray.tune_runner import TuneRunner
 
-VARIANTS, FOLDS, TREES, COLSAMPLE = 5, 4, 150, 0.1
+VARIANTS, FOLDS, COLSAMPLE = 5, 4, 0.1
+# Trees of a fit: some seconds of training, as a round has a second or two of its own.
+TREES = int(sys.argv[1]) if len(sys.argv) > 1 else 800
 LEAST_SPEEDUP = 1.5
 STORE_BYTES = 400_000_000
 MOVED_BYTES = 200_000_000

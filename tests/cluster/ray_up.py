@@ -15,6 +15,8 @@ from scenario import DATA, HEAD, S3, Stage, sums, wait_until
 
 WORKER = "10.77.0.11"
 KEY = "/root/.ssh/id_ed25519"
+# `ray down` stops the head; a worker's Ray ends when it has not heard from it for a minute.
+GONE_S = 150
 # What the head's autoscaler has to say about a worker that does not come.
 WORDS = "ray status; tail -n 60 /tmp/ray/session_latest/logs/monitor.*"
 
@@ -59,10 +61,15 @@ def play(stage: Stage) -> None:
     finally:
         down = laptop.ray("down", "-y", "/root/local.yaml", timeout_s=200)
     for host in hosts:
-        left = [line for line in host.run("ps", "ax", "-o", "args").stdout.splitlines() if re.search(r"ray|gcs", line)]
-        left = [line for line in left if "ps ax" not in line]
-        assert not left, f"ray down left on {host.name}: {left}\n{down.stdout}"
+        wait_until(lambda host=host: not left_on(host), GONE_S, f"ray down leaves something on {host.name}",
+                   lambda host=host: f"{left_on(host)}\n{down.stdout}")  # type: ignore[misc]  # fmt: skip
     stage.say("ray down: nothing of Ray is left on either host")
+
+
+def left_on(host: Host) -> list[str]:
+    """Processes of Ray on a host."""
+    lines = host.run("ps", "ax", "-o", "args").stdout.splitlines()
+    return [line for line in lines if re.search(r"ray|gcs", line) and "ps ax" not in line]
 
 
 def nodes_up(head: Host) -> int:
