@@ -106,6 +106,14 @@ def test_rows_base_first_then_by_primary_failed_last_then_references(finished: H
         assert (row.evidence.to_best is None) == (row is first[1])
 
 
+def test_a_round_on_a_cluster_says_what_it_cost(finished: History) -> None:
+    cost = {"core_hours": 3.2, "fit_core_hours": 2.9, "node_hours": 0.41, "nodes": 4}
+    first, *rest = finished.records
+    told = report_text(Reading(finished.loaded, finished.paths, (replace(first, cost=cost), *rest)), {})
+    assert "3.2000 core-hours of 4 nodes (0.4100 node-hours), of which fits held 2.9000" in told
+    assert "core-hours of" not in text(finished), "what is not known is not told"
+
+
 def test_a_known_configuration_costs_a_later_round_nothing(finished: History) -> None:
     base = reading(finished).rows(finished.records[1])[0]
     assert (base.fits_new, base.fits_stored, base.fit_seconds) == (0, 4, 0.0)

@@ -97,6 +97,16 @@ STEPS = {
         ConfirmRound({"model.params.a": 1}, "the budget of 2 core-hours is used up"),
         replace(SETTINGS, max_core_hours=2.0),
     ),
+    "budget of a cluster's core-hours: nodes count": Next(
+        [replace(scout("a", hours=0.5), cores=1, cost={"core_hours": 2.0})],
+        ConfirmRound({"model.params.a": 1}, "the budget of 2 core-hours is used up"),
+        replace(SETTINGS, max_core_hours=2.0),
+    ),
+    "budget of a cluster's core-hours: the driver does not": Next(
+        [with_fits(replace(won("a"), cores=64, wall_s=7200.0, cost={"core_hours": 0.5}), 1)],
+        ScoutRound("b", A),
+        replace(SETTINGS, max_core_hours=2.0),
+    ),
     # going on after the end
     "extended: around the winner": Next(
         [*PLATEAU, CONFIRMED, FINAL], ScoutRound("a", A), replace(SETTINGS, extend=True)
