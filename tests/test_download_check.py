@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from jsonschema import Draft202012Validator
 from numerai_server import Behaviour, NumeraiServer
 
 from numerai_ray.cli.download_command import progress_line
 from numerai_ray.cli.main import run
+from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.download import EXPERIMENT_FILES, LocalFile, Step, download
 from numerai_ray.download_check import Known, check_contents, read_features
 from numerai_ray.errors import DataError
@@ -293,6 +295,7 @@ def test_the_command(server: NumeraiServer, tmp_path: Path, capfd: pytest.Captur
     assert run([*arguments, "--json"]) == 0
     out, err = capfd.readouterr()
     told = json.loads(out)
+    Draft202012Validator(schema_of("data download")).validate(told)
     assert (told["version"], told["folder"]) == ("v5.2", str(tmp_path / "v5.2"))
     assert [file["name"] for file in told["files"]] == ["features.json", "train.parquet", "live.parquet"]
     assert told["files"][1] | {"fingerprint": ""} == {

@@ -11,6 +11,7 @@ import pytest
 import typer
 from jsonschema import Draft202012Validator
 from test_experiment import Desk
+from test_train import write_config
 
 from numerai_ray import Experiment
 from numerai_ray.cli.main import app, run
@@ -43,13 +44,15 @@ def test_the_schemas_are_schemas() -> None:
         Draft202012Validator.check_schema(schema_of(name))
 
 
-@pytest.mark.slow
-def test_every_command_with_json_has_a_schema() -> None:
+def test_every_command_with_json_has_a_schema_and_a_line_for_agents() -> None:
     found = commands(typer.main.get_command(app))
     speaking = {name for name, command in found if any("--json" in p.opts for p in command.params)}
     assert speaking, "the commands were not found"
     missing = speaking - set(schemas()["$defs"])
     assert not missing, f"describe {sorted(missing)} in numerai_ray/docs/schemas.json"
+    (table,) = re.findall(r"## The answers\n(.*?)\n## ", AGENTS, re.S)
+    told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for name in re.findall(r"`([^`]+)`", row)}
+    assert told - {"status --watch"} == speaking, "the table of numerai_ray/docs/agents.md"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,29 @@ def test_the_ledger_and_the_results_are_what_the_schema_says(desk: Desk) -> None
                 check("results", json.loads((desk.folder / "results" / f"{variant['id']}.json").read_text()))
 
 
+def test_a_plan(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(desk.folder), "--data-dir", str(desk.data), "--no-calibrate", "--json"]) == 0
+    check("plan", json.loads(capsys.readouterr().out))
+
+
+def test_a_round_speaks_events(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fresh = Desk(tmp_path, market)
+    own = ["--vary", "model.params.num_leaves=9,12", "--data-dir", str(fresh.data), "--in-process", "--json"]
+    assert run(["round", str(fresh.folder), *own]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for event in events:
+        check("round", event)
+    assert [events[0]["event"], events[-1]["event"]] == ["round_started", "round_decided"]
+
+
+def test_a_config_of_ones_own(desk: Desk, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path / "own.json", {})
+    own = ["--output-dir", str(tmp_path / "out"), "--data-dir", str(desk.data), "--in-process", "--json"]
+    capsys.readouterr()
+    assert run(["train", "--config", str(config), *own]) == 0
+    check("train", json.loads(capsys.readouterr().out))
+
+
 def test_data_info(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "info", "--data-dir", str(market), "--json"]) == 0
     check("data info", json.loads(capsys.readouterr().out))
@@ -143,7 +169,7 @@ def test_the_commands_for_agents_run(
 
 
 def test_the_tables_for_agents_name_the_keys_of_the_schemas() -> None:
-    for name, keys in re.findall(r"^\| `([a-z ]+)` \| (.*) \|$", AGENTS, re.MULTILINE):
+    for name, keys in re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", AGENTS, re.MULTILINE):
         defined = schemas()["$defs"].get(name)
         if defined is None or "properties" not in defined:
             continue

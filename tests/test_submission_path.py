@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from numerai_account import PUBLIC_ID, SECRET, Account
 from numerai_server import NumeraiServer
 from submission_desk import PYTHONS, needs_python
 
 import numerai_ray
 from numerai_ray.cli.main import run
+from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.submission.upload import Waiting
 
 PAGE = (Path(numerai_ray.__file__).parent / "docs" / "submission.md").read_text(encoding="utf-8")
@@ -53,6 +55,10 @@ def account(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield account
 
 
+def check(name: str, answer: Any) -> None:
+    Draft202012Validator(schema_of(name)).validate(answer)
+
+
 @needs_python
 @pytest.mark.slow
 def test_the_page(desk: Path, account: Account, capfd: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +71,7 @@ def test_the_page(desk: Path, account: Account, capfd: pytest.CaptureFixture[str
     out, err = capfd.readouterr()
     assert run(["verify", "quickstart.pkl", "--json"]) == 0
     answer = json.loads(capfd.readouterr().out)
+    check("verify", answer)
     assert answer["ok"]
     assert answer["equal"]
     assert "numerai-ray export experiments/quickstart --out quickstart.pkl" in err + out
@@ -76,6 +83,9 @@ def test_the_page(desk: Path, account: Account, capfd: pytest.CaptureFixture[str
     assert sent == (desk / "quickstart.pkl").read_bytes()
     report = (desk / "experiments" / "quickstart" / "experiment.md").read_text()
     assert "numerai-ray upload quickstart.pkl --model NAME" in report
+    again = ["--out", "again.pkl", "--in-process", "--python", PYTHONS[0], "--json"]
+    assert run(["export", "experiments/quickstart", *again]) == 0
+    check("export", json.loads(capfd.readouterr().out))
     frame = pd.read_csv(desk / "live_predictions.csv")
     assert list(frame.columns) == ["id", "prediction"]
 
@@ -88,6 +98,7 @@ def test_predict_an_experiment_and_submit(desk: Path, account: Account, capfd: p
     arguments = ["predict", exp, "--out", "live.parquet", "--submit", "ray_one", "--yes", *own]
     assert run(arguments) == 0, capfd.readouterr().err
     answer = json.loads(capfd.readouterr().out)
+    check("predict", answer)
     assert answer["submission"] == "submission-1"
     (name,) = account.server.received
     assert name.endswith("live.parquet")
@@ -104,6 +115,7 @@ def test_diagnose(desk: Path, account: Account, capfd: pytest.CaptureFixture[str
     arguments = ["diagnose", "experiments/quickstart", "--model", "ray_two", "--data-dir", "data", "--yes"]
     assert run([*arguments, "--json"]) == 0, capfd.readouterr().err
     answer = json.loads(capfd.readouterr().out)
+    check("diagnose", answer)
     rows = {row["metric"]: row for row in answer["metrics"]}
     assert rows["corr mean"]["numerai"] == 0.0123
     assert abs(rows["corr mean"]["ours"]) < 1

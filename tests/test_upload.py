@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from numerai_account import FAILS, PUBLIC_ID, SECRET, TOKEN, Account, mcp_server
 from numerai_server import Behaviour, NumeraiServer
 
 from numerai_ray.cli.main import run
+from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
 from numerai_ray.network import Patience
 from numerai_ray.numerai_api import NumeraiApi
@@ -247,6 +249,10 @@ def test_a_wrong_key_is_refused_and_not_repeated(
 # --- the command -----------------------------------------------------------------------------------------------
 
 
+def check(answer: Any) -> None:
+    Draft202012Validator(schema_of("upload")).validate(answer)
+
+
 @pytest.mark.parametrize("via", WAYS)
 def test_the_command(
     via: str, account: Account, mcp_url: str, pickle: Path, capfd: pytest.CaptureFixture[str], monkeypatch: Any
@@ -255,14 +261,19 @@ def test_the_command(
     assert run(["upload", str(pickle), "--new", "fresh", "--via", via, "--yes", "--trigger", "--json"]) == 0
     out, err = capfd.readouterr()
     answer = json.loads(out)
+    check(answer)
     assert (answer["model"], answer["passed"], answer["validation"]) == ("fresh", True, "validated")
     assert "assigned to fresh" in err
     assert run(["upload", "--list", "--via", via, "--json"]) == 0
-    listed = {each["name"]: each["pickle"] for each in json.loads(capfd.readouterr().out)["models"]}
+    told = json.loads(capfd.readouterr().out)
+    check(told)
+    listed = {each["name"]: each["pickle"] for each in told["models"]}
     assert listed["fresh"].endswith("model.pkl")
     assert listed["ray_one"] is None
     assert run(["upload", "--status", answer["id"], "--via", via, "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["passed"]
+    status = json.loads(capfd.readouterr().out)
+    check(status)
+    assert status["passed"]
     assert run(["upload", "--list", "--via", via]) == 0
     assert "no pickle" in capfd.readouterr().out
 
