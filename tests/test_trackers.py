@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,8 @@ def test_the_track_command(finished: History, capsys: pytest.CaptureFixture[str]
     assert told["mlflow"] is None
 
 
-@pytest.mark.skipif(MLFLOW, reason="mlflow is installed")
-def test_without_mlflow_one_clear_message(finished: History) -> None:
+def test_without_mlflow_one_clear_message(finished: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'numerai-ray\[mlflow\]'"):
         MLflowTracker(finished.paths, "demo", "sqlite:///x.db")(finished.records)
 
