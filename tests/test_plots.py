@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from matplotlib.image import imread
 from scipy.stats import spearmanr
 
 from numerai_ray.report import write_report, write_report_text
-from numerai_ray.report.drawing import THEMES, spread
-from numerai_ray.report.plot_correlation import correlation_info
+from numerai_ray.report.drawing import LIGHT, THEMES, spread
+from numerai_ray.report.plot_correlation import correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info
 from numerai_ray.report.plot_delta import delta_info
 from numerai_ray.report.plot_per_era import per_era_info
@@ -173,6 +174,17 @@ def test_correlation_is_spearmans_mean_over_eras(finished: History) -> None:
     expected = np.mean([spearmanr(a, b).statistic for a, b in zip(one, other, strict=True)])
     assert info.matrix[0, 2] == pytest.approx(expected)
     assert info.left_out == 5
+
+
+def test_correlated_targets_can_be_told_apart(finished: History) -> None:
+    """Cut names that all begin with the same word say nothing."""
+    info = correlation_info(reading(finished))
+    assert info is not None
+    names = ("r02-target=target_teager2b_20", "r02-target=target_ender_20", "r02-target=target_ender_60")
+    axes = draw_correlation(replace(info, names=names), LIGHT).axes[0]
+    assert [each.get_text() for each in axes.get_yticklabels()] == [
+        "r02-target=teager2b_20", "r02-target=ender_20", "r02-target=ender_60",
+    ]  # fmt: skip
 
 
 def test_correlation_leaves_out_what_does_not_have_the_same_rows(tmp_path: Path) -> None:

@@ -273,6 +273,19 @@ def test_best_value_at_the_end_of_its_list_is_pointed_out(tmp_path: Path) -> Non
     assert "try values above it" in section(text(history), "## Next steps")
 
 
+def test_targets_of_base_and_best_are_told_and_no_empty_mark(tmp_path: Path) -> None:
+    target = {"path": "data.target", "values": ["target_ender_60"], "why": "another label of the same stocks"}
+    changes = {"search_space": {"dimensions": {"target": target}}}
+    history = experiment(tmp_path / "demo", changes=changes, market=Market(noise=0.0002))
+    kept_out = {"holdout_eras": "None"}
+    record = history.scout("target", {"target_ender_60": 0.0052})
+    story = replace(record, origin={**record.origin, **kept_out})
+    report = report_text(Reading(history.loaded, history.paths, (story,)), {})
+    assert "base target_ender_20, best target_ender_60" in section(report, "## Data and folds")
+    assert "Fingerprint of the data file: `ba9876543210`" in section(report, "## Reproduction")
+    assert "holdout_eras: `" not in report
+
+
 # --- further chapters of the method ------------------------------------------------------------------------------
 
 

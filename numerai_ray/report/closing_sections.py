@@ -158,7 +158,9 @@ def _reproduction(reading: Reading) -> list[str]:
         f"Fingerprint of the plan: `{reading.loaded.fingerprint()}`.",
     ]
     if reading.history:
-        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in sorted(reading.history[-1].origin.items())]
+        origin = sorted(reading.history[-1].origin.items())
+        # The number of eras kept out is told where the holdout is; it has no fingerprint.
+        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in origin if what != "holdout_eras"]
     configs = _winning_configs(reading)
     if configs:
         lines.append("Configs: " + ", ".join(configs) + "; every other one is linked in its table.")

@@ -235,7 +235,7 @@ def stage_facts(reading: Reading, stage: Stage) -> dict[str, str]:
     last = config.score.last_eras
     return {
         "Data": f"{config.data.version}, {config.data.file}, feature set {' + '.join(config.data.feature_sets)}",
-        "Trained on": _targets(config.data.targets),
+        "Trained on": _trained_on(reading, stage),
         "Folds": f"{config.cv.n_splits} {config.cv.mode}" + _folds(stored),
         "Embargo": f"{config.cv.embargo_eras} {_unit(config.cv.embargo_unit)}"
         + _gap(stored, least_honest_gap((*config.data.targets, config.score.target))),
@@ -249,6 +249,14 @@ def stage_facts(reading: Reading, stage: Stage) -> dict[str, str]:
 
 def _unit(unit: str) -> str:
     return "weeks" if unit == "weeks" else "retained eras"
+
+
+def _trained_on(reading: Reading, stage: Stage) -> str:
+    """The targets of the experiment's base and, where they are others, of what the stage ended with."""
+    base = _targets(reading.loaded.config(stage, {}).data.targets)
+    records = reading.of(stage)
+    best = _targets(reading.loaded.config(stage, records[-1].decision.changes).data.targets) if records else base
+    return base if best == base else f"base {base}, best {best}"
 
 
 def _targets(weights: Mapping[str, float]) -> str:
