@@ -38,20 +38,28 @@ class FitShape:
 
 @dataclass(frozen=True)
 class RoundCost:
-    """What a round cost: cores that were there (budgets are of these), cores that fits held, nodes (at most)."""
+    """What a round cost: cores that were there (budgets are of these), cores that fits held, nodes (at most).
+
+    ``peak_bytes`` of memory are this machine's, measured, and ``planned_bytes`` what was expected of it; 0 is unknown,
+    as on the nodes of a cluster.
+    """
 
     core_hours: float = 0.0
     fit_core_hours: float = 0.0
     node_hours: float = 0.0
     nodes: int = 0
+    peak_bytes: int = 0
+    planned_bytes: int = 0
 
     def to_json(self) -> Mapping[str, float]:
         """As the ledger keeps it."""
+        memory = {"peak_bytes": self.peak_bytes, "planned_bytes": self.planned_bytes}
         return {
             "core_hours": round(self.core_hours, 6),
             "fit_core_hours": round(self.fit_core_hours, 6),
             "node_hours": round(self.node_hours, 6),
             "nodes": self.nodes,
+            **{name: count for name, count in memory.items() if count},
         }
 
 

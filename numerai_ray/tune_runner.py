@@ -51,7 +51,7 @@ from numerai_ray.fold_runner import (
     given_up,
     succeeded,
 )
-from numerai_ray.machine import this_machine
+from numerai_ray.machine import PeakMemory, this_machine
 from numerai_ray.models import Prepared
 from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
@@ -110,13 +110,18 @@ class TuneRunner:
         self.slots = resources.fits_at_once
         clock = NodeClock()
         clock.start()
+        memory = PeakMemory()
         try:
-            outcomes = self._run(plans, stored, missing, resources, on_progress)
+            with memory:
+                outcomes = self._run(plans, stored, missing, resources, on_progress)
         finally:
             self.cost = clock.stop()
             if self._placement is not None:
                 let_go()
         self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))
+        # Of a cluster only the driver's part could be seen; and what trains nothing needs none of what was planned.
+        if self._placement is None and missing:
+            self.cost = replace(self.cost, peak_bytes=memory.bytes, planned_bytes=resources.peak_bytes)
         return outcomes
 
     def _run(

@@ -233,7 +233,8 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def timeless(text: str) -> str:
-    """A report without its times: durations (``1 min 20 s``, ``0.3 h``), dates, and what nodes cost."""
+    """A report without its times: durations (``1 min 20 s``, ``0.3 h``), dates, what nodes cost, what was estimated."""
+    text = re.sub(r"## Estimate against fact\n.*?(?=\n## )", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not line.startswith("*Time:"))
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]?(\d\d:\d\d(:\d\d)?)?( UTC|[+Z]\S*)?", "DATE", text)
     return re.sub(r"\b\d+(\.\d+)? (s|min|h|seconds|minutes|hours)\b( \d+ (s|min)\b)?", "TIME", text)

@@ -84,6 +84,7 @@ class Desk:
                     left[f"{kind}/{path.name}"] = path.read_bytes()
         report = (self.folder / "experiment.md").read_text()
         report = "\n".join(line for line in report.splitlines() if not line.startswith("*Time:"))
+        report = re.sub(r"## Estimate against fact\n.*?(?=\n## )", "", report, flags=re.DOTALL)
         left["report"] = re.sub(r"\| \d+ / \d+ \| [^|]*\|", "| fits | time |", report)
         return left
 

@@ -18,6 +18,7 @@ from numerai_ray.report.drawing import LIGHT, THEMES, spread
 from numerai_ray.report.plot_correlation import correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info
 from numerai_ray.report.plot_delta import delta_info
+from numerai_ray.report.plot_importances import importances_caption, importances_info
 from numerai_ray.report.plot_per_era import per_era_info
 from numerai_ray.report.plot_rounds import rounds_info
 from numerai_ray.report.plot_sweeps import sweeps_info
@@ -51,12 +52,24 @@ def write_predictions(history: History, names: dict[str, float]) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
     history = finished_experiment(tmp_path_factory.mktemp("ws") / "demo")
     write_predictions(history, {"r01-base": 0.1, "r01-num_leaves=63": 0.2, "r01-num_leaves=7": 2.0})
+    history.records[-1] = replace(history.records[-1], importances={"max_depth": 0.25, "num_leaves": 0.75})
     write_report(history.loaded, history.paths, history.records)
     return history
 
 
 def reading(history: History, start_era: int | None = None) -> Reading:
     return Reading(history.loaded, history.paths, tuple(history.records), start_era)
+
+
+def test_importances_are_shown_from_the_most_important(finished: History) -> None:
+    info = importances_info(reading(finished))
+    assert info is not None
+    assert (info.names, info.shares, info.hidden) == (("num_leaves", "max_depth"), (0.75, 0.25), 0)
+    scored = {v.id for r in finished.records if r.stage == "scout" for v in r.variants if v.metrics}
+    assert 0 < info.results <= len(scored)
+    assert f"over its values in {info.results} scout results" in importances_caption(info)
+    none = [replace(each, importances={}) for each in finished.records]
+    assert importances_info(Reading(finished.loaded, finished.paths, tuple(none))) is None
 
 
 # --- what is shown -----------------------------------------------------------------------------------------------
@@ -226,7 +239,7 @@ def test_every_colour_can_be_read_on_its_background(theme: object) -> None:
 
 
 def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
-    assert set(drawn_plots(finished.paths)) == {plot.name for plot in PLOTS}
+    assert set(drawn_plots(finished.paths)) == {plot.name for plot in PLOTS}, "each has something to show here"
     backgrounds: dict[str, list[float]] = {"light": [], "dark": []}
     for plot in PLOTS:
         for theme in THEMES:

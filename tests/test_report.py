@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from builders import History, Market, experiment, finished_experiment
 
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.report import leaderboard, write_report
+from numerai_ray.report.estimate_section import Promise, estimate_section, in_all, promises
 from numerai_ray.report.experiment_md import report_text, stage_facts
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4, markdown_table, number, round_rows
-from numerai_ray.results import read_ledger, to_json
+from numerai_ray.results import RoundRecord, read_ledger, to_json
 from numerai_ray.scoring import summarize
 from numerai_ray.significance import Comparison, Series, paired_delta
 
@@ -166,9 +168,8 @@ def test_finished_report_has_its_sections_and_only_relative_links_to_files_of_th
     assert titles == [
         "Abstract", "Plan", "Data and folds", "Method", "Scout rounds", "Round 1: num_leaves", "Round 2: learning_rate",
         "Round 3: max_depth", "Confirm", "Final", "Leaderboard", "Diagnostics",
-        "Diagnostics of scout", "Diagnostics of confirm", "Diagnostics of final", "What worked, what did not",
-        "Threats to the result",
-        "Reproduction", "Next steps",
+        "Diagnostics of scout", "Diagnostics of confirm", "Diagnostics of final", "Estimate against fact",
+        "What worked, what did not", "Threats to the result", "Reproduction", "Next steps",
     ]  # fmt: skip
     assert "Not finished" not in report
     assert str(finished.paths.root.parent) not in report
@@ -338,3 +339,39 @@ def test_every_stage_and_mark_of_the_method_is_told(tmp_path: Path) -> None:
     without = report_text(Reading(history.loaded, history.paths, tuple(story[:-1])), {})
     assert "kept out and not scored yet" in without
     assert "Not finished" in without
+
+
+# --- estimate against fact ---------------------------------------------------------------------------------------
+
+
+def test_estimates_are_held_against_facts(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
+    assert "`numerai-ray plan` before a run" in section(text(history), "## Estimate against fact")
+    first = history.scout("num_leaves", {63: 0.0047})
+    second = history.scout("max_depth", {3: 0.0040})
+    again = history.scout("max_depth", {3: 0.0040, 8: 0.0041})
+
+    def told(record: RoundRecord, **changes: Any) -> RoundRecord:
+        own = f"r{record.number:02d}-"
+        trained = tuple(replace(each, fits_new=5 * each.id.startswith(own)) for each in record.variants)
+        return replace(record, variants=trained, **changes)
+
+    memory = {"peak_bytes": 2_400_000_000, "planned_bytes": 2_000_000_000}
+    story = [
+        told(first, estimated_s=100.0, wall_s=110.0, cost=memory),
+        told(second, estimated_s=50.0, wall_s=40.0, cost={"nodes": 4, "core_hours": 1.0}),
+        replace(told(again, estimated_s=3.0, wall_s=0.1), variants=second.variants),
+    ]
+    assert [(each.number, each.seconds, each.memory) for each in promises(story)] == [
+        (1, Promise(100.0, 110.0), Promise(2e9, 2.4e9)),
+        (2, Promise(50.0, 40.0), None),
+    ], "a round that trains nothing is no test of an estimate, and of a cluster the memory is unknown"
+    assert in_all(promises(story)) == (Promise(150.0, 150.0), Promise(2e9, 2.4e9))
+    told_so = "\n".join(estimate_section(Reading(history.loaded, history.paths, tuple(story))))
+    assert "| 1 | scout | 100.0 s | 110.0 s | +10% | 2.00 GB | 2.40 GB | +20% |" in told_so
+    assert "| 2 | scout | 50.0 s | 40.0 s | -20% | – | – | – |" in told_so
+    assert "The time of all these rounds is off its estimate by +0%, within the 25% aimed at." in told_so
+    assert "The highest peak of memory is off its estimate by +20%, within the 25% aimed at." in told_so
+    late = [replace(story[0], wall_s=140.0)]
+    told_so = estimate_section(Reading(history.loaded, history.paths, tuple(late)))[1]
+    assert "by +40%, not within the 25% aimed at" in told_so

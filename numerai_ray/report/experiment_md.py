@@ -11,6 +11,7 @@ from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.baseline_section import baseline_lines
 from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.diagnostics_section import diagnostics_section
+from numerai_ray.report.estimate_section import estimate_section
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
@@ -58,6 +59,7 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
             [
                 *figure("rounds", "The primary metric round by round"),
                 *figure("sweeps", "The primary metric against the swept value"),
+                *figure("importances", "How much each dimension matters"),
             ],
         ),
         "## Leaderboard",
@@ -67,6 +69,8 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         "## Diagnostics",
         *diagnostics_section(reading),
         *figure("groups", "What models learn from and lean on, by group of features"),
+        "## Estimate against fact",
+        *estimate_section(reading),
         *closing_sections(reading),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -16,6 +16,7 @@ from numerai_ray.report.plot_correlation import correlation_caption, correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
 from numerai_ray.report.plot_delta import delta_caption, delta_info, draw_delta
 from numerai_ray.report.plot_groups import draw_groups, groups_caption, groups_info
+from numerai_ray.report.plot_importances import draw_importances, importances_caption, importances_info
 from numerai_ray.report.plot_per_era import draw_per_era, per_era_caption, per_era_info
 from numerai_ray.report.plot_rounds import draw_rounds, rounds_caption, rounds_info
 from numerai_ray.report.plot_sweeps import draw_sweeps, sweeps_caption, sweeps_info
@@ -39,6 +40,7 @@ PLOTS = (
     Plot("delta", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
     Plot("rounds", "The primary metric round by round", rounds_info, rounds_caption, draw_rounds),
     Plot("sweeps", "The primary metric against the swept value", sweeps_info, sweeps_caption, draw_sweeps),
+    Plot("importances", "How much each dimension matters", importances_info, importances_caption, draw_importances),
     Plot("per-era", "Distribution of per-era scores", per_era_info, per_era_caption, draw_per_era),
     Plot(
         "correlation", "Correlation of variants' predictions", correlation_info, correlation_caption, draw_correlation

@@ -28,7 +28,7 @@ def round_sections(reading: Reading, figure: list[str]) -> list[str]:
         parts.append("None yet.")
     for record in reading.scouts:
         kind = {"focus": " (focus)", "joint": " (several at once)", "manual": " (by hand)"}.get(record.kind, "")
-        what = record.dimension or "several dimensions"
+        what = "several dimensions" if record.kind == "joint" else record.dimension or "?"
         parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
     for stage in ("confirm", "scale", "final", "holdout"):
         if stage in reading.stages:
@@ -56,7 +56,7 @@ def _edits(record: RoundRecord) -> list[str]:
 def _scout(reading: Reading, record: RoundRecord) -> list[str]:
     dimension = reading.loaded.space.dimensions.get(record.dimension or "")
     what = "Varies a dimension that the plan no longer has."
-    if record.dimension is None:
+    if record.kind == "joint":
         what = "Changes several variables at once, so no single one can be credited with what it finds."
     if dimension is not None:
         coupled = " and with it " + " and ".join(f"`{path}`" for path in dimension.coupled) if dimension.coupled else ""

@@ -71,6 +71,8 @@ def round_rows(
     rows = []
     for variant in sorted(record.variants, key=rank):
         notes = [] if variant.fingerprint != baseline_fingerprint or variant.role == "baseline" else ["= baseline"]
+        if record.kind == "joint" and variant.role == "variant":
+            notes.append("several at once")
         rows.append(
             _row(
                 record, variant, base, evidence.get(variant.id), (*notes, *_status(variant, ran_before.get(variant.id)))
