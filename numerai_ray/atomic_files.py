@@ -13,12 +13,15 @@ from numerai_ray.errors import EnvironmentFault
 def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path`` that becomes ``path`` when the block ends well, and is removed otherwise.
 
+    A folder that was made for it goes with it.
+
     ``durable`` waits until the contents are on the disk, which a cache that checks itself does not need.
 
     Raises:
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
+    is_new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
@@ -34,6 +37,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+            if is_new:
+                path.parent.rmdir()  # refused where the file, or another one, is in it
 
 
 def put_in_place(partial: Path, path: Path, *, durable: bool = True) -> None:

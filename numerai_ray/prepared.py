@@ -110,12 +110,17 @@ def prepare_ahead(spec: FitSpec, threads: int) -> Prepared | None:
 
 
 def _can_keep(folder: Path) -> bool:
+    """Whether files can be made in ``folder``, which is there afterwards only if it was before."""
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return True
+            pass
+        if is_new:
+            folder.rmdir()
     except OSError:
         return False
+    return True
 
 
 def _make(spec: FitSpec, threads: int, path: Path) -> ValuesSeen:
