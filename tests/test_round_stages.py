@@ -205,6 +205,19 @@ def test_importances_decide_the_focus_where_they_are_known() -> None:
     assert found == Focus("b", "its importance is 8.0 times that of a")
 
 
+def test_importances_say_nothing_of_what_never_varied() -> None:
+    """Optuna gives a dimension that was not tried an importance of 0: no reason to pass it over."""
+    assert find_focus([WIDE, NARROW_B], list("abc"), 3.0, Numbers(), {"a": 0.9, "b": 0.1, "c": 0.0}) is None
+
+
+def test_importances_choose_among_variables_that_rounds_vary_together() -> None:
+    joint = replace(WIDE, dimension="joint", kind="joint")
+    assert find_focus([joint], ["joint"], 3.0, Numbers(), {"a": 0.9, "b": 0.1}) == Focus(
+        "a", "its importance is 9.0 times that of b"
+    )
+    assert find_focus([joint], ["joint", "c"], 3.0, Numbers(), {"a": 0.9, "b": 0.1, "c": 0.0}) is None
+
+
 def test_choices_have_no_edge_and_spread_needs_two_results() -> None:
     assert not at_edge("target_x", ["target_x", "target_y", "target_z"])
     assert at_edge(3, [3, 5, 7]) and not at_edge(5, [3, 5, 7])

@@ -1,0 +1,123 @@
+"""Optuna's studies: kept in a journal or a database, the same proposals after a restart, and seen in the dashboard."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from desk import PLAN, Desk
+from matplotlib.image import imread
+from optuna.trial import TrialState
+from test_html import CHROMIUM, chromium
+
+RANGE = {"path": "model.params.num_leaves", "range": {"low": 2, "high": 40, "scale": "log", "integer": True}}
+# LightGBM refuses a vector of constraints of another length than the features: one of these values always fails.
+WRONG = {"path": "model.params.monotone_constraints", "values": [[1, -1]]}
+
+
+def plan(storage: str | None = None, seed: int = 5, **dimensions: Any) -> dict[str, Any]:
+    rounds = {"proposer": "optuna", "variants": 2, "patience": 9, "seed": seed}
+    rounds |= {"storage": storage} if storage else {}
+    return {"search_space": {"dimensions": {"num_leaves": RANGE, **dimensions}}, "rounds": rounds}
+
+
+def desk_of(root: Path, market: Path, changes: dict[str, Any]) -> Desk:
+    """A desk whose plan has these dimensions only."""
+    desk = Desk(root, market)
+    (desk.folder / "experiment.yaml").write_text(yaml.safe_dump({**PLAN, **changes}))
+    return desk
+
+
+def proposed(desk: Desk) -> list[list[str]]:
+    return [[each["name"] for each in record["variants"] if each["role"] == "variant"] for record in desk.rounds()]
+
+
+def test_a_database_holds_every_trial_and_a_restart_proposes_the_same(tmp_path: Path, market: Path) -> None:
+    """One run of four rounds; the same plan round by round, its database lost on the way; another seed."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    whole = desk_of(tmp_path / "whole", market, plan(url, wrong=WRONG))
+    assert whole.run("--rounds", "4") == 3, "a failed trial is told"
+    stepped = desk_of(tmp_path / "stepped", market, plan(f"sqlite:///{tmp_path / 'lost.db'}", wrong=WRONG))
+    for number in range(4):
+        assert stepped.run("--rounds", "1") in (0, 3)
+        if number == 1:
+            (tmp_path / "lost.db").unlink()
+    assert proposed(stepped) == proposed(whole)
+    assert any(len(names) == 2 for names in proposed(whole)[1:])
+
+    names = optuna.get_all_study_names(url)
+    assert len(names) == len(set(names)) >= 2
+    name = next(each for each in names if each.startswith("small/all dimensions"))
+    trials = optuna.load_study(study_name=name, storage=url).trials
+    ran = {v["id"]: v for r in whole.rounds() for v in r["variants"] if v["role"] in ("base", "variant")}
+    held = {each.user_attrs["variant"]: each for each in trials}
+    failed = {trial for trial, each in ran.items() if each["error"]}
+    assert failed
+    wrong = next(each for each in names if each.startswith("small/wrong"))
+    states = [each.state for each in optuna.load_study(study_name=wrong, storage=url).trials]
+    assert TrialState.FAIL in states
+    assert TrialState.RUNNING not in states
+    for trial, each in held.items():
+        metrics = ran[trial]["metrics"]
+        assert each.state == (TrialState.COMPLETE if metrics else TrialState.FAIL)
+        assert metrics is None or each.value == pytest.approx(metrics["bmc_last_200_eras"]["mean"])
+    assert not (whole.folder / "optuna.journal").exists()
+
+    other = desk_of(tmp_path / "other", market, plan(seed=6, wrong=WRONG))
+    other.run("--rounds", "4")
+    assert proposed(other) != proposed(whole)
+    assert (other.folder / "optuna.journal").stat().st_size > 0
+
+
+SERVER = """
+import sys
+import optuna, optuna_dashboard
+from optuna.storages.journal import JournalFileBackend
+storage = optuna.storages.JournalStorage(JournalFileBackend(sys.argv[1]))
+optuna_dashboard.run_server(storage, "127.0.0.1", int(sys.argv[2]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)")
+def test_the_journal_opens_in_optunas_dashboard(tmp_path: Path, market: Path) -> None:
+    pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard (pip install optuna-dashboard)")
+    desk = desk_of(tmp_path / "desk", market, plan())
+    assert desk.run("--rounds", "3") == 0
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(desk.folder / "optuna.journal"), str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{port}/dashboard"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        picture = Path(os.environ.get("NUMERAI_RAY_PICTURES", tmp_path)) / "dashboard.png"
+        wait = ["--virtual-time-budget=15000", "--window-size=1300,900"]
+        dom = chromium([*wait, "--dump-dom", address], tmp_path / "profile")
+        assert "small/all dimensions" in dom
+        chromium([*wait, f"--screenshot={picture}", f"{address}/studies/0"], tmp_path / "profile2")
+        image = imread(picture)[..., :3]
+        assert image.std() > 0.02, "an empty page"
+    finally:
+        server.terminate()
+        server.wait(30)
