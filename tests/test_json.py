@@ -101,6 +101,21 @@ def test_run_speaks_events_and_status_can_be_watched(
     assert capsys.readouterr().out.splitlines()[-1] == "stopped"
 
 
+def test_plain_lines_where_there_is_no_terminal(
+    tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh = Desk(tmp_path, market)
+    assert fresh.run("--rounds", "1") == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    (record,) = fresh.rounds()
+    ran = [v["name"] for v in record["variants"] if v["role"] in ("base", "variant")]
+    assert lines[0].startswith("round 1, scout: varying ")
+    assert [line.split(": ")[0].strip() for line in lines[1 : len(ran) + 1]] == ran
+    assert record["decision"]["reason"] in out
+    assert not set("\x1b\r") & set(out)
+
+
 def test_the_ledger_and_the_results_are_what_the_schema_says(desk: Desk) -> None:
     for record in desk.rounds():
         check("ledger", record)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from builders import History, finished_experiment
+from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, running_table
 from numerai_ray.cli.round_state import Best, Budget, Observer, RoundState, Snapshot, progress_json, usage_text
+from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.fold_runner import Progress
 from numerai_ray.machine import Usage
@@ -135,6 +137,8 @@ def test_json_events_are_lines_without_nan(finished: History, capsys: pytest.Cap
         view._last -= 60
         view.looked(LOOK)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for event in events:
+        Draft202012Validator(schema_of("run")).validate(event)
     assert [each["event"] for each in events] == [
         "round_started", "running", "progress", "dashboard", "round_decided",
     ]  # fmt: skip
