@@ -44,7 +44,7 @@ def test_it_says_what_the_paper_says(finished: History) -> None:
     titles = re.findall(r"^##+ (.*)$", paper, re.MULTILINE)
     assert [re.sub("<.*?>", "", t) for t in re.findall(r"<h[23] id=.*?>(.*?)</h[23]>", text)] == titles
     assert text.count("<table>") == len(re.findall(r"^\|:?-", paper, re.MULTILINE))
-    assert text.count("<figure") == paper.count("<picture>") == 5
+    assert text.count("<figure") == paper.count("<picture>") == 6
     assert "figure-of-the-report" not in text
 
 
@@ -113,7 +113,7 @@ def test_in_chromium(finished: History, tmp_path: Path, width: str, theme: str) 
     found = json.loads(html.unescape(dom.split('<pre id="probe">')[1].split("</pre>")[0]))
     assert found["overflow"] <= 0
     assert found["loaded"]
-    assert found["images"] == 5
+    assert found["images"] == 6
     assert found["back"] == ("rgb(255, 255, 255)" if theme == "light" else "rgb(13, 17, 23)")
     known = [float(value) for value in found["down"] if value != "–"]
     assert known == sorted(known, reverse=True)
