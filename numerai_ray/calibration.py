@@ -25,6 +25,8 @@ FEW, MORE = 4, 20
 PARALLEL = 0.9
 # What a round costs beside its fits: starting trials, scoring, the report.
 ROUND_S = 3.0
+# What starting Ray takes on two cores, once a run (measured: 7 to 8 s).
+RAY_START_S = 7.0
 TREES = "model.params.n_estimators"
 # What changes a fit's length and nothing else about its speed.
 LENGTH = ("n_estimators", "learning_rate", "random_state")

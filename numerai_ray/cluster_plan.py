@@ -41,7 +41,7 @@ class RoundCost:
     """What a round cost: cores that were there (budgets are of these), cores that fits held, nodes (at most).
 
     ``peak_bytes`` of memory are this machine's, measured, and ``planned_bytes`` what was expected of it; 0 is unknown,
-    as on the nodes of a cluster.
+    as on the nodes of a cluster. ``start_s`` are the seconds in which Ray was started, 0 where it ran already.
     """
 
     core_hours: float = 0.0
@@ -50,16 +50,17 @@ class RoundCost:
     nodes: int = 0
     peak_bytes: int = 0
     planned_bytes: int = 0
+    start_s: float = 0.0
 
     def to_json(self) -> Mapping[str, float]:
         """As the ledger keeps it."""
-        memory = {"peak_bytes": self.peak_bytes, "planned_bytes": self.planned_bytes}
+        known = {"peak_bytes": self.peak_bytes, "planned_bytes": self.planned_bytes, "start_s": round(self.start_s, 3)}
         return {
             "core_hours": round(self.core_hours, 6),
             "fit_core_hours": round(self.fit_core_hours, 6),
             "node_hours": round(self.node_hours, 6),
             "nodes": self.nodes,
-            **{name: count for name, count in memory.items() if count},
+            **{name: value for name, value in known.items() if value},
         }
 
 

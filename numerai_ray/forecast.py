@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from numerai_ray.calibration import Speed, estimated_seconds
+from numerai_ray.calibration import RAY_START_S, Speed, estimated_seconds
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.resource_plan import Machine, plan_resources
@@ -60,7 +60,7 @@ class RoundForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """All of it; ``seconds`` of the listed rounds together."""
+    """All of it; ``seconds`` of the listed rounds together, with Ray's start."""
 
     stages: tuple[StageForecast, ...]
     rounds: tuple[RoundForecast, ...]
@@ -134,11 +134,12 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
         planned |= new
     stages = tuple(_stage(outlook, stage) for stage in outlook.loaded.stages)
     known = [each.seconds for each in rounds if each.seconds is not None]
+    start_s = RAY_START_S if any(each.fits_new for each in rounds) else 0.0
     return Forecast(
         stages=stages,
         rounds=tuple(rounds),
         machine=outlook.machine,
-        seconds=round(sum(known), 1) if len(known) == len(rounds) else None,
+        seconds=round(sum(known) + start_s, 1) if len(known) == len(rounds) else None,
         memory_bytes=max(each.memory_bytes for each in stages),
     )
 

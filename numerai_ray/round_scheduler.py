@@ -11,6 +11,7 @@ import yaml
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.baseline_store import BaselineStore
+from numerai_ray.calibration import RAY_START_S
 from numerai_ray.config import Json, fingerprint, leaves
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
@@ -225,6 +226,7 @@ class RoundScheduler:
             raise FitError(f"{self.shop.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
         wall_s = time.monotonic() - clock
         notes = [note for plan in plans for note in outcomes[plan.id].notes]
+        cost = self.shop.runner.cost.to_json() if plans else {}
         winner = next((each for each in (base, *rest) if each.id == decision.winner), base)
         record = RoundRecord(
             number=number,
@@ -242,8 +244,8 @@ class RoundScheduler:
             choice=winner.name if setup.stage == "interpret" else "",
             edits=edits,
             cores=self.shop.cores,
-            estimated_s=self.shop.estimate(plans),
-            cost=self.shop.runner.cost.to_json() if plans else {},
+            estimated_s=_expected(self.shop.estimate(plans), cost),
+            cost=cost,
         )
         record = replace(record, importances=self._search([*history, record]).importances())
         append_ledger(self.shop.paths.ledger, record)
@@ -330,6 +332,11 @@ def _is_over(stage: Stage, next_stage: Stage, history: Sequence[RoundRecord]) ->
     """Whether ``stage`` was reached and the next round belongs to a later one."""
     later = ALL_STAGES.index(next_stage) > ALL_STAGES.index(stage)
     return later and any(record.stage == stage for record in history)
+
+
+def _expected(seconds: float | None, cost: Mapping[str, float]) -> float | None:
+    """What a round's fits were expected to take, with Ray's start where it was this round's."""
+    return seconds if seconds is None or not cost.get("start_s") else seconds + RAY_START_S
 
 
 def _start(

@@ -8,6 +8,7 @@ fold by fold.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -106,7 +107,9 @@ class TuneRunner:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
         stored = {key: fit for key in specs if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
+        running, began = ray.is_initialized(), time.perf_counter()
         resources = self._start(missing, missing or list(specs.values()))
+        start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
         clock = NodeClock()
         clock.start()
@@ -121,7 +124,7 @@ class TuneRunner:
         self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))
         # Of a cluster only the driver's part could be seen; and what trains nothing needs none of what was planned.
         if self._placement is None and missing:
-            self.cost = replace(self.cost, peak_bytes=memory.bytes, planned_bytes=resources.peak_bytes)
+            self.cost = replace(self.cost, peak_bytes=memory.bytes, planned_bytes=resources.peak_bytes, start_s=start_s)
         return outcomes
 
     def _run(
