@@ -14,6 +14,10 @@ from types import FrameType
 INTERRUPTED = 130
 
 
+class DeadlineReached(BaseException):
+    """Time is over. Like an interrupt it passes every ``except Exception``, wherever the work stands."""
+
+
 @dataclass
 class _State:
     """``asked`` once there was an interrupt; while something is ``held`` it waits."""
@@ -73,3 +77,23 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _state.held = before
+
+
+@contextmanager
+def deadline(seconds: float | None) -> Iterator[None]:
+    """Raise :class:`DeadlineReached` in the block after so many seconds; never for None or beside the main thread."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise DeadlineReached
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -74,7 +74,9 @@ class StagesPlan(Section):
 
 
 class BudgetPlan(Section):
-    """Where the search ends at the latest, looked at between rounds; what was found is still confirmed.
+    """Where the search ends at the latest; what was found is still confirmed.
+
+    A round that would go beyond a budget is not started, and one in which the time runs out ends there, undecided.
 
     ``hours`` and ``core_hours`` are of wall time, the latter times the machine's cores; ``fits`` are trained ones.
     """

@@ -18,7 +18,8 @@ BENCHMARK_TWIN = 0.95
 class PolicySettings:
     """The plan's numbers that decide when a gain counts and when to stop, and which stages there are.
 
-    ``extend`` goes on scouting after a finished experiment.
+    ``extend`` goes on scouting after a finished experiment. ``over`` says why a budget ended the search before it was
+    used up to its last: within a round, or because the next one would go beyond it.
     """
 
     margin: float
@@ -34,6 +35,7 @@ class PolicySettings:
     scale: bool = False
     holdout: bool = False
     extend: bool = False
+    over: str = ""
 
     @property
     def gain(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from numerai_ray.results import RoundRecord
+from numerai_ray.round_budget import search_ended
 from numerai_ray.round_decision import PolicySettings, decide, may_win, order, sanity_flags
 from numerai_ray.round_focus import Focus
 
@@ -104,9 +105,9 @@ def next_step(
     untried = [name for name in dimensions if name not in tried and has_values(name, base)]
 
     # The budget ends the search, not the experiment: what was found is still confirmed.
-    spent = spent_budget(history, settings)
-    if spent:
-        return _confirm(scouts, base, settings, f"the budget of {spent} is used up")
+    ended = search_ended(history, settings)
+    if ended:
+        return _confirm(scouts, base, settings, ended)
 
     # One variable that matters far more than the others, or a best value at an edge, is mapped before anything else.
     if focus is not None:
@@ -134,7 +135,7 @@ def _after_scouting(history: Sequence[RoundRecord], settings: PolicySettings) ->
         return None
 
     # The larger scale shows a gain that scouting did not see: the plateau was not one. Believed once.
-    if last.stage == "confirm" and _reopens(history) and not spent_budget(history, settings):
+    if last.stage == "confirm" and _reopens(history) and not search_ended(history, settings):
         return None
     if last.stage == "confirm" and settings.scale:
         return ScaleRound(last.decision.changes)
@@ -157,22 +158,6 @@ def _reopens(history: Sequence[RoundRecord]) -> bool:
     confirmed_before = any(record.stage == "confirm" for record in since)
     moved = bool(since) and last.decision.changes != since[-1].decision.changes
     return last.decision.promoted and moved and not confirmed_before
-
-
-def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> str:
-    """The budget that is used up, in words; "" while there is some of each."""
-    if sum(record.stage == "scout" for record in history) >= settings.max_rounds:
-        return f"{settings.max_rounds} rounds"
-    fits = sum(variant.fits_new for record in history for variant in record.variants)
-    if settings.max_fits is not None and fits >= settings.max_fits:
-        return f"{settings.max_fits} fits"
-    if settings.max_hours is not None and sum(record.wall_s for record in history) >= settings.max_hours * 3600:
-        return f"{settings.max_hours:g} hours"
-    # Of the nodes that took part, where that is known: a cluster's cores are not the driver's.
-    core_s = sum(record.cost.get("core_hours", record.wall_s * record.cores / 3600) * 3600 for record in history)
-    if settings.max_core_hours is not None and core_s >= settings.max_core_hours * 3600:
-        return f"{settings.max_core_hours:g} core-hours"
-    return ""
 
 
 def flat_rounds(history: Sequence[RoundRecord]) -> int:

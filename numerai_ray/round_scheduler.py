@@ -18,7 +18,7 @@ from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, wi
 from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fold_runner import Progress, RoundRunner
-from numerai_ray.interrupts import finish_first, interruptible
+from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -34,6 +34,7 @@ from numerai_ray.results import (
     read_ledger,
     write_json,
 )
+from numerai_ray.round_budget import overrun, seconds_left, used_up_within, usual_seconds
 from numerai_ray.round_candidates import Candidate, Search, Setup, identity
 from numerai_ray.round_decision import choose
 from numerai_ray.round_focus import find_focus
@@ -74,6 +75,12 @@ def unknown_time(plans: Sequence[TrialPlan]) -> float | None:
     return None
 
 
+def nothing_stored(key: str) -> bool:
+    """The store of someone who has none."""
+    del key
+    return False
+
+
 def no_archive(search: Search) -> None:
     """Keeps nothing beside the ledger."""
     del search
@@ -84,8 +91,9 @@ class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
     ``cores`` are those of the machine or cluster; ``estimate`` gives the seconds that fits will take, if it is known;
-    ``archive`` is given what is known after every round; ``baselines`` holds results of baselines that were run once
-    for all experiments, None where nobody keeps any.
+    ``archive`` is given what is known after every round; ``stored`` tells whether a fit of that key need not be
+    trained; ``baselines`` holds results of baselines that were run once for all experiments, None where nobody keeps
+    any.
     """
 
     paths: ExperimentPaths
@@ -97,6 +105,7 @@ class Workshop:
     cores: int = 1
     estimate: Callable[[Sequence[TrialPlan]], float | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
+    stored: Callable[[str], bool] = nothing_stored
     baselines: BaselineStore | None = None
 
 
@@ -124,10 +133,10 @@ class RoundScheduler:
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
-        start = len(history)
+        start, over = len(history), ""
         while True:
             search = self._search(history)
-            step = self._next(search, history, extend=self.settings.extend and len(history) == start)
+            step = self._next(search, history, extend=self.settings.extend and len(history) == start, over=over)
             if isinstance(step, Stop):
                 self.shop.reporter(history)
                 return step, history
@@ -136,7 +145,14 @@ class RoundScheduler:
             setup = search.setup(step)
             if stop_after is not None and _is_over(stop_after, setup.stage, history):
                 return None, history
-            history.append(self._round(setup, history, edits))
+            over = over or self._overrun(setup, history)
+            if over and setup.stage == "scout":
+                continue
+            try:
+                history.append(self._round(setup, history, edits))
+            except DeadlineReached:
+                over = used_up_within(history, self.settings, self.shop.cores)
+                continue
             edits = ()
             self.shop.reporter(history)
 
@@ -154,10 +170,26 @@ class RoundScheduler:
     def _search(self, history: Sequence[RoundRecord]) -> Search:
         return Search(self.written.interpreted(chosen_interpretation(history)), self.shop.proposer, history)
 
-    def _next(self, search: Search, history: Sequence[RoundRecord], *, extend: bool) -> Step:
+    def _overrun(self, setup: Setup, history: Sequence[RoundRecord]) -> str:
+        """Why a scout round is not started: what it would train goes beyond a budget."""
+        budget = self.settings
+        if setup.stage != "scout" or (budget.max_fits, budget.max_hours, budget.max_core_hours) == (None, None, None):
+            return ""
+        known = known_by_fingerprint(history)
+        new = [each for each in setup.candidates if identity(each.config, setup.stage) not in known]
+        try:
+            plans = [self.shop.catalog.plan("budget", each.name, each.config) for each in new]
+        except ConfigError:
+            return ""  # the round itself says what is wrong
+        missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit.key)}
+        training = [plan for plan in plans if any(fit.key in missing for fit in plan.fits)]
+        seconds = self.shop.estimate(training) or usual_seconds(history, len(missing))
+        return overrun(history, budget, len(missing), seconds, self.shop.cores)
+
+    def _next(self, search: Search, history: Sequence[RoundRecord], *, extend: bool, over: str) -> Step:
         names, weights = list(search.dimensions), search.importances()
         focus = find_focus(history, names, self.settings.focus_ratio, search, weights)
-        settings = replace(self.settings, extend=extend)
+        settings = replace(self.settings, extend=extend, over=over)
         return next_step(history, search.dimensions, settings, search.has_values, focus)
 
     # --- what may have changed between runs --------------------------------------------------------------------
@@ -206,7 +238,11 @@ class RoundScheduler:
         }
         plans = self._plans(new, number, setup.stage)
         self.shop.watcher.round_started(_start(setup, number, new, plans, known))
-        with ThreadPoolExecutor(1, "leaks") as pool, interruptible():  # nobody waits for it while Ray starts
+        # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
+        limited = setup.stage == "scout" and setup.kind != "manual"
+        left_s = seconds_left(history, self.settings, self.shop.cores) if limited else None
+        # Nobody waits for the search for leaks while Ray starts.
+        with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left_s):
             looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
             outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
         suspects = {trial: each.result() for trial, each in looking.items()}

@@ -98,6 +98,7 @@ FLOORS = {
     "ray_jobs": 4,
     "round_policy": 5,
     "round_decision": 5,
+    "round_budget": 5,
     "round_focus": 5,
     "round_candidates": 5,
     "round_records": 5,

@@ -170,6 +170,7 @@ def scheduler_of(
         cores=machine.cores,
         estimate=lambda plans: estimated_seconds(read_calibration(paths), plans, machine.cores),
         archive=archive_of(loaded, paths),
+        stored=runner.store.has,
         baselines=BaselineStore.below(catalog.data_root),
     )
     return RoundScheduler(loaded, workshop, settings)

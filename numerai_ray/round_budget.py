@@ -1,0 +1,96 @@
+"""What is left of the budgets: between rounds, for the next round, and within one. Pure."""
+
+import math
+from collections.abc import Sequence
+
+from numerai_ray.results import RoundRecord
+from numerai_ray.round_decision import PolicySettings
+
+
+def search_ended(history: Sequence[RoundRecord], settings: PolicySettings) -> str:
+    """Why no further scout round is made for want of budget; "" while there is some of each."""
+    spent = spent_budget(history, settings)
+    return settings.over or (f"the budget of {spent} is used up" if spent else "")
+
+
+def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> str:
+    """The budget that is used up, in words; "" while there is some of each."""
+    if sum(record.stage == "scout" for record in history) >= settings.max_rounds:
+        return f"{settings.max_rounds} rounds"
+    if settings.max_fits is not None and _fits(history) >= settings.max_fits:
+        return f"{settings.max_fits} fits"
+    if settings.max_hours is not None and _wall_s(history) >= settings.max_hours * 3600:
+        return f"{settings.max_hours:g} hours"
+    if settings.max_core_hours is not None and _core_s(history) >= settings.max_core_hours * 3600:
+        return f"{settings.max_core_hours:g} core-hours"
+    return ""
+
+
+def overrun(
+    history: Sequence[RoundRecord], settings: PolicySettings, fits: int, seconds: float | None, cores: int
+) -> str:
+    """Why the next round is not started: the budget that it would go beyond, in words; "" when it fits.
+
+    Args:
+        history: decided rounds.
+        settings: the budgets.
+        fits: how many the round would train.
+        seconds: of wall time that they would take; None where nothing tells.
+        cores: of the machine or cluster.
+
+    """
+    if not fits:
+        return ""
+    if settings.max_fits is not None and fits > (left := settings.max_fits - _fits(history)):
+        return f"the next round would train {fits} fits, and of the budget of {settings.max_fits} fits {left} are left"
+    left_s, budget = _time_left(history, settings, cores)
+    if seconds is not None and seconds > left_s:
+        return f"the next round would take {_time(seconds)}, and of the budget of {budget} {_time(left_s)} are left"
+    return ""
+
+
+def seconds_left(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> float | None:
+    """Seconds of wall time until hours or core-hours are used up; None where neither is limited."""
+    left_s, _ = _time_left(history, settings, cores)
+    return left_s if math.isfinite(left_s) else None
+
+
+def used_up_within(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> str:
+    """What is said when time runs out while a round is under way."""
+    _, budget = _time_left(history, settings, cores)
+    return f"the budget of {budget} was used up within round {len(history) + 1}; its fits are kept, it is not decided"
+
+
+def usual_seconds(history: Sequence[RoundRecord], fits: int) -> float | None:
+    """Seconds that so many fits take at the pace of the rounds so far; None before the first that trained."""
+    scouts = [record for record in history if record.stage == "scout"]
+    trained = _fits(scouts)
+    return _wall_s(scouts) / trained * fits if trained else None
+
+
+def _time_left(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> tuple[float, str]:
+    """Seconds of wall time of the budget that ends first, and that budget in words."""
+    found = [(math.inf, "")]
+    if settings.max_hours is not None:
+        found.append((settings.max_hours * 3600 - _wall_s(history), f"{settings.max_hours:g} hours"))
+    if settings.max_core_hours is not None:
+        left_s = (settings.max_core_hours * 3600 - _core_s(history)) / max(1, cores)
+        found.append((left_s, f"{settings.max_core_hours:g} core-hours"))
+    return min(found)
+
+
+def _fits(history: Sequence[RoundRecord]) -> int:
+    return sum(variant.fits_new for record in history for variant in record.variants)
+
+
+def _wall_s(history: Sequence[RoundRecord]) -> float:
+    return sum(record.wall_s for record in history)
+
+
+def _core_s(history: Sequence[RoundRecord]) -> float:
+    # Of the nodes that took part, where that is known: a cluster's cores are not the driver's.
+    return sum(record.cost.get("core_hours", record.wall_s * record.cores / 3600) * 3600 for record in history)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
