@@ -80,7 +80,8 @@ def _time_left(history: Sequence[RoundRecord], settings: PolicySettings, cores: 
 
 
 def _fits(history: Sequence[RoundRecord]) -> int:
-    return sum(variant.fits_new for record in history for variant in record.variants)
+    """Fits that were trained: a configuration that later rounds show again was trained in its first."""
+    return sum({variant.id: variant.fits_new for record in history for variant in record.variants}.values())
 
 
 def _wall_s(history: Sequence[RoundRecord]) -> float:

@@ -82,6 +82,11 @@ def reasons(desk: Desk) -> dict[str, str]:
     return {record["stage"]: record["decision"]["reason"] for record in desk.rounds()}
 
 
+def test_what_later_rounds_show_again_is_counted_once() -> None:
+    again = replace(DONE, number=2)
+    assert overrun([DONE, again], replace(SETTINGS, max_fits=20), 10, None, cores=4) == ""
+
+
 def test_a_budget_of_fits_holds_within_the_round_and_can_be_raised(tmp_path: Path, market: Path) -> None:
     """Rounds of 12 and 6 new fits; the second would go one fit beyond the budget."""
     desk = Desk(tmp_path, market, {"budget": {"fits": 17}})
