@@ -12,7 +12,7 @@ from numerai_ray.models import Ladder, Model
 from numerai_ray.models.user import UserModel
 
 # Raised whenever the code comes to train differently from the same values.
-FIT_VERSION = 1
+FIT_VERSION = 2
 
 
 def features_fingerprint(features: Sequence[str]) -> str:

@@ -139,6 +139,6 @@ def test_hours_that_end_within_a_round_end_the_search(tmp_path: Path, market: Pa
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_hours_that_end_within_a_round_on_ray(tmp_path: Path, market: Path) -> None:
     run_out_of_hours(TimedDesk(tmp_path, market))

@@ -16,6 +16,7 @@ from contracts import config
 from desk import BASELINE, CLI, Desk
 
 from numerai_ray.config import apply_overrides
+from numerai_ray.fit_key import library_version
 from numerai_ray.fit_room import fit_room, forget_room
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.interrupts import finish_first, interruptible, two_step_interrupts
@@ -94,7 +95,9 @@ def test_an_experiment_moves_to_another_place(undisturbed: Desk, tmp_path: Path,
 def test_library_versions_share_a_store_without_meeting(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
     monkeypatch.setattr("numerai_ray.fit_key.version", lambda _: "99.0")
+    library_version.cache_clear()  # as another process would start
     other = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
+    library_version.cache_clear()
     assert not keys & other
 
 

@@ -62,7 +62,7 @@ runner.close()
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_fits_that_ray_kills_for_memory(market: Path, tmp_path: Path) -> None:
     memory = psutil.virtual_memory()
     if memory.available < 10 * GB:

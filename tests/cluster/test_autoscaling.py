@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.cluster
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_come_for_a_round_and_go_after_it() -> None:
     try:
         with network() as net:
