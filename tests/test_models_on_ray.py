@@ -69,7 +69,6 @@ def desk_of(root: Path, market: Path, model: dict[str, Any], changes: dict[str, 
     return desk
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_through_a_whole_experiment(name: str, cluster: Any, market: Path, tmp_path: Path) -> None:
     if name == "mlp":
