@@ -108,10 +108,10 @@ SLOW = {"base": {"model": {"params": {"learning_rate": 0.1, "n_estimators": 600,
 
 def run_out_of_hours(desk: Desk, *more: str) -> None:
     """A budget that ends while the first round trains: the search is over, what there is is confirmed, all told."""
-    desk.plan({**SLOW, "budget": {"hours": 2.0 / 3600}})
+    desk.plan({**SLOW, "budget": {"hours": 0.0001}})
     assert desk.run_with(*more) == 0
     assert [record["stage"] for record in desk.rounds()] == ["confirm", "final"]
-    assert "the budget of 0.000555556 hours was used up within round 1" in reasons(desk)["confirm"]
+    assert "the budget of 0.0001 hours was used up within round 1" in reasons(desk)["confirm"]
     assert "was used up within round 1" in (desk.folder / "experiment.md").read_text()
     fits = desk.fits()
     desk.plan({**SLOW, "budget": {"hours": 1.0}})
