@@ -20,7 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import assemble_fold, folds_needed, is_assembled
 from numerai_ray.dataset import Columns
-from numerai_ray.diagnosis import Diagnosis, diagnose_fold, joined
+from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.fit_task import Flight, own_words, unless_failed
@@ -59,12 +59,16 @@ def _placed(fit: StoredFit | FitError, spec: FitSpec) -> StoredFit | FitError:
 
 
 @ray.remote(num_cpus=1, max_retries=FIT_RETRIES)
-def diagnose_task(plan: TrialPlan, position: int, columns: Columns, made: Trained | Floats) -> Diagnosis:
-    """What the prediction of one fold leans on; ``made`` is the prediction, or the one fit that it is."""
-    if isinstance(made, Trained):
-        (spec,) = plan.fold_fits[position]
-        made = unless_failed(made.fits[spec.key]).predictions
-    return diagnose_fold(plan, position, made, columns)
+def diagnose_task(plans: list[TrialPlan], position: int, columns: Columns, *made: Trained | Floats) -> list[Diagnosis]:
+    """What predictions of one fold lean on; ``made`` is each one's prediction, or the one fit that it is."""
+    predictions = []
+    for plan, each in zip(plans, made, strict=True):
+        if isinstance(each, Trained):
+            (spec,) = plan.fold_fits[position]
+            predictions.append(unless_failed(each.fits[spec.key]).predictions)
+        else:
+            predictions.append(each)
+    return diagnose_fold(plans[0], position, predictions, columns)
 
 
 def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> None:
@@ -91,17 +95,29 @@ def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mappi
 
 def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
     """A look at trials that succeeded, by their id; one that cannot be looked at is left out and loses nothing else."""
-    asked: dict[str, list[Ref]] = {}
-    for plan in plans:
-        plan_ref = ray.put(plan)
-        for position, specs in enumerate(plan.fold_fits):
-            made = flight.predictions[plan.id][position] if is_assembled(plan) else flight.fits[specs[0].key]
-            task = diagnose_task.options(name=f"{plan.label}/diagnose {specs[0].fold.index}")
-            asked.setdefault(plan.id, []).append(task.remote(plan_ref, position, columns[plan.id], made))
+    asked: list[tuple[list[TrialPlan], list[Ref]]] = []
+    for group in alike(plans):
+        first, group_ref = group[0], ray.put(group)
+        refs: list[Any] = []
+        for position, fold in enumerate(first.folds.trainable):
+            made = [_made(flight, plan, position) for plan in group]
+            task = diagnose_task.options(name=f"{first.label.rpartition('/')[0]}/diagnose {fold.index}")
+            refs.append(task.remote(group_ref, position, columns[first.id], *made))
+        asked.append((group, refs))
     found = {}
-    for trial, refs in asked.items():
+    for group, refs in asked:
         try:
-            found[trial] = joined(ray.get(refs))
+            looks = ray.get(refs)
         except (RayTaskError, RayError, NumeraiRayError) as error:
             own_words(error)  # raises what is no fault of the trial
+            continue
+        for place, plan in enumerate(group):
+            found[plan.id] = joined([look[place] for look in looks])
     return found
+
+
+def _made(flight: Flight, plan: TrialPlan, position: int) -> Ref:
+    """Where the prediction of a fold is, or the one fit that it is."""
+    if is_assembled(plan):
+        return flight.predictions[plan.id][position]
+    return flight.fits[plan.fold_fits[position][0].key]

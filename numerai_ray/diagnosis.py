@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import uniform_ranks
 from numerai_ray.era_slabs import era_slabs
-from numerai_ray.exposure import Churn, churn, feature_exposure, feature_neutral_corr
+from numerai_ray.exposure import Churn, churn, feature_exposures, feature_neutral_corr
 from numerai_ray.scoring import numerai_corr
 from numerai_ray.training_data import take
 from numerai_ray.trial_plan import TrialPlan
@@ -54,8 +54,20 @@ def diagnosed_eras(plan: TrialPlan) -> frozenset[int]:
     return frozenset(eras[::step])
 
 
-def diagnose_fold(plan: TrialPlan, position: int, prediction: Floats, columns: Columns) -> Diagnosis:
-    """What the ``prediction`` (n,) of the fold at ``position`` of the trainable ones leans on.
+def alike(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
+    """``plans`` in groups that one look serves: the same features of the same eras, held against the same target."""
+    groups: dict[object, list[TrialPlan]] = {}
+    for plan in plans:
+        validated = tuple(fold.validation_eras for fold in plan.folds.trainable)
+        looked = (plan.looked.features, plan.looked.neutral_to, plan.config.score.target)
+        groups.setdefault((plan.index.fingerprint, validated, looked), []).append(plan)
+    return list(groups.values())
+
+
+def diagnose_fold(plan: TrialPlan, position: int, predictions: Sequence[Floats], columns: Columns) -> list[Diagnosis]:
+    """What ``predictions`` (n,) of the fold at ``position`` of the trainable ones lean on, each as if by itself.
+
+    ``plan`` is any of those that are :func:`alike`: its features are read once for all of them.
 
     Raises:
         DataError: features cannot be read.
@@ -70,26 +82,32 @@ def diagnose_fold(plan: TrialPlan, position: int, prediction: Floats, columns: C
     where = {name: place for place, name in enumerate(names)}
     neutral = [where[name] for name in plan.looked.neutral_to]
     target = take(columns.targets[plan.config.score.target], index.row_ranges(fold.validation_eras))
-    exposures = np.full((len(eras), n_exposed), np.nan)
-    corr, neutral_corr = np.full((2, len(eras)), np.nan)
+    exposures = np.full((len(predictions), len(eras), n_exposed), np.nan)
+    corr, neutral_corr = np.full((2, len(predictions), len(eras)), np.nan)
     with threadpool_limits(1, user_api="blas"):  # folds are looked at side by side
         for row, (place, slab) in enumerate(zip(chosen, era_slabs(index, names, eras), strict=True)):
             rows = slice(starts[place], starts[place + 1])
-            p, t = prediction[rows], target[rows]
-            exposures[row] = feature_exposure(_ranked(p), slab[:n_exposed])
-            corr[row] = numerai_corr(p, t)
-            if neutral:
-                neutral_corr[row] = feature_neutral_corr(p, t, slab[neutral], (0, len(p)))[0]
-    turned = _churn(plan, position, prediction, columns)
-    return Diagnosis(
-        eras,
-        *_by_era(exposures),
-        *_by_feature(exposures),
-        corr,
-        neutral_corr,
-        np.append(np.nan, turned.churn)[chosen],
-        np.append(0, turned.common)[chosen],
-    )
+            own, t, rest = [p[rows] for p in predictions], target[rows], slab[neutral]
+            exposures[:, row] = feature_exposures([_ranked(p) for p in own], slab[:n_exposed])
+            for each, p in enumerate(own):
+                corr[each, row] = numerai_corr(p, t)
+                if neutral:
+                    neutral_corr[each, row] = feature_neutral_corr(p, t, rest, (0, len(p)))[0]
+    found = []
+    for each, prediction in enumerate(predictions):
+        turned = _churn(plan, position, prediction, columns)
+        found.append(
+            Diagnosis(
+                eras,
+                *_by_era(exposures[each]),
+                *_by_feature(exposures[each]),
+                corr[each],
+                neutral_corr[each],
+                np.append(np.nan, turned.churn)[chosen],
+                np.append(0, turned.common)[chosen],
+            )
+        )
+    return found
 
 
 def joined(parts: Sequence[Diagnosis]) -> Diagnosis:

@@ -63,11 +63,28 @@ def feature_exposure(prediction: ArrayLike, features: NDArray[np.number]) -> Flo
     Rows without a prediction are left out. NaN where either is constant, and for a feature with NaN in those rows.
     Raises ValueError when shapes do not fit.
     """
-    p = column("prediction", prediction)
-    if features.ndim != 2 or features.shape[1] != len(p):
-        raise ValueError(f"features must be (k, {len(p)}), but are {features.shape}")
-    known = np.isfinite(p)
-    return _correlations(p[known], features if known.all() else features[:, known])
+    exposure: FloatArray = feature_exposures([prediction], features)[0]
+    return exposure
+
+
+def feature_exposures(predictions: Sequence[ArrayLike], features: NDArray[np.number]) -> FloatArray:
+    """(m, k): :func:`feature_exposure` of each of m ``predictions``, whatever the others are, to the last bit.
+
+    Turning the features into numbers is most of the work, and is done once for all that know the same rows.
+    """
+    columns = [column("prediction", prediction) for prediction in predictions]
+    alike: dict[bytes, list[int]] = {}
+    for place, p in enumerate(columns):
+        if features.ndim != 2 or features.shape[1] != len(p):
+            raise ValueError(f"features must be (k, {len(p)}), but are {features.shape}")
+        alike.setdefault(np.isfinite(p).tobytes(), []).append(place)
+    result = np.full((len(columns), len(features)), np.nan)
+    for places in alike.values():
+        known = np.isfinite(columns[places[0]])
+        result[places] = _correlations(
+            [columns[place][known] for place in places], features if known.all() else features[:, known]
+        )
+    return result
 
 
 def feature_neutral_corr(
@@ -126,19 +143,20 @@ def prediction_correlations(predictions: Sequence[ArrayLike], era_starts: ArrayL
     return PredictionCorrelations(mean, n_eras)
 
 
-def _correlations(p: FloatArray, x: NDArray[np.number]) -> FloatArray:
-    """(k,): Pearson correlations of known ``p`` (n,) with the rows of ``x`` (k, n)."""
-    result = np.full(len(x), np.nan)
-    if not p.size or is_constant(p):
+def _correlations(columns: Sequence[FloatArray], x: NDArray[np.number]) -> FloatArray:
+    """(m, k): Pearson correlations of known ``columns`` (n,) with the rows of ``x`` (k, n)."""
+    result = np.full((len(columns), len(x)), np.nan)
+    centred = {place: p - p.mean() for place, p in enumerate(columns) if p.size and not is_constant(p)}
+    if not centred:
         return result
-    centred = p - p.mean()
-    size = np.sqrt((centred * centred).sum())
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK].astype(np.float64)
         varies = (block != block[:, :1]).any(axis=1)
         block -= block.mean(axis=1, keepdims=True)
         sizes = np.where(varies, np.sqrt(np.einsum("ij,ij->i", block, block)), np.nan)
-        result[start : start + BLOCK] = np.clip(block @ centred / (sizes * size), -1, 1)
+        for place, p in centred.items():  # one at a time: a product of matrices would round otherwise
+            size = np.sqrt((p * p).sum())
+            result[place, start : start + BLOCK] = np.clip(block @ p / (sizes * size), -1, 1)
     return result
 
 

@@ -6,17 +6,21 @@ at a time: the plain way, and the reference for the one on Ray.
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count, repeat
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.assembly import assemble_fold, coverage_notes, is_stacked
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
-from numerai_ray.diagnosis import Diagnosis, diagnose_fold, joined
+from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.eras import Fold, least_honest_gap
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
@@ -271,20 +275,23 @@ class InProcessRunner:
         self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
-        return {
-            plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else self._diagnosed(outcomes[plan.id])
-            for plan in plans
-        }
+        outcomes |= {plan.id: given_up(plan, stops[plan.id]) for plan in plans if plan.id in stops}
+        return outcomes | self._diagnosed(list(outcomes.values()))
 
-    def _diagnosed(self, outcome: VariantOutcome) -> VariantOutcome:
-        """The outcome with a look at what its predictions lean on; a failed one has nothing to look at."""
-        if outcome.metrics is None or not outcome.plan.looked.features:
-            return outcome
-        plan, columns = outcome.plan, self._columns[outcome.plan.index.fingerprint]
-        sizes = [plan.index.starts_of(fold.validation_eras)[-1] for fold in plan.folds.trainable]
-        parts = np.split(outcome.prediction, np.cumsum(sizes)[:-1])
-        found = [diagnose_fold(plan, position, part, columns) for position, part in enumerate(parts)]
-        return replace(outcome, diagnosis=joined(found))
+    def _diagnosed(self, outcomes: Sequence[VariantOutcome]) -> dict[str, VariantOutcome]:
+        """Outcomes by trial with a look at what their predictions lean on; a failed one has nothing to look at."""
+        seen = {each.plan.id: each for each in outcomes if each.metrics is not None and each.plan.looked.features}
+        found = {}
+        for group in alike([each.plan for each in seen.values()]):
+            plan, columns = group[0], self._columns[group[0].index.fingerprint]
+            sizes = [plan.index.starts_of(fold.validation_eras)[-1] for fold in plan.folds.trainable]
+            by_plan = [np.split(seen[each.id].prediction, np.cumsum(sizes)[:-1]) for each in group]
+            by_fold = list(zip(*by_plan, strict=True))
+            with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.threads, "diagnose") as pool:
+                looks = list(pool.map(partial(diagnose_fold, plan), count(), by_fold, repeat(columns)))
+            for place, each in enumerate(group):
+                found[each.id] = replace(seen[each.id], diagnosis=joined([look[place] for look in looks]))
+        return found
 
     def columns(self, plan: TrialPlan) -> Columns:
         return self._load_columns(plan, column_needs([plan]))

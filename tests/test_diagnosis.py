@@ -65,7 +65,7 @@ def test_exposures_and_neutral_corr_are_the_slow_ones_era_by_era(outcome: Varian
     # Equal rows of a few features have equal rests, whose order is rounding: without ties there is one answer.
     first = slice(0, plan.index.starts_of(plan.folds.trainable[0].validation_eras)[-1])
     apart = outcome.prediction[first] + np.random.default_rng(0).normal(0, 1e-3, first.stop)
-    neutral = diagnose_fold(plan, 0, apart, columns).neutral_corr
+    neutral = diagnose_fold(plan, 0, [apart], columns)[0].neutral_corr
     for place in range(len(neutral)):
         own = slice(starts[place], starts[place + 1])
         rows, named = outcome.rows[own], pd.Index(range(own.stop - own.start), name="id")
@@ -182,7 +182,7 @@ def test_churn_where_ids_stay_with_their_stocks(market: Path, tmp_path: Path, ou
     plan = replace(outcome.plan, index=index)
     fold = plan.folds.trainable[0]
     size = plan.index.starts_of(fold.validation_eras)[-1]
-    look = diagnose_fold(plan, 0, outcome.prediction[:size], columns)
+    look = diagnose_fold(plan, 0, [outcome.prediction[:size]], columns)[0]
     first, second = (slice(*plan.index.starts_of(fold.validation_eras)[i : i + 2]) for i in (0, 1))
     a, b = (pd.Series(outcome.prediction[rows], columns.ids[: rows.stop - rows.start]) for rows in (first, second))
     assert np.isnan(look.churn[0])

@@ -10,7 +10,13 @@ from numerai_tools.scoring import feature_neutral_corr as official_fnc
 from numerai_tools.scoring import max_feature_correlation
 from numerai_tools.signals import churn as official_churn
 
-from numerai_ray.exposure import churn, feature_exposure, feature_neutral_corr, prediction_correlations
+from numerai_ray.exposure import (
+    churn,
+    feature_exposure,
+    feature_exposures,
+    feature_neutral_corr,
+    prediction_correlations,
+)
 
 ROWS = st.integers(6, 40)
 
@@ -132,3 +138,12 @@ def test_likeness_is_the_mean_spearman_of_eras(values, holes) -> None:
             slow = np.mean(per_era) if per_era else np.nan
             np.testing.assert_allclose(found.mean[i, j], slow, atol=1e-12)
     np.testing.assert_array_equal(found.mean, found.mean.T)
+
+
+def test_exposures_do_not_depend_on_whose_else_are_taken() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 5, (150, 400)).astype(np.int8)
+    predictions = [*rng.normal(size=(3, 400)), np.ones(400), np.where(np.arange(400) < 9, np.nan, rng.normal(size=400))]
+    together = feature_exposures(predictions, x)
+    for found, prediction in zip(together, predictions, strict=True):
+        np.testing.assert_array_equal(found, feature_exposure(prediction, x))

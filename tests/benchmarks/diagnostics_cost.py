@@ -66,7 +66,7 @@ def main() -> None:
         reading = time.perf_counter() - started
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         started = time.perf_counter()
-        diagnose_fold(plan, 0, prediction, columns)
+        diagnose_fold(plan, 0, [prediction], columns)
         took = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     values = ERAS * ROWS * FEATURES
