@@ -7,7 +7,6 @@ the variants differ in the proportion only. Exits 1 when the round takes more th
 or trained anything.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import yaml
-from round_speed import CLI, CV, PARAMS, make_data, measured
+from round_speed import CLI, CV, PARAMS, make_data, measured, standard_options
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import DataConfig
@@ -67,13 +66,7 @@ def arithmetic_s(data_dir: Path, predictions: Path) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path(tempfile.gettempdir()) / "numerai-ray-benchmark")
-    parser.add_argument("--eras", type=int, default=320)
-    parser.add_argument("--rows", type=int, default=1200)
-    parser.add_argument("--features", type=int, default=400)
-    options = parser.parse_args()
-    data_dir: Path = options.data_dir / f"{options.eras}x{options.rows}x{options.features}"
+    options, data_dir = standard_options(__doc__)
     work = Path(tempfile.mkdtemp(prefix="free-round-"))
     log, experiment = work / "log", work / "experiments" / "standard"
     make_data(data_dir, options.eras, options.rows, options.features, log)

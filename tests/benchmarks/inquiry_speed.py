@@ -7,7 +7,6 @@ process a configuration (``plain_loop.py``). Prints the ratio and the largest di
 a limit is missed. It takes half an hour; ``--eras 120 --rows 300 --features 100`` shows it in a minute or two.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 import psutil
 import yaml
-from round_speed import CLI, CV, PARAMS, PLAIN, SAME_TREES, largest_difference, make_data, measured
+from round_speed import CLI, CV, PARAMS, PLAIN, SAME_TREES, largest_difference, make_data, measured, standard_options
 
 LIMIT = 4.0
 DIMENSIONS = {
@@ -70,13 +69,7 @@ def plain_config(ours: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path(tempfile.gettempdir()) / "numerai-ray-benchmark")
-    parser.add_argument("--eras", type=int, default=320)
-    parser.add_argument("--rows", type=int, default=1200)
-    parser.add_argument("--features", type=int, default=400)
-    options = parser.parse_args()
-    data_dir: Path = options.data_dir / f"{options.eras}x{options.rows}x{options.features}"
+    options, data_dir = standard_options(__doc__)
     work = Path(tempfile.mkdtemp(prefix="inquiry-speed-"))
     log = work / "log"
     make_data(data_dir, options.eras, options.rows, options.features, log)

@@ -82,6 +82,17 @@ def measured(command: Sequence[str], log: Path) -> Used:
     return Used(wall, sum(seen.values()))
 
 
+def standard_options(text: str | None) -> tuple[argparse.Namespace, Path]:
+    """The size of the data, the standard one unless the command says another, and the folder that they are kept in."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, default=Path(tempfile.gettempdir()) / "numerai-ray-benchmark")
+    parser.add_argument("--eras", type=int, default=320)
+    parser.add_argument("--rows", type=int, default=1200)
+    parser.add_argument("--features", type=int, default=400)
+    options = parser.parse_args()
+    return options, options.data_dir / f"{options.eras}x{options.rows}x{options.features}"
+
+
 def make_data(data_dir: Path, eras: int, rows: int, features: int, log: Path) -> None:
     if (data_dir / "v5.2" / "full_benchmark_models.parquet").exists():
         return
@@ -132,13 +143,7 @@ def largest_difference(ours: Path, plain: Path) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=Path(tempfile.gettempdir()) / "numerai-ray-benchmark")
-    parser.add_argument("--eras", type=int, default=320)
-    parser.add_argument("--rows", type=int, default=1200)
-    parser.add_argument("--features", type=int, default=400)
-    options = parser.parse_args()
-    data_dir: Path = options.data_dir / f"{options.eras}x{options.rows}x{options.features}"
+    options, data_dir = standard_options(__doc__)
     work = Path(tempfile.mkdtemp(prefix="round-speed-"))
     log = work / "log"
     make_data(data_dir, options.eras, options.rows, options.features, log)
