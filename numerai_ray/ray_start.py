@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from contextlib import suppress
@@ -81,6 +82,25 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
             f"Ray does not start on {where}: {error}; see {settings.log_file}, then run again: what was trained is kept"
         ) from error
     return context.dashboard_url and f"http://{context.dashboard_url}"
+
+
+def disconnect() -> None:
+    """Let go of Ray; one that was started here ends, a cluster that was there before stays.
+
+    A reference to an object that is freed while Ray's core worker goes makes Ray end the whole process (exit code 1,
+    "The core worker has already been shutdown"). Garbage is collected in whatever thread allocates next, such as one
+    that draws a report, so what there is goes before, and nothing is collected meanwhile.
+    """
+    if not ray.is_initialized():
+        return
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def smallest_node_cores() -> int:

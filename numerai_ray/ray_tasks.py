@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 # Before Ray: it sets what Ray reads when it is imported.
-from numerai_ray.ray_start import RaySettings, connect, smallest_node_cores  # isort: skip
+from numerai_ray.ray_start import RaySettings, connect, disconnect, smallest_node_cores  # isort: skip
 
 import ray
 
@@ -38,4 +38,4 @@ def run_on_ray(function: Callable[[T, int], R], items: Sequence[T], name: str, s
             f"{name}: Ray gave up ({str(error).splitlines()[0]}); run the same command again"
         ) from None
     finally:
-        ray.shutdown()
+        disconnect()

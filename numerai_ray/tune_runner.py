@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.ray_start import RaySettings, connect, smallest_node_cores
+from numerai_ray.ray_start import RaySettings, connect, disconnect, smallest_node_cores
 
 # isort: split
 import ray
@@ -101,7 +101,7 @@ class TuneRunner:
     def _start_over(self) -> None:
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
-            ray.shutdown()
+            disconnect()
 
     def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
@@ -172,8 +172,8 @@ class TuneRunner:
 
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
-        if ray.is_initialized():
-            ray.shutdown()
+        self._shared = SharedDatasets()
+        disconnect()
         forget_room(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
