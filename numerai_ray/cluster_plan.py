@@ -69,6 +69,25 @@ def slots_on(node: Node, threads: int, memory_bytes: int, gpus: float = 0.0) -> 
     return min(Needs(threads, gpus).at_once(node.cores, node.gpus), node.memory_bytes // max(1, memory_bytes))
 
 
+def check_room(nodes: Sequence[Node], asked: Sequence[Needs]) -> None:
+    """Raise :class:`ResourceShortage` for what no node has room for at all; Ray would wait for such a node forever."""
+    for each in asked:
+        if not any(slots_on(node, each.cores or 1, each.memory_bytes or 0, each.gpus) for node in nodes):
+            raise _shortage(nodes, each)
+
+
+def _shortage(nodes: Sequence[Node], asked: Needs) -> ResourceShortage:
+    there = "; ".join(
+        f"{node.address}: {node.cores} cores, {node.gpus} GPUs"
+        + (f", {node.memory_bytes / GB:.1f} GB" if asked.memory_bytes is not None else "")
+        for node in nodes[:4]
+    )
+    return ResourceShortage(
+        f"one fit needs {asked}, but no node has as much ({there}); add such a node, "
+        f"lower model.resources, or train on the processor"
+    )
+
+
 def shape_fits(
     nodes: Sequence[Node], fits: int, memory_bytes: int, shared_bytes: int, asked: tuple[Needs, Needs] | None = None
 ) -> FitShape:
@@ -83,11 +102,7 @@ def shape_fits(
     most, usual = asked or (Needs(), Needs())
     roomy = [node for node in nodes if node.store_bytes >= shared_bytes and slots_on(node, 1, memory_bytes)]
     if roomy and not any(slots_on(node, most.cores or 1, memory_bytes, most.gpus) for node in roomy):
-        there = "; ".join(f"{node.address}: {node.cores} cores, {node.gpus} GPUs" for node in roomy[:4])
-        raise ResourceShortage(
-            f"one fit needs {replace(most, memory_bytes=None)}, but no node has as much ({there}); add such a node, "
-            f"lower model.resources, or train on the processor"
-        )
+        raise _shortage(roomy, replace(most, memory_bytes=None))
     able = [node for node in roomy if slots_on(node, usual.cores or 1, memory_bytes, usual.gpus)]
     if not roomy:
         largest = max(nodes, key=lambda node: node.memory_bytes, default=None)

@@ -5,6 +5,7 @@ what nodes say, and that is what is tried here.
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,12 @@ import yaml
 from desk import Desk
 
 from numerai_ray.cli.main import run
+from numerai_ray.errors import ResourceShortage
+from numerai_ray.ray_start import RaySettings
+from numerai_ray.ray_tasks import run_on_ray
+from numerai_ray.resource_plan import Needs
 
+ray = pytest.importorskip("ray")
 ray_cluster = pytest.importorskip("ray.cluster_utils")
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 STORE_BYTES = 150_000_000
@@ -174,6 +180,20 @@ def test_two_fits_share_a_gpu_and_the_third_waits(two_nodes: str, market: Path, 
     assert len({each["node"] for each in fits}) == 1, "only one node has a GPU"
     assert {each["gpus"] for each in fits} == {"0"}
     assert most_at_once(fits) == 2
+
+
+def test_a_refit_takes_the_gpu_that_its_fits_took(two_nodes: str, tmp_path: Path) -> None:
+    def where(_: Needs, threads: int) -> tuple[str, str | None, int]:
+        return ray.get_runtime_context().get_node_id(), os.environ.get("CUDA_VISIBLE_DEVICES"), threads
+
+    settings = RaySettings(tmp_path / "tune", tmp_path / "driver.log", two_nodes, dashboard=False)
+    asked = [Needs(gpus=1.0), Needs(cores=3, gpus=0.5), Needs()]
+    gpu, half, plain = run_on_ray(where, asked, "refit", settings, lambda each: each)
+    assert (gpu[1], half[1], plain[1]) == ("0", "0", None)
+    assert gpu[0] == half[0]
+    assert (gpu[2], half[2], plain[2]) == (2, 3, 2)
+    with pytest.raises(ResourceShortage, match=r"one fit needs 4 cores, 1 GPU, but no node has as much"):
+        run_on_ray(where, [Needs(cores=4, gpus=1.0)], "refit", settings, lambda each: each)
 
 
 def test_more_gpus_than_any_node_has_are_refused_with_numbers(

@@ -20,6 +20,7 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.ray_tasks import run_on_ray
+from numerai_ray.resource_plan import Needs
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose, refit_config
@@ -44,6 +45,14 @@ def test_the_winner_is_refitted_on_everything(finished: Desk, paths: ExperimentP
     (job,) = assembly.jobs
     assert job.spec.fold.train_eras == assembly.plan.index.eras
     assert choose(paths, "capacity", choice.record.id).config == choice.config
+
+
+def test_a_refit_asks_for_what_its_fits_ask_for(finished: Desk, paths: ExperimentPaths) -> None:
+    config = choose(paths, "capacity", None).config
+    own = apply_overrides(config.to_json(), {"model": {"params": {"device_type": "gpu"}, "resources": {"cores": 2}}})
+    catalog = Catalog(finished.data, elsewhere=True)  # here the processor would train
+    (job,) = plan_refit(validate(Config, own, "test"), catalog, FitStore(finished.data / "store")).jobs
+    assert job.needs == Needs(cores=2, gpus=1.0)
 
 
 def test_a_variant_of_downsampled_data_is_refitted_on_full_data(paths: ExperimentPaths) -> None:

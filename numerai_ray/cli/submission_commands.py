@@ -136,8 +136,9 @@ def export_to(
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore(root / STORE))
+    catalog = Catalog(root, paths.root, elsewhere=address is not None)
     with steps() as on_step:
-        return export_model(order, Catalog(root, paths.root), _run_jobs(paths, address, in_process=in_process), on_step)
+        return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
 
 
 def _run_jobs(
@@ -155,7 +156,7 @@ def _run_jobs(
         from numerai_ray.ray_tasks import run_on_ray
 
         settings = RaySettings(paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name)
-        return run_on_ray(refit, jobs, "refit", settings)
+        return run_on_ray(refit, jobs, "refit", settings, lambda job: job.needs)
 
     return on_ray
 

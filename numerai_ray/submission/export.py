@@ -50,6 +50,8 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
 
     """
     assembly = plan_refit(order.choice.config, catalog, order.store)
+    for note in catalog.device_notes:
+        on_step(note)
     # Before hours of training: the container must be able to run it, and be here.
     order.container.check(needed(assembly.types()))
     environment = environment_for(order.container, on_step)

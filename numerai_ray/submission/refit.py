@@ -17,6 +17,7 @@ from numerai_ray.dataset import load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.models import Fitted
 from numerai_ray.prepared import is_enough, prepare, prepared_key
+from numerai_ray.resource_plan import Needs
 from numerai_ray.submission.exporters import Trained, exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
 from numerai_ray.training_data import TrainingData, training_data, validation_batch
@@ -31,6 +32,11 @@ class RefitJob:
 
     spec: FitSpec
     proof: ProofRows
+
+    @property
+    def needs(self) -> Needs:
+        """What it asks of a node: what a fold's fit does."""
+        return self.spec.needs
 
 
 @dataclass(frozen=True, eq=False)
