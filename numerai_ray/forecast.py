@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import RAY_START_S, Speed, estimated_seconds
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
@@ -71,13 +72,14 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a forecast looks at."""
+    """What a forecast looks at: ``stored`` fits by key, and the results of ``baselines`` that were run for all."""
 
     loaded: LoadedPlan
     search: Search
     catalog: Catalog
     stored: Callable[[str], bool]
     machine: Machine
+    baselines: BaselineStore | None = None
 
 
 def first_setups(outlook: Outlook) -> list[Setup]:
@@ -115,7 +117,7 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
     planned: set[str] = set()
     rounds = []
     for setup in setups:
-        plans = _plans(outlook, setup)
+        plans, lent = _plans(outlook, setup)
         keys = [fit.key for plan in plans for fit in plan.fits]
         new = {key for key in keys if key not in planned and not outlook.stored(key)}
         stored = {key for key in keys if outlook.stored(key)}
@@ -126,7 +128,7 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
                 dimension=setup.dimension,
                 variants=tuple(each.name for each in setup.candidates),
                 fits_new=len(new),
-                fits_stored=len(stored),
+                fits_stored=len(stored) + lent,
                 fits_shared=len(keys) - len(new) - len(stored),
                 seconds=estimated_seconds(speeds, unseen, outlook.machine.cores),
             )
@@ -144,13 +146,18 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
     )
 
 
-def _plans(outlook: Outlook, setup: Setup) -> list[TrialPlan]:
+def _plans(outlook: Outlook, setup: Setup) -> tuple[list[TrialPlan], int]:
+    """The trials that a round runs, and the fits of one that it need not run: a baseline whose results are kept."""
     known = outlook.search.known
-    return [
-        outlook.catalog.plan("forecast", each.name, each.config, kept=setup.stage == "holdout")
+    plans = {
+        each.name: outlook.catalog.plan("forecast", each.name, each.config, kept=setup.stage == "holdout")
         for each in setup.candidates
         if identity(each.config, setup.stage) not in known
-    ]
+    }
+    lent = outlook.search.lent(setup)
+    if lent is None or outlook.baselines is None or outlook.baselines.find(plans[lent.name]) is None:
+        return list(plans.values()), 0
+    return [plan for name, plan in plans.items() if name != lent.name], len(plans[lent.name].fits)
 
 
 def _stage(outlook: Outlook, stage: Stage) -> StageForecast:

@@ -146,6 +146,16 @@ class Search:
         stage: Stage = "scale" if isinstance(step, ScaleRound) else "holdout"
         return self._compared(stage, "winner", step.changes or None)
 
+    def lent(self, setup: Setup) -> Candidate | None:
+        """The candidate that results kept by ``numerai-ray baseline`` may stand in for: the baseline, where it is new.
+
+        Alone in its round it runs: the benchmark's row is scored on what a round predicts.
+        """
+        own = identity(self.loaded.baseline_config(setup.stage), setup.stage)
+        new = [each for each in setup.candidates if identity(each.config, setup.stage) not in self.known]
+        found = next((each for each in new if identity(each.config, setup.stage) == own), None)
+        return found if len(new) > 1 else None
+
     def by_hand(self, name: str, dimension: Dimension, values: Sequence[Any], base_changes: Mapping[str, Any]) -> Setup:
         """A scout round of values that the user names; those that ran are shown again, not run again."""
         found = self._variants(name, dimension, values, base_changes)

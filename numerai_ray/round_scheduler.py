@@ -229,7 +229,7 @@ class RoundScheduler:
     def _round(self, setup: Setup, history: Sequence[RoundRecord], edits: tuple[str, ...]) -> RoundRecord:
         started, clock = datetime.now(UTC), time.monotonic()
         number, known = len(history) + 1, known_by_fingerprint(history)
-        kept, kept_notes = self._kept_baseline(setup, number, known)
+        kept, kept_notes = self._kept_baseline(setup, history)
         known = {**known, **kept}
         new = {
             f"r{number:02d}-{each.name}": each
@@ -291,15 +291,13 @@ class RoundScheduler:
         return record
 
     def _kept_baseline(
-        self, setup: Setup, number: int, known: Mapping[str, VariantRecord]
+        self, setup: Setup, history: Sequence[RoundRecord]
     ) -> tuple[dict[str, VariantRecord], tuple[str, ...]]:
         """The stage's baseline from the results that `numerai-ray baseline` keeps, or a word on why not."""
-        own = identity(self.written.baseline_config(setup.stage), setup.stage)
-        each = next((each for each in setup.candidates if identity(each.config, setup.stage) == own), None)
-        new = [one for one in setup.candidates if identity(one.config, setup.stage) not in known]
-        # Alone in its round it runs: the benchmark's row is scored on what a round predicts.
-        if self.shop.baselines is None or each is None or each not in new or len(new) == 1:
+        each = self._search(history).lent(setup)
+        if self.shop.baselines is None or each is None:
             return {}, ()
+        number = len(history) + 1
         trial = f"r{number:02d}-{each.name}"
         (plan,) = self._plans({trial: each}, number, setup.stage)
         entry = self.shop.baselines.find(plan)
@@ -308,6 +306,7 @@ class RoundScheduler:
             return {}, ((f"baseline in {setup.stage}: run here, as {why}",) if why else ())
         entry.copy_to(self.shop.paths, trial)
         note = f"baseline in {setup.stage}: results of `numerai-ray baseline {entry.name}`, run on {entry.made}"
+        own = identity(each.config, setup.stage)
         return {own: entry.record(trial, each.name, own)}, (note,)
 
     def _judged(

@@ -85,6 +85,24 @@ def test_an_experiment_takes_its_results(desk: Desk, capsys: pytest.CaptureFixtu
     assert base["fits_new"] == 3, "only the baseline's results were there"
 
 
+def test_a_plan_counts_its_results_as_stored(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """While its fits are there, and when only its results are: the plan tells what the run then does."""
+
+    def planned() -> list[tuple[int, int, int]]:
+        capsys.readouterr()
+        assert run(["plan", str(desk.folder), "--data-dir", "data", "--no-calibrate", "--json"]) == 0
+        rounds = json.loads(capsys.readouterr().out)["rounds"]
+        return [(each["fits_new"], each["fits_stored"], each["fits_shared"]) for each in rounds[:2]]
+
+    assert planned() == [(12, 0, 0), (6, 0, 6)]
+    baseline(capsys)
+    assert planned() == [(9, 3, 0), (6, 3, 3)]
+    shutil.rmtree(desk.data / "store")
+    assert planned() == [(9, 3, 0), (6, 3, 3)]
+    assert desk.run("--rounds", "1") == 0
+    assert sum(each["fits_new"] for each in desk.rounds()[0]["variants"]) == 9
+
+
 def test_it_also_serves_where_the_base_is_the_baseline(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     stored = baseline(capsys)
     shutil.rmtree(desk.data / "store")

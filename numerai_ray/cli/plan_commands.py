@@ -112,6 +112,7 @@ def plan(
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
     from numerai_ray import calibration
+    from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.cli.plan_check import check_plan
     from numerai_ray.fit_store import FitStore
     from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
@@ -125,7 +126,8 @@ def plan(
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, proposer_of(loaded), history)
-    outlook = Outlook(loaded, search, catalog, FitStore(root / STORE).has, this_machine())
+    stored = FitStore(root / STORE).has
+    outlook = Outlook(loaded, search, catalog, stored, this_machine(), BaselineStore.below(root))
     setups = first_setups(outlook)
     speeds = calibration.read_calibration(paths)
     if calibrate:
