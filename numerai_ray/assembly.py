@@ -6,6 +6,7 @@ learned from their predictions; every other fold needs its own alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,28 @@ from numerai_ray.training_data import take
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FoldWeights:
+    """What a stack weighs its members with in one fold.
+
+    ``weights`` are by member, their sizes add up to 1; ``fit_eras`` is how many eras they were learned from, and
+    ``learned`` false where they are all alike, because those were too few or no member earned a weight.
+    """
+
+    fold: int
+    weights: Mapping[str, float]
+    fit_eras: int
+    learned: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A fold's out-of-fold ``prediction`` (n,), and the weights of its stack, None without one."""
+
+    prediction: Floats
+    weights: FoldWeights | None = None
 
 
 def is_assembled(plan: TrialPlan) -> bool:
@@ -70,8 +93,8 @@ def assemble_fold(
     columns: Columns,
     slabs: Iterator[Slab] | None = None,
     parts: LinearParts | None = None,
-) -> Floats:
-    """(n,): out-of-fold predictions of the fold at ``position`` of the trainable ones.
+) -> Assembled:
+    """Out-of-fold predictions of the fold at ``position`` of the trainable ones.
 
     Args:
         plan: the trial.
@@ -82,16 +105,17 @@ def assemble_fold(
         parts: what variants share that differ in the proportion alone.
 
     """
-    prediction = _mixed(plan, position, fits, columns)
-    return posted(plan, plan.folds.trainable[position], prediction, columns, slabs, parts)
+    mixed = _mixed(plan, position, fits, columns)
+    fold = plan.folds.trainable[position]
+    return Assembled(posted(plan, fold, mixed.prediction, columns, slabs, parts), mixed.weights)
 
 
-def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
+def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
     if is_stacked(plan):
         return _stacked(plan, position, fits, columns)
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
     members = member_columns(plan, position, fits)
-    return mixture(members, plan.config, starts)
+    return Assembled(mixture(members, plan.config, starts))
 
 
 def member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
@@ -124,7 +148,7 @@ def _weighted(
     return blend(columns, weights, starts, config.ensemble.scale if config.ensemble else "rank")
 
 
-def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Floats:
+def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
     """A fold's stack: weights learned from the folds before it, whose predictions are out of fold themselves."""
     folds = [plan.folds.trainable[each] for each in folds_needed(plan, position)]
     parts = [member_columns(plan, each, fits) for each in folds_needed(plan, position)]
@@ -135,7 +159,12 @@ def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], colu
         plan.index.starts_of(eras),
         stack_plan(plan, eras, (folds[-1].validation_eras,)),
     )
-    return np.asarray(found.prediction[-len(next(iter(parts[-1].values()))) :])
+    weights = dict(zip(parts[0], found.weights[-1].tolist(), strict=True))
+    own_rows = len(next(iter(parts[-1].values())))
+    return Assembled(
+        np.asarray(found.prediction[-own_rows:]),
+        FoldWeights(folds[-1].index, weights, int(found.fit_eras[-1]), bool(found.fitted[-1])),
+    )
 
 
 def stack_plan(plan: TrialPlan, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:

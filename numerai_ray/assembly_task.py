@@ -47,8 +47,8 @@ def assemble_task(
             there[spec.key] = unless_failed(_placed(fits[spec.key], spec))
         stored = frozenset(key for trained in made for key in trained.stored)
         records = [fit_record(spec, there[spec.key], stored=spec.key in stored) for spec in plan.fold_fits[position]]
-        prediction = assemble_fold(plan, position, there, columns)
-        return prediction, (score_assembled(plan, position, prediction, records, columns),)
+        made_of = assemble_fold(plan, position, there, columns)
+        return made_of.prediction, (score_assembled(plan, position, made_of, records, columns),)
     except FitError as error:
         return error, (error,)
 

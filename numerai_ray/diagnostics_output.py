@@ -1,6 +1,7 @@
 """The ``diagnostics`` section of a results file: what kind of model the variant is. Nothing is decided by it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def diagnostics_json(outcome: VariantOutcome, alike: Alike) -> dict[str, Any]:
 
     """
     found: dict[str, Any] = {"importance": _importance(outcome), "correlation_with": dict(alike)}
+    if outcome.weights:
+        found["stack"] = [asdict(each) for each in outcome.weights]
     if outcome.diagnosis is not None:
         found |= _looked(outcome, outcome.diagnosis)
     return found

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.assembly import assemble_fold, coverage_notes, is_stacked
+from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
 from numerai_ray.cluster_plan import RoundCost
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
@@ -63,12 +63,13 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class FoldScore:
-    """A scored fold: its number, its validation eras, a score of each, and the records of its fits."""
+    """A scored fold: its number, its validation eras, a score of each, the records of its fits, a stack's weights."""
 
     fold: int
     eras: tuple[int, ...]
     scores: EraScores
     records: tuple[FoldRecord, ...]
+    weights: FoldWeights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,8 @@ class VariantOutcome:
 
     ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
     the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order. ``notes``
-    are the plan's, and what only the predictions show; ``diagnosis`` is what they lean on.
+    are the plan's, and what only the predictions show; ``diagnosis`` is what they lean on; ``weights`` has an entry a
+    fold where members are stacked.
     """
 
     plan: TrialPlan
@@ -92,6 +94,7 @@ class VariantOutcome:
     pruned: str | None = None
     notes: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
+    weights: tuple[FoldWeights, ...] = ()
 
 
 class RoundRunner(Protocol):
@@ -118,13 +121,15 @@ def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool)
 
 
 def score_assembled(
-    plan: TrialPlan, position: int, prediction: Floats, records: Sequence[FoldRecord], columns: Columns
+    plan: TrialPlan, position: int, made: Assembled, records: Sequence[FoldRecord], columns: Columns
 ) -> FoldScore:
     """Score what came out of one fold's fits per era against the plan's score target and benchmark.
 
-    ``prediction`` (n,) are the assembled predictions of the fold at ``position``, ``records`` tell of its fits.
+    ``made`` is what the fold at ``position`` was put together to, ``records`` tell of its fits.
     """
-    return _scored(plan.config.score, plan.index, plan.folds.trainable[position], prediction, tuple(records), columns)
+    fold = plan.folds.trainable[position]
+    score = _scored(plan.config.score, plan.index, fold, made.prediction, tuple(records), columns)
+    return replace(score, weights=made.weights)
 
 
 def _scored(
@@ -197,6 +202,7 @@ def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[F
         scores=scores,
         metrics=metrics_of(scores, plan.config.score.last_eras),
         notes=(*plan.notes, *coverage_notes(plan, eras, prediction)),
+        weights=tuple(fold.weights for fold in scored if fold.weights is not None),
     )
 
 
@@ -321,8 +327,9 @@ class InProcessRunner:
                     return failed(plan, message)
                 fits[spec.key] = fit
                 records.append(fit_record(spec, fit, stored=stored))
-            predictions.append(assemble_fold(plan, position, fits, columns, parts=self._parts))
-            scored.append(score_assembled(plan, position, predictions[-1], records, columns))
+            made = assemble_fold(plan, position, fits, columns, parts=self._parts)
+            predictions.append(made.prediction)
+            scored.append(score_assembled(plan, position, made, records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
             on_progress(progress_of(plan, scored, metrics))

@@ -1,5 +1,6 @@
 """What is made of fits: seeds averaged, targets and members mixed, stacked, neutralized, blended; scored as a whole."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from contracts import SMALL, config, ignore
+from jsonschema import Draft202012Validator
 from numerai_tools.scoring import neutralize as official_neutralize
 
+from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.config import Config, leaves, validate
 from numerai_ray.dataset import load_features
 from numerai_ray.errors import ConfigError
@@ -19,6 +22,7 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.post import blend, rank, rank_gauss
+from numerai_ray.results import to_json
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import results_json
 
@@ -31,6 +35,8 @@ ENSEMBLE = {
         }
     }
 }
+
+ENSEMBLE_ALONE = ({"model": {"params": {"num_leaves": 3}}}, {"data": {"target": "target_jasper_20"}})
 
 
 class Desk:
@@ -74,7 +80,7 @@ def test_targets_are_mixed_by_weight_and_scored_against_one(desk) -> None:
 
 def test_members_are_mixed_and_share_their_fits_with_other_variants(desk) -> None:
     mixed = desk.run(ENSEMBLE)
-    alone = [desk.run({"model": {"params": {"num_leaves": 3}}}), desk.run({"data": {"target": "target_jasper_20"}})]
+    alone = [desk.run(change) for change in ENSEMBLE_ALONE]
     assert all(fold.stored for each in alone for fold in each.folds)
     expected = blend([each.prediction for each in alone], [1.0, 1.0], desk.starts(mixed))
     np.testing.assert_array_equal(mixed.prediction, expected)
@@ -94,6 +100,21 @@ def test_a_stacked_fold_sees_only_earlier_folds(desk, method) -> None:
     same = whole.fold == first  # nothing comes before it: all members weigh alike
     np.testing.assert_allclose(whole.prediction[same], plain.prediction[same], atol=1e-12)
     assert not np.allclose(whole.prediction[~same], plain.prediction[~same])
+    beginning, *others = whole.weights
+    assert (beginning.weights, beginning.learned) == ({"small": 0.5, "other": 0.5}, False)
+    assert [each.fold for each in whole.weights] == [fold.index for fold in whole.plan.folds.trainable]
+    assert all(each.learned and each.fit_eras >= 5 for each in others)
+    members = [desk.run(change).prediction for change in ENSEMBLE_ALONE]
+    for each in others:
+        rows, starts = whole.fold == each.fold, desk.starts(whole)
+        mixed = sum(w * rank(p, starts) for w, p in zip(each.weights.values(), members, strict=True))
+        np.testing.assert_allclose(
+            whole.prediction[rows], mixed[rows] + 0.5 * (1 - sum(each.weights.values())), atol=1e-9
+        )
+    told = results_json(whole, "out", "p.parquet")
+    Draft202012Validator(schema_of("train")).validate(json.loads(to_json(told)))
+    assert [each["weights"] for each in told["diagnostics"]["stack"]] == [each.weights for each in whole.weights]
+    assert "stack" not in results_json(plain, "out", "p.parquet")["diagnostics"]
 
 
 @pytest.mark.parametrize("proportion", [1.0, 0.4])

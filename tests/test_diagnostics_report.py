@@ -48,6 +48,27 @@ def test_a_row_says_what_the_results_file_says(finished: History) -> None:
     assert not any("learning_rate=0.02" in row.id for row in rows), "it failed"
 
 
+def test_a_stack_is_shown_by_member_and_fold(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {63: 0.0047})
+    file = history.paths.results("r01-num_leaves=63")
+    value = json.loads(file.read_text())
+    assert not [part for part in diagnostics_section(reading(history)) if "Stack weights" in part]
+    value["diagnostics"]["stack"] = [
+        {"fold": 1, "weights": {"a": 0.5, "b": 0.5}, "fit_eras": 0, "learned": False},
+        {"fold": 2, "weights": {"a": 0.8125, "b": 0.1875}, "fit_eras": 44, "learned": True},
+    ]
+    file.write_text(json.dumps(value))
+    parts = diagnostics_section(reading(history))
+    table = parts[parts.index("### Stack weights of scout") + 1].splitlines()
+    assert table[0] == "| Configuration | Member | Fold 1 | Fold 2 |"
+    assert table[2:] == [
+        "| r01-num_leaves=63 | a | 0.500 | 0.812 |",
+        "| r01-num_leaves=63 | b | 0.500 | 0.188 |",
+        "| r01-num_leaves=63 | *learned from* | nothing: all alike | 44 eras |",
+    ]
+
+
 def test_the_plot_shows_the_best_beside_the_base(finished: History) -> None:
     info = groups_info(reading(finished))
     assert info is not None

@@ -13,6 +13,10 @@ from numerai_ray.results import VariantRecord
 # The best of a stage; every results file has its own.
 MOST_ROWS = 12
 NAMED = 3
+STACKED = (
+    "A fold's weights are learned from the out-of-fold predictions of the folds before it, an embargo apart; where "
+    "those have too few eras, or earn no member a weight, all members weigh alike."
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ def diagnostics_section(reading: Reading) -> list[str]:
         rows = diagnostics_rows(reading, stage)
         if rows:
             parts += [f"### Diagnostics of {stage}", _table(rows)]
+        stacked = stacked_variants(reading, stage)
+        if stacked:
+            parts += [f"### Stack weights of {stage}", _stack_table(stacked), STACKED]
     if not parts:
         return ["Nothing was looked at yet."]
     return [_about(reading), *parts]
@@ -45,6 +52,16 @@ def diagnostics_section(reading: Reading) -> list[str]:
 
 def diagnostics_rows(reading: Reading, stage: Stage) -> list[DiagnosticsRow]:
     """The stage's configurations that were looked at, each once, best first."""
+    return [_row(trial, value) for trial, value in _told(reading, stage)][:MOST_ROWS]
+
+
+def stacked_variants(reading: Reading, stage: Stage) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """The stage's configurations that stack their members, best first, and what each fold weighed them with."""
+    return [(trial, value["stack"]) for trial, value in _told(reading, stage) if value.get("stack")][:MOST_ROWS]
+
+
+def _told(reading: Reading, stage: Stage) -> list[tuple[str, Mapping[str, Any]]]:
+    """What the stage's results files tell, a configuration once, best first."""
     found: dict[str, VariantRecord] = {}
     for record in reading.of(stage):
         for variant in record.variants:
@@ -52,7 +69,7 @@ def diagnostics_rows(reading: Reading, stage: Stage) -> list[DiagnosticsRow]:
                 found.setdefault(variant.id, variant)
     ordered = sorted(found.values(), key=lambda variant: -primary_of(variant))
     told = [(each.id, stored.diagnostics) for each in ordered if (stored := reading.scores(each)) is not None]
-    return [_row(trial, value) for trial, value in told if value][:MOST_ROWS]
+    return [(trial, value) for trial, value in told if value]
 
 
 def _row(trial: str, value: Mapping[str, Any]) -> DiagnosticsRow:
@@ -99,6 +116,29 @@ def _table(rows: list[DiagnosticsRow]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _stack_table(stacked: list[tuple[str, list[Mapping[str, Any]]]]) -> str:
+    """A line a member, a column a fold; then how many eras each fold learned from."""
+    folds = sorted({each["fold"] for _, told in stacked for each in told})
+    lines = [
+        f"| Configuration | Member | {' | '.join(f'Fold {fold}' for fold in folds)} |",
+        f"|:--|:--|{'--:|' * len(folds)}",
+    ]
+    for trial, told in stacked:
+        by_fold = {each["fold"]: each for each in told}
+        for member in next(iter(by_fold.values()))["weights"]:
+            weights = [number(by_fold[fold]["weights"][member], 3) if fold in by_fold else UNKNOWN for fold in folds]
+            lines.append(f"| {cell(trial)} | {cell(member)} | {' | '.join(weights)} |")
+        eras = [_learned(by_fold.get(fold)) for fold in folds]
+        lines.append(f"| {cell(trial)} | *learned from* | {' | '.join(eras)} |")
+    return "\n".join(lines)
+
+
+def _learned(fold: Mapping[str, Any] | None) -> str:
+    if fold is None:
+        return UNKNOWN
+    return f"{fold['fit_eras']} eras" if fold["learned"] else "nothing: all alike"
 
 
 def _about(reading: Reading) -> str:

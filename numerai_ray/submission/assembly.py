@@ -109,7 +109,7 @@ def expected_prediction(assembly: Assembly, refits: Sequence[Refitted]) -> Float
     matrix = proof.matrix.select(plan.neutralizers)
     slabs = (matrix.slab(slice(*rows)) for rows in pairwise(starts.tolist())) if plan.neutralizers else None
     if assembly.weights is None:
-        return rank(assemble_fold(plan, 0, fits, proof.columns, slabs), starts)
+        return rank(assemble_fold(plan, 0, fits, proof.columns, slabs).prediction, starts)
     members = member_columns(plan, 0, fits)
     mixed = np.sum([assembly.weights[name] * rank(each, starts) for name, each in members.items()], axis=0)
     return rank(posted(plan, plan.folds.trainable[0], mixed, proof.columns, slabs), starts)
