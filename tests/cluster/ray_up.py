@@ -16,7 +16,7 @@ from scenario import DATA, HEAD, S3, Stage, sums, wait_until
 WORKER = "10.77.0.11"
 KEY = "/root/.ssh/id_ed25519"
 # `ray down` stops the head; a worker's Ray ends when it has not heard from it for a minute.
-GONE_S = 150
+GONE_S = 120
 # What the head's autoscaler has to say about a worker that does not come.
 WORDS = "ray status; tail -n 60 /tmp/ray/session_latest/logs/monitor.*"
 
@@ -60,6 +60,7 @@ def play(stage: Stage) -> None:
         stage.say(f"the experiment ran on both; predictions of {len(there)} variants are equal to the byte")
     finally:
         down = laptop.ray("down", "-y", "/root/local.yaml", timeout_s=200)
+        stage.say("ray down: done")
     for host in hosts:
         wait_until(lambda host=host: not left_on(host), GONE_S, f"ray down leaves something on {host.name}",
                    lambda host=host: f"{left_on(host)}\n{down.stdout}")  # type: ignore[misc]  # fmt: skip
