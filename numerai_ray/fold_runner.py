@@ -5,7 +5,7 @@ at a time: the plain way, and the reference for the one on Ray.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,6 +28,7 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
+from numerai_ray.look_store import LookStore, look_key
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.pruning import PruningRule, Stopped, stopped
@@ -219,6 +220,23 @@ def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:
     return replace(failed(plan, None), pruned=str(why))
 
 
+def with_looks(
+    store: FitStore,
+    outcomes: Mapping[str, VariantOutcome],
+    look: Callable[[Sequence[TrialPlan]], Mapping[str, Diagnosis]],
+) -> dict[str, VariantOutcome]:
+    """``outcomes`` with a look at each that succeeded: one that was kept, or a new one of those that ``look`` finds."""
+    looks = LookStore(store.root)
+    seen = {each.plan.id: each for each in outcomes.values() if each.metrics and each.plan.looked.features}
+    keys = {trial: look_key(each.plan, each.prediction) for trial, each in seen.items()}
+    found = {trial: kept for trial, key in keys.items() if (kept := looks.get(key)) is not None}
+    new = look([each.plan for trial, each in seen.items() if trial not in found])
+    for trial, each in new.items():
+        looks.put(keys[trial], each)
+        found[trial] = each
+    return {trial: replace(outcome, diagnosis=found.get(trial)) for trial, outcome in outcomes.items()}
+
+
 @dataclass
 class Stops:
     """Who is stopped in a round, by the scores that have arrived; any order of arrival leads to the same end."""
@@ -282,21 +300,19 @@ class InProcessRunner:
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
         outcomes |= {plan.id: given_up(plan, stops[plan.id]) for plan in plans if plan.id in stops}
-        return outcomes | self._diagnosed(list(outcomes.values()))
+        return with_looks(self.store, outcomes, lambda plans: self._look(plans, outcomes))
 
-    def _diagnosed(self, outcomes: Sequence[VariantOutcome]) -> dict[str, VariantOutcome]:
-        """Outcomes by trial with a look at what their predictions lean on; a failed one has nothing to look at."""
-        seen = {each.plan.id: each for each in outcomes if each.metrics is not None and each.plan.looked.features}
-        found = {}
-        for group in alike([each.plan for each in seen.values()]):
-            plan, columns = group[0], self._columns[group[0].index.fingerprint]
-            sizes = [plan.index.starts_of(fold.validation_eras)[-1] for fold in plan.folds.trainable]
-            by_plan = [np.split(seen[each.id].prediction, np.cumsum(sizes)[:-1]) for each in group]
+    def _look(self, plans: Sequence[TrialPlan], outcomes: Mapping[str, VariantOutcome]) -> dict[str, Diagnosis]:
+        """What the predictions of trials that succeeded lean on, by trial; folds side by side."""
+        found: dict[str, Diagnosis] = {}
+        for group in alike(plans):
+            columns = self._columns[group[0].index.fingerprint]
+            sizes = [group[0].index.starts_of(fold.validation_eras)[-1] for fold in group[0].folds.trainable]
+            by_plan = [np.split(outcomes[each.id].prediction, np.cumsum(sizes)[:-1]) for each in group]
             by_fold = list(zip(*by_plan, strict=True))
             with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(self.threads, "diagnose") as pool:
-                looks = list(pool.map(partial(diagnose_fold, plan), count(), by_fold, repeat(columns)))
-            for place, each in enumerate(group):
-                found[each.id] = replace(seen[each.id], diagnosis=joined([look[place] for look in looks]))
+                looks = list(pool.map(partial(diagnose_fold, group[0]), count(), by_fold, repeat(columns)))
+            found |= {each.id: joined([look[place] for look in looks]) for place, each in enumerate(group)}
         return found
 
     def columns(self, plan: TrialPlan) -> Columns:

@@ -7,16 +7,17 @@ trained again when a later round asks for it, and that is all it costs.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from numerai_ray.fit_store import FitStore
+from numerai_ray.look_store import LookStore
 from numerai_ray.model_store import ModelStore
 from numerai_ray.storage import files_below
 
-Kind = Literal["fit", "model", "damaged", "partial"]
-KINDS: dict[str, Kind] = {".fit": "fit", ".model": "model", ".damaged": "damaged", ".partial": "partial"}
+Kind = Literal["fit", "model", "look", "damaged", "partial"]
+KINDS: dict[str, Kind] = {f".{kind}": kind for kind in get_args(Kind)}
 # What somebody may ask for again.
-ENTRIES = ("fit", "model")
+ENTRIES = ("fit", "model", "look")
 DAY_S = 86_400.0
 # A writer takes seconds; what is older was left behind by one that died.
 PARTIAL_S = 3_600.0
@@ -35,7 +36,7 @@ class StoreFile:
 
     @property
     def key(self) -> str:
-        """The fit's key, where the file is a fit or its model."""
+        """The key of a fit, of its model or of a look."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
@@ -49,7 +50,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ``gc`` keeps: fits and models younger than ``days`` (None: any), the youngest up to ``size_bytes``."""
+    """What ``gc`` keeps: entries younger than ``days`` (None: any), the youngest up to ``size_bytes``."""
 
     days: float | None = None
     size_bytes: int | None = None
@@ -57,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class StoreCheck:
-    """What reading every fit and model found; ``damaged`` are keys, set aside; ``models`` counts by who made them."""
+    """What reading every entry found; ``damaged`` are keys, set aside; ``models`` counts by who made them."""
 
     whole: int
     damaged: tuple[str, ...]
@@ -65,7 +66,7 @@ class StoreCheck:
 
 
 def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
-    """Every file of the store that is or was to be a fit or model, oldest first; ``now_s`` is seconds since 1970."""
+    """Every file of the store that is or was to be an entry, oldest first; ``now_s`` is seconds since 1970."""
     found = []
     for file in files_below(store.root):
         kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
@@ -105,7 +106,7 @@ def remove(store: FitStore, going: Iterable[Removal]) -> None:
 
 
 def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
-    """Read every fit and model to its last byte and set aside what is damaged, as reading it in a round would.
+    """Read every entry to its last byte and set aside what is damaged, as reading it in a round would.
 
     Args:
         store: the store.
@@ -115,12 +116,16 @@ def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[
     """
     damaged: list[str] = []
     models: Counter[str] = Counter()
-    kept = ModelStore(store.root)
+    kept, looks = ModelStore(store.root), LookStore(store.root)
     for file in (file for file in files if file.kind in ENTRIES):
-        entry = store.get(file.key) if file.kind == "fit" else kept.get(file.key)
-        if entry is not None:
+        if file.kind == "look":
+            what = None if looks.get(file.key) is None else "look at predictions"
+        else:
+            entry = store.get(file.key) if file.kind == "fit" else kept.get(file.key)
             of = "" if file.kind == "fit" else "trained model, "
-            models[of + str(entry.facts.get("made_by", "unknown"))] += 1
+            what = None if entry is None else of + str(entry.facts.get("made_by", "unknown"))
+        if what is not None:
+            models[what] += 1
         else:
             damaged.append(file.key)
         on_file()

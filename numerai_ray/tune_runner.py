@@ -51,6 +51,7 @@ from numerai_ray.fold_runner import (
     failed,
     given_up,
     succeeded,
+    with_looks,
 )
 from numerai_ray.machine import PeakMemory, this_machine
 from numerai_ray.models import Prepared
@@ -155,10 +156,7 @@ class TuneRunner:
         outcomes = {
             plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
         }
-        looks = diagnosed(
-            flight, [plan for plan in plans if outcomes[plan.id].metrics and plan.looked.features], columns
-        )
-        return {trial: replace(outcome, diagnosis=looks.get(trial)) for trial, outcome in outcomes.items()}
+        return with_looks(self.store, outcomes, lambda seen: diagnosed(flight, seen, columns))
 
     def columns(self, plan: TrialPlan) -> Columns:
         if not self._shared.has(plan):

@@ -69,6 +69,7 @@ FLOORS = {
     "store_entry": 0,
     "fit_store": 3,
     "model_store": 3,
+    "look_store": 3,
     "fit_key": 3,
     "model_check": 3,
     "training_sample": 1,

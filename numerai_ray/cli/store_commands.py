@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -22,9 +22,11 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 @app.command(epilog="Example: numerai-ray store info --data-dir data --json")
 def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
-    """How many fits and models there are, how large and how old."""
+    """How many fits, models and looks at predictions there are, how large and how old."""
+    from numerai_ray.store_care import Kind
+
     store, files = _open(data_dir)
-    kinds = {kind: [file for file in files if file.kind == kind] for kind in ("fit", "model", "damaged", "partial")}
+    kinds = {kind: [file for file in files if file.kind == kind] for kind in get_args(Kind)}
     ages = [file.age_s for file in kinds["fit"]]
     value = {
         "store": str(store.root),
@@ -35,6 +37,8 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
         "by_age": _by_age(kinds["fit"]),
         "models": len(kinds["model"]),
         "model_bytes": _bytes(kinds["model"]),
+        "looks": len(kinds["look"]),
+        "look_bytes": _bytes(kinds["look"]),
         "damaged": len(kinds["damaged"]),
         "partial": len(kinds["partial"]),
         "removable_bytes": _bytes([*kinds["damaged"], *kinds["partial"]]),
@@ -47,6 +51,8 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
         typer.echo(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
     if kinds["model"]:
         typer.echo(f"  {len(kinds['model']):,} trained models, kept by exports  {_size(_bytes(kinds['model']))}")
+    if kinds["look"]:
+        typer.echo(f"  {len(kinds['look']):,} looks at predictions  {_size(_bytes(kinds['look']))}")
     if kinds["damaged"] or kinds["partial"]:
         typer.echo(
             f"  {len(kinds['damaged'])} damaged and {len(kinds['partial'])} unfinished files; "
@@ -69,7 +75,7 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them; without it they are only named.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Name what may go, or remove it: damaged and unfinished files, and fits and models beyond the limits given.
+    """Name what may go, or remove it: damaged and unfinished files, and entries beyond the limits given.
 
     No report and no decided round needs a fit: one that is asked for again is trained again.
     """
@@ -95,7 +101,7 @@ def gc(
 
 @app.command(epilog="Example: numerai-ray store verify --data-dir data")
 def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
-    """Read every fit and model to its last byte; what is damaged is set aside, and trained again when it is asked for.
+    """Read every entry to its last byte; what is damaged is set aside, and made again when it is asked for.
 
     Exit code 3 when something was damaged.
     """

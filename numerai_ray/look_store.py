@@ -1,0 +1,80 @@
+"""Looks at predictions, kept beside the fits: a round whose fits are stored has nothing to compute but its scores.
+
+An entry's name is made of what decides a look: the data, the eras, the features and target that a prediction is held
+against, and the prediction itself. So it serves any variant that predicts the same, whatever it is made of.
+"""
+
+import hashlib
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from numerai_ray.config import fingerprint
+from numerai_ray.diagnosis import Diagnosis
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.fit_key import library_version
+from numerai_ray.storage import Place, rename, write_whole
+from numerai_ray.store_entry import decoded, encoded
+from numerai_ray.trial_plan import TrialPlan
+
+Floats = npt.NDArray[np.float64]
+MAGIC = b"numerai-ray look 1\n"
+# Raised whenever the code comes to see something else in the same predictions.
+LOOK_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LookStore:
+    """The looks in a store of fits; safe for concurrent writers, as the fits are."""
+
+    root: Place
+
+    def path(self, key: str) -> Place:
+        return self.root / key[:2] / f"{key}.look"
+
+    def put(self, key: str, look: Diagnosis) -> None:
+        """Keep a look.
+
+        Raises:
+            EnvironmentFault: the store cannot be written (disk full, no rights).
+
+        """
+        content = BytesIO()
+        arrays: dict[str, Any] = {field.name: np.asarray(getattr(look, field.name)) for field in fields(look)}
+        np.savez(content, **arrays)
+        write_whole(self.path(key), encoded(MAGIC, {}, content.getvalue()))
+
+    def get(self, key: str) -> Diagnosis | None:
+        """The look, or None; a damaged entry is renamed to ``*.damaged`` and counts as none."""
+        path = self.path(key)
+        try:
+            found = decoded(MAGIC, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if found is not None:
+            with suppress(KeyError, ValueError, zipfile.BadZipFile):
+                parts = np.load(BytesIO(found[1]), allow_pickle=False)
+                arrays = {field.name: parts[field.name] for field in fields(Diagnosis) if field.name != "eras"}
+                return Diagnosis(eras=tuple(parts["eras"].tolist()), **arrays)
+        with suppress(OSError, EnvironmentFault):
+            rename(path, f"{path.stem}-look.damaged")
+        return None
+
+
+def look_key(plan: TrialPlan, prediction: Floats) -> str:
+    """64 hex digits of everything that decides what is seen in ``prediction`` (n,), in fold order."""
+    decides = {
+        "look_version": LOOK_VERSION,
+        "dataset": plan.index.fingerprint,
+        "eras": [fold.validation_eras for fold in plan.folds.trainable],
+        "looked": [plan.looked.features, plan.looked.neutral_to],
+        "target": plan.config.score.target,
+        "prediction": hashlib.sha256(np.ascontiguousarray(prediction, np.float64).tobytes()).hexdigest(),
+        "libraries": {name: library_version(name) for name in ("numpy", "scipy")},
+    }
+    return fingerprint(decides, digits=64)
