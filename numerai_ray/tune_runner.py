@@ -146,7 +146,7 @@ class TuneRunner:
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
-            run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2))
+            run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         except BaseException:
             teller.stop(at_once=True)
             flight.cancel()

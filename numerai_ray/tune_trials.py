@@ -30,7 +30,7 @@ TRIAL_BYTES = 200 * 2**20
 Waits = Mapping[str, Sequence[tuple[Ref, int]]]
 
 
-def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_once: int) -> None:
+def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_once: int, run_id: str) -> None:
     """Show a round to Tune; returns when every trial has reported all its folds or failed.
 
     Args:
@@ -38,6 +38,9 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
         flight: their fits, under way.
         trial_dir: where Tune keeps its own files.
         at_once: trials at a time; each is a process to start, and fits run in parallel whatever the number.
+        run_id: of this driver alone. Tune keeps what trials run in the cluster, by name, under a job number that this
+            process may have from an earlier Ray, and that is another driver's on this one: of one name, the driver
+            that ends first would take it away from both ("Unknown trainable").
 
     """
     waits: Waits = {plan.id: flight.folds[plan.id] for plan in plans}
@@ -46,10 +49,14 @@ def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_o
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
     here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    trainable = tune.with_parameters(VariantTrial, waits=waits, windows=windows)
+    # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
+    trainable = tune.with_resources(
+        tune.with_parameters(VariantTrial, waits=waits, windows=windows),
+        {"memory": TRIAL_BYTES, f"node:{here}": 1e-4},
+    )
+    trainable.__name__ = f"{VariantTrial.__name__}_{run_id}"
     tuner = tune.Tuner(
-        # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
-        tune.with_resources(trainable, {"memory": TRIAL_BYTES, f"node:{here}": 1e-4}),
+        trainable,
         param_space={"variant": tune.grid_search([plan.id for plan in plans])},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
