@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from numerai_ray.dataset_build import build
 from numerai_ray.submission.containers import container_for
 from numerai_ray.submission.environment import Environment, environment_for
 from numerai_ray.synthetic import MarketSpec, write_market
+
+# Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
+# that is only slow still has the ten seconds of each question.
+os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}
 
 # A busy machine is no failure.
 settings.register_profile("house", deadline=None)

@@ -170,50 +170,38 @@ def test_json_events(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.ray
-def test_interrupt_then_go_on_with_ray(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
-    """Ctrl-C on the first round: exit 130, nothing decided is lost, and the same command ends with the same results."""
+def test_interrupted_and_killed_it_goes_on(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
+    """Ctrl-C in the first round (exit 130), then SIGKILL in a later one: the same command ends as if undisturbed."""
     desk = Desk(tmp_path, market)
     process = desk.start()
-    deadline = time.monotonic() + 90
-    while not desk.fits() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_fits(desk, 1, process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 130, output
     assert "run the same command again to go on" in output
     assert "Traceback" not in output
-    fits = desk.fits()
-    assert fits
+    interrupted = desk.fits()
+    assert interrupted
+
+    process = desk.start()
+    wait_for_fits(desk, 12, process)
+    process.kill()
+    process.communicate()
+    killed = desk.fits()
+    assert {name: killed[name] for name in interrupted} == interrupted, "nothing stored was trained again"
+    assert not [path for path in desk.folder.rglob("*.json") if path.stat().st_size == 0]
 
     process = desk.start()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
-    assert {name: desk.fits()[name] for name in fits} == fits, "nothing stored was trained again"
+    assert {name: desk.fits()[name] for name in killed} == killed, "nothing stored was trained again"
     assert desk.untimed() == undisturbed.untimed()
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-def test_killed_driver_goes_on(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
-    """SIGKILL of the driver at several moments, in different phases: the end is the undisturbed one."""
-    desk = Desk(tmp_path, market)
-    kept: dict[str, int] = {}
-    for fits_then_kill in (1, 9, 20):
-        process = desk.start()
-        deadline = time.monotonic() + 90
-        while len(desk.fits()) < fits_then_kill and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.kill()
-        process.communicate()
-        assert {name: desk.fits()[name] for name in kept} == kept
-        kept = desk.fits()
-    partial = [path for path in desk.folder.rglob("*.json") if path.stat().st_size == 0]
-    assert not partial
-    process = desk.start()
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert {name: desk.fits()[name] for name in kept} == kept
-    assert desk.untimed() == undisturbed.untimed()
+def wait_for_fits(desk: Desk, number: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while len(desk.fits()) < number and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @pytest.mark.ray

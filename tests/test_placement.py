@@ -36,6 +36,7 @@ def test_nodes_of_a_cluster(market: Path, tmp_path: Path) -> None:
     assert "after the loss equal: True" in done.stdout
     assert re.search(r"refused: node [\d.]+: must have the driver's versions", done.stdout), done.stdout
     assert "scipy 0.1 (driver: " in done.stdout
+    assert "left running: True" in done.stdout, "a cluster that somebody else started is left to them"
 
 
 NODES = """
@@ -93,5 +94,8 @@ try:
 except EnvironmentFault as fault:
     print("refused:", fault)
 runner.close()
+ray.init(address=cluster.address, log_to_driver=False)
+print("left running:", any(node["Alive"] for node in ray.nodes()))
+ray.shutdown()
 cluster.shutdown()
 """

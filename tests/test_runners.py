@@ -110,55 +110,6 @@ class TestTune(RunnerContract):
         same_outcome(outcome, reference)
 
 
-@pytest.mark.ray
-def test_two_nodes_of_a_running_cluster(market: Path, tmp_path: Path) -> None:
-    """A cluster that somebody else started: its two nodes share the folds, and it is left running."""
-    code = TWO_NODES.format(market=str(market), root=str(tmp_path), tests=str(Path(__file__).parent))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert "nodes used: 2" in done.stdout
-    assert "left running" in done.stdout
-
-
-# In a process of its own, because a process talks to one cluster at a time.
-TWO_NODES = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-import ray
-from ray.cluster_utils import Cluster
-from contracts import config, ignore, params, same_outcome
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.trial_plan import Catalog
-from numerai_ray.ray_start import RaySettings
-from numerai_ray.stored_first import StoredFirst
-from numerai_ray.tune_runner import TuneRunner
-
-root = Path({root!r})
-cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "object_store_memory": 200_000_000}})
-cluster.add_node(num_cpus=1, object_store_memory=200_000_000)
-catalog = Catalog(Path({market!r}))
-plans = [
-    catalog.plan(f"v{{leaves}}", f"nodes/r1/v{{leaves}}", config(params(num_leaves=leaves, n_estimators=400)))
-    for leaves in (4, 8, 16)
-]
-runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
-outcomes = runner.run(plans, ignore)
-from ray.util.state import list_tasks
-nodes = {{task.node_id for task in list_tasks(limit=500) if task.node_id and "/fold" in task.name}}
-print("nodes used:", len(nodes))
-runner.close()
-reference = InProcessRunner(FitStore(root / "plain"), threads=1).run(plans, ignore)
-for trial, outcome in outcomes.items():
-    same_outcome(outcome, reference[trial])
-ray.init(address=cluster.address, log_to_driver=False)
-assert len([node for node in ray.nodes() if node["Alive"]]) == 2
-print("left running")
-ray.shutdown()
-cluster.shutdown()
-"""
-
 # Waits for a Ray worker that runs a fit, below the given process, and kills it.
 KILL_FIRST_FIT = """
 import os, signal, sys, time
