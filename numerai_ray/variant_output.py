@@ -125,7 +125,7 @@ def predictions_table(outcome: VariantOutcome, columns: Columns) -> pa.Table:
     target = config.score.target
     return pa.table(
         {
-            config.data.id_col: pa.array(columns.ids[outcome.rows].astype(str)),
+            config.data.id_col: pa.array(columns.ids[outcome.rows]).cast(pa.string()),
             config.data.era_col: pa.DictionaryArray.from_arrays(pa.array(positions, pa.int32()), labels).cast(
                 pa.string()
             ),

@@ -286,6 +286,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     options = parser.parse_args()
+    # A shell ignores interrupts for what it starts in the background, and that is passed on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
     done = run(root, options.kills, options.seed, options.victims)
     fits = f"{len(done.entries)} fits stored, {len(done.retrained)} trained twice"

@@ -38,12 +38,24 @@ def shuffled(market: Path, frame: pd.DataFrame, tmp_path_factory: pytest.TempPat
     return root
 
 
+@pytest.fixture(scope="module")
+def behind(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same market before the newest eras had benchmarks."""
+    root = tmp_path_factory.mktemp("behind")
+    (root / "tiny").mkdir()
+    for name in ("features.json", "full.parquet"):
+        (root / "tiny" / name).symlink_to(market / "tiny" / name)
+    bench = pd.read_parquet(market / "tiny" / "full_benchmark_models.parquet")
+    bench.iloc[:-500].to_parquet(root / "tiny" / "full_benchmark_models.parquet", index=False)
+    return root
+
+
 DATA = DataConfig(version="tiny", file="full", feature_set="all")
 
 
-@pytest.mark.parametrize("which", ["sorted", "shuffled"])
-def test_arrays_equal_the_frame(which: str, market: Path, shuffled: Path, frame: pd.DataFrame) -> None:
-    root = market if which == "sorted" else shuffled
+@pytest.mark.parametrize("which", ["market", "shuffled", "behind"])
+def test_arrays_equal_the_frame(which: str, frame: pd.DataFrame, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(which)
     index = open_index(root, DATA)
     names = feature_names(root, "tiny", "all")
     columns = load_columns(index, DATA, TARGETS, BENCHMARKS)
