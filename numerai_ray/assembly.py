@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
 from numerai_ray.dataset import Columns
@@ -193,7 +192,7 @@ def posted(
 ) -> Floats:
     """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked.
 
-    One core neutralizes, whoever calls: the last bit of the least squares depends on how many there are.
+    One thread of BLAS neutralizes, whoever calls: the last bit of the least squares depends on how many there are.
     """
     post, index = plan.config.post, plan.index
     ranges = index.row_ranges(fold.validation_eras)
@@ -205,8 +204,9 @@ def posted(
         shape = by_era(gaussianize, prediction, starts)
         matrix = _neutralizers(plan, fold, columns, slabs)
         against = (index.fingerprint, fold.validation_eras, plan.neutralizers, _benchmark_neutralized(plan))
-        with threadpool_limits(1, user_api="blas"):
-            part = (parts or LinearParts()).of(shape, against, lambda: linear_part(shape, matrix, starts))
+        parts = parts or LinearParts()
+        threads = parts.threads
+        part = parts.of(shape, against, lambda: linear_part(shape, matrix, starts, threads))
         prediction = remove_part(shape, part, post.neutralize.proportion)
     if post.blend:
         shares = {plan.config.benchmark(name): share for name, share in post.blend.items()}

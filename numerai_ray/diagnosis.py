@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import uniform_ranks
 from numerai_ray.era_slabs import era_slabs
-from numerai_ray.exposure import Churn, churn, feature_exposures, feature_neutral_corr
+from numerai_ray.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
 from numerai_ray.scoring import numerai_corr
 from numerai_ray.training_data import take
 from numerai_ray.trial_plan import TrialPlan
@@ -89,10 +89,9 @@ def diagnose_fold(plan: TrialPlan, position: int, predictions: Sequence[Floats],
             rows = slice(starts[place], starts[place + 1])
             own, t, rest = [p[rows] for p in predictions], target[rows], slab[neutral]
             exposures[:, row] = feature_exposures([_ranked(p) for p in own], slab[:n_exposed])
-            for each, p in enumerate(own):
-                corr[each, row] = numerai_corr(p, t)
-                if neutral:
-                    neutral_corr[each, row] = feature_neutral_corr(p, t, rest, (0, len(p)))[0]
+            corr[:, row] = [numerai_corr(p, t) for p in own]
+            if neutral:
+                neutral_corr[:, row] = feature_neutral_corrs(own, t, rest, (0, len(t)))[:, 0]
     found = []
     for each, prediction in enumerate(predictions):
         turned = _churn(plan, position, prediction, columns)

@@ -34,7 +34,7 @@ from numerai_ray.era_columns import (
     spearman,
     uniform_ranks,
 )
-from numerai_ray.neutralization import neutralize
+from numerai_ray.neutralization import linear_parts, remove_part
 from numerai_ray.scoring import score_eras
 
 # Features converted to float64 at a time.
@@ -95,8 +95,21 @@ def feature_neutral_corr(
     NaN where the prediction is constant and where the features explain all of it. Source: numerai-tools
     ``feature_neutral_corr``. Its division by a std is left out, because CORR looks at ranks.
     """
-    neutral = neutralize(by_era(gaussianize, prediction, era_starts), features, era_starts)
-    return score_eras(neutral, target, None, era_starts).corr
+    corr: FloatArray = feature_neutral_corrs([prediction], target, features, era_starts)[0]
+    return corr
+
+
+def feature_neutral_corrs(
+    predictions: Sequence[ArrayLike], target: ArrayLike, features: EraMatrix, era_starts: ArrayLike
+) -> FloatArray:
+    """(m, n_eras): :func:`feature_neutral_corr` of each of m ``predictions``, whatever the others are, to the last bit.
+
+    What there is to compute of the features alone is most of the work, and is done once for all.
+    """
+    shapes = [by_era(gaussianize, prediction, era_starts) for prediction in predictions]
+    parts = linear_parts(shapes, features, era_starts)
+    neutral = (remove_part(shape, part, 1.0) for shape, part in zip(shapes, parts, strict=True))
+    return np.stack([score_eras(each, target, None, era_starts).corr for each in neutral])
 
 
 def churn(prediction: ArrayLike, ids: ArrayLike, era_starts: ArrayLike) -> Churn:

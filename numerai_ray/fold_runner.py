@@ -284,11 +284,11 @@ class InProcessRunner:
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
-        self._parts = LinearParts()
+        self._parts = LinearParts(threads)
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         started = time.perf_counter()
-        self._parts = LinearParts()
+        self._parts = LinearParts(self.threads)
         needs = column_needs(plans)
         missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
         together = {spec.key: training for training in trainings(missing) for spec in training.specs}

@@ -1,8 +1,8 @@
 """The linear parts of a round: variants that neutralize one prediction by different proportions solve it once.
 
-Least squares are all that a round without a fit to train has to do, see :mod:`numerai_ray.neutralization`. They run on
-one BLAS thread: an era is too small for several, which spend most of their time waiting for each other, all the more
-on a machine that has other work.
+Least squares are most of what a round without a fit to train has to do, see :mod:`numerai_ray.neutralization`. They
+run on one BLAS thread, several eras side by side where there are cores for them: an era is too small for several
+threads, which spend most of their time waiting for each other, all the more on a machine that has other work.
 """
 
 import hashlib
@@ -19,9 +19,13 @@ ROOM_BYTES = 400 * 2**20
 
 
 class LinearParts:
-    """Found parts by prediction and by what it is made neutral to; the round's own, and gone with it."""
+    """Found parts by prediction and by what it is made neutral to; the round's own, and gone with it.
 
-    def __init__(self) -> None:
+    ``threads`` is how many eras whoever solves may solve side by side.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
         self._found: dict[tuple[str, Any], Floats] = {}
 
     def of(self, prediction: Floats, against: Any, solve: Callable[[], Floats]) -> Floats:

@@ -18,9 +18,11 @@ squared condition back to rounding.
 - The reference drops directions under 1e-6 of the largest singular value. Where it might, and where Cholesky
   fails, its own least squares are used: the same answer, as slow as its own.
 
-One era's features as float32 and X X' are all the memory this takes: 4 k rows + 12 k^2 bytes. X X' of features
-does not depend on the number of BLAS threads at all, the linear part by rounding: under 1e-12 for predictions of
-size 1 (a test measures it).
+One era's features as float32 and X X' are all the memory this takes for each thread: 4 k rows + 12 k^2 bytes. Eras go
+side by side in threads, each on one thread of BLAS. X X' of features does not depend on the number of BLAS threads at
+all, the linear part by rounding: under 1e-12 for predictions of size 1 (a test measures it).
+
+X X' and its factor are most of the work, and serve all predictions that know the same rows of an era.
 
 NaN means unknown. A row without a prediction, or with an infinite one, or without one of the neutralizers (early
 eras have no benchmark) takes no part in the fit, and its linear part is NaN at any proportion: neutralizing to
@@ -29,14 +31,19 @@ neutralizers explain all of a prediction (as many features as rows), the linear 
 rest is 0, a constant without a CORR, and not the rounding that the reference would leave to be ranked.
 """
 
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, lapack, lstsq
 
-from numerai_ray.era_columns import EraMatrix, FloatArray, column, era_matrix, era_rows, is_constant
+from numerai_ray import unlocked_blas
+from numerai_ray.era_columns import EraMatrix, FloatArray, column, columns_of, era_matrix, era_rows, is_constant
 
 # The reference's cut-off for singular values, relative to the largest.
 REFERENCE_RCOND = 1e-6
@@ -52,19 +59,46 @@ EXACT_IN_FLOAT32 = 2**24
 BLOCK = 64
 
 
-def linear_part(prediction: ArrayLike, neutralizers: EraMatrix, era_starts: ArrayLike) -> FloatArray:
+def linear_part(prediction: ArrayLike, neutralizers: EraMatrix, era_starts: ArrayLike, threads: int = 1) -> FloatArray:
     """(n,): each era's least-squares fit of ``prediction`` on ``neutralizers`` and a constant.
 
     ``prediction`` is (n,), ordered by era; ``neutralizers`` are (k, n) of any number type, or a function from the
-    position of an era to (k, rows of that era); a benchmark is ``benchmark[np.newaxis]``. The module's text says where
-    the result is NaN. Raises ValueError when shapes do not fit each other.
+    position of an era to (k, rows of that era), which is asked for eras in order; a benchmark is
+    ``benchmark[np.newaxis]``. ``threads`` solve eras side by side while the next are read: the same numbers for any
+    number of them, where BLAS is kept to one. The module's text says where the result is NaN. Raises ValueError when
+    shapes do not fit each other.
     """
-    p = column("prediction", prediction)
-    part = np.full(len(p), np.nan)
-    memory = _Memory()
-    for era, rows in enumerate(era_rows(era_starts, len(p))):
-        part[rows] = _era_part(p[rows], era_matrix(neutralizers, era, rows), memory)
+    part: FloatArray = linear_parts([prediction], neutralizers, era_starts, threads)[0]
     return part
+
+
+def linear_parts(
+    predictions: Sequence[ArrayLike], neutralizers: EraMatrix, era_starts: ArrayLike, threads: int = 1
+) -> FloatArray:
+    """(m, n): :func:`linear_part` of each of m ``predictions``, whatever the others are, to the last bit."""
+    columns = columns_of([f"prediction {place}" for place in range(len(predictions))], predictions)
+    parts = np.full((len(columns), len(columns[0]) if columns else 0), np.nan)
+    slices = list(era_rows(era_starts, parts.shape[1]))
+    memory = _Memory()
+
+    def solve(era: int, x: NDArray[np.number]) -> None:
+        rows = slices[era]
+        parts[:, rows] = _era_parts([p[rows] for p in columns], x, memory)
+
+    matrices = (era_matrix(neutralizers, era, rows) for era, rows in enumerate(slices))
+    if threads <= 1:
+        for era, x in enumerate(matrices):
+            solve(era, x)
+        return parts
+    with ThreadPoolExecutor(threads, "neutralize") as pool:
+        running: deque[Future[None]] = deque()
+        for era, x in enumerate(matrices):
+            running.append(pool.submit(solve, era, x))
+            if len(running) > 2 * threads:  # eras are held that are solved, and as many more
+                running.popleft().result()
+        for each in running:
+            each.result()
+    return parts
 
 
 def remove_part(prediction: ArrayLike, part: FloatArray, proportion: float) -> FloatArray:
@@ -88,8 +122,8 @@ def neutralize(
     return remove_part(prediction, linear_part(prediction, neutralizers, era_starts), proportion)
 
 
-class _Memory:
-    """Arrays that one era leaves to the next: pages fresh from the system cost a quarter of the time."""
+class _Memory(threading.local):
+    """Arrays that one era leaves to the next of its thread: pages fresh from the system cost a quarter of the time."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, type[Any]], NDArray[Any]] = {}
@@ -111,40 +145,79 @@ class _Memory:
             yield rows, block
 
 
-def _era_part(p: FloatArray, x: NDArray[np.number], memory: _Memory) -> FloatArray:
-    known = np.isfinite(p)
-    if not np.issubdtype(x.dtype, np.integer):
-        known &= np.isfinite(x).all(axis=0)
-    part = np.full(len(p), np.nan)
-    if known.all():
-        block = memory.array("era", x.shape, x.dtype.type)  # read five times, and apart in memory where it comes from
-        block[:] = x
-        x = block
-    else:
-        p, x = p[known], x[:, known]
-    if p.size and not is_constant(p):
-        part[known] = _fit(p, x, memory)
-    return part
+def _era_parts(columns: Sequence[FloatArray], x: NDArray[np.number], memory: _Memory) -> FloatArray:
+    """(m, n): the linear part of each of the m ``columns`` (n,) in one era's ``x`` (k, n)."""
+    parts = np.full((len(columns), x.shape[1]), np.nan)
+    complete = np.True_ if np.issubdtype(x.dtype, np.integer) else np.isfinite(x).all(axis=0)
+    alike: dict[bytes, list[int]] = {}
+    for place, p in enumerate(columns):
+        known = np.isfinite(p) & complete
+        if known.any() and not is_constant(p[known]):
+            alike.setdefault(known.tobytes(), []).append(place)
+    for mask, places in alike.items():
+        known = np.frombuffer(mask, np.bool_)
+        system = _system(_block(x, memory) if known.all() else x[:, known], memory)
+        for place in places:
+            parts[place, known] = system.fit(columns[place][known])
+    return parts
 
 
-def _fit(p: FloatArray, x: NDArray[np.number], memory: _Memory) -> FloatArray:
-    """Least-squares fit of ``p`` (n,), known and not constant, on ``x`` (k, n) and a constant."""
-    center = p.mean()
+def _block(x: NDArray[np.number], memory: _Memory) -> NDArray[np.number]:
+    """The same in one piece: it is read five times, and apart in memory where it comes from."""
+    block = memory.array("era", x.shape, x.dtype.type)
+    block[:] = x
+    return block
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """Least squares on ``x`` (k, n) and a constant, for any prediction that is known and not constant.
+
+    ``x`` has the rows that vary and ``means`` (k,) their means; ``factor`` is that of X X', seen as LAPACK's lower one,
+    and None where the reference's own least squares are needed; ``rcond`` is the reciprocal condition. It is good until
+    the next one of the same memory.
+    """
+
+    x: NDArray[np.number]
+    means: FloatArray
+    factor: FloatArray | None
+    rcond: float
+    memory: _Memory
+
+    def fit(self, p: FloatArray) -> FloatArray:
+        """(n,): the least-squares fit of ``p`` (n,)."""
+        center = p.mean()
+        if not len(self.x):
+            return np.full(len(p), center)
+        if self.factor is None:
+            fit = _reference_fit(p, self.x)
+        else:
+            fit = center + self._solved(self.factor, p - center)
+            if self.rcond < REFINED_UNDER:
+                fit += self._solved(self.factor, p - fit)
+        nothing_left = np.abs(p - fit).max() <= NOTHING_LEFT * np.abs(p - center).max()
+        return p if nothing_left else fit
+
+    def _solved(self, factor: FloatArray, p: FloatArray) -> FloatArray:
+        """Fit of ``p``, which has the mean 0, on the rows of ``x`` less their means."""
+        products = np.empty(len(self.x))
+        for rows, block in self.memory.blocks(self.x):
+            products[rows] = blas.dgemv(1.0, block.T, p, trans=1)
+        # Two triangular solves take half of what dpotrs takes for one right-hand side.
+        coefficients = blas.dtrsv(factor, blas.dtrsv(factor, products, lower=1), lower=1, trans=1)
+        fit = np.full(len(p), -float(coefficients @ self.means))
+        for rows, block in self.memory.blocks(self.x):
+            fit = blas.dgemv(1.0, block.T, coefficients[rows], beta=1.0, y=fit, overwrite_y=1)
+        return fit
+
+
+def _system(x: NDArray[np.number], memory: _Memory) -> _System:
+    """The normal equations of one era's ``x`` (k, n), solved as far as no prediction is needed."""
     means, products, varies = _centred_products(x, memory)
-    if not varies.any():
-        return np.full(len(p), center)
     if not varies.all():
         x, means, products = x[varies], means[varies], products[np.ix_(varies, varies)]
-    solution = _cholesky(means, products, x.shape[1])
-    if solution is None:
-        fit = _reference_fit(p, x)
-    else:
-        factor, rcond = solution
-        fit = center + _solved(factor, p - center, (x, means), memory)
-        if rcond < REFINED_UNDER:
-            fit += _solved(factor, p - fit, (x, means), memory)
-    nothing_left = np.abs(p - fit).max() <= NOTHING_LEFT * np.abs(p - center).max()
-    return p if nothing_left else fit
+    factor, rcond = (_cholesky(means, products, x.shape[1]) if len(x) else None) or (None, 0.0)
+    return _System(x, means, factor, rcond, memory)
 
 
 def _centred_products(x: NDArray[np.number], memory: _Memory) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
@@ -158,11 +231,13 @@ def _centred_products(x: NDArray[np.number], memory: _Memory) -> tuple[FloatArra
         values = memory.array("rows", (k, n), np.float64)
         means = x.mean(axis=1, dtype=np.float64)
         np.subtract(x, means[:, np.newaxis], out=values)
-        return means, blas.dsyrk(1.0, values.T, trans=1, lower=1).T, (x != x[:, :1]).any(axis=1)
+        products = memory.array("products", (k, k), np.float64)
+        unlocked_blas.products(values, products)
+        return means, products, (x != x[:, :1]).any(axis=1)
     values = memory.array("rows", (k, n), np.float32)
     values[:] = x
     exact = memory.array("exact", (k, k), np.float32)
-    blas.ssyrk(1.0, values.T, trans=1, lower=1, c=exact.T, overwrite_c=1)
+    unlocked_blas.products(values, exact)
     products = memory.array("products", (k, k), np.float64)
     products[:] = exact
     sums = blas.sgemv(1.0, values.T, np.ones(n, np.float32), trans=1).astype(np.float64)
@@ -174,9 +249,9 @@ def _centred_products(x: NDArray[np.number], memory: _Memory) -> tuple[FloatArra
 def _cholesky(means: FloatArray, products: FloatArray, n: int) -> tuple[FloatArray, float] | None:
     """Lower factor of X X' and its reciprocal condition; None where the reference may see less than full rank."""
     variance = float(np.trace(products))
-    factor, fault = lapack.dpotrf(products.T, lower=1, clean=0, overwrite_a=1)
-    if fault:
+    if not unlocked_blas.cholesky(products):
         return None
+    factor = products.T
     # The smallest eigenvalue of X X' is at least 1 / |inverse|, which is what LAPACK estimates for a norm of 1.
     smallest, _ = lapack.dpocon(factor, 1.0, uplo="L")
     # The reference's matrix has the means in it, and ones: its smallest singular value is at least X's divided by
@@ -186,22 +261,6 @@ def _cholesky(means: FloatArray, products: FloatArray, n: int) -> tuple[FloatArr
     if np.sqrt(smallest) <= MARGIN * REFERENCE_RCOND * largest * (1 + shift):
         return None
     return factor, smallest / variance
-
-
-def _solved(
-    factor: FloatArray, p: FloatArray, centred: tuple[NDArray[np.number], FloatArray], memory: _Memory
-) -> FloatArray:
-    """Fit of ``p``, which has the mean 0, on ``centred``: rows, and their means to be taken off."""
-    x, means = centred
-    products = np.empty(len(x))
-    for rows, block in memory.blocks(x):
-        products[rows] = blas.dgemv(1.0, block.T, p, trans=1)
-    # Two triangular solves take half of what dpotrs takes for one right-hand side.
-    coefficients = blas.dtrsv(factor, blas.dtrsv(factor, products, lower=1), lower=1, trans=1)
-    fit = np.full(len(p), -float(coefficients @ means))
-    for rows, block in memory.blocks(x):
-        fit = blas.dgemv(1.0, block.T, coefficients[rows], beta=1.0, y=fit, overwrite_y=1)
-    return fit
 
 
 def _reference_fit(p: FloatArray, x: NDArray[np.number]) -> FloatArray:

@@ -20,6 +20,7 @@ FLOORS = {
     "scoring": 0,
     "transforms": 0,
     "neutralization": 0,
+    "unlocked_blas": 0,
     "post": 0,
     "exposure": 0,
     "importance": 0,

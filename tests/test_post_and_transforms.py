@@ -5,12 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 from numerai_tools.scoring import gaussian, tie_kept_rank
 from numerai_tools.scoring import neutralize as official_neutralize
 
-from numerai_ray.neutralization import linear_part, neutralize
+from numerai_ray import unlocked_blas
+from numerai_ray.neutralization import linear_part, linear_parts, neutralize
 from numerai_ray.post import StackPlan, blend, rank, rank_gauss, stack
 from numerai_ray.transforms import (
     equal_era_weights,
@@ -140,3 +142,52 @@ def test_weights_have_the_mean_one(rows, half_life) -> None:
     totals = [equal[era_of_row == era].sum() for era in by_era]
     assert equal.mean() == pytest.approx(1)
     np.testing.assert_allclose(totals, totals[0])
+
+
+@given(SEED, st.integers(1, 8), st.sampled_from(["ints", "floats", "collinear"]))
+def test_predictions_are_neutralized_as_each_by_itself_on_any_number_of_threads(seed, k, kind) -> None:
+    rng = np.random.default_rng(seed)
+    predictions = [*columns(seed, 2), *columns(seed + 1, 1, holes=3), np.ones(N), columns(seed + 2, 1)[0]]
+    x = rng.integers(0, 5, (k, N)).astype(np.int8)
+    if kind == "floats":
+        x = x + rng.normal(size=x.shape)
+        x[0, :2] = np.nan
+    if kind == "collinear":
+        x = np.concatenate((x, x[:1], np.full((1, N), 2, np.int8)))
+    alone = np.stack([linear_part(p, x, STARTS) for p in predictions])
+    for threads in (1, 3):
+        np.testing.assert_array_equal(linear_parts(predictions, x, STARTS, threads), alone)
+    assert np.isnan(alone[3]).all(), "a constant has no linear part"
+
+
+def test_what_fails_while_eras_are_read_is_raised_by_threads_as_well() -> None:
+    def matrix(era: int) -> np.ndarray:
+        if era == 1:
+            raise OSError("gone")
+        return np.zeros((1, STARTS[era + 1] - STARTS[era]))
+
+    for threads in (1, 2):
+        with pytest.raises(OSError, match="gone"):
+            linear_part(columns(0, 1)[0], matrix, STARTS, threads)
+    with pytest.raises(ValueError, match=r"must be \(features, 20\)"):
+        linear_part(columns(0, 1)[0], lambda _: np.zeros((1, 3)), STARTS, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unlocked_blas_is_scipys(dtype) -> None:
+    x = np.random.default_rng(0).integers(-2, 3, (7, 40)).astype(dtype)
+    out = np.zeros((7, 7), dtype)
+    unlocked_blas.products(x, out)
+    np.testing.assert_array_equal(np.triu(out), np.triu(x @ x.T))
+    matrix = np.array(out, np.float64)
+    assert unlocked_blas.cholesky(matrix)
+    theirs = scipy.linalg.cholesky(x.astype(float) @ x.T.astype(float))
+    np.testing.assert_allclose(np.triu(matrix), theirs, atol=1e-13)
+    assert not unlocked_blas.cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    for wrong in (x.T, x.astype(np.int8)):
+        with pytest.raises(ValueError, match=r"C-ordered|float32 or float64"):
+            unlocked_blas.products(wrong, np.zeros((len(wrong),) * 2, wrong.dtype))
+    with pytest.raises(ValueError, match="a square"):
+        unlocked_blas.cholesky(np.zeros((2, 3)))
+    empty = np.ones((0, 0), dtype)
+    unlocked_blas.products(np.zeros((0, 4), dtype), empty)
