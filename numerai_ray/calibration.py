@@ -86,11 +86,11 @@ def _short_fit(catalog: Catalog, config: Config, trees: int) -> tuple[float, flo
 
 
 def estimated_seconds(speeds: Mapping[str, Speed], plans: Sequence[TrialPlan], cores: int) -> float | None:
-    """Wall seconds of a round of these plans, each fit once; None where no speed is known.
+    """Wall seconds of a round of these plans, each fit once; None where no speed or no number of cores is known.
 
     A model that was not measured is taken to be as fast as the slowest that was.
     """
-    if not speeds:
+    if not speeds or not cores:
         return None
     fits = {fit.key: fit for plan in plans for fit in plan.fits}
     slowest = max(speeds.values(), key=lambda speed: speed.per_unit_s)

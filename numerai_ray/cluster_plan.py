@@ -52,6 +52,16 @@ class RoundCost:
     planned_bytes: int = 0
     start_s: float = 0.0
 
+    def __add__(self, more: "RoundCost") -> "RoundCost":
+        """Of two attempts at one round: what was used adds up, the nodes that took part were there at once."""
+        return replace(
+            more,
+            core_hours=self.core_hours + more.core_hours,
+            fit_core_hours=self.fit_core_hours + more.fit_core_hours,
+            node_hours=self.node_hours + more.node_hours,
+            nodes=max(self.nodes, more.nodes),
+        )
+
     def to_json(self) -> Mapping[str, float]:
         """As the ledger keeps it."""
         known = {"peak_bytes": self.peak_bytes, "planned_bytes": self.planned_bytes, "start_s": round(self.start_s, 3)}
@@ -62,6 +72,14 @@ class RoundCost:
             "nodes": self.nodes,
             **{name: value for name, value in known.items() if value},
         }
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Core-seconds that the round under way has used so far, and the ``cores`` that are there; 0 are not known yet."""
+
+    core_s: float = 0.0
+    cores: int = 0
 
 
 def slots_on(node: Node, threads: int, memory_bytes: int, gpus: float = 0.0) -> int:

@@ -7,7 +7,7 @@ at a time: the plain way, and the reference for the one on Ray.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from typing import Protocol
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
-from numerai_ray.cluster_plan import RoundCost
+from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes
+from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
-from numerai_ray.eras import Fold, least_honest_gap
+from numerai_ray.eras import Fold
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
@@ -31,8 +31,9 @@ from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
 from numerai_ray.models import Prepared
 from numerai_ray.prepared import is_enough, prepare, prepared_key
-from numerai_ray.pruning import PruningRule, Stopped, stopped
+from numerai_ray.pruning import Stopped
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
+from numerai_ray.round_stops import Stops
 from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
 from numerai_ray.training_data import take
@@ -72,6 +73,11 @@ class FoldScore:
     records: tuple[FoldRecord, ...]
     weights: FoldWeights | None = None
 
+    @property
+    def bmc(self) -> Series:
+        """BMC by era, which decides who stops."""
+        return Series(self.eras, self.scores.bmc)
+
 
 @dataclass(frozen=True, eq=False)
 class VariantOutcome:
@@ -104,6 +110,10 @@ class RoundRunner(Protocol):
     @property
     def cost(self) -> RoundCost:
         """What the last round cost."""
+        ...
+
+    def spent(self) -> Spent:
+        """What the round under way has used so far, nothing between rounds; may be asked at any moment, never waits."""
         ...
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
@@ -237,36 +247,6 @@ def with_looks(
     return {trial: replace(outcome, diagnosis=found.get(trial)) for trial, outcome in outcomes.items()}
 
 
-@dataclass
-class Stops:
-    """Who is stopped in a round, by the scores that have arrived; any order of arrival leads to the same end."""
-
-    plans: Sequence[TrialPlan]
-    found: dict[str, Stopped] = field(default_factory=dict)
-    _arrived: dict[str, dict[int, Series | None]] = field(default_factory=dict)
-
-    def arrive(self, trial: str, fold: int, score: FoldScore | None) -> dict[str, Stopped]:
-        """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
-        # A stacked fold waits for the folds before it, and everybody's look would wait for it.
-        plans = [plan for plan in self.plans if not is_stacked(plan)]
-        may_stop = frozenset(plan.id for plan in plans if plan.may_stop)
-        if not may_stop:
-            return {}
-        series = None if score is None else Series(score.eras, score.scores.bmc)
-        self._arrived.setdefault(trial, {})[fold] = series
-        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in plans}
-        overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
-        now = stopped(arrived, PruningRule(may_stop, self._folds(), overlap))
-        new = {trial: why for trial, why in now.items() if trial not in self.found}
-        self.found |= new
-        return new
-
-    def _folds(self) -> tuple[int, ...]:
-        """The order of looks: as fits are trained, the largest first."""
-        rows = {spec.fold.index: spec.train_rows for plan in self.plans for spec in plan.fits}
-        return tuple(sorted(rows, key=lambda fold: (-rows[fold], -fold)))
-
-
 def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Targets and benchmarks that any of the plans needs, in a fixed order."""
     targets = sorted({name for plan in plans for name in plan.targets})
@@ -281,13 +261,26 @@ class InProcessRunner:
         self.store = store
         self.threads = threads
         self.cost = RoundCost()
+        self._began: float | None = None
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
         self._prepared: dict[str, Prepared] = {}
         self._parts = LinearParts(threads)
 
+    def spent(self) -> Spent:
+        began = self._began
+        return Spent(0.0 if began is None else (time.perf_counter() - began) * self.threads, self.threads)
+
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
-        started = time.perf_counter()
+        self._began = time.perf_counter()
+        try:
+            return self._run(plans, on_progress)
+        finally:
+            hours = (time.perf_counter() - self._began) / 3600
+            self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
+            self._began = None
+
+    def _run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         self._parts = LinearParts(self.threads)
         needs = column_needs(plans)
         missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
@@ -295,8 +288,6 @@ class InProcessRunner:
         done: dict[str, StoredFit | FitError] = {}
         waiting = _Waiting(together, done, Stops(plans))
         outcomes = {plan.id: self._run_trial(plan, needs, waiting, on_progress) for plan in plans}
-        hours = (time.perf_counter() - started) / 3600
-        self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
         outcomes |= {plan.id: given_up(plan, stops[plan.id]) for plan in plans if plan.id in stops}
@@ -346,7 +337,7 @@ class InProcessRunner:
             made = assemble_fold(plan, position, fits, columns, parts=self._parts)
             predictions.append(made.prediction)
             scored.append(score_assembled(plan, position, made, records, columns))
-            waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1])
+            waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1].bmc)
             metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
             on_progress(progress_of(plan, scored, metrics))
         return succeeded(plan, predictions, scored)

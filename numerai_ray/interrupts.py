@@ -14,8 +14,16 @@ from types import FrameType
 INTERRUPTED = 130
 
 
+# A deadline is looked at again so often: where cores join, what is left of a budget is used up sooner.
+LOOK_S, SOON_S = 10.0, 0.01
+
+
 class DeadlineReached(BaseException):
-    """Time is over. Like an interrupt it passes every ``except Exception``, wherever the work stands."""
+    """Time is over, and ``budget`` says whose."""
+
+    def __init__(self, budget: str):
+        super().__init__(budget)
+        self.budget = budget
 
 
 @dataclass
@@ -53,6 +61,7 @@ def two_step_interrupts(say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        _state.asked = _state.held = False  # what was asked of this block is asked of nothing after it
 
 
 @contextmanager
@@ -80,20 +89,36 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def deadline(seconds: float | None) -> Iterator[None]:
-    """Raise :class:`DeadlineReached` in the block after so many seconds; never for None or beside the main thread."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+def deadline(left: Callable[[], tuple[float, str]] | None) -> Iterator[None]:
+    """Raise :class:`DeadlineReached` in the block when ``left`` tells of no more seconds, and of whose they were.
+
+    Never for None or beside the main thread. ``left`` is called wherever the block stands, so it may wait for nothing.
+    Within the block it is an interrupt, which waits for :func:`finish_first` and is the one thing that may be raised
+    while Ray waits: anything else ends there as a SystemError.
+    """
+    if left is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def over(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise DeadlineReached
+    reached: list[str] = []
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    def look(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        seconds, budget = left()
+        if seconds <= 0 and not _state.held:
+            reached.append(budget)
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, min(max(seconds, SOON_S), LOOK_S))
+
+    before = signal.signal(signal.SIGALRM, look)
     try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, min(max(left()[0], SOON_S), LOOK_S))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    except KeyboardInterrupt:
+        if reached:
+            raise DeadlineReached(reached[0]) from None
+        raise

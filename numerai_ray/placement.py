@@ -22,7 +22,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from numerai_ray.cluster_plan import Node, RoundCost, shape_fits
+from numerai_ray.cluster_plan import Node, RoundCost, Spent, shape_fits
 from numerai_ray.errors import EnvironmentFault, ResourceShortage
 from numerai_ray.resource_plan import Needs, ResourcePlan
 from numerai_ray.shared_dataset import workload
@@ -185,6 +185,7 @@ class NodeClock(threading.Thread):
         super().__init__(name="node-clock", daemon=True)
         self._done = threading.Event()
         self._node_s, self._core_s, self._most = 0.0, 0.0, 0
+        self.cores = 0
 
     def run(self) -> None:
         last = time.monotonic()
@@ -193,10 +194,15 @@ class NodeClock(threading.Thread):
             with suppress(Exception):  # a head that is away is counted again when it is back
                 nodes, now = alive_nodes(), time.monotonic()
                 self._node_s += len(nodes) * (now - last)
-                self._core_s += sum(node.cores for node in nodes) * (now - last)
+                self.cores = sum(node.cores for node in nodes)
+                self._core_s += self.cores * (now - last)
                 self._most, last = max(self._most, len(nodes)), now
             if ended:
                 return
+
+    def spent(self) -> Spent:
+        """What it has counted so far."""
+        return Spent(self._core_s, self.cores)
 
     def stop(self) -> RoundCost:
         """The round's cost, but for what its fits held."""

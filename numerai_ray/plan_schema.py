@@ -78,7 +78,7 @@ class BudgetPlan(Section):
 
     A round that would go beyond a budget is not started, and one in which the time runs out ends there, undecided.
 
-    ``hours`` and ``core_hours`` are of wall time, the latter times the machine's cores; ``fits`` are trained ones.
+    ``hours`` are of wall time, ``core_hours`` times the cores of the machine or all nodes; ``fits`` are trained ones.
     """
 
     rounds: int = Field(default=12, ge=1)

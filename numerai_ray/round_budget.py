@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from numerai_ray.cluster_plan import Spent
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_decision import PolicySettings
 
@@ -36,29 +37,43 @@ def overrun(
         settings: the budgets.
         fits: how many the round would train.
         seconds: of wall time that they would take; None where nothing tells.
-        cores: of the machine or cluster.
+        cores: of the machine or cluster; 0 where they are not known.
 
     """
     if not fits:
         return ""
     if settings.max_fits is not None and fits > (left := settings.max_fits - _fits(history)):
         return f"the next round would train {fits} fits, and of the budget of {settings.max_fits} fits {left} are left"
-    left_s, budget = _time_left(history, settings, cores)
+    left_s, budget = time_left(history, settings, Spent(cores=cores), 0.0)
     if seconds is not None and seconds > left_s:
         return f"the next round would take {_time(seconds)}, and of the budget of {budget} {_time(left_s)} are left"
     return ""
 
 
-def seconds_left(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> float | None:
-    """Seconds of wall time until hours or core-hours are used up; None where neither is limited."""
-    left_s, _ = _time_left(history, settings, cores)
-    return left_s if math.isfinite(left_s) else None
+def time_left(
+    history: Sequence[RoundRecord], settings: PolicySettings, spent: Spent, wall_s: float
+) -> tuple[float, str]:
+    """Seconds of wall time until the first budget of time is used up, and that budget in words; else infinity.
+
+    Args:
+        history: decided rounds.
+        settings: the budgets.
+        spent: what the round under way has used of core-hours, and the cores that go on using them.
+        wall_s: what it has used of hours.
+
+    """
+    found = [(math.inf, "")]
+    if settings.max_hours is not None:
+        found.append((settings.max_hours * 3600 - _wall_s(history) - wall_s, f"{settings.max_hours:g} hours"))
+    if settings.max_core_hours is not None:
+        left_core_s = settings.max_core_hours * 3600 - _core_s(history) - spent.core_s
+        found.append((left_core_s / (spent.cores or _usual_cores(history)), f"{settings.max_core_hours:g} core-hours"))
+    return min(found)
 
 
-def used_up_within(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> str:
+def used_up_within(budget: str, number: int) -> str:
     """What is said when time runs out while a round is under way."""
-    _, budget = _time_left(history, settings, cores)
-    return f"the budget of {budget} was used up within round {len(history) + 1}; its fits are kept, it is not decided"
+    return f"the budget of {budget} was used up within round {number}; its fits are kept, it is not decided"
 
 
 def usual_seconds(history: Sequence[RoundRecord], fits: int) -> float | None:
@@ -66,17 +81,6 @@ def usual_seconds(history: Sequence[RoundRecord], fits: int) -> float | None:
     scouts = [record for record in history if record.stage == "scout"]
     trained = _fits(scouts)
     return _wall_s(scouts) / trained * fits if trained else None
-
-
-def _time_left(history: Sequence[RoundRecord], settings: PolicySettings, cores: int) -> tuple[float, str]:
-    """Seconds of wall time of the budget that ends first, and that budget in words."""
-    found = [(math.inf, "")]
-    if settings.max_hours is not None:
-        found.append((settings.max_hours * 3600 - _wall_s(history), f"{settings.max_hours:g} hours"))
-    if settings.max_core_hours is not None:
-        left_s = (settings.max_core_hours * 3600 - _core_s(history)) / max(1, cores)
-        found.append((left_s, f"{settings.max_core_hours:g} core-hours"))
-    return min(found)
 
 
 def _fits(history: Sequence[RoundRecord]) -> int:
@@ -91,6 +95,12 @@ def _wall_s(history: Sequence[RoundRecord]) -> float:
 def _core_s(history: Sequence[RoundRecord]) -> float:
     # Of the nodes that took part, where that is known: a cluster's cores are not the driver's.
     return sum(record.cost.get("core_hours", record.wall_s * record.cores / 3600) * 3600 for record in history)
+
+
+def _usual_cores(history: Sequence[RoundRecord]) -> float:
+    """Cores that the rounds so far had on average; 1 before the first."""
+    wall_s = _wall_s(history)
+    return max(1.0, _core_s(history) / wall_s) if wall_s else 1.0
 
 
 def _time(seconds: float) -> str:

@@ -13,9 +13,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.fold_runner import OnProgress, Progress, Stops, join_scores, progress_of
+from numerai_ray.fold_runner import OnProgress, Progress, join_scores, progress_of
 from numerai_ray.pruning import Stopped
 from numerai_ray.results import metrics_of
+from numerai_ray.round_stops import Stops
 from numerai_ray.shared_dataset import Ref
 from numerai_ray.trial_plan import TrialPlan
 
@@ -74,10 +75,10 @@ class ProgressTeller(threading.Thread):
             if ref != arrived:
                 continue
             try:
-                score = unless_failed(ray.get(ref)[place])
+                bmc = unless_failed(ray.get(ref)[place]).bmc
             except (FitError, RayTaskError, RayError):
-                score = None
-            for trial, why in self._stops.arrive(plan.id, fold.index, score).items():
+                bmc = None
+            for trial, why in self._stops.arrive(plan.id, fold.index, bmc).items():
                 stopped = next(each for each in self._plans if each.id == trial)
                 self._flight.let_go(stopped, (each for each in self._plans if each.id not in self._stops.found))
                 self._on_progress(Progress(trial, 0, len(stopped.fold_fits), float("nan"), pruned=str(why)))

@@ -34,7 +34,7 @@ from numerai_ray.results import (
     read_ledger,
     write_json,
 )
-from numerai_ray.round_budget import overrun, seconds_left, used_up_within, usual_seconds
+from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_candidates import Candidate, Search, Setup, identity
 from numerai_ray.round_decision import choose
 from numerai_ray.round_focus import find_focus
@@ -69,9 +69,9 @@ class Watcher(Protocol):
 Reporter = Callable[[Sequence[RoundRecord]], object]
 
 
-def unknown_time(plans: Sequence[TrialPlan]) -> float | None:
+def unknown_time(plans: Sequence[TrialPlan], cores: int) -> float | None:
     """The estimate of a machine that nothing was measured on."""
-    del plans
+    del plans, cores
     return None
 
 
@@ -90,10 +90,9 @@ def no_archive(search: Search) -> None:
 class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
-    ``cores`` are those of the machine or cluster; ``estimate`` gives the seconds that fits will take, if it is known;
-    ``archive`` is given what is known after every round; ``stored`` tells whether a fit of that key need not be
-    trained; ``baselines`` holds results of baselines that were run once for all experiments, None where nobody keeps
-    any.
+    ``estimate`` gives the seconds that fits will take on so many cores, if it is known; ``archive`` is given what is
+    known after every round; ``stored`` tells whether a fit of that key need not be trained; ``baselines`` holds
+    results of baselines that were run once for all experiments, None where nobody keeps any.
     """
 
     paths: ExperimentPaths
@@ -102,8 +101,7 @@ class Workshop:
     proposer: Proposer
     reporter: Reporter
     watcher: Watcher
-    cores: int = 1
-    estimate: Callable[[Sequence[TrialPlan]], float | None] = unknown_time
+    estimate: Callable[[Sequence[TrialPlan], int], float | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
     stored: Callable[[str], bool] = nothing_stored
     baselines: BaselineStore | None = None
@@ -150,8 +148,8 @@ class RoundScheduler:
                 continue
             try:
                 history.append(self._round(setup, history, edits))
-            except DeadlineReached:
-                over = used_up_within(history, self.settings, self.shop.cores)
+            except DeadlineReached as reached:
+                over = used_up_within(reached.budget, len(history) + 1)
                 continue
             edits = ()
             self.shop.reporter(history)
@@ -183,8 +181,9 @@ class RoundScheduler:
             return ""  # the round itself says what is wrong
         missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit.key)}
         training = [plan for plan in plans if any(fit.key in missing for fit in plan.fits)]
-        seconds = self.shop.estimate(training) or usual_seconds(history, len(missing))
-        return overrun(history, budget, len(missing), seconds, self.shop.cores)
+        cores = self.shop.runner.spent().cores
+        seconds = self.shop.estimate(training, cores) or usual_seconds(history, len(missing))
+        return overrun(history, budget, len(missing), seconds, cores)
 
     def _next(self, search: Search, history: Sequence[RoundRecord], *, extend: bool, over: str) -> Step:
         names, weights = list(search.dimensions), search.importances()
@@ -240,9 +239,12 @@ class RoundScheduler:
         self.shop.watcher.round_started(_start(setup, number, new, plans, known))
         # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
         limited = setup.stage == "scout" and setup.kind != "manual"
-        left_s = seconds_left(history, self.settings, self.shop.cores) if limited else None
+
+        def left() -> tuple[float, str]:
+            return time_left(history, self.settings, self.shop.runner.spent(), time.monotonic() - clock)
+
         # Nobody waits for the search for leaks while Ray starts.
-        with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left_s):
+        with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left if limited else None):
             looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
             outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
         suspects = {trial: each.result() for trial, each in looking.items()}
@@ -262,7 +264,7 @@ class RoundScheduler:
             raise FitError(f"{self.shop.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
         wall_s = time.monotonic() - clock
         notes = [note for plan in plans for note in outcomes[plan.id].notes]
-        cost = self.shop.runner.cost.to_json() if plans else {}
+        cost, cores = self.shop.runner.cost.to_json() if plans else {}, self.shop.runner.spent().cores
         winner = next((each for each in (base, *rest) if each.id == decision.winner), base)
         record = RoundRecord(
             number=number,
@@ -279,8 +281,8 @@ class RoundScheduler:
             why=setup.why,
             choice=winner.name if setup.stage == "interpret" else "",
             edits=edits,
-            cores=self.shop.cores,
-            estimated_s=_expected(self.shop.estimate(plans), cost),
+            cores=cores,
+            estimated_s=_expected(self.shop.estimate(plans, cores), cost),
             cost=cost,
         )
         record = replace(record, importances=self._search([*history, record]).importances())

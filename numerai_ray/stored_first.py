@@ -7,10 +7,11 @@ do; so the runner that trains is made when there is something to train.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from numerai_ray.cluster_plan import RoundCost
+from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
+from numerai_ray.interrupts import finish_first
 from numerai_ray.trial_plan import TrialPlan
 
 
@@ -26,12 +27,15 @@ class ClosingRunner(RoundRunner, Protocol):
 
 
 class StoredFirst:
-    """Scores stored rounds in this process, and hands the others to the runner that ``make`` makes on first need."""
+    """Scores stored rounds in this process, and hands the others to the runner that ``make`` makes on first need.
 
-    def __init__(self, store: FitStore, threads: int, make: Callable[[], ClosingRunner]):
+    ``cores`` are what that runner will have, 0 where that shows only then.
+    """
+
+    def __init__(self, store: FitStore, threads: int, make: Callable[[], ClosingRunner], cores: int = 0):
         self.store = store
         self._local = InProcessRunner(store, threads)
-        self._make = make
+        self._make, self._cores = make, cores
         self._training: ClosingRunner | None = None
         self._last: RoundRunner = self._local
 
@@ -39,7 +43,9 @@ class StoredFirst:
         if all(self.store.has(spec.key) for plan in plans for spec in plan.fits):
             self._last = self._local
             return self._last.run(plans, on_progress)
-        self._training = self._training or self._make()
+        if self._training is None:
+            with finish_first():  # a library of which half was imported cannot be imported again
+                self._training = self._make()
         self._last = self._training
         return self._last.run(plans, on_progress)
 
@@ -59,6 +65,10 @@ class StoredFirst:
     def cost(self) -> RoundCost:
         """What the last round cost."""
         return self._last.cost
+
+    def spent(self) -> Spent:
+        now = self._last.spent()
+        return Spent(now.core_s, self._cores if self._training is None else self._training.spent().cores)
 
     def close(self) -> None:
         if self._training is not None:

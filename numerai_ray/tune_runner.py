@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import is_assembled
 from numerai_ray.assembly_task import diagnosed, submit_assemblies
-from numerai_ray.cluster_plan import RoundCost
+from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.fit_room import forget_room
@@ -83,8 +83,22 @@ class TuneRunner:
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
         self._run_id = uuid4().hex[:12]
+        self._clock: NodeClock | None = None
+        self._before = RoundCost()  # of attempts at the round that were lost with Ray
+        # Those of a cluster show when it is looked at.
+        self._cores = self._machine.cores if settings.address is None else 0
+
+    def spent(self) -> Spent:
+        now = Spent() if self._clock is None else self._clock.spent()
+        return Spent(self._before.core_hours * 3600 + now.core_s, now.cores or self._cores)
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        try:
+            return self._attempts(plans, on_progress)
+        finally:
+            self._before = RoundCost()
+
+    def _attempts(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         for left in reversed(range(RAY_RESTARTS + 1)):
             try:
                 return self._attempt(plans, on_progress)
@@ -112,14 +126,16 @@ class TuneRunner:
         resources = self._start(missing, missing or list(specs.values()))
         start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
-        clock = NodeClock()
+        self._clock = clock = NodeClock()
         clock.start()
         memory = PeakMemory()
         try:
             with memory:
                 outcomes = self._run(plans, stored, missing, resources, on_progress)
         finally:
-            self.cost = clock.stop()
+            used = clock.stop()
+            self._cores, self._clock = clock.cores or self._cores, None
+            self.cost = self._before = self._before + used
             if self._placement is not None:
                 let_go()
         self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))

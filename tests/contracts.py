@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from numerai_ray.cluster_plan import Spent
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
@@ -177,7 +178,18 @@ class RunnerContract(ABC):
     def test_tells_progress_fold_by_fold(self, store: FitStore, catalog: Catalog) -> None:
         plans = self.plans(catalog)
         seen: list[Progress] = []
-        outcomes = self.make(store).run(plans, seen.append)
+        spent: list[Spent] = []
+        runner = self.make(store)
+
+        def note(progress: Progress) -> None:
+            seen.append(progress)
+            spent.append(runner.spent())
+
+        outcomes = runner.run(plans, note)
+        used = [each.core_s for each in spent]
+        assert used == sorted(used), "what is used up only grows"
+        assert used[-1] <= runner.cost.core_hours * 3600
+        assert runner.spent() == Spent(0.0, spent[-1].cores), "between rounds nothing is used"
         for plan in plans:
             own = [each for each in seen if each.trial == plan.id]
             assert {each.folds for each in own} == {len(plan.fits)}

@@ -81,6 +81,7 @@ FLOORS = {
     "trial_plan": 3,
     "prepared": 3,
     "fold_runner": 3,
+    "round_stops": 3,
     "fit_run": 3,
     "fit_claims": 3,
     "fit_room": 3,

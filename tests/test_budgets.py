@@ -2,6 +2,8 @@
 
 import math
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 from desk import Desk
 from test_round_policy import SETTINGS, A, scout, won
 
-from numerai_ray.interrupts import DeadlineReached, deadline
-from numerai_ray.round_budget import overrun, seconds_left, used_up_within, usual_seconds
+from numerai_ray.cluster_plan import Spent
+from numerai_ray.interrupts import DeadlineReached, deadline, finish_first
+from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_policy import ConfirmRound, FinalRound, next_step
 
 # Half an hour of the budgets' time, 5 fits each of base and variant, on 4 cores.
@@ -49,12 +52,20 @@ def test_a_round_that_would_overrun(name: str) -> None:
 
 
 def test_time_left_and_the_usual_pace() -> None:
-    assert seconds_left([DONE], SETTINGS, 4) is None
-    assert seconds_left([DONE], replace(SETTINGS, max_hours=0.6), 4) == pytest.approx(360)
-    assert seconds_left([DONE], replace(SETTINGS, max_hours=0.6, max_core_hours=2.2), 4) == pytest.approx(180)
+    four = Spent(cores=4)
+    assert time_left([DONE], SETTINGS, four, 0) == (math.inf, "")
+    hours, both = replace(SETTINGS, max_hours=0.6), replace(SETTINGS, max_hours=0.6, max_core_hours=2.2)
+    assert time_left([DONE], hours, four, 0) == (pytest.approx(360), "0.6 hours")
+    assert time_left([DONE], both, four, 0) == (pytest.approx(180), "2.2 core-hours")
+    # Within a round: 100 s and 600 core-seconds of it are gone, and the cluster has grown to 12 cores.
+    assert time_left([DONE], hours, Spent(600, 12), 100) == (pytest.approx(260), "0.6 hours")
+    assert time_left([DONE], both, Spent(600, 12), 100) == (pytest.approx(10), "2.2 core-hours")
+    # Cores that are not known yet are those of the rounds before; in the first round, one that will be looked at.
+    assert time_left([DONE], both, Spent(), 0) == (pytest.approx(180), "2.2 core-hours")
+    assert time_left([], replace(SETTINGS, max_core_hours=0.01), Spent(), 0) == (pytest.approx(36), "0.01 core-hours")
     assert usual_seconds([DONE], 5) == pytest.approx(900)
     assert usual_seconds([], 5) is None
-    words = used_up_within([DONE], replace(SETTINGS, max_hours=0.6), 4)
+    words = used_up_within("0.6 hours", 2)
     assert words == "the budget of 0.6 hours was used up within round 2; its fits are kept, it is not decided"
 
 
@@ -68,14 +79,37 @@ def test_a_search_that_is_over_is_confirmed_and_not_reopened() -> None:
 def test_a_deadline_ends_a_block_and_leaves_nothing_behind() -> None:
     before = signal.getsignal(signal.SIGALRM)
     started = time.monotonic()
-    with pytest.raises(DeadlineReached), deadline(0.05):
+    with (
+        pytest.raises(DeadlineReached, match=r"0\.1 hours"),
+        deadline(lambda: (started + 0.05 - time.monotonic(), "0.1 hours")),
+    ):
         time.sleep(30)
     assert time.monotonic() - started < 10
-    for seconds in (None, 30.0):
-        with deadline(seconds):
+    for left in (None, lambda: (30.0, "a day")):
+        with deadline(left):
             pass
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_deadline_comes_sooner_where_more_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left was an hour when the block began; then many cores joined."""
+    monkeypatch.setattr("numerai_ray.interrupts.LOOK_S", 0.02)
+    left = iter([3600.0, 3600.0, 0.0])
+    started = time.monotonic()
+    with pytest.raises(DeadlineReached), deadline(lambda: (next(left), "8 core-hours")):
+        time.sleep(30)
+    assert time.monotonic() - started < 10
+
+
+def test_a_deadline_waits_for_what_must_be_finished() -> None:
+    done = []
+    with pytest.raises(DeadlineReached), deadline(lambda: (-1.0, "an hour")):
+        with finish_first():
+            time.sleep(0.1)
+            done.append("whole")
+        time.sleep(30)
+    assert done == ["whole"]
 
 
 def reasons(desk: Desk) -> dict[str, str]:
@@ -103,7 +137,7 @@ def test_a_budget_of_fits_holds_within_the_round_and_can_be_raised(tmp_path: Pat
     assert any("budget.fits" in edit for edit in desk.rounds()[-1]["edits"])
 
 
-SLOW = {"base": {"model": {"params": {"learning_rate": 0.1, "n_estimators": 600, "num_leaves": 31}}}}
+SLOW = {"base": {"model": {"params": {"learning_rate": 0.1, "n_estimators": 150, "num_leaves": 31}}}}
 
 
 def run_out_of_hours(desk: Desk, *more: str) -> None:
@@ -142,3 +176,35 @@ def test_hours_that_end_within_a_round_end_the_search(tmp_path: Path, market: Pa
 @pytest.mark.long
 def test_hours_that_end_within_a_round_on_ray(tmp_path: Path, market: Path) -> None:
     run_out_of_hours(TimedDesk(tmp_path, market))
+
+
+@pytest.mark.ray
+@pytest.mark.long
+def test_core_hours_of_a_cluster_end_within_a_round(tmp_path: Path, market: Path) -> None:
+    """A cluster that says it has sixteen cores uses up in seconds what this machine's would in a minute."""
+    desk = TimedDesk(tmp_path, market)
+    slow = {"resources": {"cores": 1}, "params": {"learning_rate": 0.1, "n_estimators": 3000, "num_leaves": 31}}
+    desk.plan({"base": {"model": slow}, "budget": {"core_hours": 0.03}})
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", SIXTEEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert keeper.stdin is not None
+    assert keeper.stdout is not None
+    try:
+        assert desk.run_with("--address", keeper.stdout.readline().strip()) == 0
+    finally:
+        keeper.stdin.close()
+        keeper.wait(timeout=60)
+    assert [record["stage"] for record in desk.rounds()] == ["confirm", "final"]
+    assert "the budget of 0.03 core-hours was used up within round 1" in reasons(desk)["confirm"]
+    assert {record["cores"] for record in desk.rounds() if record["cost"].get("nodes")} == {16}
+
+
+SIXTEEN = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 16, "object_store_memory": 150_000_000})
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""

@@ -49,6 +49,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
+from numerai_ray.cluster_plan import Spent
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
@@ -67,8 +68,11 @@ plans = [
     for leaves in (4, 6, 8, 12, 16, 20)
 ]
 runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
+assert runner.spent() == Spent(0.0, 0), "what a cluster has shows when it is looked at"
 seen, outcomes = [], {{}}
-running = threading.Thread(target=lambda: outcomes.update(runner.run(plans, seen.append)))
+running = threading.Thread(
+    target=lambda: outcomes.update(runner.run(plans, lambda progress: seen.append(runner.spent())))
+)
 running.start()
 while running.is_alive() and not seen:
     time.sleep(0.1)
@@ -86,6 +90,8 @@ for trial, outcome in outcomes.items():
 print("after the loss equal: True")
 print("cost", runner.cost)
 assert runner.cost.nodes >= 2 and runner.cost.fit_core_hours > 0
+assert 3 in {{each.cores for each in seen}} and 0 < seen[-1].core_s <= runner.cost.core_hours * 3600, seen
+assert runner.spent().core_s == 0 and runner.spent().cores >= 2, runner.spent()
 other = {{"PYTHONPATH": {root!r} + "/fake:" + os.environ.get("PYTHONPATH", "")}}
 cluster.add_node(num_cpus=1, object_store_memory=store, env_vars=other)
 time.sleep(2)

@@ -123,7 +123,8 @@ def open_runner(root: Place, folder: Path, address: str | None, *, in_process: b
 
         return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
 
-    runner = StoredFirst(store, this_machine().cores, on_ray)
+    here = this_machine().cores
+    runner = StoredFirst(store, here, on_ray, cores=here if address is None else 0)
     try:
         yield runner
     finally:
@@ -156,10 +157,9 @@ def scheduler_of(
     """The scheduler of an experiment, everything in its hands."""
     from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.calibration import estimated_seconds, read_calibration
-    from numerai_ray.machine import this_machine
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
-    machine, paths = this_machine(), report.paths
+    paths = report.paths
     workshop = Workshop(
         paths=paths,
         catalog=catalog,
@@ -167,8 +167,7 @@ def scheduler_of(
         proposer=proposer_of(loaded),
         reporter=report,
         watcher=watcher,
-        cores=machine.cores,
-        estimate=lambda plans: estimated_seconds(read_calibration(paths), plans, machine.cores),
+        estimate=lambda plans, cores: estimated_seconds(read_calibration(paths), plans, cores),
         archive=archive_of(loaded, paths),
         stored=runner.store.has,
         baselines=BaselineStore.below(catalog.data_root),

@@ -1,0 +1,39 @@
+"""Who is stopped in a round that is under way, as its scores arrive; the rule itself is in `pruning`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from numerai_ray.assembly import is_stacked
+from numerai_ray.eras import least_honest_gap
+from numerai_ray.pruning import PruningRule, Stopped, stopped
+from numerai_ray.significance import Series
+from numerai_ray.trial_plan import TrialPlan
+
+
+@dataclass
+class Stops:
+    """Who is stopped in a round, by the scores that have arrived; any order of arrival leads to the same end."""
+
+    plans: Sequence[TrialPlan]
+    found: dict[str, Stopped] = field(default_factory=dict)
+    _arrived: dict[str, dict[int, Series | None]] = field(default_factory=dict)
+
+    def arrive(self, trial: str, fold: int, bmc: Series | None) -> dict[str, Stopped]:
+        """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
+        # A stacked fold waits for the folds before it, and everybody's look would wait for it.
+        plans = [plan for plan in self.plans if not is_stacked(plan)]
+        may_stop = frozenset(plan.id for plan in plans if plan.may_stop)
+        if not may_stop:
+            return {}
+        self._arrived.setdefault(trial, {})[fold] = bmc
+        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in plans}
+        overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
+        now = stopped(arrived, PruningRule(may_stop, self._folds(), overlap))
+        new = {trial: why for trial, why in now.items() if trial not in self.found}
+        self.found |= new
+        return new
+
+    def _folds(self) -> tuple[int, ...]:
+        """The order of looks: as fits are trained, the largest first."""
+        rows = {spec.fold.index: spec.train_rows for plan in self.plans for spec in plan.fits}
+        return tuple(sorted(rows, key=lambda fold: (-rows[fold], -fold)))
