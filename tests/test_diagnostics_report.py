@@ -48,6 +48,19 @@ def test_a_row_says_what_the_results_file_says(finished: History) -> None:
     assert not any("learning_rate=0.02" in row.id for row in rows), "it failed"
 
 
+def test_a_model_that_tells_nothing_is_said_to(tmp_path: Path) -> None:
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {63: 0.0047})
+    file = history.paths.results("r01-num_leaves=63")
+    value = json.loads(file.read_text())
+    empty = {"kinds": [], "fits": 0, "silent_fits": 4, "top": [], "per_feature": {}, "by_group": {}}
+    value["diagnostics"]["importance"] = empty
+    file.write_text(json.dumps(value))
+    table = next(part for part in diagnostics_section(reading(history)) if part.startswith("|"))
+    (line,) = [line for line in table.splitlines() if "num_leaves=63" in line]
+    assert line.endswith("| its model tells none | its model tells none |")
+
+
 def test_a_stack_is_shown_by_member_and_fold(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo")
     history.scout("num_leaves", {63: 0.0047})

@@ -1,6 +1,7 @@
 """XGBoost, CatBoost, scikit-learn, the MLP and users' models: one contract, for any threads, with named problems."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from numerai_ray.errors import ConfigError, FitError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Ladder, ModelSource, Rungs, model_for, model_problems
 from numerai_ray.models.dense import rows_of
+from numerai_ray.models.probing import FEWEST_ROWS, MOST_ROWS, ROWS_AT_ONCE, prediction_change
 from numerai_ray.models.pulse import listening
+from numerai_ray.models.telling import hearing
 from numerai_ray.models.user import find_source
 
 ROWS_AN_ERA, ERAS, FEATURES = 150, 60, 12
@@ -81,6 +84,57 @@ def test_the_signal_is_found(name) -> None:
     train, validation = batch(features, 0, 40), batch(features, 45, 60)
     found = model(name).fit_predict(train, validation, MODELS[name], 2, None)
     assert np.corrcoef(found, validation.target)[0, 1] > 0.25
+
+
+# Models of every kind, those too that have no importances of their own; all must find the two features of the labels.
+TELLING = {
+    "gain": ("xgboost", MODELS["xgboost"]),
+    "prediction change": ("catboost", MODELS["catboost"]),
+    "impurity": ("sklearn", MODELS["sklearn"]),
+    "coefficient": ("sklearn", {"estimator": ["sklearn.preprocessing:StandardScaler", "sklearn.linear_model:Ridge"]}),
+    "gradient": ("mlp", MODELS["mlp"]),
+    "permutation": ("sklearn", {"estimator": "sklearn.ensemble:HistGradientBoostingRegressor", "max_iter": 10}),
+    "permutation of components": (
+        "sklearn",
+        {"estimator": ["sklearn.decomposition:PCA", "sklearn.linear_model:Ridge"], "pca__svd_solver": "full"},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(each, marks=needs_torch if each == "gradient" else ()) for each in TELLING]
+)
+def test_what_mattered_is_told_alike_for_any_threads(kind: str) -> None:
+    name, params = TELLING[kind]
+    features = matrix()
+    train, validation = batch(features, 0, 40), replace(batch(features, 45, 60), target=None)
+    found = []
+    for threads in (1, 2):
+        with hearing() as told:
+            model(name).fit_predict(train, validation, params, threads, None)
+        found.append(told[None])
+    assert found[0] == found[1]
+    assert found[0].kind == kind.split(" of ", maxsplit=1)[0]
+    assert len(found[0].values) == FEATURES
+    assert set(np.argsort(found[0].values)[-2:]) == {2, 3}
+
+
+def test_a_permutation_looks_at_few_rows_of_many_and_costs_one_more_prediction() -> None:
+    asked: list[int] = []
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        asked.append(len(rows))
+        return 2.0 * rows[:, 0] - rows[:, 1]
+
+    for n, k in ((50_000, 20), (3_000, 30), (40, 5), (1, 3)):
+        asked.clear()
+        x = np.random.default_rng(0).integers(0, 5, (n, k)).astype(np.float32)
+        found = prediction_change(predict, x)
+        assert sum(asked) <= max(n, (FEWEST_ROWS + 1) * (k + 1)) + MOST_ROWS
+        assert (found[2:] == 0).all()
+        assert found[0] == pytest.approx(4 * found[1], rel=0.7) if n > 40 else True
+        assert max(asked) <= ROWS_AT_ONCE
+    assert (found == 0).all(), "one row has no other to take a value of"
 
 
 @pytest.mark.parametrize("name", SEEDED)
@@ -168,6 +222,7 @@ def test_rows_are_read_only_and_missing_features_are_nan() -> None:
         ("xgboost", {"subsample": 1.5}, "subsample", "XGBoost says"),
         ("xgboost", {"eta": 0.1, "learning_rate": 0.2}, "learning_rate", "same as 'eta'"),
         ("xgboost", {"n_jobs": 4}, "n_jobs", "threads come from the machine"),
+        ("xgboost", {"booster": "gblinear"}, "booster", "take a model of sklearn"),
         ("xgboost", {"n_estimators": 0}, "n_estimators", "at least 1"),
         ("xgboost", {"device": "cudaa"}, "device", "XGBoost says"),
         ("xgboost", {"tree_method": "gpu_hist"}, "tree_method", "XGBoost says"),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.protocol import Batch, Params, Prepared
-from numerai_ray.models.telling import tell_importance
+from numerai_ray.models.telling import is_heard, tell_importance
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,9 +57,22 @@ class Explains(Protocol):
         ...
 
 
-def tell_of(predictor: Predictor, length: int | None = None) -> None:
-    """Tell whoever listens how much each feature matters, where the predictor knows."""
+@runtime_checkable
+class Probed(Protocol):
+    """What a :class:`Predictor` may be instead: one of which it can be found out at rows that it predicts."""
+
+    def importance_at(self, rows: Rows) -> tuple[str, npt.ArrayLike] | None:
+        """As :meth:`Explains.importance`, measured at ``rows``, whose labels are not looked at."""
+        ...
+
+
+def tell_of(predictor: Predictor, length: int | None = None, rows: Rows | None = None) -> None:
+    """Tell whoever listens how much each feature matters, where the predictor knows or shows it at ``rows``."""
+    if not is_heard():
+        return
     found = predictor.importance(length) if isinstance(predictor, Explains) else None
+    if found is None and rows is not None and isinstance(predictor, Probed):
+        found = predictor.importance_at(rows)
     if found is not None:
         tell_importance(*found, length)
 
@@ -98,9 +111,10 @@ class DenseModel:
     def fit_predict(
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> Floats:
-        fitted = self.fit(train, params, threads, prepared)
-        tell_of(fitted.predictor)
-        return fitted.predict(validation, threads)
+        predictor = self.fit(train, params, threads, prepared).predictor
+        rows = rows_of(validation, threads)
+        tell_of(predictor, rows=rows)
+        return np.asarray(predictor.predict(rows), np.float64)
 
 
 def rows_of(batch: Batch, threads: int) -> Rows:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, Rows, library
+from numerai_ray.models.probing import spread_rows
 from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
 from numerai_ray.validation import Section
@@ -22,6 +23,8 @@ from numerai_ray.value_trees import nearest
 
 # PyTorch draws weights and dropout from one stream a process: two threads would draw each other's numbers.
 TRAINING = threading.Lock()
+# Rows at which a gradient is taken.
+PROBED_ROWS = 4_096
 
 
 class MlpParams(Section):
@@ -101,6 +104,15 @@ class FittedMlp:
                 inputs = torch.from_numpy(_inputs(rows.features[start : start + 65536])).to(self.device)
                 parts.append(self.network(inputs).squeeze(1).cpu().numpy())
         return np.concatenate(parts).astype(np.float64)
+
+    def importance_at(self, rows: Rows) -> tuple[str, npt.ArrayLike]:
+        """Mean size of the prediction's gradient by each input; inputs all have one scale."""
+        torch = self.torch
+        inputs = torch.from_numpy(_inputs(spread_rows(rows.features, PROBED_ROWS))).to(self.device)
+        inputs.requires_grad_(requires_grad=True)
+        self.network.eval()
+        self.network(inputs).sum().backward()
+        return "gradient", inputs.grad.abs().mean(dim=0).cpu().numpy()
 
 
 def _trained(torch: Any, rows: Rows, settings: MlpParams) -> tuple[Any, str]:

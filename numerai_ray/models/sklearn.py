@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, Rows, library, tiny_rows
+from numerai_ray.models.probing import prediction_change
 from numerai_ray.models.protocol import Params
 from numerai_ray.value_trees import nearest
 
@@ -115,10 +116,18 @@ class FittedSklearn:
         with threadpool_limits(1):
             return np.asarray(self.model.predict(rows.features), np.float64)
 
+    def importance_at(self, rows: Rows) -> tuple[str, npt.ArrayLike]:
+        """What an estimator shows that tells nothing: neighbours, kernels, pipelines over components."""
+        with threadpool_limits(1):
+            return "permutation", prediction_change(self.model.predict, rows.features)
+
     def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:  # noqa: ARG002
-        """Of the last step, where it sees the features themselves: not components of them, say."""
-        steps = getattr(self.model, "steps", None)
-        last = steps[-1][1] if steps else self.model
+        """Of the last step, where it sees the features themselves, each in its place: not components of them, say."""
+        from sklearn.base import OneToOneFeatureMixin  # noqa: PLC0415
+
+        *before, last = [step for _, step in getattr(self.model, "steps", [("", self.model)])]
+        if not all(isinstance(step, OneToOneFeatureMixin) for step in before):
+            return None
         for kind, attribute in (("impurity", "feature_importances_"), ("coefficient", "coef_")):
             found = np.ravel(getattr(last, attribute, ()))
             if len(found) == self.model.n_features_in_:

@@ -21,6 +21,11 @@ def tell_importance(kind: str, values: ArrayLike, length: int | None = None) -> 
         heard[length] = found
 
 
+def is_heard() -> bool:
+    """Whether anybody listens: what has to be computed first is not, for nobody."""
+    return _heard.get() is not None
+
+
 @contextmanager
 def hearing() -> Iterator[Told]:
     """What the fits of this block tell."""

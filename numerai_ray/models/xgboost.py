@@ -77,6 +77,9 @@ class XGBoost(DenseModel):
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         found = alias_problems(params, ALIASES, OURS)
+        if params.get("booster") == "gblinear":
+            rule = "gblinear's coefficients depend on the order in which threads update them; take a model of sklearn"
+            found.append(("booster", f"{rule} (sklearn.linear_model:ElasticNet)"))
         found += whole_trees(params, [name for name in params if ALIASES.get(name, name) == "n_estimators"])
         return found or self._refused(params)
 
@@ -132,7 +135,7 @@ class XGBoost(DenseModel):
                 if words := _gpu_words(lambda: xgb.train(settings, matrix, 1)):
                     raise FitError(f"XGBoost says: {words}; remove device to train on the processor")
             booster = xgb.train(settings, matrix, trees, callbacks=[_beats(xgb, trees)])
-            return FittedXGBoost(booster, settings.get("booster") != "gblinear")
+            return FittedXGBoost(booster)
         except xgb.core.XGBoostError as error:
             raise FitError(f"XGBoost says: {str(error).splitlines()[0]}") from error
 
@@ -177,19 +180,16 @@ def _gpu_words(run: Callable[[], object]) -> str:
 
 
 class FittedXGBoost:
-    """A booster; ``trees`` tells whether it can be read at fewer rounds."""
+    """A booster of trees."""
 
-    def __init__(self, booster: Any, trees: bool):  # noqa: FBT001
+    def __init__(self, booster: Any):
         self.booster = booster
-        self.trees = trees
 
     def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float32]:
         self.booster.set_param({"nthread": rows.threads})
         return np.asarray(self.booster.inplace_predict(rows.features, iteration_range=(0, length)), np.float32)
 
-    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike] | None:
-        if not self.trees:
-            return None
+    def importance(self, length: int | None = None) -> tuple[str, npt.ArrayLike]:
         booster = self.booster if length is None else self.booster[:length]
         gains = booster.get_score(importance_type="total_gain")  # features that no tree splits are left out of it
         return "gain", [gains.get(f"f{position}", 0.0) for position in range(booster.num_features())]

@@ -13,6 +13,7 @@ from numerai_ray.results import VariantRecord
 # The best of a stage; every results file has its own.
 MOST_ROWS = 12
 NAMED = 3
+NONE_TOLD = "its model tells none"
 STACKED = (
     "A fold's weights are learned from the out-of-fold predictions of the folds before it, an embargo apart; where "
     "those have too few eras, or earn no member a weight, all members weigh alike."
@@ -21,7 +22,10 @@ STACKED = (
 
 @dataclass(frozen=True)
 class DiagnosticsRow:
-    """One variant; numbers are NaN where unknown, ``features`` and ``groups`` are what it learned most from."""
+    """One variant; numbers are NaN where unknown, ``features`` and ``groups`` are what it learned most from.
+
+    ``silent`` is true where none of its fits tells.
+    """
 
     id: str
     exposure_max: float
@@ -33,6 +37,7 @@ class DiagnosticsRow:
     nearest: str
     features: tuple[str, ...]
     groups: tuple[str, ...]
+    silent: bool = False
 
 
 def diagnostics_section(reading: Reading) -> list[str]:
@@ -90,6 +95,7 @@ def _row(trial: str, value: Mapping[str, Any]) -> DiagnosticsRow:
         nearest="" if nearest is None else f"{nearest} {alike[nearest]:.3f}",
         features=tuple(f"{name} {shares[name]:.1%}" for name in (importance.get("top") or [])[:NAMED]),
         groups=tuple(f"{name} {groups[name]:.0%}" for name in largest[:NAMED] if groups[name] > 0),
+        silent=not importance.get("fits") and bool(importance.get("silent_fits")),
     )
 
 
@@ -111,8 +117,8 @@ def _table(rows: list[DiagnosticsRow]) -> str:
             UNKNOWN if math.isnan(left) else f"{left:.0%}",
             number(row.churn, 3),
             cell(row.nearest) or UNKNOWN,
-            ", ".join(map(_feature, row.features)) or UNKNOWN,
-            cell(", ".join(row.groups), 120) or UNKNOWN,
+            ", ".join(map(_feature, row.features)) or (NONE_TOLD if row.silent else UNKNOWN),
+            cell(", ".join(row.groups), 120) or (NONE_TOLD if row.silent else UNKNOWN),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
