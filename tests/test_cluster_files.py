@@ -161,8 +161,12 @@ def test_what_the_dockerfile_copies_is_there() -> None:
         if line.startswith("COPY ")
         for source in line.split()[1:-1]
     ]
+    kept = [line[1:] for line in (CLUSTER / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"]
     assert sources
-    assert all((CLUSTER.parent / source).exists() for source in sources)
+    for source in sources:
+        assert (CLUSTER.parent / source).exists()
+        assert any(each == source or each.startswith(f"{source}/") for each in kept), f"{source} is ignored"
+    assert all((CLUSTER.parent / each).exists() for each in kept)
 
 
 def test_every_pin_is_exact() -> None:
