@@ -1,8 +1,8 @@
 """Is a model what a round may believe? One suite for every model, on a small market of its own.
 
-A model passes when it learns the planted signal's direction or nothing worse, answers twice alike, answers alike for
-any number of threads, leaves what it is given as it is, follows its seed where it has one, and does not look at what
-it predicts: other labels, other rows beside, or another order of eras to predict change no prediction.
+A model passes when it predicts numbers, answers twice alike and alike for any number of threads, leaves what it is
+given as it is, follows its seed where it has one, tells importances of all features if of any, and does not look at
+what it predicts: other labels, other rows beside, or another order of eras to predict change no prediction.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,12 @@ from numerai_ray.config import ModelConfig
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Model, ModelSource, model_for, model_problems, settled
+from numerai_ray.models.telling import Told, hearing
+from numerai_ray.models.user import UserModel
 
 ERAS, ROWS_AN_ERA, FEATURES = 80, 100, 12
 TRAIN, VALIDATION = (0, 60), (66, 80)
+TRAINS = "trains and predicts"
 Floats = npt.NDArray[np.float64]
 
 
@@ -38,13 +41,19 @@ def check_model(config: ModelConfig, source: ModelSource | None) -> list[Finding
     model = model_for(config.type, source)
     config, note = settled(model, config)
     bench = _Bench(model, config)
+    accepted = Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted")
     try:
-        first = bench.predict()
+        with hearing() as told:
+            first = bench.predict()
     except NumeraiRayError as error:
-        return [Finding("trains and predicts", kept=False, seen=str(error))]
+        return [accepted, Finding(TRAINS, kept=False, seen=str(error))]
+    learned = bench.learned(first)
+    if not learned.kept:
+        return [accepted, learned]
     found = [
-        Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted"),
-        Finding("trains and predicts", kept=True, seen=f"{len(first)} predictions"),
+        accepted,
+        learned,
+        _importances(told),
         _compare("is the same when trained again", first, bench.predict),
         _compare("does not depend on threads", first, lambda: bench.predict(threads=3)),
         _compare("does not see validation rows in training", first, bench.predict_apart),
@@ -87,6 +96,20 @@ class _Bench:
         train, validation = self.batch(TRAIN, target=True), self.batch(VALIDATION, target=False)
         return self.model.fit_predict(train, validation, params, threads, None)
 
+    def learned(self, predictions: Floats) -> Finding:
+        """What came of it; whether a model is any good is not judged, as the market may be too small for it."""
+        wrong = int(np.count_nonzero(~np.isfinite(predictions)))
+        if wrong:
+            return Finding(TRAINS, kept=False, seen=f"{wrong} of {len(predictions)} predictions are NaN or infinite")
+        if np.ptp(predictions) == 0:
+            rows = (TRAIN[1] - TRAIN[0]) * ROWS_AN_ERA
+            seen = f"{len(predictions)} predictions, all the same: these params learn nothing from {rows:,} rows"
+            return Finding(TRAINS, kept=True, seen=seen)
+        labels = self.labels[VALIDATION[0] * ROWS_AN_ERA : VALIDATION[1] * ROWS_AN_ERA]
+        corr = float(np.corrcoef(predictions, labels)[0, 1])
+        seen = f"{len(predictions)} predictions, their correlation with labels that it was not shown {corr:.2f}"
+        return Finding(TRAINS, kept=True, seen=seen)
+
     def predict_apart(self) -> Floats:
         """Trained where all later eras are blank, then shown them."""
         blank = tuple(column.copy() for column in self.features.columns)
@@ -122,8 +145,21 @@ class _Bench:
         if not np.array_equal(again, self.predict(seed=11)):
             return [Finding("follows its seed", kept=False, seen="one seed gives two answers")]
         differs = not np.array_equal(again, self.predict(seed=12)) or not np.array_equal(again, first)
+        if not differs and not isinstance(self.model, UserModel):
+            seen = "another seed, the same answer: these params draw nothing, and `seeds` would train it again"
+            return [Finding("follows its seed", kept=True, seen=seen)]
         seen = "another seed, another answer" if differs else "it takes a seed, but ignores it; remove the parameter"
         return [Finding("follows its seed", kept=differs, seen=seen)]
+
+
+def _importances(told: Told) -> Finding:
+    name = "tells of every feature how much it matters, or of none"
+    if None not in told:
+        return Finding(
+            name, kept=True, seen="of none: give what `fit` returns a method importance(), a number a feature"
+        )
+    kind, count = told[None].kind, len(told[None].values)
+    return Finding(name, kept=count == FEATURES, seen=f"{kind}: {count} numbers for {FEATURES} features")
 
 
 def _compare(name: str, first: Floats, again: Callable[[], Floats]) -> Finding:

@@ -23,6 +23,9 @@ RANDOM = GOOD.replace("return ((", "return np.random.rand(len(rows.features)) + 
 MUTATES = GOOD.replace("    x = rows", "    rows.target[:] = 0\n    x = rows")
 BATCHED = GOOD.replace("* self.w).sum(axis=1)", "* self.w).sum(axis=1) + rows.features.mean()")
 
+NANS = GOOD.replace("self.w).sum(axis=1)", "self.w).sum(axis=1) * np.nan")
+TELLS_OF_ONE = GOOD + "  def importance(self): return [1.0]\n"
+
 
 @pytest.mark.parametrize(
     ("body", "broken"),
@@ -32,6 +35,8 @@ BATCHED = GOOD.replace("* self.w).sum(axis=1)", "* self.w).sum(axis=1) + rows.fe
         (THREADS, "does not depend on threads"),
         (RANDOM, "is the same when trained again"),
         (MUTATES, "trains and predicts"),
+        (NANS, "trains and predicts: 1400 of 1400 predictions are NaN"),
+        (TELLS_OF_ONE, "own: 1 numbers for 12 features"),
         (BATCHED, "predicts a row alike whatever is predicted beside it"),
     ],
 )
@@ -49,6 +54,22 @@ def test_each_promise_is_tried(body, broken, tmp_path, monkeypatch, capsys) -> N
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_built_in_models_pass(name) -> None:
     assert run(["check-model", name, "--params", "{n_estimators: 10, colsample_bytree: 0.5}"]) == 0
+
+
+def test_a_model_that_learns_nothing_here_passes_and_is_told(capsys) -> None:
+    assert run(["check-model", "lightgbm", "--params", "{n_estimators: 3, min_data_in_leaf: 10000}"]) == 0
+    out = capsys.readouterr().out
+    assert "1400 predictions, all the same: these params learn nothing from 6,000 rows" in out
+    assert "these params draw nothing, and `seeds` would train it again" in out
+
+
+def test_what_cannot_be_trained_is_not_called_a_broken_promise(capsys) -> None:
+    assert run(["check-model", "lightgbm", "--params", "{num_leafs: 3, learning_rate: -1.0}"]) == 2
+    found = capsys.readouterr()
+    assert (
+        "did you mean 'num_leaves'? @ $.model.params.num_leafs; LightGBM says: learning_rate must be > 0" in found.out
+    )
+    assert "lightgbm: cannot be trained: parameters; nothing else was tried" in found.err
 
 
 def test_json_holds_every_promise(tmp_path, monkeypatch, capsys) -> None:

@@ -247,6 +247,20 @@ def test_wrong_params_are_named(name, params, where, words) -> None:
     assert words in problem.message
 
 
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("lightgbm", {"num_leafs": 3, "learning_rate": -1.0}),
+        ("xgboost", {"n_jobs": 3, "subsample": 2.0}),
+        ("catboost", {"dept": 3, "l2_leaf_reg": -1.0}),
+        ("sklearn", {"estimator": "sklearn.linear_model:Ridge", "alhpa": 1.0, "tol": -1.0}),
+    ],
+)
+def test_an_unknown_param_and_a_wrong_value_are_told_at_once(name, params) -> None:
+    found = [each.path.rsplit(".", 1)[-1] for each in model_problems(ModelConfig(type=name, params=params))]
+    assert found == list(params)[-2:]
+
+
 @needs_torch
 @pytest.mark.parametrize(
     ("params", "where", "words"),

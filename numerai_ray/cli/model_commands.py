@@ -40,5 +40,7 @@ def check(
     else:
         for each in findings:
             typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
+    if broken and len(findings) <= 2:
+        raise RequestError(f"{model}: cannot be trained: {broken[0]}; nothing else was tried")
     if broken:
         raise RequestError(f"{model}: {len(broken)} of {len(findings)} promises are not kept; a round would mislead")

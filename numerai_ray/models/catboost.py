@@ -17,6 +17,7 @@ from numerai_ray.models.dense import (
     blamed,
     library,
     main_names,
+    others,
     rows_of,
     tell_of,
     tiny_rows,
@@ -91,7 +92,7 @@ class CatBoost(DenseModel):
             for name in params
             if name not in known and ALIASES.get(name, name) not in known
         ]
-        return found or self._refused(catboost, params)
+        return found + self._refused(catboost, others(params, found))
 
     def _refused(self, catboost: Any, params: Params) -> list[tuple[str, str]]:
         """CatBoost's own word on the values: two trees on forty rows."""

@@ -171,6 +171,12 @@ def alias_problems(params: Params, aliases: Mapping[str, str], ours: Mapping[str
     return found
 
 
+def others(params: Params, found: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """``params`` without those that a problem was found with: what the library thinks of them is asked as well."""
+    told = {name for name, _ in found}
+    return {name: value for name, value in params.items() if name not in told}
+
+
 def blamed(message: str, params: Params, aliases: Mapping[str, str] | None = None) -> str:
     """The parameter that a library's ``message`` is about: one that it names, or whose value it shows; "" if none."""
     given = {(aliases or {}).get(name, name): name for name in params}

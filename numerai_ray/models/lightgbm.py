@@ -22,7 +22,7 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, joined
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
-from numerai_ray.models.dense import blamed
+from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.joined_bins import save_joined
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
@@ -125,7 +125,7 @@ class LightGBM:
                     (name, "GOSS samples differently for each number of threads; use bagging_fraction instead")
                 )
             given.setdefault(main or name, name)
-        return found or self._refused(params)
+        return found + self._refused(others(params, found))
 
     def _refused(self, params: Params) -> list[tuple[str, str]]:
         """What LightGBM says about the values; it names one at a time, so it is asked again without that one."""

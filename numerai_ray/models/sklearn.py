@@ -18,7 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import FitError
-from numerai_ray.models.dense import DenseModel, Rows, library, tiny_rows
+from numerai_ray.models.dense import DenseModel, Rows, library, others, tiny_rows
 from numerai_ray.models.probing import prediction_change
 from numerai_ray.models.protocol import Params
 from numerai_ray.value_trees import nearest
@@ -56,7 +56,7 @@ class Sklearn(DenseModel):
             for name in own
             if name.rsplit("__", 1)[-1] == "n_jobs"
         ]
-        return found or self._refused(params)
+        return found + self._refused(others(params, found))
 
     def _refused(self, params: Params) -> list[tuple[str, str]]:
         from sklearn.base import is_regressor  # noqa: PLC0415

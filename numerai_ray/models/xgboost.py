@@ -17,6 +17,7 @@ from numerai_ray.models.dense import (
     blamed,
     library,
     main_names,
+    others,
     rows_of,
     tell_of,
     tiny_rows,
@@ -81,7 +82,7 @@ class XGBoost(DenseModel):
             rule = "gblinear's coefficients depend on the order in which threads update them; take a model of sklearn"
             found.append(("booster", f"{rule} (sklearn.linear_model:ElasticNet)"))
         found += whole_trees(params, [name for name in params if ALIASES.get(name, name) == "n_estimators"])
-        return found or self._refused(params)
+        return found + self._refused(others(params, found))
 
     def _refused(self, params: Params) -> list[tuple[str, str]]:
         """XGBoost's own word on the params: two trees on forty rows."""

@@ -60,8 +60,8 @@ def exporter_for(name: str) -> Exporter:
     """The exporter of a model type; raises :class:`RequestError` where there is none."""
     if ":" in name:
         raise RequestError(
-            f"{name!r}, a model of your own, cannot be exported: its code is not here as plain values; "
-            f"models that can: {', '.join(EXPORTERS)}"
+            f"{name!r} is a model of your own and cannot be exported: Numerai's container has none of its code; "
+            f"export a variant of a built-in model ({', '.join(EXPORTERS)})"
         )
     if name not in EXPORTERS:
         raise RequestError(f"a {name!r} model cannot be exported; models that can: {', '.join(EXPORTERS)}")
