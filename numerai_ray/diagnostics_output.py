@@ -89,12 +89,17 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
 
 
 def _importance(outcome: VariantOutcome) -> dict[str, Any]:
-    """Mean over fits, whatever member, target, seed and fold they are of; ``silent_fits`` tell none."""
-    names = {spec.key: spec.features for spec in outcome.plan.fits}
-    told = [(names[each.key], each.importance) for each in outcome.folds if each.importance is not None]
+    """Mean over fits, each as much as it counts for in the variant's predictions; ``silent_fits`` tell none."""
+    specs = {spec.key: spec for spec in outcome.plan.fits}
+    counts = _counts(outcome)
+    told = []
+    for each in outcome.folds:
+        if each.importance is not None:
+            spec = specs[each.key]
+            told.append((spec.features, each.importance, counts[each.fold, spec.asked.member, spec.target]))
     shares = mean_importance(told)
     return {
-        "kinds": sorted({importance.kind for _, importance in told}),
+        "kinds": sorted({importance.kind for _, importance, _ in told}),
         "fits": len(told),
         "silent_fits": len(outcome.folds) - len(told),
         "unused_features": sum(share == 0 for share in shares.values()),
@@ -102,6 +107,22 @@ def _importance(outcome: VariantOutcome) -> dict[str, Any]:
         "per_feature": shares,
         "by_group": by_group(shares, outcome.plan.looked.groups),
     }
+
+
+def _counts(outcome: VariantOutcome) -> dict[tuple[int, str, str], float]:
+    """How much a fit counts for in its fold's predictions, by fold, member and target; seeds share alike."""
+    config, found = outcome.plan.config, {}
+    stacked = {each.fold: each.weights for each in outcome.weights}
+    members = config.members()
+    said = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
+    for fold in outcome.plan.folds.trainable:
+        weights = stacked.get(fold.index, said)
+        for name, member in members.items():
+            targets = member.data.targets
+            for target, weight in targets.items():
+                share = weight / sum(targets.values()) / max(1, len(member.model.seeds or ()))
+                found[fold.index, name, target] = abs(weights[name]) / sum(map(abs, weights.values())) * share
+    return found
 
 
 def _top(values: Mapping[str, float]) -> list[str]:

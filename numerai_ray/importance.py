@@ -40,18 +40,21 @@ def importance_from_json(value: Mapping[str, Any] | None) -> Importance | None:
     return None if value is None else Importance(str(value["kind"]), tuple(value["values"]))
 
 
-def mean_importance(fits: Iterable[tuple[Sequence[str], Importance]]) -> dict[str, float]:
-    """Share by feature, the largest first: the mean over ``fits``, in which a feature that a fit lacks counts 0.
+def mean_importance(fits: Iterable[tuple[Sequence[str], Importance, float]]) -> dict[str, float]:
+    """Share by feature, the largest first: the mean over ``fits``, each with its weight; {} where all weigh nothing.
 
-    Equal shares stand in the order in which their features come first.
+    A feature that a fit lacks counts 0. Equal shares stand in the order in which their features come first.
     """
     total: dict[str, float] = {}
-    n_fits = 0
-    for names, importance in fits:
-        n_fits += 1
+    all_weights = 0.0
+    for names, importance, weight in fits:
+        all_weights += weight
         for name, value in zip(names, importance.values, strict=True):
-            total[name] = total.get(name, 0.0) + value
-    return dict(sorted(((name, value / n_fits) for name, value in total.items()), key=lambda item: -item[1]))
+            total[name] = total.get(name, 0.0) + weight * value
+    if not all_weights:
+        return {}
+    shares = ((name, value / all_weights) for name, value in total.items())
+    return dict(sorted(shares, key=lambda item: -item[1]))
 
 
 def feature_groups(sets: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:

@@ -117,6 +117,19 @@ def test_a_stacked_fold_sees_only_earlier_folds(desk, method) -> None:
     assert "stack" not in results_json(plain, "out", "p.parquet")["diagnostics"]
 
 
+def test_what_mattered_counts_as_much_as_its_fit_does(desk) -> None:
+    def shares(changes) -> dict[str, float]:
+        return results_json(desk.run(changes), "o", "p")["diagnostics"]["importance"]["per_feature"]
+
+    alone = [shares({"data": {"target": name}}) for name in ("target_ender_20", "target_ender_60")]
+    for name, share in shares(TWO_TARGETS).items():
+        assert share == pytest.approx((2 * alone[0].get(name, 0) + alone[1].get(name, 0)) / 3, abs=1e-12)
+    members = [shares(change) for change in ENSEMBLE_ALONE]
+    weighed = shares({"ensemble": {**ENSEMBLE["ensemble"], "weights": {"small": 3.0, "other": 1.0}}})
+    for name, share in weighed.items():
+        assert share == pytest.approx(0.75 * members[0].get(name, 0) + 0.25 * members[1].get(name, 0), abs=1e-12)
+
+
 @pytest.mark.parametrize("proportion", [1.0, 0.4])
 def test_neutralization_is_numerais_own_era_by_era(desk, proportion) -> None:
     plain = desk.run({})

@@ -215,7 +215,7 @@ def test_importances_add_up_over_fits_and_groups() -> None:
     assert importance_of("gain", [np.inf, 1]) is None
     assert one is not None
     assert two is not None
-    shares = mean_importance([(("a", "b"), one), (("b", "c"), two)])
+    shares = mean_importance([(("a", "b"), one, 1.0), (("b", "c"), two, 1.0)])
     assert shares == {"c": 0.5, "a": 0.375, "b": 0.125}
     sets = {"small": ["a"], "all": ["a", "b", "c"], "rain": ["a", "b"], "fncv3_features": ["c"], "faith": ["x"]}
     assert set(feature_groups(sets)) == {"rain", "faith"}

@@ -189,6 +189,6 @@ def test_the_search_ends_at_the_optimum(folder: Path, capsys: pytest.CaptureFixt
 
     report = (blend / "experiment.md").read_text()
     assert f"target_teager2b_20={ratio:g}" in report
-    assert f"proportion={proportion:g}" in report
+    assert f"neutralize={{to: {chosen['to']}, proportion: {proportion:g}}}" in report
     assert f"{bmc:.5f}" in report
     capsys.readouterr()

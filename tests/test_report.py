@@ -16,7 +16,7 @@ from numerai_ray.report import leaderboard, write_report
 from numerai_ray.report.estimate_section import Promise, estimate_section, in_all, promises
 from numerai_ray.report.experiment_md import report_text, stage_facts
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import cell, e4, markdown_table, number, round_rows
+from numerai_ray.report.tables import cell, change_text, e4, laid_together, markdown_table, number, round_rows
 from numerai_ray.results import RoundRecord, read_ledger, to_json
 from numerai_ray.scoring import summarize
 from numerai_ray.significance import Comparison, Series, paired_delta
@@ -375,3 +375,15 @@ def test_estimates_are_held_against_facts(tmp_path: Path) -> None:
     late = [replace(story[0], wall_s=140.0)]
     told_so = estimate_section(Reading(history.loaded, history.paths, tuple(late)))[1]
     assert "by +40%, not within the 25% aimed at" in told_so
+
+
+def test_changes_read_as_in_a_plan_and_stand_together() -> None:
+    changes = {
+        "post.neutralize": {"to": ["small", "benchmark"], "proportion": 0.5},
+        "data.target": "a",
+        "post.neutralize.proportion": 0.62,
+    }
+    together = {"post.neutralize": {"to": ["small", "benchmark"], "proportion": 0.62}, "data.target": "a"}
+    assert laid_together(changes) == together
+    told = "neutralize {to: [small, benchmark], proportion: 0.62}, target b → a"
+    assert change_text(together, {"data.target": "b"}) == told

@@ -15,7 +15,7 @@ from numerai_ray.report.estimate_section import estimate_section
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.reading import Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
-from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of
+from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of, value_text
 
 ABOUT = {
     "interpret": "interpret tries the readings of the idea side by side",
@@ -198,7 +198,7 @@ def _plan(reading: Reading) -> list[str]:
     dimensions = ["| Dimension | Varies | Values | Why |", "|:--|:--|:--|:--|"]
     for name, dimension in loaded.space.dimensions.items():
         coupled = "".join(f"; `{path}` moves with it" for path in dimension.coupled)
-        values = cell(", ".join(str(value) for value in dimension.values))
+        values = cell(", ".join(map(value_text, dimension.values)))
         why = cell(dimension.why, 200) or UNKNOWN
         optional = "" if dimension.required else " (optional)"
         dimensions.append(f"| {name}{optional} | `{dimension.path}`{coupled} | {values} | {why} |")

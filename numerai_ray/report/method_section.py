@@ -1,7 +1,7 @@
 """How numbers of a report come about, and the table of everything that ran."""
 
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import UNKNOWN, cell, change_text, e4_interval, leaderboard, number
+from numerai_ray.report.tables import UNKNOWN, cell, change_text, e4_interval, laid_together, leaderboard, number
 from numerai_ray.significance import INTERVAL_PERCENT, LEVEL, PairedDelta
 
 # The best of a stage; `numerai-ray leaderboard` lists the rest.
@@ -66,7 +66,7 @@ def leaderboard_section(reading: Reading) -> list[str]:
             stage,
             str(entry["round"]),
             f"**{name}**" if entry["winner"] else name,
-            cell(change_text(entry["all_changes"], {}), 160) or UNKNOWN,
+            cell(change_text(laid_together(entry["all_changes"]), {}), 160) or UNKNOWN,
             number(entry["primary"], 5),
             e4_interval(entry["delta"], None if evidence is None else PairedDelta(**evidence["to_base"])),
             number(entry["bmc_mean"], 5),

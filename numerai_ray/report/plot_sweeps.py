@@ -10,6 +10,7 @@ import numpy as np
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.plot_rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
+from numerai_ray.report.tables import value_text
 from numerai_ray.results import RoundRecord
 from numerai_ray.significance import INTERVAL_PERCENT
 
@@ -93,7 +94,7 @@ def shown_value(value: Any) -> str:
     """A value as short as it can be told: ``63``, ``0.0123``, ``target_ender_60``."""
     if isinstance(value, float):
         return f"{value:.3g}"
-    return str(value).removeprefix("target_")
+    return value_text(value).removeprefix("target_")
 
 
 def sweeps_caption(info: SweepsInfo) -> str:

@@ -9,7 +9,16 @@ from typing import Any, get_args
 from numerai_ray.config import Config, leaves
 from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
 from numerai_ray.experiment_plan import LoadedPlan, Stage
-from numerai_ray.report.tables import Row, e4, e4_interval, primary_of, round_rows, rounds_ran
+from numerai_ray.report.tables import (
+    Row,
+    e4,
+    e4_interval,
+    laid_together,
+    primary_of,
+    round_rows,
+    rounds_ran,
+    value_text,
+)
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
 from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, verdict
 
@@ -133,7 +142,8 @@ class Reading:
         """``num_leaves=63, learning_rate=0.005``; the base for no changes."""
         if not changes:
             return "the experiment's base"
-        return ", ".join(f"{path.rsplit('.', 1)[-1]}={value}" for path, value in changes.items())
+        told = laid_together(changes)
+        return ", ".join(f"{path.rsplit('.', 1)[-1]}={value_text(value)}" for path, value in told.items())
 
     def base_values(self, record: RoundRecord) -> dict[str, Any]:
         """The round's base by dotted path, for showing what a variant changes."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.results import Role, RoundRecord, VariantRecord
+from numerai_ray.search_space import with_changes
 from numerai_ray.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, verdict
 
 UNKNOWN = "–"
@@ -203,9 +204,30 @@ def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     """``num_leaves 31 → 63``, one a path."""
     shown = []
     for path, value in changes.items():
-        old = f"{base[path]} → " if path in base else ""
-        shown.append(f"{path.rsplit('.', 1)[-1]} {old}{value}")
+        old = f"{value_text(base[path])} → " if path in base else ""
+        shown.append(f"{path.rsplit('.', 1)[-1]} {old}{value_text(value)}")
     return ", ".join(shown)
+
+
+def value_text(value: Any) -> str:
+    """A value as a plan writes it: ``{to: small, proportion: 0.5}``."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {value_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    return str(value)
+
+
+def laid_together(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``changes`` by path without those that stand inside another one, which then has their values."""
+    found: dict[str, Any] = {}
+    for path, value in changes.items():
+        above = next((each for each in found if path.startswith(f"{each}.") and isinstance(found[each], Mapping)), None)
+        if above is None:
+            found[path] = value
+        else:
+            found[above] = with_changes(found[above], {path.removeprefix(f"{above}."): value})
+    return found
 
 
 def cell(text: str, limit: int = 110) -> str:
