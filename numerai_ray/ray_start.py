@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ import ray
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.monitoring import job_metadata
+from numerai_ray.ray_watch import RayWatch
 from numerai_ray.resource_plan import Machine
 
 
@@ -35,7 +37,8 @@ from numerai_ray.resource_plan import Machine
 class RaySettings:
     """Where Ray runs. ``address`` None starts one on this machine; ``trial_dir`` is Tune's own folder.
 
-    ``experiment`` is what Ray's dashboard calls the job.
+    ``experiment`` is what Ray's dashboard calls the job. ``on_lost`` is told, in a thread of its own, that a Ray which
+    was started here is gone.
     """
 
     trial_dir: Path
@@ -43,6 +46,17 @@ class RaySettings:
     address: str | None = None
     dashboard: bool = True
     experiment: str = ""
+    on_lost: Callable[[str], None] | None = None
+
+
+@dataclass
+class _Watched:
+    """Who looks after the Ray that was started here."""
+
+    by: RayWatch | None = None
+
+
+_watched = _Watched()
 
 
 def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | None:
@@ -81,6 +95,8 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         raise EnvironmentFault(
             f"Ray does not start on {where}: {error}; see {settings.log_file}, then run again: what was trained is kept"
         ) from error
+    if settings.address is None and settings.on_lost is not None:
+        _watched.by = RayWatch(settings.on_lost)
     return context.dashboard_url and f"http://{context.dashboard_url}"
 
 
@@ -91,6 +107,9 @@ def disconnect() -> None:
     "The core worker has already been shutdown"). Garbage is collected in whatever thread allocates next, such as one
     that draws a report, so what there is goes before, and nothing is collected meanwhile.
     """
+    if _watched.by is not None:
+        _watched.by.stop()
+        _watched.by = None
     if not ray.is_initialized():
         return
     gc.collect()

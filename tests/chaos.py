@@ -28,6 +28,7 @@ import psutil
 import yaml
 
 CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
+NO_START = 2
 VICTIMS = ("driver", "worker", "node", "interrupt", "ray")
 STORE_BYTES = 100_000_000
 PLAN = {
@@ -112,7 +113,7 @@ class Chaos:
     nodes: Nodes | None = None
     kills: Counter[str] = field(default_factory=Counter)
     on_cluster: int = 0
-    taken_along: int = 0
+    while_starting: int = 0
     entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     retrained: list[str] = field(default_factory=list)
 
@@ -163,11 +164,11 @@ class Chaos:
         return hit
 
     def check_end(self, victim: str, code: int) -> None:
-        """A run goes on to its end, but where it was killed or stopped, or lost its Ray while that started or ended."""
+        """A run goes on to its end, but where it was killed or stopped, or lost its Ray while that started."""
         log = (self.root / "log").read_text(errors="replace")
         ends = {"driver": {-signal.SIGKILL}, "interrupt": {130}}.get(victim, {0})
-        if code not in ends and victim == "ray":
-            self.taken_along += 1
+        if victim == "ray" and code == NO_START and "Ray does not start" in log:
+            self.while_starting += 1
             ends = {code}
         if code not in ends or "Traceback" in log:
             raise AssertionError(f"a run whose {victim} was killed ended with {code}; see {self.root / 'log'}")
@@ -254,7 +255,7 @@ def run(root: Path, kills: int, seed: int, victims: Sequence[str] = VICTIMS) -> 
             victim = victims[wild.kills.total() % len(victims)]
             # Most of a run is its start; what remains of one that went on is shorter.
             wild.disturb(victim, wild.random.uniform(0.05, 0.6) * length_s)
-            also = f"{wild.on_cluster} on two nodes; {wild.taken_along} drivers ended with their Ray"
+            also = f"{wild.on_cluster} on two nodes; {wild.while_starting} while Ray started"
             print(f"[{time.monotonic() - started:4.0f} s] {dict(wild.kills)}, {also}", flush=True)
             if (wild.folder / "results" / "rounds.jsonl").exists() and finished(wild.folder):
                 compare(calm, wild)

@@ -15,6 +15,7 @@ FLOORS = {
     "atomic_files": 0,
     "storage": 0,
     "interrupts": 0,
+    "start_over": 0,
     "eras": 0,
     "era_columns": 0,
     "scoring": 0,
@@ -89,6 +90,7 @@ FLOORS = {
     "stored_first": 3,
     "store_care": 3,
     "ray_start": 4,
+    "ray_watch": 4,
     "shared_dataset": 4,
     "fit_task": 4,
     "assembly_task": 4,
@@ -126,6 +128,7 @@ FLOORS = {
 HOMES = {
     "ray": {
         "ray_start",
+        "ray_watch",
         "shared_dataset",
         "fit_task",
         "assembly_task",

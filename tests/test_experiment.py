@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from desk import CLI, Desk
@@ -171,7 +172,7 @@ def test_json_events(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.ray
 def test_interrupted_and_killed_it_goes_on(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
-    """Ctrl-C in the first round (exit 130), then SIGKILL in a later one: the same command ends as if undisturbed."""
+    """Ctrl-C (exit 130), then SIGKILL, then Ray itself killed: the same command ends as if undisturbed."""
     desk = Desk(tmp_path, market)
     process = desk.start()
     wait_for_fits(desk, 1, process)
@@ -192,8 +193,13 @@ def test_interrupted_and_killed_it_goes_on(undisturbed: Desk, tmp_path: Path, ma
     assert not [path for path in desk.folder.rglob("*.json") if path.stat().st_size == 0]
 
     process = desk.start()
+    wait_for_fits(desk, len(killed) + 1, process)
+    for child in psutil.Process(process.pid).children():
+        if child.name() == "raylet":
+            child.kill()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
+    assert "Ray on this machine is gone (raylet): starting over" in output
     assert {name: desk.fits()[name] for name in killed} == killed, "nothing stored was trained again"
     assert desk.untimed() == undisturbed.untimed()
 

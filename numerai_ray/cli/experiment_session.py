@@ -18,6 +18,7 @@ from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.interrupts import two_step_interrupts
 from numerai_ray.results import ExperimentPaths, RoundRecord
 from numerai_ray.round_policy import PolicySettings
+from numerai_ray.start_over import start_over
 from numerai_ray.storage import Place, Url
 
 STORE = "store"  # folder of the fit store below the data root
@@ -121,7 +122,8 @@ def open_runner(root: Place, folder: Path, address: str | None, *, in_process: b
         from numerai_ray.ray_start import RaySettings
         from numerai_ray.tune_runner import TuneRunner
 
-        return TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
+        settings = RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)
+        return TuneRunner(store, settings)
 
     here = this_machine().cores
     runner = StoredFirst(store, here, on_ray, cores=here if address is None else 0)

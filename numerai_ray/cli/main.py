@@ -22,6 +22,7 @@ from numerai_ray.cli import (
     upload_command,
 )
 from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.start_over import own_process
 
 INTERRUPTED = 130
 SOME_FAILED = 3
@@ -55,6 +56,8 @@ app.add_typer(store_commands.app, name="store")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted."""
+    if arguments is None:
+        own_process()
     sys.exit(run(arguments))
 
 

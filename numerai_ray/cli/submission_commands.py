@@ -23,6 +23,7 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
+from numerai_ray.start_over import start_over
 
 if TYPE_CHECKING:
     from numerai_ray.storage import Place
@@ -155,7 +156,9 @@ def _run_jobs(
         from numerai_ray.ray_start import RaySettings
         from numerai_ray.ray_tasks import run_on_ray
 
-        settings = RaySettings(paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name)
+        settings = RaySettings(
+            paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name, on_lost=start_over
+        )
         return run_on_ray(refit, jobs, "refit", settings, lambda job: job.needs)
 
     return on_ray

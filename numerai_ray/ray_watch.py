@@ -1,0 +1,35 @@
+"""Notices at once that the Ray that was started here is gone: before this process touches its object store again."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+# Without either of them there is no Ray; others may end, and are told of in its logs.
+VITAL = ("raylet", "gcs_server")
+EVERY_S = 0.1
+
+
+class RayWatch:
+    """Calls ``on_lost`` with what is gone, once, unless it was stopped before; all else of that Ray is ended first."""
+
+    def __init__(self, on_lost: Callable[[str], None]):
+        self._on_lost = on_lost
+        self._node: Any = ray._private.worker._global_node
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """From now on, Ray may end."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(EVERY_S):
+            gone = [kind for kind, _ in self._node.dead_processes() if kind in VITAL]
+            if gone:
+                self._node.kill_all_processes(check_alive=False)
+                self._on_lost(f"Ray on this machine is gone ({gone[0]})")
+                return

@@ -1,0 +1,39 @@
+"""The same command once more, in the place of the process that runs it: same number, same terminal, nothing else left.
+
+That is what is done when Ray on this machine is gone. Ray ends a process whose object store went away, whatever the
+process would rather do; and as every file is whole or absent at any time, the same command goes on.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+
+# How often this command has started over; handed on to what takes its place.
+TIMES = "NUMERAI_RAY_STARTED_OVER"
+MOST = 3
+
+
+@dataclass
+class _Process:
+    """``owned`` when all that this process does is one command."""
+
+    owned: bool = False
+
+
+_process = _Process()
+
+
+def own_process() -> None:
+    """Say that all of this process is one command, which may take its place."""
+    _process.owned = True
+
+
+def start_over(why: str) -> None:
+    """Replace the process by the same command; returns where it has more to do, or started over too often."""
+    times = int(os.environ.get(TIMES, "0"))
+    if not _process.owned or times >= MOST:
+        return
+    sys.stderr.write(f"{why}: starting over, what was trained is kept\n")
+    sys.stderr.flush()
+    os.environ[TIMES] = str(times + 1)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
