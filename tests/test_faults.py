@@ -205,11 +205,11 @@ def test_the_message_of_a_fit_that_does_not_fit_names_numbers_and_next_steps(mar
 @pytest.mark.slow
 @pytest.mark.ray
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """The short form of ``python tests/chaos.py``, which kills 24 times."""
+    """The short form of ``python tests/chaos.py``, which kills 24 times: one fold's process; see also test_experiment."""
     import chaos  # noqa: PLC0415 - also a command of its own
 
-    done = chaos.run(tmp_path, kills=2, seed=1, victims=("driver", "worker"))
-    assert done.kills.total() == 2
+    done = chaos.run(tmp_path, kills=1, seed=1, victims=("worker",))
+    assert done.kills.total() == 1
     assert not done.retrained
 
 
