@@ -205,7 +205,7 @@ def test_the_message_of_a_fit_that_does_not_fit_names_numbers_and_next_steps(mar
 @pytest.mark.slow
 @pytest.mark.ray
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """The short form of ``python tests/chaos.py``, which kills 24 times: one fold's process; see also test_experiment."""
+    """The short form of ``python tests/chaos.py``: one kill of 24; test_experiment has others."""
     import chaos  # noqa: PLC0415 - also a command of its own
 
     done = chaos.run(tmp_path, kills=1, seed=1, victims=("worker",))
