@@ -213,10 +213,13 @@ class Search:
 
     def scored(self, names: Sequence[str]) -> list[tuple[Mapping[str, Any], float]]:
         """Values of these dimensions in every scout config that ran, with its primary metric (NaN: failed)."""
-        return [
-            ({name: self.value(name, changes) for name in names}, primary)
-            for changes, primary in self.results().values()
-        ]
+        dimensions = {name: self.loaded.space.dimensions.get(name) for name in names}
+        found: list[tuple[Mapping[str, Any], float]] = []
+        for changes, primary in self.results().values():
+            values = self._values(changes)  # a whole config: once for all dimensions
+            at = {name: each and value_at(values, each.path) for name, each in dimensions.items()}
+            found.append((at, primary))
+        return found
 
     def results(self) -> dict[str, tuple[Mapping[str, Any], float]]:
         """Every scout trial by id: the changes that lead to its config, and its primary metric (NaN: failed)."""
