@@ -48,7 +48,7 @@ def test_a_row_says_what_the_results_file_says(finished: History) -> None:
     assert not any("learning_rate=0.02" in row.id for row in rows), "it failed"
 
 
-def test_a_model_that_tells_nothing_is_said_to(tmp_path: Path) -> None:
+def test_fits_that_tell_nothing_are_said_to(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo")
     history.scout("num_leaves", {63: 0.0047})
     file = history.paths.results("r01-num_leaves=63")
@@ -58,7 +58,7 @@ def test_a_model_that_tells_nothing_is_said_to(tmp_path: Path) -> None:
     file.write_text(json.dumps(value))
     table = next(part for part in diagnostics_section(reading(history)) if part.startswith("|"))
     (line,) = [line for line in table.splitlines() if "num_leaves=63" in line]
-    assert line.endswith("| its model tells none | its model tells none |")
+    assert line.endswith("| its fits tell none | its fits tell none |")
 
 
 def test_a_stack_is_shown_by_member_and_fold(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_stack_is_shown_by_member_and_fold(tmp_path: Path) -> None:
     assert table[2:] == [
         "| r01-num_leaves=63 | a | 0.500 | 0.812 |",
         "| r01-num_leaves=63 | b | 0.500 | 0.188 |",
-        "| r01-num_leaves=63 | *learned from* | nothing: all alike | 44 eras |",
+        "| r01-num_leaves=63 | *learned from* | 0 eras: all alike | 44 eras |",
     ]
 
 

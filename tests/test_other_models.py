@@ -252,6 +252,7 @@ def test_wrong_params_are_named(name, params, where, words) -> None:
     [
         ("lightgbm", {"num_leafs": 3, "learning_rate": -1.0}),
         ("xgboost", {"n_jobs": 3, "subsample": 2.0}),
+        ("xgboost", {"subsample": 2.0, "max_dept": 3}),
         ("catboost", {"dept": 3, "l2_leaf_reg": -1.0}),
         ("sklearn", {"estimator": "sklearn.linear_model:Ridge", "alhpa": 1.0, "tol": -1.0}),
     ],

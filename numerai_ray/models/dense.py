@@ -185,6 +185,12 @@ def blamed(message: str, params: Params, aliases: Mapping[str, str] | None = Non
     return named or next(shown, "")
 
 
+def shortened(message: str, limit: int) -> str:
+    """A library's message as one line of at most so many characters; some list all that there is."""
+    line = "; ".join(each.strip() for each in message.splitlines() if each.strip())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def whole_trees(params: Params, names: Sequence[str]) -> list[tuple[str, str]]:
     """Numbers of trees that are none."""
     return [

@@ -19,6 +19,7 @@ from numerai_ray.models.dense import (
     main_names,
     others,
     rows_of,
+    shortened,
     tell_of,
     tiny_rows,
     whole_trees,
@@ -97,7 +98,8 @@ class XGBoost(DenseModel):
             message = re.sub(r"^\[[\d:]+\] \S+: ?", "", message)
             own = blamed(message, params, ALIASES)
             shown = f"; but is {params[own]!r}" if own else ""
-            return [(own, f"XGBoost says: {message}{shown}")]
+            refused = [(own, f"XGBoost says: {shortened(message, 300)}{shown}")]
+            return refused + (self._refused(others(params, refused)) if own else [])  # it names one at a time
         said = "\n".join(str(each.message) for each in heard)
         unused = re.search(r"Parameters: \{([^}]*)\} are not used", said)
         names = re.findall(r'"([^"]+)"', unused[1]) if unused else []

@@ -13,7 +13,7 @@ from numerai_ray.results import VariantRecord
 # The best of a stage; every results file has its own.
 MOST_ROWS = 12
 NAMED = 3
-NONE_TOLD = "its model tells none"
+NONE_TOLD = "its fits tell none"
 STACKED = (
     "A fold's weights are learned from the out-of-fold predictions of the folds before it, an embargo apart; where "
     "those have too few eras, or earn no member a weight, all members weigh alike."
@@ -144,7 +144,7 @@ def _stack_table(stacked: list[tuple[str, list[Mapping[str, Any]]]]) -> str:
 def _learned(fold: Mapping[str, Any] | None) -> str:
     if fold is None:
         return UNKNOWN
-    return f"{fold['fit_eras']} eras" if fold["learned"] else "nothing: all alike"
+    return f"{fold['fit_eras']} eras" + ("" if fold["learned"] else ": all alike")
 
 
 def _about(reading: Reading) -> str:
