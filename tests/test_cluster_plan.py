@@ -65,6 +65,12 @@ def test_costs_are_kept_as_plain_numbers() -> None:
     }  # fmt: skip
 
 
+def test_a_round_that_was_lost_and_run_again_costs_both() -> None:
+    lost, again = RoundCost(0.5, 0.0, 0.25, 3), RoundCost(1.0, 0.8, 0.5, 2, peak_bytes=7)
+    assert lost + again == RoundCost(1.5, 0.8, 0.75, 3, peak_bytes=7)
+    assert RoundCost() + again == again
+
+
 MODEL = ScalingModel(
     fits=256, fit_core_s=60, largest_fit_core_s=120, data_bytes=5e9, link_bytes_s=1e9, start_s=5, control_s=0.03
 )

@@ -5,6 +5,7 @@ live under, so killing it is pulling the plug. Needs root and Linux; changes not
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -90,14 +91,14 @@ class Network:
 
     switch: Host
     hosts: dict[str, Host] = field(default_factory=dict)
-    _links: int = 0
+    _links: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, name: str, last: int, variables: Mapping[str, str] | None = None) -> Host:
         """A new host at ``10.77.0.last``; one of that name may have been there before."""
         host = _born(name, f"{NETWORK}.{last}", variables or {})
         self.hosts[name] = host
-        self._links += 1
-        here, there = f"nr{os.getpid() % 10000}h{self._links}", f"nr{os.getpid() % 10000}s{self._links}"
+        link = next(self._links)
+        here, there = f"nr{os.getpid() % 10000}h{link}", f"nr{os.getpid() % 10000}s{link}"
         _ip("link", "add", here, "type", "veth", "peer", "name", there)
         _ip("link", "set", here, "netns", str(host.pid))
         _ip("link", "set", there, "netns", str(self.switch.pid))

@@ -26,11 +26,12 @@ STORE_BYTES = 100_000_000
 
 @dataclass
 class Stage:
-    """What runs where. ``trees`` makes a fit long enough to be interrupted."""
+    """What runs where. ``trees`` makes a fit long enough to be interrupted; ``ray`` are settings of Ray's own."""
 
     net: Network
     trees: int
     rounds: int
+    ray: Mapping[str, str] = field(default_factory=dict)
     laptop: Host = field(init=False)
     head: Host = field(init=False)
     began: float = field(default_factory=time.monotonic)
@@ -88,7 +89,7 @@ class Stage:
         self.say("ran alone on the laptop; its data is in the bucket")
 
     def start_head(self) -> None:
-        self.head = self.net.add("head", 1, S3)
+        self.head = self.net.add("head", 1, {**S3, **self.ray})
         where = ["--node-ip-address", HEAD, "--port", "6379", "--dashboard-host", "0.0.0.0"]
         self.head.ray("start", "--head", *where, "--num-cpus", "0", "--object-store-memory", str(STORE_BYTES))
         self.say("head is up")
