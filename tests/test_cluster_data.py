@@ -51,7 +51,7 @@ def test_data_in_a_bucket_reach_the_nodes_and_fits_go_to_the_data(
 
 # In a process of its own, because a process talks to one cluster at a time.
 ON_NODES = """
-import json, sys
+import json, socket, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from numerai_ray.ray_start import RaySettings
@@ -68,7 +68,10 @@ from numerai_ray.tune_runner import TuneRunner
 from dataclasses import replace
 
 root, store = Path({root!r}), 150_000_000
-cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "object_store_memory": store}})
+with socket.socket() as free:  # the list of tasks is the dashboard's, and its usual port may be somebody else's
+    free.bind(("127.0.0.1", 0))
+    dashboard = {{"include_dashboard": True, "dashboard_port": free.getsockname()[1]}}
+cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "object_store_memory": store, **dashboard}})
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=store) for _ in range(2)]
 catalog, local = Catalog(place("s3://numerai/data")), Catalog(root / "data")
 wide = {{"data": {{"feature_set": "all"}}}}
