@@ -215,7 +215,7 @@ def in_words(delta: PairedDelta) -> str:
     """Interval and p-value as a sentence for a decision."""
     if math.isnan(delta.low):
         return f"how much of it is noise cannot be told from {delta.eras} common eras ({MIN_ERAS} are needed)"
-    among = f"of the best of {delta.judged} variants" if delta.judged > 1 else "of a variant"
+    among = f"to the best of {delta.judged} variants" if delta.judged > 1 else "to one variant"
     return (
         f"{INTERVAL_PERCENT} % interval {delta.low:+.5f} to {delta.high:+.5f} over {delta.eras} eras; "
         f"noise alone brings as much {among} in {_percent(delta.p_value)} of rounds (p = {delta.p_value:.2g}): "

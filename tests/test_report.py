@@ -53,7 +53,8 @@ def test_a_gain_is_called_noise_exactly_when_it_is(tmp_path: Path, noise: float,
     abstract = section(text(history), "## Abstract")
     assert ("inside the noise" in abstract) == within
     assert ("clear of the noise" in abstract) == (not within)
-    assert ("not settled" in abstract) == within
+    assert ("**Answer so far.** **Not settled:**" in abstract) == within
+    assert ("**Answer so far.** **Supported:**" in abstract) == (not within)
     assert re.search(r"[+-]\d+\.\de-4 \[[+-]\d+\.\de-4, [+-]\d+\.\de-4\] \(90 % interval\)", abstract)
     table = next(line for line in text(history).splitlines() if "num_leaves=63](" in line)
     assert ("inside the noise" in table) == within
@@ -112,7 +113,7 @@ def test_a_round_on_a_cluster_says_what_it_cost(finished: History) -> None:
     cost = {"core_hours": 3.2, "fit_core_hours": 2.9, "node_hours": 0.41, "nodes": 4}
     first, *rest = finished.records
     told = report_text(Reading(finished.loaded, finished.paths, (replace(first, cost=cost), *rest)), {})
-    assert "3.2000 core-hours of 4 nodes (0.4100 node-hours), of which fits held 2.9000" in told
+    assert "3.20 core-hours of 4 nodes (0.41 node-hours), of which fits held 2.90" in told
     assert "core-hours of" not in text(finished), "what is not known is not told"
 
 
@@ -263,9 +264,16 @@ def test_a_final_below_the_baseline_and_a_synthetic_market_are_said(tmp_path: Pa
     history.scout("num_leaves", {63: 0.0047})
     history.confirm(0.0050)
     history.final(0.0020, baseline=0.0031)
-    assert "In the final run it is below the baseline." in section(text(history), "## Abstract")
+    said = "**Not supported:** in the final run the best configuration differs from the baseline by -10.9e-4"
+    assert said in section(text(history), "## Abstract")
     assert "a loss clear of the noise" in section(text(history), "## Abstract")
     assert "synthetic market" in section(text(history), "## Data and folds")
+
+
+def test_a_round_says_its_interval_once(finished: History) -> None:
+    for decision in re.findall(r"\*\*Decision:\*\*.*", text(finished)):
+        verdicts = ("inside the noise", "clear gain", "clear loss")
+        assert sum(decision.count(each) for each in verdicts) <= 1, decision
 
 
 def test_best_value_at_the_end_of_its_list_is_pointed_out(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.diagnostics_section import diagnostics_section
 from numerai_ray.report.estimate_section import estimate_section
 from numerai_ray.report.method_section import leaderboard_section, method
-from numerai_ray.report.reading import Reading, shown_delta
+from numerai_ray.report.reading import Headline, Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
 from numerai_ray.report.tables import UNKNOWN, Row, cell, number, primary_of, value_text
 
@@ -120,12 +120,18 @@ def _answer(reading: Reading) -> str:
         margin = f"{reading.loaded.plan.rounds.margin:g}"
         return f"No change counts as a gain: {tried}, and the experiment's base stands (margin {margin}); {value}."
     latest = next((h for s in reversed(reading.stages) if (h := reading.headline(s)) is not None), None)
-    settled = ""
-    if latest is not None:
-        settled = f" In the {latest.stage} run it is below {latest.theirs}." if latest.gain < 0 else ""
-        if not reading.above_noise(latest):
-            settled += f" Whether it is better than {latest.theirs} is not settled: see the intervals."
-    return f"The best configuration is the base with {reading.label(changes)}: {tried}; {value}.{settled}"
+    held = "" if latest is None else f"{_held(reading, latest)} "
+    return f"{held}The best configuration is the base with {reading.label(changes)}: {tried}; {value}."
+
+
+def _held(reading: Reading, latest: Headline) -> str:
+    """Whether the idea held, by how much and how sure, as the stage that ran last tells."""
+    compared = f"in the {latest.stage} run {latest.ours} differs from {latest.theirs} by {latest.shown}"
+    if not reading.above_noise(latest):
+        return f"**Not settled:** {compared}{', inside the noise' if reading.has_interval(latest) else ''}."
+    if 0 <= latest.gain < reading.loaded.plan.rounds.margin:
+        return f"**Too small to count:** {compared}, clear of the noise and less than the margin."
+    return f"**{'Supported' if latest.gain > 0 else 'Not supported'}:** {compared}, clear of the noise."
 
 
 def _nothing_compared(reading: Reading, stage: Stage) -> str:

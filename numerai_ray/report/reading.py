@@ -184,6 +184,10 @@ class Reading:
             ours, theirs = record.find("base"), self.baseline(stage)
         return None if ours is None or theirs is None or ours.id == theirs.id else (ours, theirs)
 
+    def has_interval(self, headline: Headline) -> bool:
+        """Whether there are per-era scores enough to tell noise."""
+        return headline.paired is not None and not math.isnan(headline.paired.low)
+
     def above_noise(self, headline: Headline) -> bool:
         """Whether the difference is larger than the best of so many variants brings by luck."""
         return verdict(headline.paired) in {"clear gain", "clear loss"}
@@ -191,7 +195,7 @@ class Reading:
     def verdict(self, headline: Headline) -> str:
         """How sure the difference is, in words: inside the noise, or clear of it."""
         paired = headline.paired
-        if paired is None or math.isnan(paired.low):
+        if paired is None or not self.has_interval(headline):
             return "how much of it is noise cannot be told (too few eras with per-era scores)"
         if headline.gain == 0:
             return "the two are equal"

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row, cell, e4, e4_judged, markdown_table
 from numerai_ray.results import RoundRecord
+from numerai_ray.significance import INTERVAL_PERCENT
 
 # stage -> title, and what it is for
 SECTIONS = {
@@ -74,14 +75,18 @@ def _base(reading: Reading, record: RoundRecord) -> str:
 
 
 def _cost(record: RoundRecord) -> str:
-    """``; 3.20 core-hours of 4 nodes (0.41 node-hours), fits held 2.90``; "" where it is not known."""
+    """``; 3.20 core-hours of 4 nodes (0.41 node-hours), of which fits held 2.90``; "" where it is not known."""
     cost = record.cost
     if not cost.get("nodes"):
         return ""
-    nodes = int(cost["nodes"])
+    nodes = f"{cost['nodes']:.0f} node{'s' if cost['nodes'] > 1 else ''}"
+    # A short round in hours is a row of zeros.
+    if cost["core_hours"] < 0.1:
+        core_s, fit_s = (3600 * cost[name] for name in ("core_hours", "fit_core_hours"))
+        return f"; {core_s:.0f} core-seconds of {nodes}, of which fits held {fit_s:.0f}"
     return (
-        f"; {cost['core_hours']:.4f} core-hours of {nodes} node{'s' if nodes > 1 else ''} "
-        f"({cost['node_hours']:.4f} node-hours), of which fits held {cost['fit_core_hours']:.4f}"
+        f"; {cost['core_hours']:.2f} core-hours of {nodes} ({cost['node_hours']:.2f} node-hours), of which fits held "
+        f"{cost['fit_core_hours']:.2f}"
     )
 
 
@@ -94,12 +99,15 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
         for row in rows
         if (variant := next(v for v in record.variants if v.id == row.id)).error is not None
     ]
-    parts = [table, f"**Decision:** {cell(record.decision.reason, 400)}. {_noise(rows)}".strip()]
+    reason = cell(record.decision.reason, 400)
+    noise = _noise(rows, told=f"{INTERVAL_PERCENT} % interval" in reason)
+    parts = [table, f"**Decision:** {reason}. {noise}".strip()]
     if failed:
         parts.append("\n".join(failed))
     promised = "" if record.estimated_s is None else f" (estimated {record.estimated_s:.0f} s)"
     took = f"{record.wall_s:.1f} s in all{promised}{_cost(record)}"
-    parts.append(f"*Time: started {record.started or 'at an unknown time'}, {took}.*")
+    started = record.started.replace("T", " ").replace("+00:00", " UTC") or "at an unknown time"
+    parts.append(f"*Time: started {started}, {took}.*")
     return parts
 
 
@@ -107,8 +115,8 @@ def _link(reading: Reading, file: Path) -> str:
     return quote(file.relative_to(reading.paths.root).as_posix())
 
 
-def _noise(rows: list[Row]) -> str:
-    """What the per-era scores say of the round's best variant."""
+def _noise(rows: list[Row], *, told: bool) -> str:
+    """What the per-era scores say of the round's best variant; with ``told``, what the decision has not said."""
     compared = [row for row in rows if row.role == "variant" and not math.isnan(row.delta)]
     if not compared:
         return ""
@@ -116,6 +124,8 @@ def _noise(rows: list[Row]) -> str:
     delta = best.evidence.to_base if best.evidence else None
     if delta is None or math.isnan(delta.low):
         return f"The best variant's difference is {e4(best.delta)}; its interval is unknown."
+    if told:
+        return f"The best variant improves with probability {delta.probability:.2f}."
     among = f" among {delta.judged}" if delta.judged > 1 else ""
     return (
         f"The best variant differs by {e4_judged(best.delta, delta)} (p = {delta.p_value:.2g}{among}; it improves with "
