@@ -70,7 +70,7 @@ PLAN: dict[str, Any] = {
     },
     "rounds": {"variants": 4, "proposer": "refine", "margin": 1.0e-6, "patience": 3},
     "stages": {"scout": STAGE, "confirm": STAGE, "final": STAGE},
-    "budget": {"rounds": 12},
+    "budget": {"rounds": 8},
 }
 RATIOS = (0.5, 1.0, 2.0, 3.0, 5.0, 9.0, 16.0)
 PROPORTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
