@@ -24,7 +24,8 @@ from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.fit_task import Flight, own_words, unless_failed
-from numerai_ray.fold_runner import FoldScore, fit_record, score_assembled
+from numerai_ray.fold_runner import fit_record, score_assembled
+from numerai_ray.linear_parts import LinearParts
 from numerai_ray.shared_dataset import Ref
 from numerai_ray.trainings import Trained
 from numerai_ray.trial_plan import FitSpec, TrialPlan
@@ -34,23 +35,30 @@ Floats = npt.NDArray[np.float64]
 TASK_BYTES = 2**30
 
 
-@ray.remote(num_returns=2, max_retries=FIT_RETRIES)
-def assemble_task(
-    plan: TrialPlan, position: int, columns: Columns, *made: Trained
-) -> tuple[Floats | FitError, tuple[FoldScore | FitError]]:
-    """A fold's prediction and its score, or why one of its fits failed in the place of both."""
+@ray.remote(max_retries=FIT_RETRIES)
+def assemble_task(plans: list[TrialPlan], position: int, columns: Columns, *made: Trained) -> tuple[Any, ...]:
+    """A fold of ``plans`` that are put together from the same fits: each one's prediction, then all of their scores.
+
+    Where a fit failed, why it did stands in the place of each. What ``plans`` share of a neutralization is solved once.
+    """
+    parts = LinearParts()
     try:
-        fits = {key: fit for trained in made for key, fit in trained.fits.items()}
-        needed = [spec for each in folds_needed(plan, position) for spec in plan.fold_fits[each]]
-        there = {}
-        for spec in needed:
-            there[spec.key] = unless_failed(_placed(fits[spec.key], spec))
+        there = _fits(plans[0], position, made)
         stored = frozenset(key for trained in made for key in trained.stored)
-        records = [fit_record(spec, there[spec.key], stored=spec.key in stored) for spec in plan.fold_fits[position]]
-        made_of = assemble_fold(plan, position, there, columns)
-        return made_of.prediction, (score_assembled(plan, position, made_of, records, columns),)
+        specs = plans[0].fold_fits[position]
+        records = [fit_record(spec, there[spec.key], stored=spec.key in stored) for spec in specs]
+        each = [assemble_fold(plan, position, there, columns, parts=parts) for plan in plans]
+        scores = [score_assembled(plan, position, own, records, columns) for plan, own in zip(plans, each, strict=True)]
+        return (*(own.prediction for own in each), tuple(scores))
     except FitError as error:
-        return error, (error,)
+        return (*[error] * len(plans), (error,) * len(plans))
+
+
+def _fits(plan: TrialPlan, position: int, made: Sequence[Trained]) -> dict[str, StoredFit]:
+    """The fits that a fold is made of, by key; raises why the first of them failed that did."""
+    fits = {key: fit for trained in made for key, fit in trained.fits.items()}
+    needed = [spec for each in folds_needed(plan, position) for spec in plan.fold_fits[each]]
+    return {spec.key: unless_failed(_placed(fits[spec.key], spec)) for spec in needed}
 
 
 def _placed(fit: StoredFit | FitError, spec: FitSpec) -> StoredFit | FitError:
@@ -74,23 +82,40 @@ def diagnose_task(plans: list[TrialPlan], position: int, columns: Columns, *made
 def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> None:
     """Have every fold that is more than one fit put together; ``columns`` are by trial."""
     for plan in plans:
-        if not is_assembled(plan):
+        if is_assembled(plan):
+            flight.folds[plan.id], flight.predictions[plan.id] = [], []
+        else:
             flight.folds[plan.id] = [flight.score_of(spec) for spec in plan.fits]
-            continue
-        plan_ref = ray.put(plan)
-        flight.folds[plan.id], flight.predictions[plan.id] = [], []
-        for position, fold in enumerate(plan.folds.trainable):
-            keys = [spec.key for each in folds_needed(plan, position) for spec in plan.fold_fits[each]]
+    for group in made_together([plan for plan in plans if is_assembled(plan)]):
+        first, group_ref = group[0], ray.put(group)
+        for position, fold in enumerate(first.folds.trainable):
+            keys = [spec.key for each in folds_needed(first, position) for spec in first.fold_fits[each]]
             parts = dict.fromkeys(flight.fits[key] for key in keys)
             # No core is asked for: it would be given to a fit first, and what hopes to be pruned would wait.
             task = assemble_task.options(
-                name=f"{plan.label}/put together {fold.index}",
+                name=f"{first.label}/put together {fold.index}",
                 num_cpus=0,
-                memory=TASK_BYTES if plan.neutralizers else 0,
+                num_returns=len(group) + 1,
+                memory=TASK_BYTES if first.neutralizers else 0,
             )
-            refs: Any = task.remote(plan_ref, position, columns[plan.id], *parts)
-            flight.predictions[plan.id].append(refs[0])
-            flight.folds[plan.id].append((refs[1], 0))
+            refs: Any = task.remote(group_ref, position, columns[first.id], *parts)
+            for place, plan in enumerate(group):
+                flight.predictions[plan.id].append(refs[place])
+                flight.folds[plan.id].append((refs[-1], place))
+
+
+def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
+    """``plans`` in groups that differ in the proportion of a neutralization alone: what it takes out is the same."""
+    groups: dict[object, list[TrialPlan]] = {}
+    for plan in plans:
+        post = plan.config.post
+        same: object = plan.id
+        if post.neutralize is not None:
+            whole = post.model_copy(update={"neutralize": post.neutralize.model_copy(update={"proportion": 1.0})})
+            config = plan.config.model_copy(update={"post": whole})
+            same = (config.fingerprint(), tuple(spec.key for spec in plan.fits))
+        groups.setdefault(same, []).append(plan)
+    return list(groups.values())
 
 
 def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:

@@ -108,12 +108,15 @@ class Flight:
         return self.scores[spec.key], position
 
     def let_go(self, plan: TrialPlan, others: Iterable[TrialPlan]) -> None:
-        """Cancel the fits of a trial that no other trial needs."""
+        """Cancel the fits of a trial that no other trial needs, and what puts it together and no other."""
+        others = list(others)
         needed = {self.fits[spec.key] for other in others for spec in other.fits}
         for ref in {self.fits[spec.key] for spec in plan.fits} - needed:
             ray.cancel(ref, force=True)
+        shared = {ref.task_id() for other in others for ref in self.predictions.get(other.id, ())}
         for ref in self.predictions.get(plan.id, ()):
-            ray.cancel(ref, force=True)
+            if ref.task_id() not in shared:
+                ray.cancel(ref, force=True)
 
     def cancel(self) -> None:
         """Let go of everything that has not finished."""

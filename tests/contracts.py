@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "score": {"target": "target_ender_20"},
 }
 
-
+HALF_OF = ["small", "benchmark"]
 STACKED: dict[str, Any] = {
     "members": {"few": {"model": {"params": {"num_leaves": 3}}}, "other": {"data": {"target": "target_ender_60"}}},
     "stack": {"min_fit_eras": 5},
@@ -109,9 +109,8 @@ class RunnerContract(ABC):
             catalog.plan("base", "test/r3/base", config()),
             catalog.plan("seeds", "test/r3/seeds", config({"model": {"seeds": [3, 4]}})),
             catalog.plan("ranked", "test/r3/ranked", config({"post": {"rank": True}})),
-            catalog.plan(
-                "neutral", "test/r3/neutral", config({"post": {"neutralize": {"to": ["small", "benchmark"]}}})
-            ),
+            catalog.plan("neutral", "test/r3/neutral", config({"post": {"neutralize": {"to": HALF_OF}}})),
+            catalog.plan("half", "test/r3/half", config({"post": {"neutralize": {"to": HALF_OF, "proportion": 0.5}}})),
             catalog.plan("stacked", "test/r3/stacked", config({"ensemble": STACKED})),
         ]
         plans = [replace(plan, origin="this round") for plan in plans]
