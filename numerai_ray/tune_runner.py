@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -130,7 +130,8 @@ class TuneRunner:
         clock.start()
         memory = PeakMemory()
         try:
-            with memory:
+            # Of a cluster only the driver's part could be seen, and each look costs milliseconds.
+            with memory if self._placement is None else nullcontext():
                 outcomes = self._run(plans, stored, missing, resources, on_progress)
         finally:
             used = clock.stop()
@@ -139,7 +140,7 @@ class TuneRunner:
             if self._placement is not None:
                 let_go()
         self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))
-        # Of a cluster only the driver's part could be seen; and what trains nothing needs none of what was planned.
+        # What trains nothing needs none of what was planned.
         if self._placement is None and missing:
             self.cost = replace(self.cost, peak_bytes=memory.bytes, planned_bytes=resources.peak_bytes, start_s=start_s)
         return outcomes
