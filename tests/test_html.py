@@ -46,6 +46,7 @@ def test_it_says_what_the_paper_says(finished: History) -> None:
     assert text.count("<table>") == len(re.findall(r"^\|:?-", paper, re.MULTILINE))
     assert text.count("<figure") == paper.count("<picture>") == 6
     assert "figure-of-the-report" not in text
+    assert '<span class="number">+9.1e-4</span>' in text, "no line ends within a number"
 
 
 def test_what_users_write_is_shown_not_obeyed(tmp_path: Path) -> None:
@@ -75,6 +76,11 @@ document.getElementById("probe").textContent = JSON.stringify({
   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   down, up, images: visible.length, loaded: visible.every((image) => image.complete && image.naturalWidth > 0),
   widest: Math.max(...visible.map((image) => image.getBoundingClientRect().width)),
+  large: (() => {
+    const plot = document.querySelector("figure > div");
+    plot.click();
+    return plot.classList.contains("large");
+  })(),
   back: getComputedStyle(document.body).backgroundColor, smallest: parseFloat(getComputedStyle(document.body).fontSize),
 });
 </script>
@@ -114,6 +120,8 @@ def test_in_chromium(finished: History, tmp_path: Path, width: str, theme: str) 
     assert found["overflow"] <= 0
     assert found["loaded"]
     assert found["images"] == 6
+    assert found["widest"] <= max(across, 520), "a plot is seen as a whole before it is tapped"
+    assert found["large"]
     assert found["back"] == ("rgb(255, 255, 255)" if theme == "light" else "rgb(13, 17, 23)")
     known = [float(value) for value in found["down"] if value != "–"]
     assert known == sorted(known, reverse=True)

@@ -341,7 +341,7 @@ def test_every_stage_and_mark_of_the_method_is_told(tmp_path: Path) -> None:
     assert "(estimated 80 s)" in report
     threats = section(report, "## Threats to the result")
     assert "Holdout: on the kept eras 71% of the gain survived." in threats
-    assert "Leaks: training and validation eras are at least 19 eras apart, labels need 5" in threats
+    assert "Leaks: training and validation eras are at least 19 eras apart, the base's labels need 5" in threats
     assert "**Holdout:** the last 52 weeks are kept out" in section(report, "## Plan")
     assert "- **Holdout:** the best configuration against the experiment's base" in section(report, "## Abstract")
     without = report_text(Reading(history.loaded, history.paths, tuple(story[:-1])), {})

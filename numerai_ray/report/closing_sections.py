@@ -131,7 +131,7 @@ def _leaks(reading: Reading) -> str:
     needed = least_honest_gap((*config.data.targets, config.score.target))
     suspects = {v.id for r in reading.history for v in r.variants if any(f.startswith("suspect") for f in v.flags)}
     found = f"{len(suspects)} results looked like one and were set aside" if suspects else "no result looked like one"
-    return f"Leaks: {apart}, labels need {needed}; {found}."
+    return f"Leaks: {apart}, the base's labels need {needed}; {found}."
 
 
 def _noise(reading: Reading) -> str:

@@ -128,10 +128,18 @@ def _held(reading: Reading, latest: Headline) -> str:
     """Whether the idea held, by how much and how sure, as the stage that ran last tells."""
     compared = f"in the {latest.stage} run {latest.ours} differs from {latest.theirs} by {latest.shown}"
     if not reading.above_noise(latest):
-        return f"**Not settled:** {compared}{', inside the noise' if reading.has_interval(latest) else ''}."
+        return f"**Not settled:** {compared}{_luck(reading, latest)}."
     if 0 <= latest.gain < reading.loaded.plan.rounds.margin:
         return f"**Too small to count:** {compared}, clear of the noise and less than the margin."
     return f"**{'Supported' if latest.gain > 0 else 'Not supported'}:** {compared}, clear of the noise."
+
+
+def _luck(reading: Reading, latest: Headline) -> str:
+    """Why a difference settles nothing; an interval clear of 0 is of the pair alone, not of the best of many."""
+    if latest.paired is None or not reading.has_interval(latest):
+        return ""
+    chosen = latest.gain > 0 and latest.paired.low > 0
+    return f", which the best of {reading.looks} variants may reach by luck" if chosen else ", inside the noise"
 
 
 def _nothing_compared(reading: Reading, stage: Stage) -> str:
@@ -280,7 +288,7 @@ def _folds(stored: StoredScores | None) -> str:
 
 def _gap(stored: StoredScores | None, needed: int) -> str:
     gap = None if stored is None else stored.cv.get("smallest_gap_eras")
-    return "" if gap is None else f"; smallest gap {gap} eras, labels need {needed}"
+    return "" if gap is None else f"; smallest gap {gap} eras, the base's labels need {needed}"
 
 
 def _untrained(stored: StoredScores | None) -> str:

@@ -41,7 +41,11 @@ def _to_html(text: str) -> str:
     # What a user wrote is text: raw HTML in it is shown, not obeyed.
     from markdown_it import MarkdownIt  # noqa: PLC0415
 
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    body = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    # A browser breaks a line after the sign of an exponent; what is inside a tag is left as it is.
+    parts = re.split(r"(<[^>]*>)", body)
+    parts[::2] = [re.sub(r"[+-]?\d+(?:\.\d+)?e-\d+", r'<span class="number">\g<0></span>', part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _figure(reading: Reading, name: str, title: str, caption: str) -> str:

@@ -59,7 +59,8 @@ def leaderboard_section(reading: Reading) -> list[str]:
         shown[stage] = shown.get(stage, 0) + 1
         if shown[stage] > MOST_ROWS:
             continue
-        name = cell(entry["id"])
+        # A benchmark is no run: it is known by its own name.
+        name = cell(entry["name"] if entry["role"] == "benchmark" else entry["id"])
         evidence = entry["evidence"]
         cells = [
             str(shown[stage]),
