@@ -38,4 +38,4 @@ def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: Json
         return
     typer.echo(f"tensorboard --logdir {paths.tensorboard}")
     if mlflow is not None:
-        typer.echo(f"mlflow ui --backend-store-uri {mlflow}")
+        typer.echo(f"mlflow ui --backend-store-uri {mlflow}  (the whole of mlflow, in an environment of its own)")
