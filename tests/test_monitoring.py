@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,16 +15,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
-from test_experiment import CLI, Desk
+import yaml
+from desk import CLI, PLAN, Desk
+from devtools import View, seen
+from test_html import CHROMIUM
 
 from numerai_ray import monitoring
 from numerai_ray.cli.main import INTERRUPTED, run
 from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
 from numerai_ray.cli.round_state import Snapshot
-from numerai_ray.config import apply_overrides
 from numerai_ray.fold_runner import Progress
 from numerai_ray.monitoring import METRICS, MOST_FAULTS, STATES, Monitor, Pulse, RunningFit
 from numerai_ray.round_scheduler import RoundStart
@@ -107,6 +112,15 @@ def test_what_is_told_before_ray_runs_is_handed_over_later(told: Told, monkeypat
     monkeypatch.setattr(monitoring, "_ray_runs", lambda: True)
     monitor.count("store_hits_total", 3)
     assert told.points == {("numerai_ray_round", ""): 1, ("numerai_ray_store_hits_total", ""): 5}
+
+
+def test_what_is_told_together_is_handed_over_at_once(told: Told) -> None:
+    monitor = Monitor("demo")
+    with monitor.together():
+        monitor.show("round", 1)
+        monitor.count("store_hits_total", 2)
+        assert not told.points
+    assert told.points == {("numerai_ray_round", ""): 1, ("numerai_ray_store_hits_total", ""): 2}
 
 
 def test_a_broken_agent_costs_nothing_but_the_panels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,15 +222,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# Rounds long enough to be seen.
-LONG = {"base": {"model": {"params": {"learning_rate": 0.1, "n_estimators": 1500}}}}
+# A short round, then one long enough to be looked at; dimensions are tried in the order listed.
+DIMENSIONS = {
+    "leaves": {"path": "model.params.num_leaves", "values": [3, 15]},
+    "trees": {"path": "model.params.n_estimators", "values": [30000, 60000]},
+}
 
 
 def run_aside(desk: Desk, **environment: str) -> subprocess.Popen[str]:
-    """A round in a process of its own; what it prints is in ``told.txt``."""
+    """Two rounds in a process of their own; what it prints is in ``told.txt``."""
     with (desk.folder / "told.txt").open("w") as told:
         return subprocess.Popen(
-            [*CLI, *desk.arguments("--rounds", "1")],
+            [*CLI, *desk.arguments("--rounds", "2")],
             stdout=told, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment},
         )  # fmt: skip
 
@@ -270,45 +287,85 @@ def shown(desk: Desk, path: str) -> Any:
         return json.load(answer)
 
 
-def ask(server: str, query: str) -> list[dict[str, Any]]:
+def panels() -> dict[str, str]:
+    """The PromQL of every panel of the shipped Grafana dashboard, as Grafana sends it for all experiments."""
+    dashboard = json.loads((MONITORING / "grafana" / "dashboards" / "numerai-ray.json").read_text())
+    return {
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$experiment", ".*")
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    }
+
+
+def drawn(server: str, query: str, since: float) -> list[dict[str, Any]]:
+    """The series that a panel would draw from ``since`` (epoch) to now."""
+    asked = urlencode({"query": query, "start": since, "end": time.time(), "step": 1})
     try:
-        with urlopen(f"{server}/api/v1/query?query={query}", timeout=5) as answer:
+        with urlopen(f"{server}/api/v1/query_range?{asked}", timeout=30) as answer:
             return list(json.load(answer)["data"]["result"])
-    except OSError:
-        return []
+    except URLError as error:
+        assert not isinstance(error, HTTPError), f"Prometheus refuses {query}: {error}"
+        return []  # not up yet
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.skipif(PROMETHEUS is None, reason="needs Prometheus (Debian package prometheus)")
-def test_a_real_prometheus_scrapes_a_real_run(tmp_path: Path, market: Path) -> None:
-    # Long enough for several scrapes on a machine that has nothing else to do.
-    desk = Desk(tmp_path, market, apply_overrides(LONG, {"base": {"model": {"params": {"n_estimators": 30000}}}}))
+@pytest.mark.browser
+@pytest.mark.skipif(PROMETHEUS is None or CHROMIUM is None, reason="needs Prometheus and Chromium (Debian packages)")
+def test_a_real_run_in_prometheus_and_in_rays_dashboard(tmp_path: Path, market: Path) -> None:
+    """A round out of the store, then one that is trained: whatever a panel asks for happens."""
+    desk = Desk(tmp_path, market)
+    plan = {**PLAN, "search_space": {"dimensions": DIMENSIONS}}
+    (desk.folder / "experiment.yaml").write_text(yaml.safe_dump(plan))
+    assert desk.run("--rounds", "1") == 0
+    shutil.rmtree(desk.folder / "results")
+    (desk.folder / ".experiment").unlink()  # another experiment than the one that trained
+    since = time.time()
+    pages: dict[str, str] = {}
     # A Ray of its own folder: others on this machine write the list of their nodes to the usual one.
     with TemporaryDirectory(prefix="nr", dir="/tmp") as short, prometheus(Path(short)) as server:
-        process = run_aside(desk, RAY_metrics_report_interval_ms="1000", RAY_TMPDIR=short, RAY_AUTH_MODE="disabled")
-        found: dict[str, list[dict[str, Any]]] = {}
-        wanted = ("round", "fits", "trials")
-        deadline = time.monotonic() + 150
-        while process.poll() is None and time.monotonic() < deadline:
-            for name in wanted:
-                found[name] = ask(server, f"ray_numerai_ray_{name}") or found.get(name, [])
-            if all(found.values()):
-                break
-            time.sleep(0.5)
-        jobs = shown(desk, "api/jobs/")
-        tasks = shown(desk, "api/v0/tasks?limit=1000")
-        process.send_signal(signal.SIGINT)  # everything was seen
-        process.wait(timeout=240)
+        own = {"RAY_metrics_report_interval_ms": "1000", "RAY_TMPDIR": short, "RAY_AUTH_MODE": "disabled"}
+        process = run_aside(desk, **own)
+        try:
+            missing = panels()
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline and missing:
+                missing = {title: query for title, query in missing.items() if not drawn(server, query, since)}
+                time.sleep(0.5)
+            assert process.poll() is None, (missing, (desk.folder / "told.txt").read_text())
+            jobs = shown(desk, "api/jobs/")
+            tasks = shown(desk, "api/v0/tasks?limit=1000")
+            pages = photographed(desk, server, jobs[0]["job_id"], tmp_path)
+            fits = drawn(server, "ray_numerai_ray_fits", since)
+            trials = drawn(server, "ray_numerai_ray_trials", since)
+        finally:
+            process.send_signal(signal.SIGINT)  # everything was seen
+            process.wait(timeout=240)
         output = (desk.folder / "told.txt").read_text()
     assert process.returncode in (0, INTERRUPTED), output
+    assert not missing, output
     assert "Ray dashboard: http://127.0.0.1:" in output
-    assert found["round"], output
-    (job,) = jobs
-    assert job["metadata"]["numerai_ray_experiment"] == "small"
+    assert jobs[0]["metadata"]["numerai_ray_experiment"] == "small"
     names = {each["name"] for each in tasks["data"]["result"]["result"]}
-    assert "small/r1/base/fold1" in names, names
+    assert any(re.fullmatch(r"small/r2/.+/fold1", name) for name in names), names
     assert any(name.startswith(("load ", "prepare ")) for name in names), names
-    assert found["round"][0]["metric"]["experiment"] == "small"
-    assert {each["metric"]["state"] for each in found["fits"]} == set(STATES["fits"])
-    assert {each["metric"]["state"] for each in found["trials"]} == set(STATES["trials"])
+    assert {each["metric"]["experiment"] for each in fits} == {"small"}
+    assert {each["metric"]["state"] for each in fits} == set(STATES["fits"])
+    assert {each["metric"]["state"] for each in trials} == set(STATES["trials"])
+    assert re.search(r"small/r2/\S+/fold\d", pages["tasks"]), pages["tasks"]
+    assert "Grafana" in pages["metrics"]
+    assert "numerai_ray_fits" in pages["prometheus"]
+    assert 'state="trained"' in pages["prometheus"]
+
+
+def photographed(desk: Desk, server: str, job: str, folder: Path) -> dict[str, str]:
+    """What a browser shows of the run in Ray's dashboard and in Prometheus: page -> text; pictures in ``folder``."""
+    dashboard = (desk.folder / "told.txt").read_text().split("Ray dashboard: ")[1].split()[0]
+    graph = urlencode({"g0.expr": "ray_numerai_ray_fits", "g0.tab": "0", "g0.range_input": "2m"})
+    views = {
+        "tasks": View(f"{dashboard}/#/jobs/{job}", "small/r2/", ("Task Table",)),
+        "metrics": View(f"{dashboard}/#/metrics", "Grafana"),
+        "prometheus": View(f"{server}/graph?{graph}", 'state="trained"'),
+    }
+    assert CHROMIUM is not None
+    return {name: seen(CHROMIUM, view, folder / f"{name}.png") for name, view in views.items()}

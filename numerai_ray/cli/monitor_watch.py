@@ -21,7 +21,8 @@ class MonitorWatch:
 
     def round_started(self, start: RoundStart) -> None:
         self._state = RoundState(start)
-        self._tell()
+        with self.monitor.together():
+            self._tell()
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is None:
@@ -29,31 +30,34 @@ class MonitorWatch:
         before = self._state.progress[progress.trial]
         self._state.progress[progress.trial] = progress
         hits = max(0, progress.stored - before.stored)
-        self.monitor.count("store_hits_total", hits)
-        self.monitor.count("fits_trained_total", max(0, progress.folds_done - before.folds_done - hits))
-        self._tell()
+        with self.monitor.together():
+            self.monitor.count("store_hits_total", hits)
+            self.monitor.count("fits_trained_total", max(0, progress.folds_done - before.folds_done - hits))
+            self._tell()
 
     def round_decided(self, record: RoundRecord) -> None:
         self._best.decided(record)
-        self.monitor.show("best_primary", self._best.primary)
-        self.monitor.count("rounds_decided_total", 1)
-        self.monitor.show("trees_per_second", 0)
         self._running = 0
-        self._tell()
+        with self.monitor.together():
+            self.monitor.count("rounds_decided_total", 1)
+            self.monitor.show("trees_per_second", 0)
+            self._tell()
 
     def looked(self, snapshot: Snapshot) -> None:
         """Fits that run right now."""
         self._running = len(snapshot.fits)
-        self.monitor.show("trees_per_second", snapshot.trees_per_second)
         size = self.monitor.quiet.attempt(self._shared_bytes)
-        if size:
-            self.monitor.show("shared_bytes", size)
-        self._tell()
+        with self.monitor.together():
+            self.monitor.show("trees_per_second", snapshot.trees_per_second)
+            if size:
+                self.monitor.show("shared_bytes", size)
+            self._tell()
 
     def _tell(self) -> None:
         if self._state is None:
             return
         # Again each time: what is told while Ray starts can get lost in it.
+        self.monitor.show("best_primary", self._best.primary)
         self.monitor.show("round", self._state.start.number)
         self.monitor.show("trials", self._state.trials())
         done, total = self._state.folds()
