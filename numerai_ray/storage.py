@@ -8,7 +8,7 @@ on data and stores, so the same lines read either. Where the server is and who a
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -205,9 +205,13 @@ def facts(where: Place) -> FileFacts:
 def files_below(where: Place) -> list[FileFacts]:
     """Every file below a folder, sorted by name; none where the folder is missing."""
     if isinstance(where, Path):
-        found = [path for path in where.rglob("*") if path.is_file()]
-        named = ((path.relative_to(where).as_posix(), path.stat()) for path in found)
-        return sorted(FileFacts(name, stat.st_size, stat.st_mtime_ns) for name, stat in named)
+        found = []
+        for folder, _, names in os.walk(where):
+            for path in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):  # another thread or process puts files in place meanwhile
+                    stat = path.stat()
+                    found.append(FileFacts(path.relative_to(where).as_posix(), stat.st_size, stat.st_mtime_ns))
+        return sorted(found)
     with _told(where):
         selector = fs.FileSelector(where.key, allow_not_found=True, recursive=True)
         infos = _filesystem(where).get_file_info(selector)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -221,3 +222,26 @@ def test_parquet_in_a_bucket_is_read_by_ranges(s3: str, market: Path, tmp_path: 
     shutil.copy(source, tmp_path / "full.parquet")
     for where in (place(f"{s3}/full.parquet"), tmp_path / "full.parquet"):
         assert pq.ParquetFile(open_random(where)).metadata.num_rows == pq.ParquetFile(source).metadata.num_rows
+
+
+def test_a_folder_is_listed_while_it_changes(tmp_path: Path) -> None:
+    """Files and folders that go between two looks at them are not there; the others are all told."""
+    (tmp_path / "stays").write_bytes(b"1")
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(20):
+                (tmp_path / f"goes{number}").mkdir()
+                (tmp_path / f"goes{number}" / "file").write_bytes(b"2")
+            for number in range(20):
+                shutil.rmtree(tmp_path / f"goes{number}")
+
+    busy = threading.Thread(target=come_and_go)
+    busy.start()
+    try:
+        for _ in range(300):
+            assert "stays" in [each.name for each in files_below(tmp_path)]
+    finally:
+        over.set()
+        busy.join()
