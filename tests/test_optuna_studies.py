@@ -1,5 +1,6 @@
 """Optuna's studies: kept in a journal or a database, the same proposals after a restart, and seen in the dashboard."""
 
+import math
 import os
 import socket
 import subprocess
@@ -14,8 +15,13 @@ import pytest
 import yaml
 from desk import PLAN, Desk
 from matplotlib.image import imread
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_html import CHROMIUM, chromium
+
+from numerai_ray.optuna_studies import ScoredVariant, open_storage, write_study
+from numerai_ray.search_space import Dimension
 
 RANGE = {"path": "model.params.num_leaves", "range": {"low": 2, "high": 40, "scale": "log", "integer": True}}
 # LightGBM refuses a vector of constraints of another length than the features: one of these values always fails.
@@ -76,6 +82,20 @@ def test_a_database_holds_every_trial_and_a_restart_proposes_the_same(tmp_path: 
     assert (other.folder / "optuna.journal").stat().st_size > 0
 
 
+def test_an_unknown_metric_is_told_fail_in_the_journal(tmp_path: Path) -> None:
+    """A NaN that Optuna took for a result would leave its trial RUNNING, and its surroundings shunned."""
+    dimensions = {"num_leaves": Dimension(path="model.params.num_leaves", values=[3, 7])}
+    scored = [ScoredVariant("known", {"num_leaves": 3}, 0.01), ScoredVariant("unknown", {"num_leaves": 7}, math.nan)]
+    journal = tmp_path / "optuna.journal"
+    for _ in range(2):  # the second time, as after a restart, adds nothing
+        write_study(open_storage(journal, None), "small", "bmc", dimensions, scored)
+
+    read = JournalStorage(JournalFileBackend(str(journal)))
+    (name,) = optuna.get_all_study_names(read)
+    states = {t.user_attrs["variant"]: t.state for t in optuna.load_study(study_name=name, storage=read).trials}
+    assert states == {"known": TrialState.COMPLETE, "unknown": TrialState.FAIL}
+
+
 SERVER = """
 import sys
 import optuna, optuna_dashboard
@@ -94,7 +114,7 @@ def free_port() -> int:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)")
 def test_the_journal_opens_in_optunas_dashboard(tmp_path: Path, market: Path) -> None:
-    pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard (pip install optuna-dashboard)")
+    pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard (pip install 'numerai-ray[dashboard]')")
     desk = desk_of(tmp_path / "desk", market, plan())
     assert desk.run("--rounds", "3") == 0
     port = free_port()
