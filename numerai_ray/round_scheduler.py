@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import yaml
-
 from numerai_ray.atomic_files import write_text
 from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import RAY_START_S
@@ -42,6 +40,7 @@ from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_st
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.search_space import Dimension
 from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.yaml_text import yaml_text
 
 
 @dataclass(frozen=True)
@@ -355,7 +354,7 @@ class RoundScheduler:
         if problems:
             raise ConfigError(f"{self.shop.paths.plan}, round {number}", problems)
         for trial, each in new.items():
-            text = yaml.safe_dump(each.config.to_json(), sort_keys=False)
+            text = yaml_text(each.config.to_json())
             write_text(self.shop.paths.config(trial), f"# {self.written.name}, round {number}: {each.name}\n{text}")
         return plans
 

@@ -5,6 +5,7 @@ process would rather do; and as every file is whole or absent at any time, the s
 """
 
 import os
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -24,8 +25,13 @@ _process = _Process()
 
 
 def own_process() -> None:
-    """Say that all of this process is one command, which may take its place."""
+    """Say that all of this process is one command, which may take its place; call it in the main thread."""
     _process.owned = True
+    # An alarm that was set for what was here before, which held it back, is nobody's: it would end this process.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.signal(signal.SIGALRM, before)
 
 
 def start_over(why: str) -> None:
@@ -36,4 +42,6 @@ def start_over(why: str) -> None:
     sys.stderr.write(f"{why}: starting over, what was trained is kept\n")
     sys.stderr.flush()
     os.environ[TIMES] = str(times + 1)
+    # Timers outlive this, handlers do not.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,4 +1,4 @@
-"""YAML and JSON files that users write, read strictly: one clear message with the place of the fault."""
+"""YAML and JSON files that users write, read strictly: one clear message with the place of a fault; and written."""
 
 import json
 import re
@@ -31,6 +31,16 @@ _Loader.add_implicit_resolver(
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+)$"), list("-+0123456789")
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that :class:`_Loader`, or a loader of YAML 1.1, would take for something else."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [*_Loader.yaml_implicit_resolvers.get(first, ()), *resolvers]
+    for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+}
 
 
 def _mapping_without_repeats(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -68,6 +78,11 @@ def parse_yaml(text: str, source: str) -> Json:
     if not isinstance(value, dict):
         raise ConfigError(source, [Problem("$", f"must be a mapping of keys to values, but is {value!r:.60}")])
     return value
+
+
+def yaml_text(value: Json) -> str:
+    """``value`` as YAML in the order of its keys; :func:`parse_yaml` gives it back, type by type."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 
 def _parse(text: str) -> Any:

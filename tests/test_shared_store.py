@@ -105,10 +105,11 @@ def test_the_same_fit_asked_for_on_two_nodes_at_once_is_trained_once(market: Pat
 
 
 NODES = """
-import socket, sys
+import socket, sys, time
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
+from ray.util.state.exception import RayStateApiException
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
@@ -118,8 +119,14 @@ cluster.add_node(**size)
 print(cluster.address, flush=True)
 if sys.stdin.readline():
     ray.init(cluster.address, log_to_driver=False)
-    tasks = list_tasks(limit=500)
-    print(len({task.node_id for task in tasks if task.node_id and "/fold" in task.name}), flush=True)
+    nodes, until = set(), time.monotonic() + 60
+    while len(nodes) < 2 and time.monotonic() < until:  # what tasks did is told with a delay, or not on a busy machine
+        try:
+            nodes = {task.node_id for task in list_tasks(limit=500) if task.node_id and "/fold" in task.name}
+        except RayStateApiException as error:
+            print(error, file=sys.stderr)
+        time.sleep(0.5)
+    print(len(nodes), flush=True)
     sys.stdin.readline()
     ray.shutdown()
 cluster.shutdown()
