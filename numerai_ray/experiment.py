@@ -1,18 +1,24 @@
-"""A notebook's handle on an experiment: its table, out-of-fold predictions and per-era scores as data frames."""
+"""A notebook's handle on an experiment: table, predictions and per-era scores as data frames, and trained models."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from numerai_ray.config import nearest, parse_yaml, read_text
+from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
+from numerai_ray.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_model import FoldModel, fit_of, fold_model
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.significance import PairedDelta, verdict
+from numerai_ray.storage import DATA_ROOT_VARIABLE, place
+from numerai_ray.trial_plan import Catalog
 
 
 class Experiment:
@@ -90,6 +96,35 @@ class Experiment:
         scores = stored.scores
         columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
         return pd.DataFrame(columns, index=pd.Index(stored.eras, name="era"))
+
+    def model(
+        self, variant: str, fold: int, *, part: str | None = None, data: str | Path | None = None, train: bool = False
+    ) -> FoldModel:
+        """The trained model of a fold, where the plan said ``keep_models: true``; with ``train``, else trained here.
+
+        ``data`` is the data root (else ``$NUMERAI_RAY_DATA``, else ``./data``); ``part`` tells fits of one fold apart
+        (member, target, seed). Models of scikit-learn and of your own are pickles: reading one runs code.
+
+        Raises:
+            RequestError: no such variant, fold or part.
+            DataError: the model is not kept, or the data or libraries are others than those that it was trained with.
+
+        """
+        name = self.id_of(variant)
+        stage = next(record.stage for record in self.rounds for each in record.variants if each.id == name)
+        root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
+        kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
+        catalog = Catalog(root, self.paths.root, Holdout(kept_out) if kept_out else None)
+        config = validate(Config, self.config(name), str(self.paths.config(name)))
+        plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
+        spec = fit_of(plan, fold, part)
+        folds = self.results(name)["cv"]["folds"]
+        if spec.key not in {fit["fit"] for each in folds for fit in (each, *each.get("fits", ()))}:
+            raise DataError(
+                f"{self.name}, {name}: what was trained cannot be found again: the data file, the versions of the "
+                f"libraries or holdout_eras are others now; go back to those, or run the round again"
+            )
+        return fold_model(spec, FitStore.below(root, keep_models=True), train=train)
 
     def config(self, variant: str) -> dict[str, Any]:
         """The complete configuration of a variant, as it ran."""

@@ -73,12 +73,13 @@ class LoadedPlan:
         return validate(Config, values, f"{self.name}, baseline in stage {stage}")
 
     def readable(self) -> Json:
-        """Everything that is written in the plan, its search space included, as plain values."""
-        return {**self.plan.model_dump(mode="json"), "search_space": self.space.model_dump(mode="json")}
+        """Everything in the plan that an experiment depends on, its search space included, as plain values."""
+        written = self.plan.model_dump(mode="json", exclude={"keep_models"})
+        return {**written, "search_space": self.space.model_dump(mode="json")}
 
     def fingerprint(self) -> str:
         """Changes when anything that decides results does; texts and names aside."""
-        decisive = self.plan.model_dump(mode="json", exclude={"name", "idea", "novelty", "search_space"})
+        decisive = self.plan.model_dump(mode="json", exclude={"name", "idea", "novelty", "search_space", "keep_models"})
         return fingerprint([decisive, self.space.model_dump(mode="json"), self.baseline_values])
 
 

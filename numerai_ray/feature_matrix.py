@@ -110,7 +110,9 @@ def joined(blocks: Sequence[FeatureMatrix]) -> FeatureMatrix:
     )
 
 
-def values_seen(values: npt.NDArray[np.int8], era_starts: npt.NDArray[np.int64]) -> ValuesSeen:
+def values_seen(
+    values: npt.NDArray[np.int8] | Sequence[npt.NDArray[np.int8]], era_starts: npt.NDArray[np.int64]
+) -> ValuesSeen:
     """What each of the features ``values`` (n_features, n_rows) takes in each era."""
     bits = np.full(256, 1 << 5, np.uint8)
     bits[:5] = 1 << np.arange(5)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_store import StoredFit
+from numerai_ray.model_store import StoredModel
 from numerai_ray.models import Batch, Ladder, Prepared, Rungs
-from numerai_ray.models.telling import Told, hearing
+from numerai_ray.models.telling import Told, hearing, hearing_model
 from numerai_ray.training_data import training_data, validation_batch
 from numerai_ray.trial_plan import FitSpec
 
@@ -26,6 +28,8 @@ def run_fits(
     columns: Columns,
     threads: int,
     prepared: Prepared | None,
+    *,
+    keep_model: bool = False,
 ) -> list[StoredFit]:
     """Train one fold and predict its validation rows: once, whatever the number of lengths asked for.
 
@@ -35,6 +39,7 @@ def run_fits(
         columns: targets (NaN where unknown; such rows are not trained on) and benchmarks of the whole dataset.
         threads: how many the model may use; predictions do not depend on it.
         prepared: what the model shares between fits on these features.
+        keep_model: whether the last fit brings its model, which holds those of the others.
 
     Returns:
         One fit a spec, in their order. Their seconds add up to the time it took.
@@ -46,7 +51,7 @@ def run_fits(
     started = time.perf_counter()
     train = training_data(specs[0], features, columns)
     validation = validation_batch(specs[0], features, columns)
-    with hearing() as told:
+    with hearing() as told, hearing_model() as trained:
         predictions = _predictions(specs, train.batch, validation, threads, prepared)
     if not all(np.isfinite(prediction).all() for prediction in predictions):
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
@@ -57,10 +62,21 @@ def run_fits(
         "dropped_rows": train.dropped_rows,
         "made_by": ", ".join(f"{name} {library_version(name)}" for name in specs[0].model.libraries),
     }
-    return [
+    fits = [
         StoredFit(prediction, {**facts, "seconds": share, **_importance(spec, told)})
         for spec, prediction, share in zip(specs, predictions, seconds, strict=True)
     ]
+    if keep_model:
+        fits[-1] = replace(fits[-1], model=_model(specs[-1], trained[-1], {**facts, "seconds": sum(seconds)}))
+    return fits
+
+
+def _model(spec: FitSpec, fitted: Any, facts: dict[str, Any]) -> StoredModel:
+    """The trained model as it is kept; what cannot be written down is kept as the reason, and asked for once only."""
+    try:
+        return StoredModel(spec.model.plain(fitted), np.empty(0), facts)
+    except FitError as error:
+        return StoredModel(None, np.empty(0), facts).refused(str(error))
 
 
 def _importance(spec: FitSpec, told: Told) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was trained is kept: a content-addressed store of fold predictions.
+"""What was trained is kept: a content-addressed store of fold predictions, and of the models when they are asked for.
 
 An entry's name is the fit's key, made of what decides its predictions (dataset, eras, features, target, model,
 parameters, library versions). An entry is written whole or not at all, and verified when read; a damaged one is set
@@ -15,25 +15,40 @@ import numpy.typing as npt
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_claims import claimed
+from numerai_ray.model_store import StoredModel
 from numerai_ray.storage import Place, local_folder, rename, write_whole
 from numerai_ray.store_entry import decoded, encoded
 
 MAGIC = b"numerai-ray fit 1\n"
+FOLDER = "store"  # below the data root
 
 
 @dataclass(frozen=True, eq=False)
 class StoredFit:
-    """Predictions (n,) float64 of a fold's validation rows in file order of eras, and facts about the fit."""
+    """Predictions (n,) float64 of a fold's validation rows in file order of eras, and facts about the fit.
+
+    ``model`` is on its way to the store of models (see :mod:`numerai_ray.fold_models`); what is read has none.
+    """
 
     predictions: npt.NDArray[np.float64]
     facts: Mapping[str, Any]
+    model: StoredModel | None = None
 
 
 @dataclass(frozen=True)
 class FitStore:
-    """A folder of fits, local or a URL, shared by all experiments on one data root; safe for concurrent writers."""
+    """A folder of fits, local or a URL, shared by all experiments on one data root; safe for concurrent writers.
+
+    ``keep_models`` asks those who train into it to keep each fit's model as well.
+    """
 
     root: Place
+    keep_models: bool = False
+
+    @classmethod
+    def below(cls, data_root: Place, *, keep_models: bool = False) -> "FitStore":
+        """The store of all experiments on a data root."""
+        return cls(data_root / FOLDER, keep_models)
 
     def path(self, key: str) -> Place:
         return self.root / key[:2] / f"{key}.fit"

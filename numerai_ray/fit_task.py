@@ -62,7 +62,7 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, t
     features, prepared = order.inputs.put_together(given)
 
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
-        return run_fits(specs, features, columns, order.threads, prepared)
+        return run_fits(specs, features, columns, order.threads, prepared, keep_model=order.store.keep_models)
 
     with fit_room(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
         trained = carry_out(order.training, order.store, train, order.origin)

@@ -26,6 +26,7 @@ from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.fold_models import is_stored, lacks_model
 from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
@@ -283,7 +284,7 @@ class InProcessRunner:
     def _run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         self._parts = LinearParts(self.threads)
         needs = column_needs(plans)
-        missing = [spec for plan in plans for spec in plan.fits if not self.store.has(spec.key)]
+        missing = [spec for plan in plans for spec in plan.fits if not is_stored(self.store, spec)]
         together = {spec.key: training for training in trainings(missing) for spec in training.specs}
         done: dict[str, StoredFit | FitError] = {}
         waiting = _Waiting(together, done, Stops(plans))
@@ -350,7 +351,7 @@ class InProcessRunner:
         if done is not None:
             return done, False
         kept = self.store.get(spec.key)
-        if kept is not None:
+        if kept is not None and not lacks_model(self.store, spec):
             return kept, is_earlier(kept, origin)
         training = waiting.together.get(spec.key, Training((spec,)))
         trained = carry_out(training, self.store, lambda specs: self._train(specs, columns), origin)
@@ -368,7 +369,7 @@ class InProcessRunner:
             if spec.dataset not in self._features:
                 self._features = {spec.dataset: load_features(spec.index, spec.features)}
             features = self._features[spec.dataset]
-        return run_fits(specs, features, columns, self.threads, prepared)
+        return run_fits(specs, features, columns, self.threads, prepared, keep_model=self.store.keep_models)
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)

@@ -1,7 +1,7 @@
 """What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,8 @@ from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import RAY_START_S, Speed, estimated_seconds
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_models import is_stored
 from numerai_ray.resource_plan import Machine, plan_resources
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_candidates import Search, Setup, identity
@@ -48,7 +50,10 @@ class StageForecast:
 
 @dataclass(frozen=True)
 class RoundForecast:
-    """One round: its lines, and its fits by where they come from. ``seconds`` is None without a calibration."""
+    """One round: its lines, and its fits by where they come from. ``seconds`` is None without a calibration.
+
+    Of the new fits ``fits_for_models`` are stored, but without the models that the plan wants kept.
+    """
 
     stage: Stage
     dimension: str | None
@@ -56,6 +61,7 @@ class RoundForecast:
     fits_new: int
     fits_stored: int
     fits_shared: int
+    fits_for_models: int
     seconds: float | None
 
 
@@ -72,12 +78,12 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a forecast looks at: ``stored`` fits by key, and the results of ``baselines`` that were run for all."""
+    """What a forecast looks at: the fits of ``store``, and the results of ``baselines`` that were run for all."""
 
     loaded: LoadedPlan
     search: Search
     catalog: Catalog
-    stored: Callable[[str], bool]
+    store: FitStore
     machine: Machine
     baselines: BaselineStore | None = None
 
@@ -118,9 +124,10 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
     rounds = []
     for setup in setups:
         plans, lent = _plans(outlook, setup)
-        keys = [fit.key for plan in plans for fit in plan.fits]
-        new = {key for key in keys if key not in planned and not outlook.stored(key)}
-        stored = {key for key in keys if outlook.stored(key)}
+        fits = {fit.key: fit for plan in plans for fit in plan.fits}
+        asked = sum(len(plan.fits) for plan in plans)
+        stored = {key for key, fit in fits.items() if is_stored(outlook.store, fit)}
+        new = fits.keys() - planned - stored
         unseen = [plan for plan in plans if any(fit.key in new for fit in plan.fits)]
         rounds.append(
             RoundForecast(
@@ -129,7 +136,8 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
                 variants=tuple(each.name for each in setup.candidates),
                 fits_new=len(new),
                 fits_stored=len(stored) + lent,
-                fits_shared=len(keys) - len(new) - len(stored),
+                fits_shared=asked - len(new) - len(stored),
+                fits_for_models=sum(outlook.store.has(key) for key in new),
                 seconds=estimated_seconds(speeds, unseen, outlook.machine.cores),
             )
         )

@@ -1,20 +1,21 @@
 """Trained models beside the predictions: kept when somebody asks for a model itself, as an export does.
 
-An entry's name is the fit's key, which holds everything that decides the model; it has the model as plain values and
-what it predicts for the fit's validation rows. It is no pickle: reading a store runs nobody's code.
+An entry's name begins with the key of its fit, or of its ladder, which holds everything that decides the model; it has
+the model as plain values. It is no pickle, and where the bytes of a model are one, nothing here reads them: checking a
+store runs nobody's code.
 """
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.storage import Place, rename, write_whole
+from numerai_ray.storage import Place, files_below, rename, write_whole
 from numerai_ray.store_entry import decoded, encoded
 
 MAGIC = b"numerai-ray model 1\n"
@@ -23,11 +24,18 @@ BYTES = "$bytes"  # what stands for bytes in the tree of a model: where they beg
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
-    """A model as text, bytes, numbers, lists and mappings; its predictions (n,) float64; facts about its training."""
+    """A model as text, bytes, numbers, lists and mappings; facts about its training.
+
+    ``predictions`` (n,) float64 are what it predicts where nothing else keeps that, as for an export's proof.
+    """
 
     model: Any
     predictions: npt.NDArray[np.float64]
     facts: Mapping[str, Any]
+
+    def refused(self, why: str) -> "StoredModel":
+        """Stands for a model that cannot be kept, so that it is not asked for again."""
+        return replace(self, model=None, facts={**self.facts, "refused": why})
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,12 @@ class ModelStore:
 
     def path(self, key: str) -> Place:
         return self.root / key[:2] / f"{key}.model"
+
+    def names(self, family: str) -> list[str]:
+        """Names of the entries that begin with ``family``, without reading them."""
+        folder = self.path(family).parent
+        files = (file.name for file in files_below(folder) if file.name.startswith(family))
+        return [name.removesuffix(".model") for name in files if name.endswith(".model")]
 
     def put(self, key: str, kept: StoredModel) -> None:
         """Keep a model.

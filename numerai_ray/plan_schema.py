@@ -101,7 +101,8 @@ class ExperimentPlan(Section):
 
     ``interpretations`` are two to four readings of an idea that can be meant in several ways, each with its changes
     to the base; they are scouted side by side, and the best by BMC becomes the base. ``holdout_eras`` (weeks) at the
-    end of the data are kept out of every fit and decision, and scored once, at the very end.
+    end of the data are kept out of every fit and decision, and scored once, at the very end. ``keep_models`` keeps
+    the trained model of every fit in the store as well; it decides nothing.
     """
 
     name: Name | None = None
@@ -119,6 +120,7 @@ class ExperimentPlan(Section):
     budget: BudgetPlan = BudgetPlan()
     holdout_eras: int | None = Field(default=None, ge=1)
     market: MarketPlan | None = None
+    keep_models: bool = False
 
     def of_stage(self, stage: Stage) -> StagePlan:
         """What the stage sets."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from numerai_ray.atomic_files import whole_file, write_text
 from numerai_ray.config import fingerprint
-from numerai_ray.dataset import load_features
+from numerai_ray.dataset import Columns, load_columns, load_features
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen
 from numerai_ray.fit_key import library_version
@@ -84,6 +84,20 @@ def prepare(spec: FitSpec, threads: int) -> Prepared:
             path = Path(folder) / "prepared"
             seen = _make(spec, threads, path)
             return Prepared(key, _chunks(spec, np.fromfile(path, np.uint8)), seen)
+
+
+def inputs_of(spec: FitSpec, threads: int) -> tuple[FeatureMatrix | None, Columns, Prepared | None]:
+    """What one fit by itself is trained on, as a round would: the prepared copy alone where that is enough.
+
+    Raises:
+        DataError: the data cannot be read.
+
+    """
+    benchmarks = [name for name in (spec.asked.transform_benchmark, *spec.asked.read_benchmarks) if name]
+    columns = load_columns(spec.index, spec.config.data, [spec.target], benchmarks)
+    prepared = None if prepared_key(spec) is None else prepare(spec, threads)
+    alone = prepared is not None and is_enough(spec, prepared.seen)
+    return None if alone else load_features(spec.index, spec.features), columns, prepared
 
 
 def chunk_count(spec: FitSpec) -> int:

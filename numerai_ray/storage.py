@@ -25,6 +25,7 @@ SCHEMES = ("s3", "gs")
 OPTIONS = {"s3": ("endpoint_override", "region", "anonymous"), "gs": ("endpoint_override", "anonymous")}
 # What an error message must not show.
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")
+DATA_ROOT_VARIABLE = "NUMERAI_RAY_DATA"
 CACHE_VARIABLE = "NUMERAI_RAY_CACHE"
 COPY_BYTES = 8 * 2**20
 

@@ -22,7 +22,7 @@ DAY_S = 86_400.0
 # A writer takes seconds; what is older was left behind by one that died.
 PARTIAL_S = 3_600.0
 # Why a file is removed; the first that holds.
-Reason = Literal["damaged", "left behind by a writer that died", "older than asked", "beyond the size asked"]
+Reason = Literal["damaged", "left behind by a writer that died", "a model", "older than asked", "beyond the size asked"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StoreFile:
 
     @property
     def key(self) -> str:
-        """The key of a fit, of its model or of a look."""
+        """The key of a fit or of a look; the name of a model, which is a fit's key or a ladder's and a length."""
         return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
@@ -50,10 +50,11 @@ class Removal:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ``gc`` keeps: entries younger than ``days`` (None: any), the youngest up to ``size_bytes``."""
+    """What ``gc`` keeps: entries younger than ``days`` (None: any), the youngest up to ``size_bytes``; ``models``."""
 
     days: float | None = None
     size_bytes: int | None = None
+    models: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,27 @@ def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
 
 
 def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
-    """What may go, in the order in which it is best removed: rubbish, then the oldest fits."""
+    """What may go, in the order in which it is best removed: rubbish, then the oldest entries.
+
+    Beyond a size models go first: they are the larger part, and no round asks for them.
+    """
     found = [Removal(file, "damaged") for file in files if file.kind == "damaged"]
     found += [
         Removal(file, "left behind by a writer that died")
         for file in files
         if file.kind == "partial" and file.age_s >= PARTIAL_S
     ]
-    fits = [file for file in files if file.kind in ENTRIES]
+    entries = [file for file in files if file.kind in ENTRIES]
+    if not limits.models:
+        found += [Removal(file, "a model") for file in entries if file.kind == "model"]
+        entries = [file for file in entries if file.kind != "model"]
     if limits.days is not None:
-        old = [file for file in fits if file.age_s >= limits.days * DAY_S]
+        old = [file for file in entries if file.age_s >= limits.days * DAY_S]
         found += [Removal(file, "older than asked") for file in old]
-        fits = fits[len(old) :]
+        entries = entries[len(old) :]
     if limits.size_bytes is not None:
-        beyond = sum(file.size_bytes for file in fits) - limits.size_bytes
-        for file in fits:
+        beyond = sum(file.size_bytes for file in entries) - limits.size_bytes
+        for file in sorted(entries, key=lambda file: file.kind != "model"):
             if beyond <= 0:
                 break
             found.append(Removal(file, "beyond the size asked"))

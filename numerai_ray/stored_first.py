@@ -10,6 +10,7 @@ from typing import Protocol
 from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_models import is_stored
 from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
 from numerai_ray.interrupts import finish_first
 from numerai_ray.trial_plan import TrialPlan
@@ -40,7 +41,7 @@ class StoredFirst:
         self._last: RoundRunner = self._local
 
     def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
-        if all(self.store.has(spec.key) for plan in plans for spec in plan.fits):
+        if all(is_stored(self.store, spec) for plan in plans for spec in plan.fits):
             self._last = self._local
             return self._last.run(plans, on_progress)
         if self._training is None:

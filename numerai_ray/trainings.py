@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import numpy as np
+import numpy.typing as npt
+
 from numerai_ray.errors import FitError
 from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.fold_models import keep_model, lacks_model
+from numerai_ray.model_store import StoredModel
 from numerai_ray.trial_plan import FitSpec
 
 # A fit that failed for a reason of its own stands in for its result: the other rungs of its ladder go on.
@@ -45,7 +50,7 @@ def trainings(specs: Iterable[FitSpec]) -> list[Training]:
 
 
 def carry_out(training: Training, store: FitStore, train: Train, origin: str = "") -> Trained:
-    """Train what the store still lacks, and keep it.
+    """Train what the store still lacks, models included where it keeps them, and keep it.
 
     Args:
         training: fits of one family.
@@ -61,11 +66,19 @@ def carry_out(training: Training, store: FitStore, train: Train, origin: str = "
         # Looked at again under the claim: another driver may have been at it.
         stored = {spec.key: fit for spec in training.specs if (fit := store.get(spec.key)) is not None}
         lacking = [spec for spec in training.specs if spec.key not in stored]
+        if training.longest not in lacking and lacks_model(store, training.longest):
+            lacking.append(training.longest)  # once more, for its model alone
         made = _made(lacking, train) if lacking else {}
+        # Models first: a fit that is there has what was asked for with it, whenever its writer is killed.
+        for spec in lacking:
+            result = made[spec.key]
+            if isinstance(result, StoredFit) and result.model is not None:
+                keep_model(store, spec, _true_to(stored.get(spec.key), result.predictions, result.model))
+                made[spec.key] = replace(result, model=None)
         for key, result in made.items():
-            if isinstance(result, StoredFit):
+            if isinstance(result, StoredFit) and key not in stored:
                 store.put(key, replace(result, facts={**result.facts, "origin": origin}))
-    return Trained({**stored, **made}, frozenset(key for key, fit in stored.items() if is_earlier(fit, origin)))
+    return Trained({**made, **stored}, frozenset(key for key, fit in stored.items() if is_earlier(fit, origin)))
 
 
 def is_earlier(fit: StoredFit, origin: str) -> bool:
@@ -75,6 +88,13 @@ def is_earlier(fit: StoredFit, origin: str) -> bool:
     that was killed and went on equals that of one that was not.
     """
     return not origin or fit.facts.get("origin") != origin
+
+
+def _true_to(stored: StoredFit | None, predictions: npt.NDArray[np.float64], model: StoredModel) -> StoredModel:
+    """``model``, unless it was trained for a fit that is stored and predicts otherwise."""
+    if stored is None or np.array_equal(stored.predictions, predictions):
+        return model
+    return model.refused("trained once more it predicts otherwise than what is stored: its training is not repeatable")
 
 
 def _made(specs: Sequence[FitSpec], train: Train) -> dict[str, StoredFit | FitError]:

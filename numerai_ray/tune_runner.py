@@ -43,6 +43,7 @@ from numerai_ray.fit_task import (
     scores_of,
     unless_failed,
 )
+from numerai_ray.fold_models import lacks_model
 from numerai_ray.fold_runner import (
     FoldScore,
     OnProgress,
@@ -120,7 +121,8 @@ class TuneRunner:
 
     def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
-        stored = {key: fit for key in specs if (fit := self.store.get(key)) is not None}
+        whole = (key for key, spec in specs.items() if not lacks_model(self.store, spec))
+        stored = {key: fit for key in whole if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
         resources = self._start(missing, missing or list(specs.values()))

@@ -225,7 +225,7 @@ def outcome(folder: Path) -> dict[str, object]:
     """Everything that must not depend on kills: ledger, predictions, report; times aside."""
     ledger = [json.loads(line) for line in (folder / "results" / "rounds.jsonl").read_text().splitlines()]
     for record in ledger:
-        for key in ("started", "wall_s", "cost", "estimated_s"):
+        for key in ("started", "wall_s", "cost", "estimated_s", "cores"):  # cores: a node that died is not there
             record.pop(key, None)
         for variant in record["variants"]:
             del variant["fit_seconds"]

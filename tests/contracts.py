@@ -13,6 +13,7 @@ from numerai_ray.cluster_plan import Spent
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
+from numerai_ray.model_store import ModelStore
 from numerai_ray.trial_plan import Catalog, TrialPlan
 
 SMALL: dict[str, Any] = {
@@ -149,6 +150,27 @@ class RunnerContract(ABC):
         for trial, outcome in again.items():
             assert all(fold.stored for fold in outcome.folds)
             same_outcome(outcome, reference[trial])
+
+    def test_models_are_kept_where_the_store_is_asked_to(
+        self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome], tmp_path: Path
+    ) -> None:
+        """Of fits that are new, and of one that is stored already: that one stays as it is, and counts as stored."""
+        plans = self.plans(catalog)[:2]
+        InProcessRunner(store, threads=1).run(plans[:1], ignore)
+        fits = {path: path.stat().st_mtime_ns for path in store.root.rglob("*.fit")}
+        outcomes = self.make(replace(store, keep_models=True)).run(plans, ignore)
+        expected = FitStore(tmp_path / "expected", keep_models=True)
+        InProcessRunner(expected, threads=1).run(plans, ignore)
+        found, wanted = (
+            {path.name: ModelStore(each.root).get(path.stem).model for path in each.root.rglob("*.model")}
+            for each in (store, expected)
+        )
+        assert found == wanted
+        assert len(found) == sum(len(plan.fits) for plan in plans)
+        assert {path: path.stat().st_mtime_ns for path in fits} == fits
+        assert all(fold.stored for fold in outcomes["base"].folds)
+        for name, outcome in outcomes.items():
+            same_outcome(outcome, reference[name])
 
     def test_damaged_entry_is_trained_again(
         self, store: FitStore, catalog: Catalog, reference: dict[str, VariantOutcome]

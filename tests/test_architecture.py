@@ -87,6 +87,8 @@ FLOORS = {
     "fit_claims": 3,
     "fit_room": 3,
     "trainings": 3,
+    "fold_models": 3,
+    "fold_model": 3,
     "stored_first": 3,
     "store_care": 3,
     "ray_start": 4,

@@ -132,7 +132,7 @@ def test_wrong_requests_are_refused(
 def test_every_command_of_the_page_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parent.parent / "numerai_ray" / "docs" / "reuse.md").read_text(encoding="utf-8")
     commands = [line.split()[1:] for line in page.splitlines() if line.startswith("numerai-ray ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         assert run([str(root) if word == "data" else word for word in command]) == 0
 

@@ -19,7 +19,8 @@ from rich.progress import (
 )
 
 from numerai_ray.cli.live_view import duration
-from numerai_ray.cli.options import DATA_ROOT_VARIABLE, JsonOption, data_root, within
+from numerai_ray.cli.options import JsonOption, data_root, within
+from numerai_ray.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from numerai_ray.download import LocalFile, Step

@@ -21,8 +21,6 @@ from numerai_ray.round_policy import PolicySettings
 from numerai_ray.start_over import start_over
 from numerai_ray.storage import Place, Url
 
-STORE = "store"  # folder of the fit store below the data root
-
 
 @dataclass(frozen=True)
 class Session:
@@ -54,7 +52,13 @@ def scheduler_at_work(
         two_step_interrupts(_say),
         report,
         view,
-        open_runner(session.root, paths.root, session.address, in_process=session.in_process) as runner,
+        open_runner(
+            session.root,
+            paths.root,
+            session.address,
+            in_process=session.in_process,
+            keep_models=loaded.plan.keep_models,
+        ) as runner,
         watching(view, loaded.name, paths, runner) as watcher,
     ):
         told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
@@ -104,13 +108,16 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
 
 
 @contextmanager
-def open_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+def open_runner(
+    root: Place, folder: Path, address: str | None, *, in_process: bool, keep_models: bool = False
+) -> Iterator[Any]:
     """The runner that was asked for; Ray is let go at the end."""
     from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.machine import this_machine
 
-    store = FitStore(writable_place(root / STORE, "the fit store in --data-dir"))
+    store = FitStore.below(root, keep_models=keep_models)
+    writable_place(store.root, "the fit store in --data-dir")
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return

@@ -15,9 +15,7 @@ from numerai_ray.experiment_plan import LoadedPlan, load_plan
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
-from numerai_ray.storage import Place, Url, check_writable, place
-
-DATA_ROOT_VARIABLE = "NUMERAI_RAY_DATA"
+from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, place
 
 ExperimentArgument = Annotated[
     Path, typer.Argument(metavar="EXP", help="Folder of an experiment, e.g. experiments/quickstart.")

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.cli.experiment_session import (
-    STORE,
     Session,
     catalog_of,
     prepare_data,
@@ -126,8 +125,8 @@ def plan(
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, proposer_of(loaded), history)
-    stored = FitStore(root / STORE).has
-    outlook = Outlook(loaded, search, catalog, stored, this_machine(), BaselineStore.below(root))
+    store = FitStore.below(root, keep_models=loaded.plan.keep_models)
+    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root))
     setups = first_setups(outlook)
     speeds = calibration.read_calibration(paths)
     if calibrate:
@@ -248,6 +247,13 @@ def _show(console: Console, found: Any) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    again = sum(each.fits_for_models for each in found.rounds)
+    if again:
+        console.print(
+            f"{again} of them are stored without their models, and are trained again for those (keep_models: true)",
+            highlight=False,
+            soft_wrap=True,
+        )
     gpus = max(each.gpus_a_fit for each in found.stages)
     if gpus > found.machine.gpus:
         there = f"{found.machine.gpus} here: run it on a cluster that has them (--address)"

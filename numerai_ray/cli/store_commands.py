@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numerai_ray.store_care import StoreFile
 
 app = typer.Typer(help="See, check and tidy up the store of trained fits.", no_args_is_help=True)
-STORE = "store"  # folder of the fit store below the data root
 SOME_DAMAGED = 3
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -50,7 +49,7 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
     for age, group in _by_age(kinds["fit"]).items():
         typer.echo(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
     if kinds["model"]:
-        typer.echo(f"  {len(kinds['model']):,} trained models, kept by exports  {_size(_bytes(kinds['model']))}")
+        typer.echo(f"  {len(kinds['model']):,} trained models  {_size(_bytes(kinds['model']))}")
     if kinds["look"]:
         typer.echo(f"  {len(kinds['look']):,} looks at predictions  {_size(_bytes(kinds['look']))}")
     if kinds["damaged"] or kinds["partial"]:
@@ -60,29 +59,31 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
         )
 
 
-@app.command(
-    epilog="Example: numerai-ray store gc --older-than 90 --delete · numerai-ray store gc --keep-gb 20 --delete"
-)
+@app.command(epilog="Example: numerai-ray store gc --older-than 90 --delete · numerai-ray store gc --models --delete")
 def gc(
     data_dir: DataDirOption = None,
     older_than: Annotated[
         int | None, typer.Option("--older-than", metavar="DAYS", callback=within(0), help="Fits written so long ago.")
     ] = None,
     keep_gb: Annotated[
-        int | None, typer.Option("--keep-gb", metavar="GB", callback=within(0), help="Keep the newest fits up to this.")
+        int | None,
+        typer.Option(
+            "--keep-gb", metavar="GB", callback=within(0), help="Keep up to this: fits before models, newest."
+        ),
     ] = None,
     *,
+    models: Annotated[bool, typer.Option("--models", help="Every trained model; their fits stay.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Remove them; without it they are only named.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Name what may go, or remove it: damaged and unfinished files, and entries beyond the limits given.
 
-    No report and no decided round needs a fit: one that is asked for again is trained again.
+    No report and no decided round needs a fit or a model: one that is asked for again is trained again.
     """
     from numerai_ray.store_care import Limits, removals, remove
 
     store, files = _open(data_dir)
-    going = removals(files, Limits(older_than, None if keep_gb is None else keep_gb * 10**9))
+    going = removals(files, Limits(older_than, None if keep_gb is None else keep_gb * 10**9, not models))
     if delete:
         remove(store, going)
     reasons = {reason: [each.file for each in going if each.reason == reason] for reason in _in_order(going)}
@@ -128,7 +129,7 @@ def _open(data_dir: str | None) -> tuple["FitStore", list["StoreFile"]]:
     from numerai_ray.fit_store import FitStore
     from numerai_ray.store_care import store_files
 
-    store = FitStore(data_place(data_dir) / STORE)
+    store = FitStore.below(data_place(data_dir))
     return store, store_files(store, time.time())
 
 

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from numerai_ray.cli.options import (
-    DATA_ROOT_VARIABLE,
     AddressOption,
     DataDirOption,
     ExperimentArgument,
@@ -24,6 +23,7 @@ from numerai_ray.cli.options import (
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
 from numerai_ray.start_over import start_over
+from numerai_ray.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from numerai_ray.storage import Place
@@ -120,7 +120,6 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.cli.experiment_session import STORE
     from numerai_ray.fit_store import FitStore
     from numerai_ray.submission.choice import choose
     from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
@@ -136,7 +135,7 @@ def export_to(
     choice = choose(paths, loaded.name, variant)
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
-    order = ExportOrder(choice, paths, container, out, live, FitStore(root / STORE))
+    order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
     catalog = Catalog(root, paths.root, elsewhere=address is not None)
     with steps() as on_step:
         return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)

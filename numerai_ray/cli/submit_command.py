@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from numerai_ray.cli.options import DATA_ROOT_VARIABLE, ExperimentArgument, open_experiment
+from numerai_ray.cli.options import ExperimentArgument, open_experiment
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.shipped_files import FOLDERS, PACKAGE, find_shipped
-from numerai_ray.storage import place
+from numerai_ray.storage import DATA_ROOT_VARIABLE, place
 
 # Tells a job where its storage is; holds no secret.
 PLAIN_VARIABLES = (DATA_ROOT_VARIABLE, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")

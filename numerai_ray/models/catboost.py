@@ -1,8 +1,10 @@
 """CatBoost: symmetric trees, the same for any number of threads (CatBoost says so; a test holds it)."""
 
 import re
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import (
     DenseModel,
+    FittedDense,
     Floats,
     Rows,
     alias_problems,
@@ -25,6 +28,7 @@ from numerai_ray.models.dense import (
 )
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
+from numerai_ray.models.telling import tell_model
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -142,11 +146,24 @@ class CatBoost(DenseModel):
         self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
     ) -> list[Floats]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
-        fitted = self.fit(train, longest, threads, prepared).predictor
+        fitted = self.fit(train, longest, threads, prepared)
+        tell_model(fitted)
         for length in ladder.lengths:
-            tell_of(fitted, length)
+            tell_of(fitted.predictor, length)
         rows = rows_of(validation, threads)
-        return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+        predict: Any = fitted.predictor.predict
+        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
+
+    def plain(self, fitted: Any) -> bytes:
+        """The model in CatBoost's format ``cbm``, which other versions read; the library writes it to a file only."""
+        with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
+            path = Path(folder) / "model.cbm"
+            fitted.predictor.model.save_model(str(path))
+            return path.read_bytes()
+
+    def restored(self, plain: bytes) -> FittedDense:
+        model = library("catboost", "catboost").CatBoostRegressor()
+        return FittedDense(FittedCatBoost(model.load_model(blob=plain)))
 
 
 @dataclass(frozen=True)
@@ -175,6 +192,10 @@ class FittedCatBoost:
 
     def __init__(self, model: Any):
         self.model = model
+
+    @property
+    def native(self) -> Any:
+        return self.model
 
     def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float64]:
         found = self.model.predict(rows.features, ntree_end=length, thread_count=rows.threads)

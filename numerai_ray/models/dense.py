@@ -1,5 +1,6 @@
 """Models that take rows of numbers: what a batch looks like as a matrix, and what such models have in common."""
 
+import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.errors import EnvironmentFault
+from numerai_ray.errors import DataError, EnvironmentFault, FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.protocol import Batch, Params, Prepared
-from numerai_ray.models.telling import is_heard, tell_importance
+from numerai_ray.models.telling import is_heard, tell_importance, tell_model
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +42,12 @@ class Predictor(Protocol):
     """What a dense model trains to."""
 
     def predict(self, rows: Rows) -> npt.NDArray[Any]:
-        """(n,) predictions."""
+        """(n,) predictions; of a ladder's fit, also those after its first steps, given as ``length``."""
+        ...
+
+    @property
+    def native(self) -> Any:
+        """The library's own object."""
         ...
 
 
@@ -83,8 +89,14 @@ class FittedDense:
 
     predictor: Predictor
 
-    def predict(self, batch: Batch, threads: int) -> Floats:
-        return np.asarray(self.predictor.predict(rows_of(batch, threads)), np.float64)
+    def predict(self, batch: Batch, threads: int, length: int | None = None) -> Floats:
+        predict: Any = self.predictor.predict
+        steps = {} if length is None else {"length": length}  # which a ladder's predictor knows
+        return np.asarray(predict(rows_of(batch, threads), **steps), np.float64)
+
+    @property
+    def native(self) -> Any:
+        return self.predictor.native
 
 
 class DenseModel:
@@ -111,10 +123,37 @@ class DenseModel:
     def fit_predict(
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> Floats:
-        predictor = self.fit(train, params, threads, prepared).predictor
+        fitted = self.fit(train, params, threads, prepared)
+        tell_model(fitted)
         rows = rows_of(validation, threads)
-        tell_of(predictor, rows=rows)
-        return np.asarray(predictor.predict(rows), np.float64)
+        tell_of(fitted.predictor, rows=rows)
+        return np.asarray(fitted.predictor.predict(rows), np.float64)
+
+
+def pickled(model: Any) -> bytes:
+    """A model that has no format of its own.
+
+    Raises:
+        FitError: it cannot be pickled.
+
+    """
+    try:
+        return pickle.dumps(model)
+    except Exception as error:  # whatever a user's class does when it is pickled
+        raise FitError(f"it cannot be pickled: {type(error).__name__}: {error}") from error
+
+
+def unpickled(content: bytes) -> Any:
+    """Inverse of :func:`pickled`; runs whatever the pickle says.
+
+    Raises:
+        DataError: its classes are not there any more, or have changed.
+
+    """
+    try:
+        return pickle.loads(content)
+    except Exception as error:
+        raise DataError(f"the model cannot be unpickled: {type(error).__name__}: {error}; train it again") from error
 
 
 def rows_of(batch: Batch, threads: int) -> Rows:

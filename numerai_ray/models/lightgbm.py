@@ -26,7 +26,7 @@ from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.joined_bins import save_joined
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_importance
+from numerai_ray.models.telling import tell_importance, tell_model
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -207,6 +207,7 @@ class LightGBM:
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
             _tell(fitted.booster)
+            tell_model(fitted)
             return fitted.predict(validation, threads)
         settings = {**self.canonical_params(params), "num_threads": threads}
         return _grown(settings, _rows(bins, train), _rows(bins, validation), [_trees(settings)])[0]
@@ -231,9 +232,21 @@ class LightGBM:
             fitted = self.fit(train, params, threads, prepared)
             for length in ladder.lengths:
                 _tell(fitted.booster, length)
+            tell_model(fitted)
             return [fitted.predict(validation, threads, length) for length in ladder.lengths]
         settings = {**params, "num_threads": threads}
         return _grown(settings, _rows(bins, train), _rows(bins, validation), ladder.lengths)
+
+    def plain(self, fitted: "FittedLightGBM") -> str:
+        """LightGBM's model text: its numbers have 17 digits, so nothing is lost, and other versions read it.
+
+        It also says how many threads trained it, which decides nothing, and would make equal models differ.
+        """
+        text = str(fitted.booster.model_to_string())
+        return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 1]", text, flags=re.M)
+
+    def restored(self, plain: str) -> "FittedLightGBM":
+        return FittedLightGBM(lgb.Booster(model_str=plain))
 
 
 def _beat(env: Any) -> None:
@@ -246,8 +259,12 @@ class FittedLightGBM:
     def __init__(self, booster: lgb.Booster):
         self.booster = booster
 
-    def predict(self, batch: Batch, threads: int, trees: int | None = None) -> npt.NDArray[np.float64]:
-        """Predictions of the whole booster, or of its first ``trees``."""
+    @property
+    def native(self) -> lgb.Booster:
+        return self.booster
+
+    def predict(self, batch: Batch, threads: int, length: int | None = None) -> npt.NDArray[np.float64]:
+        """Predictions of the whole booster, or of its first ``length`` trees."""
         rows = sum(stop - start for start, stop in batch.ranges)
         out = np.empty(rows, np.float64)
         done = 0
@@ -256,7 +273,7 @@ class FittedLightGBM:
                 data: Any = batch.matrix().to_arrow(ranges, missing_as_null=True)
             else:
                 data = batch.matrix().to_numpy(ranges, np.float32)
-            part = self.booster.predict(data, num_iteration=trees, num_threads=threads)
+            part = self.booster.predict(data, num_iteration=length, num_threads=threads)
             out[done : done + len(part)] = part
             done += len(part)
         return out
@@ -280,6 +297,7 @@ def _grown(
             if trees in lengths:
                 found[trees] = _scores(booster)
                 _tell(booster, trees)
+        tell_model(FittedLightGBM(booster))
     except lgb.basic.LightGBMError as error:
         raise FitError(f"LightGBM says: {error}") from error
     return [found[length] for length in lengths]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from numerai_ray.errors import FitError
-from numerai_ray.models.dense import DenseModel, Rows, library
+from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library
 from numerai_ray.models.probing import spread_rows
 from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
@@ -88,6 +88,28 @@ class Mlp(DenseModel):
             torch.manual_seed(settings.seed)
             return FittedMlp(torch, *_trained(torch, rows, settings))
 
+    def plain(self, fitted: Any) -> list[dict[str, Any]]:
+        """A mapping a linear layer; rectifiers lie between them, and dropout is not there when predicting."""
+        layers = [each for each in fitted.predictor.network if hasattr(each, "weight")]
+        found = []
+        for layer in layers:
+            weight = np.ascontiguousarray(layer.weight.detach().cpu().numpy(), np.float32)
+            bias = np.ascontiguousarray(layer.bias.detach().cpu().numpy(), np.float32)
+            found.append({"weight": weight.tobytes(), "shape": list(weight.shape), "bias": bias.tobytes()})
+        return found
+
+    def restored(self, plain: list[dict[str, Any]]) -> FittedDense:
+        torch = library("torch", "torch")
+        parts: list[Any] = []
+        for layer in plain:
+            linear = torch.nn.Linear(layer["shape"][1], layer["shape"][0])
+            weight = np.frombuffer(layer["weight"], np.float32).reshape(layer["shape"])
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(weight.copy()))
+                linear.bias.copy_(torch.from_numpy(np.frombuffer(layer["bias"], np.float32).copy()))
+            parts += [linear, torch.nn.ReLU()]
+        return FittedDense(FittedMlp(torch, torch.nn.Sequential(*parts[:-1]), "cpu"))
+
 
 class FittedMlp:
     """A network, and what its inputs are shifted and scaled by."""
@@ -95,8 +117,13 @@ class FittedMlp:
     def __init__(self, torch: Any, network: Any, device: str):
         self.torch, self.network, self.device = torch, network, device
 
+    @property
+    def native(self) -> Any:
+        return self.network
+
     def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
         torch = self.torch
+        torch.set_num_threads(1)
         self.network.eval()
         parts = []
         with torch.no_grad():

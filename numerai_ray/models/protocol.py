@@ -65,8 +65,13 @@ class Batch:
 class Fitted(Protocol):
     """A trained model."""
 
-    def predict(self, batch: Batch, threads: int) -> npt.NDArray[np.float64]:
-        """(n,) predictions of the batch's rows, equal for any number of threads."""
+    def predict(self, batch: Batch, threads: int, length: int | None = None) -> npt.NDArray[np.float64]:
+        """(n,) predictions of the batch's rows, equal for any number of threads; of a ladder, at ``length``."""
+        ...
+
+    @property
+    def native(self) -> Any:
+        """The library's own object."""
         ...
 
 
@@ -113,6 +118,19 @@ class Model(Protocol):
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> npt.NDArray[np.float64]:
         """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
+        ...
+
+    def plain(self, fitted: Any) -> Any:
+        """A trained model as text, bytes, numbers, lists and mappings, in the library's own format where it has one.
+
+        Raises:
+            FitError: it cannot be written down.
+
+        """
+        ...
+
+    def restored(self, plain: Any) -> Fitted:
+        """Inverse of :meth:`plain`: predicts the same to the last bit. Bytes that are a pickle run code."""
         ...
 
 

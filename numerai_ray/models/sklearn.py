@@ -18,7 +18,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import FitError
-from numerai_ray.models.dense import DenseModel, Rows, library, others, tiny_rows
+from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library, others, pickled, tiny_rows, unpickled
 from numerai_ray.models.probing import prediction_change
 from numerai_ray.models.protocol import Params
 from numerai_ray.value_trees import nearest
@@ -37,8 +37,13 @@ class Sklearn(DenseModel):
     def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
         """Every step's ``random_state``; an estimator without one has nothing to draw."""
         known = self._made(params, {}).get_params()
-        seeds = {name: seed for name in known if name.rsplit("__", 1)[-1] in SEEDS}
+        seeds = {name: seed for name in known if _is_seed(name)}
         return {**params, **seeds}
+
+    def seeded(self, params: Params) -> dict[str, Any]:
+        """``params`` with the seed 0 where none is given: equal params would else give other predictions each time."""
+        known = self._made(params, _own(params)).get_params()
+        return {**params, **{name: 0 for name, value in known.items() if _is_seed(name) and value is None}}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         library("sklearn", "sklearn")
@@ -92,7 +97,7 @@ class Sklearn(DenseModel):
 
     def fit_rows(self, rows: Rows, params: Params) -> "FittedSklearn":
         library("sklearn", "sklearn")
-        model = self._made(params, _own(params))
+        model = self._made(params, _own(self.seeded(params)))
         jobs = {name: rows.threads for name in model.get_params() if name.rsplit("__", 1)[-1] == "n_jobs"}
         model.set_params(**jobs)
         weights = {} if rows.weights is None else {_weight_name(model): rows.weights}
@@ -105,12 +110,23 @@ class Sklearn(DenseModel):
         model.set_params(**dict.fromkeys(jobs, 1))
         return FittedSklearn(model)
 
+    def plain(self, fitted: Any) -> bytes:
+        """A pickle, which is what scikit-learn has."""
+        return pickled(fitted.predictor.model)
+
+    def restored(self, plain: bytes) -> FittedDense:
+        return FittedDense(FittedSklearn(unpickled(plain)))
+
 
 class FittedSklearn:
     """A fitted estimator."""
 
     def __init__(self, model: Any):
         self.model = model
+
+    @property
+    def native(self) -> Any:
+        return self.model
 
     def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
         with threadpool_limits(1):
@@ -144,6 +160,10 @@ def _class(name: Any) -> Any:
     if not separator:
         raise ValueError(f"{name!r} has no colon")
     return getattr(import_module(module), attribute)
+
+
+def _is_seed(name: str) -> bool:
+    return name.rsplit("__", 1)[-1] in SEEDS
 
 
 def _weight_name(model: Any) -> str:

@@ -1,8 +1,12 @@
-"""What a model may tell of a fit beside its predictions: how much each feature mattered. Nobody has to listen."""
+"""What a model may tell of a fit beside its predictions: its trained self, how much each feature mattered.
+
+Nobody has to listen.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -11,6 +15,7 @@ from numerai_ray.importance import Importance, importance_of
 # By length of the fit; None for one that is no rung of a ladder.
 Told = dict[int | None, Importance]
 _heard: ContextVar[Told | None] = ContextVar("heard", default=None)
+_trained: ContextVar[list[Any] | None] = ContextVar("trained", default=None)
 
 
 def tell_importance(kind: str, values: ArrayLike, length: int | None = None) -> None:
@@ -35,3 +40,21 @@ def hearing() -> Iterator[Told]:
         yield told
     finally:
         _heard.reset(token)
+
+
+def tell_model(fitted: Any) -> None:
+    """The trained model (a :class:`~numerai_ray.models.protocol.Fitted`) that the predictions come from."""
+    trained = _trained.get()
+    if trained is not None:
+        trained.append(fitted)
+
+
+@contextmanager
+def hearing_model() -> Iterator[list[Any]]:
+    """The models that are trained in this block: of one fit, or of a ladder, the longest alone."""
+    trained: list[Any] = []
+    token = _trained.set(trained)
+    try:
+        yield trained
+    finally:
+        _trained.reset(token)

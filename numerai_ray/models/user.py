@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem
 from numerai_ray.model_config import Resources
-from numerai_ray.models.dense import DenseModel, Predictor, Rows
+from numerai_ray.models.dense import DenseModel, FittedDense, Rows, pickled, unpickled
 from numerai_ray.models.protocol import Params
 from numerai_ray.validation import validate
 from numerai_ray.value_trees import nearest
@@ -159,6 +159,13 @@ class UserModel(DenseModel):
             raise FitError(f"{self.name}: {rule}, but returns {fitted!r:.60}")
         return FittedUser(self.name, fitted)
 
+    def plain(self, fitted: Any) -> bytes:
+        """A pickle of what the class's ``fit`` returned; the class itself comes from its file."""
+        return pickled(fitted.predictor.fitted)
+
+    def restored(self, plain: bytes) -> FittedDense:
+        return FittedDense(FittedUser(self.name, unpickled(plain)))
+
     def _accepted(self) -> dict[str, inspect.Parameter]:
         found = dict(inspect.signature(self.kind.__init__).parameters)
         found.pop("self", None)
@@ -170,7 +177,11 @@ class FittedUser:
     """What the user's ``fit`` returned; its predictions are looked at before they are believed."""
 
     name: str
-    fitted: Predictor
+    fitted: Any
+
+    @property
+    def native(self) -> Any:
+        return self.fitted
 
     def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
         with threadpool_limits(1, user_api="blas"):

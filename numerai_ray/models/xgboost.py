@@ -1,5 +1,6 @@
 """XGBoost: histogram trees, the same for any number of threads (measured; a test holds it)."""
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import (
     DenseModel,
+    FittedDense,
     Floats,
     Rows,
     alias_problems,
@@ -26,6 +28,7 @@ from numerai_ray.models.dense import (
 )
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
+from numerai_ray.models.telling import tell_model
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -155,11 +158,31 @@ class XGBoost(DenseModel):
         self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
     ) -> list[Floats]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
-        fitted = self.fit(train, longest, threads, prepared).predictor
+        fitted = self.fit(train, longest, threads, prepared)
+        tell_model(fitted)
         for length in ladder.lengths:
-            tell_of(fitted, length)
+            tell_of(fitted.predictor, length)
         rows = rows_of(validation, threads)
-        return [np.asarray(fitted.predict(rows, length), np.float64) for length in ladder.lengths]  # type: ignore[call-arg]
+        predict: Any = fitted.predictor.predict
+        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
+
+    # The container's older versions read what is written here.
+
+    def plain(self, fitted: Any) -> bytes:
+        """``Booster.save_raw("json")``. Since 3.1 its base score is a list, which 3.0 cannot read."""
+        raw = bytes(fitted.predictor.booster.save_raw("json"))
+        model: dict[str, Any] = json.loads(raw)
+        own = model["learner"]["learner_model_param"]
+        score = str(own.get("base_score", ""))
+        if not (score.startswith("[") and score.count(",") == 0):
+            return raw
+        own["base_score"] = score.strip("[]")
+        return json.dumps(model).encode()
+
+    def restored(self, plain: bytes) -> FittedDense:
+        booster = library("xgboost", "xgboost").Booster()
+        booster.load_model(bytearray(plain))
+        return FittedDense(FittedXGBoost(booster))
 
 
 def _beats(xgb: Any, trees: int) -> Any:
@@ -187,6 +210,10 @@ class FittedXGBoost:
 
     def __init__(self, booster: Any):
         self.booster = booster
+
+    @property
+    def native(self) -> Any:
+        return self.booster
 
     def predict(self, rows: Rows, length: int = 0) -> npt.NDArray[np.float32]:
         self.booster.set_param({"nthread": rows.threads})

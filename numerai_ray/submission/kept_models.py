@@ -43,7 +43,7 @@ def _read(job: RefitJob, store: ModelStore) -> Refitted | None:
 
 
 def _keep(job: RefitJob, refit: Refitted, store: ModelStore) -> None:
-    if not exporter_for(job.spec.config.model.type).kept:
+    if exporter_for(job.spec.config.model.type).as_rows:
         return
     facts = {
         "train_rows": refit.train_rows,

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.models import Fitted
-from numerai_ray.prepared import is_enough, prepare, prepared_key
+from numerai_ray.prepared import inputs_of
 from numerai_ray.resource_plan import Needs
 from numerai_ray.submission.exporters import Trained, exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
@@ -78,7 +77,9 @@ def refit(job: RefitJob, threads: int) -> Refitted:
             f"{spec.asked.part or 'the refit'}: predicts NaN or infinity; check its parameters and objective"
         )
     return Refitted(
-        payload=exporter_for(spec.config.model.type).portable(Trained(fitted, train.batch, spec.config.model.params)),
+        payload=exporter_for(spec.config.model.type).portable(
+            Trained(spec.model, fitted, train.batch, spec.config.model.params)
+        ),
         proof=proof,
         train_rows=train.batch.n_rows,
         dropped_rows=train.dropped_rows,
@@ -87,11 +88,7 @@ def refit(job: RefitJob, threads: int) -> Refitted:
 
 
 def _trained(spec: FitSpec, threads: int) -> tuple[TrainingData, Fitted]:
-    """The model, made of the prepared copy alone where that is enough, as in a round."""
-    benchmarks = [name for name in (spec.asked.transform_benchmark, *spec.asked.read_benchmarks) if name]
-    columns = load_columns(spec.index, spec.config.data, [spec.target], benchmarks)
-    prepared = None if prepared_key(spec) is None else prepare(spec, threads)
-    alone = prepared is not None and is_enough(spec, prepared.seen)
-    features = None if alone else load_features(spec.index, spec.features)
+    """The model, made of what a round would make it of."""
+    features, columns, prepared = inputs_of(spec, threads)
     train = training_data(spec, features, columns)
     return train, spec.model.fit(train.batch, spec.config.model.params, threads, prepared)

@@ -1,4 +1,4 @@
-"""From a trained model to plain values that Numerai's container can load. One file a model."""
+"""From a trained model to plain values that Numerai's container can load."""
 
 from numerai_ray.submission.exporters.registry import EXPORTERS, Exporter, Trained, exporter_for
 

@@ -1,14 +1,14 @@
 """Names of models in configs, and what makes them portable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import RequestError
-from numerai_ray.models import Batch
+from numerai_ray.models import Batch, Model
 from numerai_ray.models.protocol import Params
+from numerai_ray.submission.exporters.sklearn import training_rows
 
 INSIDE = Path(__file__).resolve().parent.parent / "inside"
 
@@ -17,6 +17,7 @@ INSIDE = Path(__file__).resolve().parent.parent / "inside"
 class Trained:
     """A trained model, with what it was trained on and how."""
 
+    model: Model
     fitted: Any
     batch: Batch
     params: Params
@@ -26,20 +27,20 @@ class Trained:
 class Exporter:
     """How a kind of model travels.
 
-    ``libraries`` are those that the container must have; ``inside`` is the predictor's name and file in ``inside/``;
-    ``portable`` turns a trained model into a payload of plain values, and lives in ``module``; ``kept`` says whether
-    the store keeps it: not where it is the training rows, which the container trains on once more.
+    ``libraries`` are those that the container must have; ``inside`` is the predictor's name and file in ``inside/``.
+    What travels is the model as plain values, or, ``as_rows``, its training rows, which the container's own library
+    trains on once more; those the store does not keep.
     """
 
     libraries: tuple[str, ...]
     inside: str
-    module: str
-    kept: bool = True
+    as_rows: bool = False
 
     def portable(self, trained: Trained) -> Any:
         """Text, bytes, numbers, lists and mappings only."""
-        make: Callable[[Trained], Any] = import_module(f"numerai_ray.submission.exporters.{self.module}").portable
-        return make(trained)
+        if self.as_rows:
+            return training_rows(trained.batch, trained.params)
+        return trained.model.plain(trained.fitted)
 
     @property
     def source(self) -> Path:
@@ -48,11 +49,11 @@ class Exporter:
 
 # name of a model in configs -> exporter
 EXPORTERS: Mapping[str, Exporter] = {
-    "lightgbm": Exporter(("lightgbm",), "lightgbm", "lightgbm"),
-    "xgboost": Exporter(("xgboost",), "xgboost", "xgboost"),
-    "catboost": Exporter(("catboost",), "catboost", "catboost"),
-    "sklearn": Exporter(("scikit-learn",), "sklearn", "sklearn", kept=False),
-    "mlp": Exporter((), "mlp", "mlp"),
+    "lightgbm": Exporter(("lightgbm",), "lightgbm"),
+    "xgboost": Exporter(("xgboost",), "xgboost"),
+    "catboost": Exporter(("catboost",), "catboost"),
+    "sklearn": Exporter(("scikit-learn",), "sklearn", as_rows=True),
+    "mlp": Exporter((), "mlp"),
 }
 
 

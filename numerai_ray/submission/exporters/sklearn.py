@@ -5,22 +5,24 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.errors import RequestError
+from numerai_ray.models import Batch
 from numerai_ray.models.dense import rows_of
-from numerai_ray.submission.exporters.registry import Trained
+from numerai_ray.models.protocol import Params
+from numerai_ray.models.sklearn import Sklearn
 
 # Packages that the container has and that estimators may come from.
 THERE = ("sklearn", "lightgbm", "xgboost", "catboost")
 
 
-def portable(trained: Trained) -> dict[str, Any]:
+def training_rows(batch: Batch, given: Params) -> dict[str, Any]:
     """Estimators as ``module:Class``, their parameters, and the training rows as bytes."""
-    params = dict(trained.params)
+    params = Sklearn().seeded(given)
     named = params.pop("estimator")
     steps = [named] if isinstance(named, str) else list(named)
     strange = [step for step in steps if step.partition(":")[0].partition(".")[0] not in THERE]
     if strange:
         raise RequestError(f"{strange[0]} cannot be exported: Numerai's container has {', '.join(THERE)} only")
-    rows = rows_of(trained.batch, 1)
+    rows = rows_of(batch, 1)
     return {
         "steps": steps,
         "params": params,
