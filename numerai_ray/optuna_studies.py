@@ -4,6 +4,7 @@ They are written after every round from the ledger, which alone decides what com
 filled again.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,10 @@ def write_study(
         storage=storage, study_name=f"{name} {shape}", direction="maximize", load_if_exists=True
     )
     if not study.metric_names:
-        study.set_metric_names([metric])
+        # Optuna calls naming a metric experimental; a user who runs an experiment can do nothing about it.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric])
     held = {trial.user_attrs.get("variant") for trial in study.get_trials(deepcopy=False)}
     for each in scored:
         values = {name: encoded(dimension, each.values.get(name)) for name, dimension in dimensions.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from numerai_ray.results import Decision, VariantRecord
-from numerai_ray.significance import LEVEL, in_words
+from numerai_ray.significance import LEVEL, e4, in_words
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
@@ -78,13 +78,21 @@ def decide(
     clear = [variant for variant in honest if settings.accept == "margin" or _is_clear(variant)]
     best = max(clear or honest, key=order)
     gain = round(order(best)[0] - order(base)[0], 12)
-    shown = f"{best.name} changes the primary metric by {gain:+.5f}, margin {settings.margin:g}{_noise(best, settings)}"
+    noise = f"{_noise(best, settings)}{aside}"
+    margin = e4(settings.margin, sign=False)
 
     # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
     if clear and gain >= settings.margin and gain > 0:
         changes = {**base_changes, **best.changes}
-        return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=f"promoted: {shown}{aside}")
-    return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{aside}")
+        reason = f"promoted: {best.name} gains {e4(gain)} BMC over the base, margin {margin}{noise}"
+        return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=reason)
+    if gain <= 0:
+        shown = f"the best variant, {best.name}, differs from it by {e4(gain)} BMC"
+    elif gain < settings.margin:
+        shown = f"{best.name} gains {e4(gain)} BMC over it, less than the margin of {margin}"
+    else:
+        shown = f"{best.name} gains {e4(gain)} BMC over it, margin {margin}, but that may be noise"
+    return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{noise}")
 
 
 def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decision:
@@ -99,9 +107,9 @@ def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decis
             None, promoted=False, gain=None, changes={}, reason=f"no interpretation can be judged: {errors}"
         )
     best, *rest = sorted(honest, key=order, reverse=True)
-    ahead = f", {order(best)[0] - order(rest[0])[0]:.5f} ahead of {rest[0].name}" if rest else ""
+    ahead = f", {e4(order(best)[0] - order(rest[0])[0], sign=False)} ahead of {rest[0].name}" if rest else ""
     failed = f"; {len(readings) - len(honest)} failed or set aside" if len(honest) < len(readings) else ""
-    reason = f"{best.name} becomes the base: bmc_last_200_eras {order(best)[0]:.5f}{ahead}{failed}"
+    reason = f"{best.name} becomes the base: its bmc_last_200_eras is {order(best)[0]:.5f}{ahead}{failed}"
     return Decision(best.id, promoted=True, gain=None, changes={}, reason=reason)
 
 

@@ -22,6 +22,7 @@ from numerai_ray.results import (
 )
 from numerai_ray.round_candidates import Candidate, identity
 from numerai_ray.scoring import score_eras
+from numerai_ray.significance import e4
 from numerai_ray.training_data import take
 from numerai_ray.variant_output import per_era_json, write_variant
 
@@ -142,12 +143,20 @@ def holdout_decision(decision: Decision, winner: VariantRecord | None, history: 
     if gain is None or not math.isfinite(gain):
         reason = f"the gain on the kept eras is unknown: {decision.reason}"
     elif not found:
-        reason = f"on the kept eras the winner changes the primary metric by {gain:+.5f}"
+        reason = f"on the kept eras the winner differs from the base by {e4(gain)} BMC"
     else:
-        kept = f"{gain / found:.0%} of the gain survived" if found > 0 else "there was no gain to survive"
-        both = f"by {gain:+.5f}, in the search by {found:+.5f}"
-        reason = f"on the kept eras the winner changes the primary metric {both}: {kept}"
+        both = f"by {e4(gain)} BMC, in the search by {e4(found)}"
+        reason = f"on the kept eras the winner differs from the base {both}: {_survived(gain, found)}"
     return replace(decision, winner=winner.id, promoted=False, changes=changes, reason=reason + again)
+
+
+def _survived(gain: float, found: float) -> str:
+    """How much of the gain that the search ``found`` is there on the kept eras."""
+    if found <= 0:
+        return "there was no gain to survive"
+    if gain >= found:
+        return "all of the gain survived"
+    return f"{100 * gain / found:.0f} % of the gain survived" if gain > 0 else "nothing of the gain survived"
 
 
 def trial_log(outcome: VariantOutcome) -> str:

@@ -212,15 +212,25 @@ def verdict(delta: PairedDelta | None) -> Verdict:
 
 
 def in_words(delta: PairedDelta) -> str:
-    """Interval and p-value as a sentence for a decision."""
+    """Interval and p-value as a sentence for a decision; a loss is not asked whether luck brings as much."""
     if math.isnan(delta.low):
         return f"how much of it is noise cannot be told from {delta.eras} common eras ({MIN_ERAS} are needed)"
-    among = f"to the best of {delta.judged} variants" if delta.judged > 1 else "to one variant"
-    return (
-        f"{INTERVAL_PERCENT} % interval {delta.low:+.5f} to {delta.high:+.5f} over {delta.eras} eras; "
-        f"noise alone brings as much {among} in {_percent(delta.p_value)} of rounds (p = {delta.p_value:.2g}): "
-        f"{verdict(delta)}"
+    shown = (
+        f"{INTERVAL_PERCENT} % interval {e4(delta.low)} to {e4(delta.high)} over {delta.eras} eras: {verdict(delta)}"
     )
+    if delta.mean <= 0:
+        return shown
+    among = f"to the best of {delta.judged} variants" if delta.judged > 1 else "to one variant"
+    return f"{shown}, as noise alone brings as much {among} in {_percent(delta.p_value)} of rounds"
+
+
+def e4(value: float, *, sign: bool = True) -> str:
+    """``value`` in units of 1e-4, the unit in which gains of BMC are spoken of: ``+2.1e-4``; unknown is a dash."""
+    if not math.isfinite(value):
+        return "–"
+    # Rounded first, lest a zero be shown with a sign.
+    shown = round(value * 1e4, 1) or 0.0
+    return f"{shown:+.1f}e-4" if sign and shown else f"{shown:.1f}e-4"
 
 
 def best_by_luck(looks: int) -> float:
@@ -229,6 +239,8 @@ def best_by_luck(looks: int) -> float:
 
 
 def _percent(share: float) -> str:
+    if share < 0.001:
+        return "under 0.1 %"
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
 
 

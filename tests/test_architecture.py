@@ -37,6 +37,7 @@ FLOORS = {
     "official_config": 1,
     "value_range": 1,
     "search_space": 1,
+    "change_words": 1,
     "plan_schema": 1,
     "plan_template": 1,
     "experiment_plan": 1,

@@ -181,3 +181,16 @@ def test_the_observer_tells_what_it_sees_and_survives_what_fails(monkeypatch: py
     observer.stop()
     assert not observer.is_alive()
     assert seen[0].trees_per_second == pytest.approx(12)
+
+
+def test_a_log_tells_a_failed_trial_once_and_in_one_line() -> None:
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    view = PlainView(console)
+    view.round_started(RoundStart(3, "scout", "joint", {"r03-a": "a"}, {"r03-a": 4}, ()))
+    for fold in range(4):
+        view.trial_progress(Progress("r03-a", fold, 4, float("nan"), "LightGBM says: refused\n\nat line 65"))
+    told = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert told == [
+        "round 3, scout: varying several at once: 1 trial, 4 folds",
+        "  a failed: LightGBM says: refused at line 65",
+    ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,10 @@ def test_an_unknown_metric_is_told_fail_in_the_journal(tmp_path: Path) -> None:
     dimensions = {"num_leaves": Dimension(path="model.params.num_leaves", values=[3, 7])}
     scored = [ScoredVariant("known", {"num_leaves": 3}, 0.01), ScoredVariant("unknown", {"num_leaves": 7}, math.nan)]
     journal = tmp_path / "optuna.journal"
-    for _ in range(2):  # the second time, as after a restart, adds nothing
-        write_study(open_storage(journal, None), "small", "bmc", dimensions, scored)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", optuna.exceptions.ExperimentalWarning)  # it would show in every run
+        for _ in range(2):  # the second time, as after a restart, adds nothing
+            write_study(open_storage(journal, None), "small", "bmc", dimensions, scored)
 
     read = JournalStorage(JournalFileBackend(str(journal)))
     (name,) = optuna.get_all_study_names(read)

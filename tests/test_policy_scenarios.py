@@ -29,9 +29,11 @@ class Scenario:
 
 
 SCENARIOS = {
-    "improvement": Scenario([won("a")], "promoted: a changes the primary metric by +0.00050", ScoutRound("b", A)),
+    "improvement": Scenario([won("a")], "promoted: a gains +5.0e-4 BMC over the base", ScoutRound("b", A)),
     "tie": Scenario(
-        [scout("a", variant("a", 0.004))], "base kept: a changes the primary metric by +0.00000", ScoutRound("b", {})
+        [scout("a", variant("a", 0.004))],
+        "base kept: the best variant, a, differs from it by 0.0e-4 BMC",
+        ScoutRound("b", {}),
     ),
     "two flat rounds, all tried": Scenario(
         [won("c"), scout("a", start={"model.params.c": 1}), scout("b", start={"model.params.c": 1})],

@@ -67,12 +67,17 @@ class Judged:
 
 ACCEPTING = PolicySettings(margin=2e-4, patience=2, max_rounds=12, accept_suspect=True)
 ROUNDS = {
-    "improvement": Judged({"a": 0.0041, "b": 0.0045}, "b", "promoted: b changes the primary metric by +0.00050", 5e-4),
+    "improvement": Judged({"a": 0.0041, "b": 0.0045}, "b", "promoted: b gains +5.0e-4 BMC over the base", 5e-4),
     "gain of exactly the margin": Judged({"a": 0.0042}, "a", "promoted: a", 2e-4),
     "gain of exactly the margin, rounded down in floats": Judged({"a": 0.0039}, "a", "promoted: a", 2e-4, base=0.0037),
-    "below the margin": Judged({"a": 0.00419, "b": 0.0041}, "base", "base kept: a changes", 1.9e-4),
+    "below the margin": Judged(
+        {"a": 0.00419, "b": 0.0041},
+        "base",
+        "base kept: a gains +1.9e-4 BMC over it, less than the margin of 2.0e-4",
+        1.9e-4,
+    ),
     "all worse": Judged(
-        {"a": 0.003, "b": 0.0035}, "base", "base kept: b changes the primary metric by -0.00050", -5e-4
+        {"a": 0.003, "b": 0.0035}, "base", "base kept: the best variant, b, differs from it by -5.0e-4 BMC", -5e-4
     ),
     "negative metrics": Judged({"a": -0.001}, "a", "promoted: a", 0.003, base=-0.004),
     "tie, decided by the tie-break": Judged(
@@ -81,7 +86,9 @@ ROUNDS = {
     "tie but for rounding, decided by the tie-break": Judged(
         {"a": 0.0045, "b": 0.0045 + 1e-15}, "a", "promoted: a", 5e-4, tie_breaks={"a": 0.002, "b": 0.001}
     ),
-    "tie with the base": Judged({"a": BASE}, "base", "base kept: a changes the primary metric by +0.00000", 0.0),
+    "tie with the base": Judged(
+        {"a": BASE}, "base", "base kept: the best variant, a, differs from it by 0.0e-4 BMC", 0.0
+    ),
     "tie with the base, any gain counts": Judged(
         {"a": BASE}, "base", "base kept", 0.0, settings=PolicySettings(0, 2, 9)
     ),
@@ -97,7 +104,7 @@ ROUNDS = {
     "suspect barred": Judged(
         {"a": 0.02, "b": 0.0041},
         "base",
-        "base kept: b changes the primary metric by +0.00010, margin 0.0002; 1 set aside as suspect",
+        "base kept: b gains +1.0e-4 BMC over it, less than the margin of 2.0e-4; 1 set aside as suspect",
         1e-4,
         suspects=("a",),
     ),

@@ -238,7 +238,7 @@ def test_the_best_interpretation_becomes_the_base_whatever_its_margin() -> None:
     assert (decision.winner, decision.changes) == ("r01-wide", {})
     assert (
         decision.reason
-        == "wide becomes the base: bmc_last_200_eras 0.00401, 0.00001 ahead of narrow; 2 failed or set aside"
+        == "wide becomes the base: its bmc_last_200_eras is 0.00401, 0.1e-4 ahead of narrow; 2 failed or set aside"
     )
 
 
@@ -254,8 +254,9 @@ def test_no_interpretation_can_be_judged() -> None:
 @pytest.mark.parametrize(
     ("found", "kept", "words"),
     [
-        (0.0050, 0.0045, "by +0.00050, in the search by +0.00100: 50% of the gain survived"),
-        (0.0050, 0.0038, "by -0.00020, in the search by +0.00100: -20% of the gain survived"),
+        (0.0050, 0.0045, "by +5.0e-4 BMC, in the search by +10.0e-4: 50 % of the gain survived"),
+        (0.0050, 0.0038, "by -2.0e-4 BMC, in the search by +10.0e-4: nothing of the gain survived"),
+        (0.0050, 0.0053, "in the search by +10.0e-4: all of the gain survived"),
         (0.0039, 0.0045, "there was no gain to survive"),
         (0.0050, FAILED, "the gain on the kept eras is unknown"),
     ],

@@ -18,10 +18,13 @@ from numerai_ray.cli.round_state import (
     Budget,
     RoundState,
     Snapshot,
+    counted,
     duration,
     number,
     progress_json,
+    round_title,
     usage_text,
+    varied,
 )
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
@@ -131,7 +134,7 @@ class LiveView:
         parts: list[Any] = [_trial_table(value, known), *_machine_lines(value)]
         parts.append(Text(f"best so far: {self.best.text()}", style="dim"))
         left, later = state.seconds_left(), self.budget.seconds_left()
-        times = f"time left: {'–' if left is None else duration(left)} of this round"
+        times = f"time left: {'not known yet' if left is None else f'{duration(left)} of this round'}"
         if later is not None:
             times += f", at most {duration(later)} of the budget's further rounds"
         parts.append(Text(times, style="dim"))
@@ -148,9 +151,8 @@ def running_table(running: Mapping[str, Any]) -> Group:
 
 
 def _trial_table(running: Mapping[str, Any], known: Any) -> Group:
-    varying = f": varying {running['dimension']}" if running.get("dimension") else ""
     # Above the table: a table's own title is broken at its width.
-    title = Text(f"round {running['round']}, {running['stage']}{varying}", style="bold")
+    title = Text(round_title(running["round"], running["stage"], running.get("dimension")), style="bold")
     table = Table(box=None, pad_edge=False)
     table.add_column("variant", no_wrap=True)
     table.add_column("folds", justify="right")
@@ -197,6 +199,7 @@ class PlainView:
     def __init__(self, console: Console):
         self.console = console
         self._names: Mapping[str, str] = {}
+        self._over: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -206,17 +209,25 @@ class PlainView:
 
     def round_started(self, start: RoundStart) -> None:
         self._names = start.trials
+        self._over = set()
         state = RoundState(start)
-        self._say(f"{state.title()}: {len(start.trials)} trials, {sum(start.folds.values())} folds")
+        self._say(
+            f"{state.title()}: {counted(len(start.trials), 'trial')}, {counted(sum(start.folds.values()), 'fold')}"
+        )
 
     def trial_progress(self, progress: Progress) -> None:
         name = self._names.get(progress.trial, progress.trial)
+        # Every fold of a trial tells that it failed or was stopped; a reader is told once.
+        if progress.trial in self._over:
+            return
+        if progress.pruned or progress.error:
+            self._over.add(progress.trial)
         if progress.pruned:
             self._say(f"  {name} {progress.pruned}")
         if progress.error:
-            self._say(f"  {name} failed: {progress.error}")
+            self._say(f"  {name} failed: {' '.join(progress.error.split())}")
         elif progress.folds_done == progress.folds:
-            self._say(f"  {name}: {progress.folds} folds, bmc_last_200_eras {number(progress.primary)}")
+            self._say(f"  {name}: {counted(progress.folds, 'fold')}, bmc_last_200_eras {number(progress.primary)}")
 
     def round_decided(self, record: RoundRecord) -> None:
         self._say(decided_line(record))
@@ -279,7 +290,7 @@ def wide_console() -> Console:
 
 def decided_line(record: RoundRecord) -> str:
     """``round 2 (scout, num_leaves): promoted: … [12 s]``."""
-    what = ", ".join(part for part in (record.stage, record.dimension) if part)
+    what = ", ".join(part for part in (record.stage, varied(record.dimension or "")) if part)
     return f"round {record.number} ({what}): {record.decision.reason} [{duration(record.wall_s)}]"
 
 

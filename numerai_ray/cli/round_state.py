@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from numerai_ray.fold_runner import Progress
 from numerai_ray.machine import Usage, usage
 from numerai_ray.results import RoundRecord, VariantRecord
+from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_scheduler import RoundStart
-from numerai_ray.significance import PairedDelta
+from numerai_ray.significance import INTERVAL_PERCENT, PairedDelta, e4
 
 # Running fits are asked for this often: rarely enough to cost nothing, often enough to look alive.
 LOOK_S = 2.0
@@ -65,8 +66,7 @@ class RoundState:
 
     def title(self) -> str:
         """``round 3, scout: varying num_leaves``."""
-        varying = f": varying {self.start.dimension}" if self.start.dimension else ""
-        return f"round {self.start.number}, {self.start.stage}{varying}"
+        return round_title(self.start.number, self.start.stage, self.start.dimension)
 
     def trials(self) -> dict[str, int]:
         """Trials by state."""
@@ -111,8 +111,8 @@ class Best:
         delta = self.delta
         if delta is None or math.isnan(delta.low):
             return shown
-        low, high = (f"{value * 1e4:+.1f}e-4" for value in (delta.low, delta.high))
-        return f"{shown} ({delta.mean * 1e4:+.1f}e-4 to its base, 90 % interval {low} to {high})"
+        interval = f"{INTERVAL_PERCENT} % interval {e4(delta.low)} to {e4(delta.high)}"
+        return f"{shown} ({e4(delta.mean)} to its base, {interval})"
 
     def value(self) -> dict[str, Any] | None:
         """As JSON."""
@@ -165,6 +165,16 @@ class Observer(threading.Thread):
             self.join()
 
 
+def round_title(number: int, stage: str, dimension: str | None) -> str:
+    """``round 3, scout: varying num_leaves``."""
+    return f"round {number}, {stage}" + (f": varying {varied(dimension)}" if dimension else "")
+
+
+def varied(dimension: str) -> str:
+    """A round's dimension in words; a joint round has many."""
+    return "several at once" if dimension == JOINT else dimension
+
+
 def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
     """The running round as ``status --json`` and the event stream tell it."""
     machine = snapshot.usage
@@ -187,6 +197,11 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
         ],
         "machine": None if machine is None else asdict(machine),
     }
+
+
+def counted(count: int, what: str) -> str:
+    """``1 fold``, ``4 folds``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def number(value: float | None, digits: int = 5) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
     catalog_of,
@@ -161,9 +162,9 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
     last = next((record for record in reversed(history) if record.stage == "final"), None)
     final = last.find("base") if last else None
     if stop is not None and last is not None and final is not None and final.metrics is not None:
-        changes = ", ".join(f"{path} = {value}" for path, value in last.base_changes.items())
+        changes = changes_label(last.base_changes)
         console.print(
-            f"finished: {changes or 'the base'}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
+            f"finished: {changes}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
             f"bmc {number(final.metrics.bmc.mean)}, corr {number(final.metrics.corr.mean)} "
             f"[{len(history)} rounds, {duration(sum(record.wall_s for record in history))}]",
             highlight=False,

@@ -2,19 +2,23 @@
 
 import math
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.eras import era_label, least_honest_gap
+from numerai_ray.eras import era_label
+from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import cell, e4, e4_judged, number
+from numerai_ray.report.tables import cell, e4_judged, number
 from numerai_ray.results import RoundRecord, next_commands
-from numerai_ray.significance import best_by_luck, verdict
+from numerai_ray.significance import best_by_luck, e4, verdict
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 # A model this close to the benchmark has little of its own to add.
 CLOSE_TO_BENCHMARK = 0.8
+# More names in one sentence are noise; the tables have them all.
+MOST_NAMES = 4
 
 
 def closing_sections(reading: Reading) -> list[str]:
@@ -41,7 +45,8 @@ def what_worked(reading: Reading) -> list[str]:
     worked: list[str] = []
     did_not: list[str] = []
     for record in reading.scouts:
-        line = f"{record.dimension} (round {record.number}): {_best_of_round(reading, record)}"
+        what = "several at once" if record.kind == "joint" else record.dimension
+        line = f"{what} (round {record.number}): {_best_of_round(reading, record)}"
         (worked if record.decision.promoted else did_not).append(line)
     rule = "the margin" + (", clear of the noise" if reading.loaded.plan.rounds.accept == "significant" else "")
     parts = [f"Counted as gains by {rule}:\n\n" + bullets(worked)] if worked else [f"Nothing reached {rule}."]
@@ -94,18 +99,38 @@ def threats(reading: Reading) -> list[str]:
                 f"Coverage: {len(missing)} scored eras from {era_label(missing[0])} to {era_label(missing[-1])} have "
                 f"no benchmark; CORR counts them, BMC does not, so the two describe different eras."
             )
-    seen = {(v.id, flag): r.number for r in reversed(reading.history) for v in r.variants for flag in v.flags}
-    found += [
-        f"Sanity: {cell(variant)} (round {number_}): {cell(flag, 200)}."
-        for (variant, flag), number_ in sorted(seen.items(), key=lambda item: (item[1], item[0]))
-    ]
-    found += [
-        f"Failed: {cell(variant.id)}: {cell(variant.error, 400)}."
-        for record in reading.history
-        for variant in record.variants
-        if variant.error is not None
-    ]
-    return found
+    return [*found, *_sanity(reading), *_failed(reading)]
+
+
+def _sanity(reading: Reading) -> list[str]:
+    """What made results doubtful, a line a kind of doubt: a long search has many of each."""
+    kinds: dict[str, dict[str, str]] = {}
+    for record in reading.history:
+        for variant in record.variants:
+            for flag in variant.flags:
+                kinds.setdefault(flag.split(":", 1)[0], {}).setdefault(variant.id, flag)
+    lines = []
+    for flags in kinds.values():
+        first, *rest = flags
+        also = f"; the same of {_some(rest)}" if rest else ""
+        lines.append(f"Sanity: {cell(first)}: {cell(flags[first], 200)}{also}.")
+    return lines
+
+
+def _failed(reading: Reading) -> list[str]:
+    """A line for each message that trials failed with."""
+    failures: dict[str, list[str]] = {}
+    for record in reading.history:
+        for variant in record.variants:
+            if variant.error is not None:
+                failures.setdefault(variant.error, []).append(variant.id)
+    return [f"Failed: {_some(trials)}: {cell(error, 400).rstrip('. ')}." for error, trials in failures.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(map(cell, names[:MOST_NAMES])) + more
 
 
 def _holdout(reading: Reading) -> str:
@@ -124,14 +149,16 @@ def _holdout(reading: Reading) -> str:
 
 def _leaks(reading: Reading) -> str:
     """How far training and validation are apart, and what looked like a leak."""
-    stored = [reading.scores(v) for r in reading.history for v in r.variants if v.role != "benchmark"]
-    gaps = [each.cv["smallest_gap_eras"] for each in stored if each is not None and each.cv.get("smallest_gap_eras")]
-    apart = f"training and validation eras are at least {min(gaps)} eras apart" if gaps else "no gap is known yet"
-    config = reading.score_config
-    needed = least_honest_gap((*config.data.targets, config.score.target))
+    room = tightest(each for stage in reading.stages for each in label_rooms(reading, stage))
+    apart = "no gap between training and validation is known yet"
+    if room is not None:
+        apart = (
+            f"training and validation are at least {room.gap} eras apart where it is tightest, and the labels trained "
+            f"and scored there need {room.needed}"
+        )
     suspects = {v.id for r in reading.history for v in r.variants if any(f.startswith("suspect") for f in v.flags)}
     found = f"{len(suspects)} results looked like one and were set aside" if suspects else "no result looked like one"
-    return f"Leaks: {apart}, the base's labels need {needed}; {found}."
+    return f"Leaks: {apart}; {found}."
 
 
 def _noise(reading: Reading) -> str:
@@ -193,9 +220,12 @@ def next_steps(reading: Reading) -> list[str]:
         found.append(f"`numerai-ray run {folder}` goes on where this stopped.")
     failed = [v.name for r in reading.history for v in r.variants if v.error is not None and v.role == "variant"]
     if failed:
-        found.append(f"Look at the failed variants ({cell(', '.join(failed))}): they are untried, not bad.")
+        found.append(f"Look at the failed variants ({_some(failed)}): they are untried, not bad.")
+    # A joint round is of no dimension: what it tried stands in its variants' changes.
     tried = {record.dimension for record in reading.scouts}
-    untried = [name for name in reading.loaded.space.dimensions if name not in tried]
+    changed = {path for record in reading.scouts for variant in record.variants for path in variant.changes}
+    dimensions = reading.loaded.space.dimensions
+    untried = [name for name, each in dimensions.items() if name not in tried and each.path not in changed]
     if untried and reading.scouts:
         found.append(f"Not tried: {', '.join(untried)}.")
     found += _edges(reading)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.change_words import changes_label
 from numerai_ray.eras import era_label
 from numerai_ray.evidence import StoredScores
 from numerai_ray.experiment_plan import Stage
@@ -77,7 +78,7 @@ def cumulative_info(reading: Reading) -> CumulativeInfo | None:
     changes = reading.of(stage)[-1].base_changes if stage == "final" else reading.of(stage)[-1].decision.changes
     return CumulativeInfo(
         stage=stage,
-        best=reading.label(changes) if decided else "not known",
+        best=changes_label(changes) if decided else "not known",
         lines=lines,
         window=(window[0], window[-1]) if window else None,
         last=reading.comparison.last,

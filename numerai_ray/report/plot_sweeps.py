@@ -1,16 +1,16 @@
 """The primary metric against the swept value, a panel a round."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from numerai_ray.change_words import value_text
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.plot_rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import value_text
 from numerai_ray.results import RoundRecord
 from numerai_ray.significance import INTERVAL_PERCENT
 
@@ -91,9 +91,12 @@ def _places(values: Sequence[Any]) -> tuple[str, list[float]]:
 
 
 def shown_value(value: Any) -> str:
-    """A value as short as it can be told: ``63``, ``0.0123``, ``target_ender_60``."""
+    """A value as short as it can be told: ``63``, ``0.0123``, ``ender_60``, ``small 0.5``."""
     if isinstance(value, float):
         return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        # What its keys mean is told by the plan; the values are what tells one from another.
+        return " ".join(map(shown_value, value.values()))
     return value_text(value).removeprefix("target_")
 
 

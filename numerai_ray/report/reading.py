@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
+from numerai_ray.change_words import changes_label
 from numerai_ray.config import Config, leaves
 from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.report.tables import (
     Row,
-    e4,
     e4_interval,
-    laid_together,
     primary_of,
     round_rows,
     rounds_ran,
-    value_text,
 )
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
-from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, verdict
+from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -113,7 +111,7 @@ class Reading:
         }
 
     def baseline_fingerprint(self, stage: str) -> str:
-        own = self.loaded.baseline_config(_stage(stage)).fingerprint()
+        own = self.loaded.baseline_config(stage_of(stage)).fingerprint()
         # A configuration is another one on eras that it has not seen.
         return f"{own}-holdout" if stage == "holdout" else own
 
@@ -138,16 +136,10 @@ class Reading:
     def scores(self, variant: VariantRecord | None) -> StoredScores | None:
         return None if variant is None or variant.metrics is None else self.reader.read(variant.id)
 
-    def label(self, changes: Mapping[str, Any]) -> str:
-        """``num_leaves=63, learning_rate=0.005``; the base for no changes."""
-        if not changes:
-            return "the experiment's base"
-        told = laid_together(changes)
-        return ", ".join(f"{path.rsplit('.', 1)[-1]}={value_text(value)}" for path, value in told.items())
-
     def base_values(self, record: RoundRecord) -> dict[str, Any]:
-        """The round's base by dotted path, for showing what a variant changes."""
-        return leaves(self.loaded.config(_stage(record.stage), record.base_changes).to_json())
+        """The round's base by dotted path, for showing what a variant changes; interpretations change the plan's."""
+        loaded = self.loaded.interpreted("") if record.stage == "interpret" else self.loaded
+        return leaves(loaded.config(stage_of(record.stage), record.base_changes).to_json())
 
     def headline(self, stage: Stage) -> Headline | None:
         """The stage's comparison, or None when there is nothing to compare.
@@ -166,10 +158,16 @@ class Reading:
         gain = primary_of(ours) - primary_of(theirs)
         if math.isnan(gain):
             return None
-        # The best of all that was tried is judged as that, in every stage: all of them are scored on these eras.
-        paired = difference(ours, theirs, self.reader, self.comparison, max(1, self.looks))
-        name = "the best configuration" if changes == self.best_changes else self.label(changes)
+        paired = difference(ours, theirs, self.reader, self.comparison, self.looks_of(stage))
+        name = "the best configuration" if changes == self.best_changes else changes_label(changes)
         return Headline(stage, name, against, gain, paired)
+
+    def looks_of(self, stage: Stage) -> int:
+        """Among how many a stage's best was chosen on the eras that it is judged on.
+
+        The best of all that was tried is judged as that in every stage but the holdout, whose eras chose nothing.
+        """
+        return 1 if stage == "holdout" else max(1, self.looks)
 
     def pair(self, stage: Stage) -> tuple[VariantRecord, VariantRecord] | None:
         """What :meth:`headline` compares; None when there is nothing to compare."""
@@ -183,6 +181,17 @@ class Reading:
         else:
             ours, theirs = record.find("base"), self.baseline(stage)
         return None if ours is None or theirs is None or ours.id == theirs.id else (ours, theirs)
+
+    def holdout_to_baseline(self) -> Headline | None:
+        """On the kept eras the winner against the baseline too: the base may have been chosen among readings."""
+        pair, baseline = self.pair("holdout"), self.baseline("holdout")
+        if pair is None or baseline is None or baseline.id in {each.id for each in pair}:
+            return None
+        gain = primary_of(pair[0]) - primary_of(baseline)
+        if math.isnan(gain):
+            return None
+        paired = difference(pair[0], baseline, self.reader, self.comparison)
+        return Headline("holdout", "the best configuration", "the baseline", gain, paired)
 
     def has_interval(self, headline: Headline) -> bool:
         """Whether there are per-era scores enough to tell noise."""
@@ -202,9 +211,14 @@ class Reading:
         found = verdict(paired)
         if found == "clear loss":
             return "a loss clear of the noise"
-        among = f"the best of {self.looks} variants" if self.looks > 1 else "one variant"
+        looks = self.looks_of(headline.stage)
+        among = f"the best of {looks} variants" if looks > 1 else "one variant"
         luck = f"noise alone brings as much to {among} with p = {paired.p_value:.2g}"
-        return f"a gain clear of the noise ({luck})" if found == "clear gain" else f"**inside the noise**: {luck}"
+        if found == "clear gain":
+            return f"a gain clear of the noise ({luck})"
+        # Rows of the tables are judged as the best of their round, where the same difference may be clear.
+        alone = "; as a comparison of two it would be clear" if paired.low > 0 else ""
+        return f"**inside the noise**: {luck}{alone}"
 
 
 def shown_delta(gain: float, paired: PairedDelta | None) -> str:
@@ -214,5 +228,6 @@ def shown_delta(gain: float, paired: PairedDelta | None) -> str:
     return f"{e4_interval(gain, paired)} ({INTERVAL_PERCENT} % interval)"
 
 
-def _stage(stage: str) -> Stage:
+def stage_of(stage: str) -> Stage:
+    """The stage of this name."""
     return next(known for known in STAGES if known == stage)

@@ -4,10 +4,11 @@ import math
 from pathlib import Path
 from urllib.parse import quote
 
-from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import Row, cell, e4, e4_judged, markdown_table
-from numerai_ray.results import RoundRecord
-from numerai_ray.significance import INTERVAL_PERCENT
+from numerai_ray.change_words import changes_label
+from numerai_ray.report.reading import Reading, stage_of
+from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
+from numerai_ray.results import RoundRecord, VariantRecord
+from numerai_ray.significance import INTERVAL_PERCENT, e4, verdict
 
 # stage -> title, and what it is for
 SECTIONS = {
@@ -28,8 +29,8 @@ def round_sections(reading: Reading, figure: list[str]) -> list[str]:
     if not reading.scouts:
         parts.append("None yet.")
     for record in reading.scouts:
-        kind = {"focus": " (focus)", "joint": " (several at once)", "manual": " (by hand)"}.get(record.kind, "")
-        what = "several dimensions" if record.kind == "joint" else record.dimension or "?"
+        kind = {"focus": " (focus)", "manual": " (by hand)"}.get(record.kind, "")
+        what = "several dimensions at once" if record.kind == "joint" else record.dimension or "?"
         parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
     for stage in ("confirm", "scale", "final", "holdout"):
         if stage in reading.stages:
@@ -42,7 +43,8 @@ def _stage_section(reading: Reading, stage: str) -> list[str]:
     records = reading.of(stage)
     parts = [f"## {title}", about if records else f"Not run yet. {about}"]
     for record in records:
-        parts += [*_edits(record), *_round(reading, record)]
+        winner = [f"The winner is {_base(record)}."] if stage == "final" else []
+        parts += [*_edits(record), *winner, *_round(reading, record)]
     return parts
 
 
@@ -65,13 +67,13 @@ def _scout(reading: Reading, record: RoundRecord) -> list[str]:
         what = f"Varies `{dimension.path}`{coupled}{why}."
     if record.why:
         what = f"{what} {cell(record.why[:1].upper() + record.why[1:], 300).rstrip('.')}."
-    return [*_edits(record), f"{what} The round's base is {_base(reading, record)}.", *_round(reading, record)]
+    return [*_edits(record), f"{what} The round's base is {_base(record)}.", *_round(reading, record)]
 
 
-def _base(reading: Reading, record: RoundRecord) -> str:
+def _base(record: RoundRecord) -> str:
     if not record.base_changes:
         return "the experiment's base"
-    return f"the experiment's base with {reading.label(record.base_changes)}"
+    return f"the experiment's base with {changes_label(record.base_changes)}"
 
 
 def _cost(record: RoundRecord) -> str:
@@ -94,14 +96,10 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
     rows = reading.rows(record)
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
     table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
-    failed = [
-        f"- `{row.name}` failed: {cell(variant.error, 400)} ([log]({_link(reading, reading.paths.trial_log(row.id))}))"
-        for row in rows
-        if (variant := next(v for v in record.variants if v.id == row.id)).error is not None
-    ]
-    reason = cell(record.decision.reason, 400)
-    noise = _noise(rows, told=f"{INTERVAL_PERCENT} % interval" in reason)
-    parts = [table, f"**Decision:** {reason}. {noise}".strip()]
+    reason = cell(record.decision.reason, 500)
+    noise = _noise(record, rows, told=f"{INTERVAL_PERCENT} % interval" in reason)
+    parts = [table, " ".join(part for part in (f"**Decision:** {reason}.", noise, _in_all(reading, record)) if part)]
+    failed = _failures(reading, record)
     if failed:
         parts.append("\n".join(failed))
     promised = "" if record.estimated_s is None else f" (estimated {record.estimated_s:.0f} s)"
@@ -115,19 +113,49 @@ def _link(reading: Reading, file: Path) -> str:
     return quote(file.relative_to(reading.paths.root).as_posix())
 
 
-def _noise(rows: list[Row], *, told: bool) -> str:
+def _failures(reading: Reading, record: RoundRecord) -> list[str]:
+    """A line for each message that trials failed with, and their logs."""
+    by_error: dict[str, list[VariantRecord]] = {}
+    for variant in record.variants:
+        if variant.error is not None:
+            by_error.setdefault(variant.error, []).append(variant)
+    lines = []
+    for error, variants in by_error.items():
+        names = ", ".join(
+            f"`{cell(each.name)}` ([log]({_link(reading, reading.paths.trial_log(each.id))}))" for each in variants
+        )
+        lines.append(f"- Failed: {names}: {cell(error, 400)}")
+    return lines
+
+
+def _in_all(reading: Reading, record: RoundRecord) -> str:
+    """A later stage's comparison as that of the best of all that was tried, which the round itself does not judge."""
+    headline = None if record.stage in {"scout", "holdout"} else reading.headline(stage_of(record.stage))
+    if headline is None or record is not reading.of(record.stage)[-1]:
+        return ""
+    if record.stage == "final":
+        found = f"The winner differs in BMC from {headline.theirs} by {headline.shown}"
+        return f"{found}; {reading.verdict(headline)}."
+    ours = next((row for row in reading.rows(record) if row.role == "variant"), None)
+    own = verdict(ours.evidence.to_base) if ours is not None and ours.evidence is not None else None
+    same = own is None or own == verdict(headline.paired)
+    return "" if same else f"As the best of all {reading.looks} variants: {reading.verdict(headline)}."
+
+
+def _noise(record: RoundRecord, rows: list[Row], *, told: bool) -> str:
     """What the per-era scores say of the round's best variant; with ``told``, what the decision has not said."""
     compared = [row for row in rows if row.role == "variant" and not math.isnan(row.delta)]
     if not compared:
         return ""
     best = max(compared, key=lambda row: row.delta)
     delta = best.evidence.to_base if best.evidence else None
+    what = f"{best.name} differs from {rows[0].name}" if record.stage == "interpret" else "The best variant differs"
     if delta is None or math.isnan(delta.low):
-        return f"The best variant's difference is {e4(best.delta)}; its interval is unknown."
+        return f"{what} by {e4(best.delta)}; the interval is unknown."
     if told:
         return f"The best variant improves with probability {delta.probability:.2f}."
     among = f" among {delta.judged}" if delta.judged > 1 else ""
     return (
-        f"The best variant differs by {e4_judged(best.delta, delta)} (p = {delta.p_value:.2g}{among}; it improves with "
+        f"{what} by {e4_judged(best.delta, delta)} (p = {delta.p_value:.2g}{among}; it improves with "
         f"probability {delta.probability:.2f})."
     )

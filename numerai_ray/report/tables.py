@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from numerai_ray.change_words import value_text
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.results import Role, RoundRecord, VariantRecord
-from numerai_ray.search_space import with_changes
-from numerai_ray.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, verdict
+from numerai_ray.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
@@ -177,11 +177,6 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     return text if float(text) != 0 else f"{0:.{digits}f}"
 
 
-def e4(value: float, *, sign: bool = True) -> str:
-    """``value`` in units of 1e-4, the unit in which gains of BMC are spoken of."""
-    return UNKNOWN if not math.isfinite(value) else f"{number(value * 1e4, 1, sign=sign)}e-4"
-
-
 def e4_interval(value: float, delta: PairedDelta | None) -> str:
     """``+2.1e-4 [-0.9e-4, +5.1e-4]``; without an interval the value alone."""
     if delta is None or not math.isfinite(delta.low):
@@ -207,27 +202,6 @@ def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         old = f"{value_text(base[path])} → " if path in base else ""
         shown.append(f"{path.rsplit('.', 1)[-1]} {old}{value_text(value)}")
     return ", ".join(shown)
-
-
-def value_text(value: Any) -> str:
-    """A value as a plan writes it: ``{to: small, proportion: 0.5}``."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {value_text(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(value_text, value)) + "]"
-    return str(value)
-
-
-def laid_together(changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``changes`` by path without those that stand inside another one, which then has their values."""
-    found: dict[str, Any] = {}
-    for path, value in changes.items():
-        above = next((each for each in found if path.startswith(f"{each}.") and isinstance(found[each], Mapping)), None)
-        if above is None:
-            found[path] = value
-        else:
-            found[above] = with_changes(found[above], {path.removeprefix(f"{above}."): value})
-    return found
 
 
 def cell(text: str, limit: int = 110) -> str:
@@ -288,7 +262,9 @@ def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
 def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[str]:
     linked = f"[{cell(row.name)}]({links[row.id]})" if row.id in links else cell(row.name)
     # A base that stays is kept, not a winner; the final's only candidate is called winner already.
-    won = {"base": "" if row.name == "winner" else " (kept)"}.get(row.role, " (winner)")
+    # Of several readings the first stands where a base does.
+    standing = {"winner": "", "base": " (kept)"}.get(row.name, " (chosen)")
+    won = standing if row.role == "base" else " (winner)"
     name = f"**{linked}**{won}" if row.winner else linked
     kept = row.role in {"baseline", "benchmark"}
     trained = row.fits_new + row.fits_stored > 0
@@ -310,5 +286,5 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
         number(row.bmc_max_drawdown, 3),
         f"{row.fits_new} / {row.fits_stored}" if trained else UNKNOWN,
         f"{row.fit_seconds:.1f} s" if row.fits_new else UNKNOWN,
-        cell("; ".join(row.status)) or "ok",
+        cell("; ".join(row.status), 240) or "ok",
     ]
