@@ -33,8 +33,13 @@ class Metrics:
 
     @property
     def primary(self) -> float:
-        """``bmc_last_200_eras.mean``: what rounds are decided by."""
-        return self.bmc_last.mean
+        """``bmc_last_200_eras.mean``, by which rounds are decided; NaN where most eras are 0 for being constant."""
+        return math.nan if 2 * self.constant_eras > self.bmc.n_eras else self.bmc_last.mean
+
+    @property
+    def constant_eras(self) -> int:
+        """Scored eras in which all rows are predicted alike: a BMC of 0 there says nothing, and there is no CORR."""
+        return max(0, self.bmc.n_eras - self.corr.n_eras)
 
     @property
     def tie_break(self) -> float:
@@ -315,15 +320,13 @@ def round_from_json(value: Mapping[str, Any]) -> RoundRecord:
 
 
 def _variant_from_json(value: Mapping[str, Any]) -> VariantRecord:
-    metrics = None if value["metrics"] is None else _metrics_from_json(value["metrics"])
-    evidence = None if value.get("evidence") is None else _evidence_from_json(value["evidence"])
     return VariantRecord(
         **{
             **value,
-            "metrics": metrics,
+            "metrics": value["metrics"] and _metrics_from_json(value["metrics"]),
             "flags": tuple(value["flags"]),
             "data_flags": tuple(value.get("data_flags", ())),
-            "evidence": evidence,
+            "evidence": value.get("evidence") and _evidence_from_json(value["evidence"]),
         }
     )
 

@@ -60,7 +60,9 @@ def decide(
     """
     # Without the base's metric no variant can be judged.
     if base.metrics is None or not is_known(base):
-        reason = base.error or "its primary metric is unknown: no scored era has the benchmark"
+        constant = base.metrics is not None and base.metrics.constant_eras
+        why = "its predictions are constant" if constant else "no scored era has the benchmark"
+        reason = base.error or f"its primary metric is unknown: {why}"
         return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
 
     # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.

@@ -254,7 +254,10 @@ def test_constant_predictions_are_pointed_out(tmp_path: Path) -> None:
     assert metrics is not None
     constant = replace(record.variants[1], metrics=replace(metrics, corr=summarize([])))
     row = round_rows(replace(record, variants=(record.variants[0], constant)))[1]
-    assert row.status == ("constant predictions in 231 eras: BMC 0, no CORR there",)
+    assert row.status == ("not judged: constant predictions in 231 eras: BMC 0, no CORR there",)
+    some = replace(record.variants[1], metrics=replace(metrics, corr=replace(metrics.corr, n_eras=230)))
+    row = round_rows(replace(record, variants=(record.variants[0], some)))[1]
+    assert row.status == ("constant predictions in 1 eras: BMC 0, no CORR there",)
 
 
 def test_a_final_below_the_baseline_and_a_synthetic_market_are_said(tmp_path: Path) -> None:

@@ -248,12 +248,12 @@ def _row(
 def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     found = [f"failed: {variant.error}"] if variant.error is not None else []
     found += [variant.pruned] if variant.pruned is not None else []
-    if variant.metrics is not None and math.isnan(variant.metrics.primary):
+    if variant.metrics is not None and math.isnan(variant.metrics.bmc_last.mean):
         found.append("no scored era has the benchmark")
     # BMC of a constant prediction is 0 and CORR is undefined: such a row must not pass for a modest model.
-    constant = 0 if variant.metrics is None else variant.metrics.bmc.n_eras - variant.metrics.corr.n_eras
-    if constant > 0:
-        found.append(f"constant predictions in {constant} eras: BMC 0, no CORR there")
+    if variant.metrics is not None and (constant := variant.metrics.constant_eras):
+        judged = "not judged: " if math.isnan(variant.metrics.primary) else ""
+        found.append(f"{judged}constant predictions in {constant} eras: BMC 0, no CORR there")
     if before is not None and variant.role != "benchmark":
         found.append(f"ran in round {before}")
     return (*found, *variant.flags)
