@@ -51,7 +51,7 @@ def test_joint_rounds_are_marked_in_every_table(root: Path, capsys: pytest.Captu
         assert shown, f"{trial} is not marked in its round's table"
     assert ": several dimensions at once" in report
     assert "that the plan no longer has" not in report
-    assert "What mattered, in all results so far (PED-ANOVA importances): num_leaves" in report
+    assert "What mattered, in the joint rounds (PED-ANOVA importances): num_leaves" in report
     assert "plots/importances-light.png" in report
     for theme in ("light", "dark"):
         assert (folder / "plots" / f"importances-{theme}.png").stat().st_size > 5000

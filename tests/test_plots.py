@@ -52,7 +52,9 @@ def write_predictions(history: History, names: dict[str, float]) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
     history = finished_experiment(tmp_path_factory.mktemp("ws") / "demo")
     write_predictions(history, {"r01-base": 0.1, "r01-num_leaves=63": 0.2, "r01-num_leaves=7": 2.0})
-    history.records[-1] = replace(history.records[-1], importances={"max_depth": 0.25, "num_leaves": 0.75})
+    last = max(at for at, record in enumerate(history.records) if record.stage == "scout")
+    told = {"max_depth": 0.25, "num_leaves": 0.75}
+    history.records[last] = replace(history.records[last], importances=told, kind="joint")
     write_report(history.loaded, history.paths, history.records)
     return history
 
@@ -65,9 +67,9 @@ def test_importances_are_shown_from_the_most_important(finished: History) -> Non
     info = importances_info(reading(finished))
     assert info is not None
     assert (info.names, info.shares, info.hidden) == (("num_leaves", "max_depth"), (0.75, 0.25), 0)
-    scored = {v.id for r in finished.records if r.stage == "scout" for v in r.variants if v.metrics}
+    scored = {v.id for r in finished.records if r.kind == "joint" for v in r.variants if v.metrics}
     assert 0 < info.results <= len(scored)
-    assert f"over its values in {info.results} scout results" in importances_caption(info)
+    assert f"over its values in {info.results} results of joint rounds" in importances_caption(info)
     none = [replace(each, importances={}) for each in finished.records]
     assert importances_info(Reading(finished.loaded, finished.paths, tuple(none))) is None
 

@@ -12,6 +12,8 @@ from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4_judged, number
 from numerai_ray.results import RoundRecord, next_commands
+from numerai_ray.round_candidates import JOINT
+from numerai_ray.round_focus import spreads
 from numerai_ray.significance import best_by_luck, e4, verdict
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
@@ -55,13 +57,22 @@ def what_worked(reading: Reading) -> list[str]:
 
 
 def _importances(reading: Reading) -> list[str]:
-    """How much each dimension matters in all results so far, as Optuna sees it."""
-    found = next((record.importances for record in reversed(reading.history) if record.importances), {})
-    if not found:
-        return []
-    ordered = sorted(found.items(), key=lambda item: -item[1])
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in ordered)
-    return [f"What mattered, in all results so far (PED-ANOVA importances): {shares}."]
+    """How much each variable matters: by Optuna's importances where joint rounds tell, else by the rounds' spreads."""
+    if found := reading.scouts[-1].importances:
+        ordered = sorted(found.items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in ordered)
+        sure = "The first place held in at least 18 of 20 draws of four fifths of the results; the shares are rough."
+        return [f"What mattered, in the joint rounds (PED-ANOVA importances): {shares}. {sure}"]
+    sizes = sorted(spreads(reading.history).items(), key=lambda item: -item[1])
+    told = ", ".join(f"{name} {e4(size, sign=False)}" for name, size in sizes if name != JOINT)
+    why = ""
+    if any(record.kind == "joint" for record in reading.history):
+        why = (
+            "Importances are not told: the joint rounds have fewer than five results for each variable, or luck "
+            "decides which comes first. "
+        )
+    spread = f"The largest difference that each made within one of its rounds, noise included: {told}." if told else ""
+    return [f"{why}{spread}".strip()] if told or why else []
 
 
 def _best_of_round(reading: Reading, record: RoundRecord) -> str:

@@ -1,4 +1,4 @@
-"""How much each dimension matters in all results so far, as Optuna sees it."""
+"""How much each dimension matters in the joint rounds, as Optuna sees it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +22,13 @@ class ImportancesInfo:
 
 def importances_info(reading: Reading) -> ImportancesInfo | None:
     """The newest round's importances; None where nothing guides that knows any, or there are too few results."""
-    found = next((record.importances for record in reversed(reading.history) if record.importances), {})
+    found = reading.scouts[-1].importances if reading.scouts else {}
     if not found:
         return None
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     shown = ordered[:MOST_BARS]
-    trials = {v.id for r in reading.scouts for v in r.variants if v.role in {"base", "variant"} and v.metrics}
+    joint = [record for record in reading.scouts if record.kind == "joint"]
+    trials = {v.id for r in joint for v in r.variants if v.role in {"base", "variant"} and v.metrics}
     return ImportancesInfo(
         tuple(name for name, _ in shown),
         tuple(share for _, share in shown),
@@ -41,7 +42,7 @@ def importances_caption(info: ImportancesInfo) -> str:
     hidden = f" {info.hidden} less important ones are not shown." if info.hidden else ""
     return (
         f"Share of the primary metric's variation that each dimension accounts for over its values in "
-        f"{info.results} scout results (PED-ANOVA).{hidden}"
+        f"{info.results} results of joint rounds (PED-ANOVA): rough shares, of which the first place is sure.{hidden}"
     )
 
 
