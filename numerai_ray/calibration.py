@@ -1,112 +1,153 @@
-"""How long fits take here: a few trees of each kind of model are trained, and all of them are told from that.
+"""How long rounds take here, told from what a few short ones took (:mod:`numerai_ray.calibration_rounds` runs them).
 
-Seconds of a fit on one thread are ``fixed + per_unit * cost``, where the cost of a fit is its rows times its trees
-(:attr:`~numerai_ray.trial_plan.FitSpec.cost`). Two short fits of one fold give both numbers. Models that differ in
-anything but their number of trees and learning rate are measured apart.
+A fit takes ``fixed + steps * (step + row_step * rows)``: reading its rows, then trees (or epochs), each of which costs
+something by itself and something for every row. A round takes its own start, the fits as they fill the cores, the
+costliest first, and what is made of predictions: putting together, scoring, looking at what they lean on.
 """
 
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from heapq import heapreplace
+from statistics import median
+from typing import Any
 
-from numerai_ray.config import Config, fingerprint, validate
-from numerai_ray.eras import Folds
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.looked import Looked
+from numerai_ray.assembly import is_assembled
+from numerai_ray.config import fingerprint
 from numerai_ray.results import ExperimentPaths, read_json, write_json
-from numerai_ray.search_space import with_changes
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trainings import trainings
+from numerai_ray.trial_plan import STEPS, FitSpec, TrialPlan
 
-# Trees of the two short fits.
-FEW, MORE = 4, 20
-# Two fits on two cores take 1.8 times less than one after the other (measured, see resource_plan).
-PARALLEL = 0.9
-# What a round costs beside its fits: starting trials, scoring, the report.
-ROUND_S = 3.0
-# What starting Ray takes on two cores, once a run (measured: 7 to 8 s).
-RAY_START_S = 7.0
-TREES = "model.params.n_estimators"
-# What changes a fit's length and nothing else about its speed.
-LENGTH = ("n_estimators", "learning_rate", "random_state")
+# What changes a fit's length, or nothing about its time.
+NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_state"}
+# A second thread brings a fit two thirds of what the first does (measured, see resource_plan).
+MORE_THREAD = 2 / 3
+# What a round takes that trains nothing: it needs no Ray.
+STORED_ROUND_S = 0.5
+# What a run takes around its rounds: Python's start, the report's pictures (five seconds), Ray's end.
+AROUND_S = 9.0
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a fit on one thread: ``fixed_s`` plus ``per_unit_s`` times its cost."""
+    """Seconds of a fit on one thread, beside as many others as there are cores."""
 
     fixed_s: float
-    per_unit_s: float
+    step_s: float
+    row_step_s: float
 
-    def seconds(self, cost: float) -> float:
-        return self.fixed_s + self.per_unit_s * cost
-
-
-def speed_key(config: Config, features: int) -> str:
-    """Names what is equally fast: one model with one set of parameters on so many features."""
-    params = {name: value for name, value in config.model.params.items() if name not in LENGTH}
-    return fingerprint([config.model.type, params, config.data.missing, features])
+    def seconds(self, fit: FitSpec) -> float:
+        return self.fixed_s + fit.steps * (self.step_s + self.row_step_s * fit.train_rows)
 
 
-def calibrate(catalog: Catalog, configs: Iterable[Config], known: Mapping[str, Speed]) -> dict[str, Speed]:
-    """``known`` and the speed of every config that it lacks."""
-    speeds = dict(known)
-    for config in configs:
-        plan = catalog.plan("calibration", "calibration", config)
-        key = speed_key(config, len(plan.fits[-1].features))
-        if key not in speeds:
-            speeds[key] = _measure(catalog, config)
-    return speeds
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured, on so many ``cores``.
 
-
-def _measure(catalog: Catalog, config: Config) -> Speed:
-    few, more = (_short_fit(catalog, config, trees) for trees in (FEW, MORE))
-    if more[0] <= few[0]:  # a model without trees: its one fit is all there is to know
-        return Speed(0.0, few[1] / max(few[0], 1.0))
-    per_unit = max(more[1] - few[1], 1e-9) / (more[0] - few[0])
-    return Speed(max(few[1] - per_unit * few[0], 0.0), per_unit)
-
-
-def _short_fit(catalog: Catalog, config: Config, trees: int) -> tuple[float, float]:
-    """Cost and seconds of the last fold with so many trees, on one thread; the second of two, with bins made."""
-    values = (
-        with_changes(config.to_json(), {TREES: trees}) if "n_estimators" in config.model.params else config.to_json()
-    )
-    plan = catalog.plan("calibration", "calibration", validate(Config, values, "calibration"))
-    fold = plan.folds.trainable[-1]
-    fits = tuple(spec for spec in plan.fits if spec.fold.index == fold.index)
-    last = replace(plan, folds=Folds((fold,), ()), fits=fits, looked=Looked())
-    with tempfile.TemporaryDirectory() as folder:
-        runner = InProcessRunner(FitStore(Path(folder) / "first"), threads=1)
-        for turn in ("first", "second"):
-            runner.store = FitStore(Path(folder) / turn)
-            outcome = runner.run([last], lambda _: None)["calibration"]
-    return sum(spec.cost for spec in fits), sum(record.seconds for record in outcome.folds)
-
-
-def estimated_seconds(speeds: Mapping[str, Speed], plans: Sequence[TrialPlan], cores: int) -> float | None:
-    """Wall seconds of a round of these plans, each fit once; None where no speed or no number of cores is known.
-
-    A model that was not measured is taken to be as fast as the slowest that was.
+    ``speeds`` of fits are by :func:`speed_key`, and core-seconds that a predicted row takes afterwards by
+    :func:`after_key`. ``round_s`` is what a round takes beside both, ``start_s`` what the first takes more: Ray's
+    start, and its workers' imports.
     """
-    if not speeds or not cores:
+
+    speeds: Mapping[str, Speed] = field(default_factory=dict)
+    after: Mapping[str, float] = field(default_factory=dict)
+    round_s: float = 0.0
+    start_s: float = 0.0
+    cores: int = 0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Wall seconds of a round, and what it takes more when it is the first that trains."""
+
+    seconds: float
+    start_s: float
+
+    def in_all(self, *, started: bool) -> float:
+        """Seconds of the round, with the start where it was this round's."""
+        return round(self.seconds + (self.start_s if started else 0.0), 3)
+
+
+def speed_key(fit: FitSpec) -> str:
+    """Names what is equally fast, after what it is most like: a model with its parameters on a file's features."""
+    config = fit.config
+    params = {k: v for k, v in fit.model.canonical_params(config.model.params).items() if k not in NOT_ITS_SPEED}
+    return f"{config.model.type}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
+
+
+def after_key(plan: TrialPlan) -> str:
+    """Names what takes equally long for a predicted row: how it is put together, and what it is held against."""
+    neutral = plan.config.post.neutralize
+    done = [is_assembled(plan), neutral.names if neutral else (), len(plan.looked.features)]
+    return fingerprint([*done, len(plan.looked.neutral_to)])
+
+
+def expected(
+    known: Calibration, plans: Sequence[TrialPlan], missing: Callable[[FitSpec], bool], cores: int
+) -> Expected | None:
+    """How long a round of these plans takes; None where nothing was measured, or there is nothing to do.
+
+    Args:
+        known: what was measured.
+        plans: the trials that it runs.
+        missing: whether a fit has to be trained.
+        cores: of the machine or cluster; 0 where they are not known yet, for those that were measured on.
+
+    """
+    cores = cores or known.cores
+    if not known.speeds or not plans or not cores:
         return None
-    fits = {fit.key: fit for plan in plans for fit in plan.fits}
-    slowest = max(speeds.values(), key=lambda speed: speed.per_unit_s)
-    total = sum(speeds.get(_key(fit), slowest).seconds(fit.cost) for fit in fits.values())
-    at_once = max(1, min(cores, len(fits)))
-    return round(ROUND_S + total / max(1.0, at_once * PARALLEL), 3)
+    after_s = sum(_after(known, plan) for plan in plans) / cores
+    new = trainings(fit for plan in plans for fit in plan.fits if missing(fit))
+    if not new:
+        return Expected(round(STORED_ROUND_S + after_s, 3), 0.0)
+    seconds = filled([_seconds(known, each.longest) for each in new], lanes(new[0].longest, len(new), cores))
+    return Expected(round(known.round_s + seconds + after_s, 3), known.start_s)
 
 
-def _key(fit: FitSpec) -> str:
-    return speed_key(fit.config, len(fit.features))
+def lanes(fit: FitSpec, count: int, cores: int) -> tuple[int, int]:
+    """How many of ``count`` such fits run at once, and threads of each."""
+    at_once = max(1, min(count, cores // (fit.needs.cores or 1)))
+    return at_once, fit.needs.cores or max(1, cores // at_once)
 
 
-def read_calibration(paths: ExperimentPaths) -> dict[str, Speed]:
-    """What `plan` measured in this experiment; empty when it did not run."""
-    return {key: Speed(**value) for key, value in read_json(paths.calibration).items()}
+def filled(seconds: Sequence[float], lanes: tuple[int, int]) -> float:
+    """When the last of these fits ends, each started in their order as soon as there is room."""
+    at_once, threads = lanes
+    faster = 1 + (threads - 1) * MORE_THREAD
+    ends = [0.0] * at_once
+    for each in seconds:
+        heapreplace(ends, ends[0] + each / faster)
+    return max(ends)
 
 
-def write_calibration(paths: ExperimentPaths, speeds: Mapping[str, Speed]) -> None:
-    write_json(paths.calibration, {key: asdict(speed) for key, speed in speeds.items()})
+def predicted_rows(plan: TrialPlan) -> int:
+    """Rows of all its folds' validation eras."""
+    eras = (fold.validation_eras for fold in plan.folds.trainable)
+    return sum(stop - start for each in eras for start, stop in plan.index.row_ranges(each))
+
+
+def _seconds(known: Calibration, fit: FitSpec) -> float:
+    """By what was measured of its like; else the median of its model on as many features, or of its model, or all."""
+    own = speed_key(fit)
+    if own in known.speeds:
+        return known.speeds[own].seconds(fit)
+    kinds = (own.rsplit("/", 1)[0] + "/", own.split("/", 1)[0] + "/", "")
+    alike = next(found for kind in kinds if (found := [v for k, v in known.speeds.items() if k.startswith(kind)]))
+    return median(each.seconds(fit) for each in alike)
+
+
+def _after(known: Calibration, plan: TrialPlan) -> float:
+    usual = median(known.after.values()) if known.after else 0.0
+    return known.after.get(after_key(plan), usual) * predicted_rows(plan)
+
+
+def read_calibration(paths: ExperimentPaths) -> Calibration:
+    """What `plan` measured in this experiment; empty when it did not run, or ran before this form of it."""
+    found: Mapping[str, Any] = read_json(paths.calibration)
+    if "speeds" not in found:
+        return Calibration()
+    return Calibration(**{**found, "speeds": {key: Speed(**each) for key, each in found["speeds"].items()}})
+
+
+def write_calibration(paths: ExperimentPaths, known: Calibration) -> None:
+    write_json(paths.calibration, asdict(known))

@@ -1,12 +1,12 @@
 """What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numerai_ray.baseline_store import BaselineStore
-from numerai_ray.calibration import RAY_START_S, Speed, estimated_seconds
+from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fit_store import FitStore
@@ -24,7 +24,7 @@ from numerai_ray.round_policy import (
     ScoutRound,
 )
 from numerai_ray.shared_dataset import workload
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
 
 # Rounds that are shown and counted; later ones depend on what these find.
 FIRST_ROUNDS = 4
@@ -67,7 +67,7 @@ class RoundForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """All of it; ``seconds`` of the listed rounds together, with Ray's start."""
+    """All of it; ``seconds`` of a run of the listed rounds, from the command's start to its end."""
 
     stages: tuple[StageForecast, ...]
     rounds: tuple[RoundForecast, ...]
@@ -98,8 +98,14 @@ def first_setups(outlook: Outlook) -> list[Setup]:
     tried = {record.dimension for record in history}
     open_names = [name for name in search.dimensions if name not in tried and search.has_values(name, base)]
     steps += [ScoutRound(name, base) for name in open_names[:FIRST_ROUNDS]]
-    steps += _later(outlook.loaded, history, base)
-    return [search.setup(step) for step in steps]
+    setups = [search.setup(step) for step in steps]
+    return [*setups, *(search.setup(step) for step in _later(outlook.loaded, history, base or _some_winner(setups)))]
+
+
+def _some_winner(setups: Sequence[Setup]) -> Mapping[str, Any]:
+    """What stands for the winner before there is one: a variant of the first round. None that wins costs less."""
+    scouts = (setup for setup in setups if setup.stage == "scout")
+    return next((each.changes for setup in scouts for each in setup.candidates if each.role == "variant"), {})
 
 
 def _later(loaded: LoadedPlan, history: Sequence[RoundRecord], base: Mapping[str, Any]) -> list[Round]:
@@ -118,7 +124,7 @@ def configs_to_measure(setups: Iterable[Setup]) -> list[Config]:
     return [each.config for setup in setups for each in setup.candidates]
 
 
-def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Speed]) -> Forecast:
+def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> Forecast:
     """Count the fits of the listed rounds, each where it is first asked for, and tell how long they take."""
     planned: set[str] = set()
     rounds = []
@@ -128,7 +134,7 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
         asked = sum(len(plan.fits) for plan in plans)
         stored = {key for key, fit in fits.items() if is_stored(outlook.store, fit)}
         new = fits.keys() - planned - stored
-        unseen = [plan for plan in plans if any(fit.key in new for fit in plan.fits)]
+        told = expected(known, plans, _among(frozenset(new)), known.cores or outlook.machine.cores)
         rounds.append(
             RoundForecast(
                 stage=setup.stage,
@@ -138,20 +144,24 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], speeds: Mapping[str, Spe
                 fits_stored=len(stored) + lent,
                 fits_shared=asked - len(new) - len(stored),
                 fits_for_models=sum(outlook.store.has(key) for key in new),
-                seconds=estimated_seconds(speeds, unseen, outlook.machine.cores),
+                seconds=None if not known.speeds else 0.0 if told is None else told.seconds,
             )
         )
         planned |= new
     stages = tuple(_stage(outlook, stage) for stage in outlook.loaded.stages)
-    known = [each.seconds for each in rounds if each.seconds is not None]
-    start_s = RAY_START_S if any(each.fits_new for each in rounds) else 0.0
+    seconds = [each.seconds for each in rounds if each.seconds is not None]
+    start_s = known.start_s if any(each.fits_new for each in rounds) else 0.0
     return Forecast(
         stages=stages,
         rounds=tuple(rounds),
         machine=outlook.machine,
-        seconds=round(sum(known) + start_s, 1) if len(known) == len(rounds) else None,
+        seconds=round(sum(seconds) + start_s + AROUND_S, 1) if len(seconds) == len(rounds) else None,
         memory_bytes=max(each.memory_bytes for each in stages),
     )
+
+
+def _among(keys: frozenset[str]) -> Callable[[FitSpec], bool]:
+    return lambda fit: fit.key in keys
 
 
 def _plans(outlook: Outlook, setup: Setup) -> tuple[list[TrialPlan], int]:

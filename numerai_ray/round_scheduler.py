@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numerai_ray.atomic_files import write_text
 from numerai_ray.baseline_store import BaselineStore
-from numerai_ray.calibration import RAY_START_S
+from numerai_ray.calibration import Expected
 from numerai_ray.config import Json, fingerprint, leaves
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
@@ -68,7 +68,7 @@ class Watcher(Protocol):
 Reporter = Callable[[Sequence[RoundRecord]], object]
 
 
-def unknown_time(plans: Sequence[TrialPlan], cores: int) -> float | None:
+def unknown_time(plans: Sequence[TrialPlan], cores: int) -> Expected | None:
     """The estimate of a machine that nothing was measured on."""
     del plans, cores
     return None
@@ -89,7 +89,7 @@ def no_archive(search: Search) -> None:
 class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
-    ``estimate`` gives the seconds that fits will take on so many cores, if it is known; ``archive`` is given what is
+    ``estimate`` gives what a round of these trials takes on so many cores, if it is known; ``archive`` is given what is
     known after every round; ``stored`` tells whether a fit of that key need not be trained; ``baselines`` holds
     results of baselines that were run once for all experiments, None where nobody keeps any.
     """
@@ -100,7 +100,7 @@ class Workshop:
     proposer: Proposer
     reporter: Reporter
     watcher: Watcher
-    estimate: Callable[[Sequence[TrialPlan], int], float | None] = unknown_time
+    estimate: Callable[[Sequence[TrialPlan], int], Expected | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
     stored: Callable[[str], bool] = nothing_stored
     baselines: BaselineStore | None = None
@@ -181,7 +181,8 @@ class RoundScheduler:
         missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit.key)}
         training = [plan for plan in plans if any(fit.key in missing for fit in plan.fits)]
         cores = self.shop.runner.spent().cores
-        seconds = self.shop.estimate(training, cores) or usual_seconds(history, len(missing))
+        told = self.shop.estimate(training, cores)
+        seconds = usual_seconds(history, len(missing)) if told is None else told.seconds
         return overrun(history, budget, len(missing), seconds, cores)
 
     def _next(self, search: Search, history: Sequence[RoundRecord], *, extend: bool, over: str) -> Step:
@@ -236,6 +237,7 @@ class RoundScheduler:
         }
         plans = self._plans(new, number, setup.stage)
         self.shop.watcher.round_started(_start(setup, number, new, plans, known))
+        expected = self.shop.estimate(plans, self.shop.runner.spent().cores)
         # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
         limited = setup.stage == "scout" and setup.kind != "manual"
 
@@ -281,7 +283,7 @@ class RoundScheduler:
             choice=winner.name if setup.stage == "interpret" else "",
             edits=edits,
             cores=cores,
-            estimated_s=_expected(self.shop.estimate(plans, cores), cost),
+            estimated_s=None if expected is None else expected.in_all(started="start_s" in cost),
             cost=cost,
         )
         record = replace(record, importances=self._search([*history, record]).importances())
@@ -368,11 +370,6 @@ def _is_over(stage: Stage, next_stage: Stage, history: Sequence[RoundRecord]) ->
     """Whether ``stage`` was reached and the next round belongs to a later one."""
     later = ALL_STAGES.index(next_stage) > ALL_STAGES.index(stage)
     return later and any(record.stage == stage for record in history)
-
-
-def _expected(seconds: float | None, cost: Mapping[str, float]) -> float | None:
-    """What a round's fits were expected to take, with Ray's start where it was this round's."""
-    return seconds if seconds is None or not cost.get("start_s") else seconds + RAY_START_S
 
 
 def _start(

@@ -5,7 +5,7 @@ paths are not in the key, because predictions do not depend on them. One fit is 
 one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,10 @@ from numerai_ray.models import (
 from numerai_ray.resource_plan import Needs
 from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
+from numerai_ray.value_range import is_number
+
+# What models call their number of trees or epochs.
+STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,14 @@ class FitSpec:
 
     @property
     def cost(self) -> float:
-        """Relative training time: rows times trees, where the model has trees."""
-        params = self.model.canonical_params(self.config.model.params)
-        trees = params.get("num_iterations", 100)
-        return self.train_rows * float(trees if isinstance(trees, int | float) else 100)
+        """Relative training time: rows times steps."""
+        return self.train_rows * self.steps
+
+    @property
+    def steps(self) -> float:
+        """Trees or epochs; 100 where the model says nothing of them."""
+        found = steps_of(self.model, self.config.model.params)
+        return 100.0 if found is None else found[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +320,13 @@ class _Member:
         parts += list(single.data.targets) if len(data.targets) > 1 else []
         parts += [f"seed {seed}" for seed in single.model.seeds or ()] if len(seeds) > 1 else []
         return ", ".join(parts)
+
+
+def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The parameter that says how many trees or epochs a fit has, and how many; None where there is no such thing."""
+    found = model.canonical_params(params)
+    name = next((each for each in STEPS if is_number(found.get(each))), None)
+    return None if name is None else (name, float(found[name]))
 
 
 def _placed(problem: Problem, member: str, config: Config) -> Problem:

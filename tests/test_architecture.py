@@ -111,6 +111,7 @@ FLOORS = {
     "round_candidates": 5,
     "round_records": 5,
     "calibration": 5,
+    "calibration_rounds": 5,
     "forecast": 5,
     "proposer": 5,
     "optuna_proposer": 5,

@@ -9,11 +9,12 @@ import pytest
 import yaml
 from desk import PLAN, Desk
 
-from numerai_ray.calibration import RAY_START_S
+from numerai_ray.calibration import AROUND_S, read_calibration
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
 from numerai_ray.experiment_plan import load_plan
 from numerai_ray.plan_template import SPACES
+from numerai_ray.results import ExperimentPaths
 from numerai_ray.shipped_files import find_shipped
 
 # Fewer stages and values, so that one experiment can be taken through all of it.
@@ -59,7 +60,7 @@ def test_new_asks_for_what_is_not_given(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_plan_counts_fits_new_stored_and_shared(tmp_path: Path, market: Path, capsys: Any) -> None:
     desk = Desk(tmp_path, market, SHORT)
-    arguments = ("plan", str(desk.folder), "--data-dir", str(desk.data))
+    arguments = ("plan", str(desk.folder), "--data-dir", str(desk.data), "--in-process")
     fresh = output(capsys, *arguments)
     assert [each["stage"] for each in fresh["stages"]] == ["scout", "confirm", "final"]
     first, second, *later = fresh["rounds"]
@@ -68,7 +69,8 @@ def test_plan_counts_fits_new_stored_and_shared(tmp_path: Path, market: Path, ca
     assert (second["fits_new"], second["fits_shared"]) == (6, 6), "base and baseline are shared"
     assert [each["stage"] for each in later] == ["confirm", "final"]
     assert all(each["seconds"] > 0 for each in fresh["rounds"])
-    assert fresh["seconds"] == pytest.approx(sum(each["seconds"] for each in fresh["rounds"]) + RAY_START_S, abs=0.1)
+    around_s = read_calibration(ExperimentPaths(desk.folder)).start_s + AROUND_S
+    assert fresh["seconds"] == pytest.approx(sum(each["seconds"] for each in fresh["rounds"]) + around_s, abs=0.1)
     assert fresh["memory_bytes"] > 10**8
     assert desk.fits() == {}, "planning stores nothing"
 

@@ -140,6 +140,27 @@ def open_runner(
         runner.close()
 
 
+@contextmanager
+def training_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+    """The runner that trains, whatever is stored, and keeps nothing open afterwards: for a calibration."""
+    from numerai_ray.fit_store import FitStore
+    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.machine import this_machine
+
+    store, paths = FitStore.below(root), ExperimentPaths(folder)
+    if in_process:
+        yield InProcessRunner(store, this_machine().cores)
+        return
+    from numerai_ray.ray_start import RaySettings
+    from numerai_ray.tune_runner import TuneRunner
+
+    runner = TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
 def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:
     """What the policy needs of the plan and of the command's flags."""
     rounds, budget = loaded.plan.rounds, loaded.plan.budget
@@ -165,7 +186,8 @@ def scheduler_of(
 ) -> Any:
     """The scheduler of an experiment, everything in its hands."""
     from numerai_ray.baseline_store import BaselineStore
-    from numerai_ray.calibration import estimated_seconds, read_calibration
+    from numerai_ray.calibration import expected, read_calibration
+    from numerai_ray.fold_models import is_stored
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
     paths = report.paths
@@ -176,7 +198,9 @@ def scheduler_of(
         proposer=proposer_of(loaded),
         reporter=report,
         watcher=watcher,
-        estimate=lambda plans, cores: estimated_seconds(read_calibration(paths), plans, cores),
+        estimate=lambda plans, cores: expected(
+            read_calibration(paths), plans, lambda fit: not is_stored(runner.store, fit), cores
+        ),
         archive=archive_of(loaded, paths),
         stored=runner.store.has,
         baselines=BaselineStore.below(catalog.data_root),

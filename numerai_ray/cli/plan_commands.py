@@ -18,6 +18,7 @@ from numerai_ray.cli.experiment_session import (
     scheduler_at_work,
     settings_of,
     tell_devices,
+    training_runner,
 )
 from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import (
@@ -103,15 +104,18 @@ def new(
 def plan(
     exp: ExperimentArgument,
     data_dir: DataDirOption = None,
+    address: AddressOption = None,
     *,
+    in_process: InProcessOption = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate/--no-calibrate", help="Train a few trees to tell the time.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    from numerai_ray import calibration
     from numerai_ray.baseline_store import BaselineStore
+    from numerai_ray.calibration import read_calibration, write_calibration
+    from numerai_ray.calibration_rounds import calibrate as measured
     from numerai_ray.cli.plan_check import check_plan
     from numerai_ray.fit_store import FitStore
     from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
@@ -121,19 +125,24 @@ def plan(
     paths, loaded = open_experiment(exp)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     prepare_data(loaded, root)
-    catalog, history = catalog_of(loaded, root, paths), read_ledger(paths.ledger)
+    catalog, history = catalog_of(loaded, root, paths, address), read_ledger(paths.ledger)
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, proposer_of(loaded), history)
     store = FitStore.below(root, keep_models=loaded.plan.keep_models)
     outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root))
     setups = first_setups(outlook)
-    speeds = calibration.read_calibration(paths)
+    known = read_calibration(paths)
     if calibrate:
         with Console(stderr=True).status("training a few trees"):
-            speeds = calibration.calibrate(catalog, configs_to_measure(setups), speeds)
-        calibration.write_calibration(paths, speeds)
-    found = forecast(outlook, setups, speeds)
+            known = measured(
+                catalog,
+                configs_to_measure(setups),
+                known,
+                lambda: training_runner(root, paths.root, address, in_process=in_process),
+            )
+        write_calibration(paths, known)
+    found = forecast(outlook, setups, known)
     if as_json:
         typer.echo(json.dumps(without_nan(asdict(found)), indent=2))
         return
