@@ -202,23 +202,22 @@ def _after(store: FitStore, room: Path, few: Sequence[TrialPlan], looks: Sequenc
     Trials that are looked at in one way are done together, as a round does them: what they share is then done once.
     """
     known = {_kind(plan): plan for plan in few}
-    together: dict[str, list[TrialPlan]] = defaultdict(list)
+    together: dict[tuple[str, str], list[TrialPlan]] = defaultdict(list)
     for plan in looks:
         fitted = known[_kind(plan)]
         config = fitted.config.model_copy(update={"post": plan.config.post})
         own = replace(fitted, id=plan.id, config=config, neutralizers=plan.neutralizers, looked=plan.looked)
-        together[after_key(plan)].append(own)
-    found = {}
-    for key, plans in together.items():
+        together[after_key(plan), fitted.index.fingerprint].append(own)
+    found: dict[str, list[float]] = defaultdict(list)
+    for (key, index), plans in together.items():
         # A store of its own: a look that was taken is kept beside the fits.
-        runner = InProcessRunner(FitStore(room / "after" / key), 1)
+        runner = InProcessRunner(FitStore(room / "after" / f"{key}-{index}"), 1)
         for fit in {fit.key: fit for plan in plans for fit in plan.fits}.values():
             kept = store.get(fit.key)
             if kept is not None:
                 runner.store.put(fit.key, kept)
-        for plan in plans:
-            runner.columns(plan)
+        runner.columns(plans[0])
         began = time.process_time()
         runner.run(plans, _nobody)
-        found[key] = (time.process_time() - began) / sum(map(predicted_rows, plans))
-    return found
+        found[key].append((time.process_time() - began) / sum(map(predicted_rows, plans)))
+    return {key: fmean(each) for key, each in found.items()}

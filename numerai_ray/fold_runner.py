@@ -298,7 +298,7 @@ class InProcessRunner:
         """What the predictions of trials that succeeded lean on, by trial; folds side by side."""
         found: dict[str, Diagnosis] = {}
         for group in alike(plans):
-            columns = self._columns[group[0].index.fingerprint]
+            columns = self._load_columns(group[0], column_needs(group))  # a round may hold plans of several files
             sizes = [group[0].index.starts_of(fold.validation_eras)[-1] for fold in group[0].folds.trainable]
             by_plan = [np.split(outcomes[each.id].prediction, np.cumsum(sizes)[:-1]) for each in group]
             by_fold = list(zip(*by_plan, strict=True))

@@ -67,13 +67,14 @@ class RoundForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """All of it; ``seconds`` of a run of the listed rounds, from the command's start to its end."""
+    """All of it; ``seconds`` of a run of the listed rounds, from the command's start to its end, on ``cores``."""
 
     stages: tuple[StageForecast, ...]
     rounds: tuple[RoundForecast, ...]
     machine: Machine
     seconds: float | None
     memory_bytes: int
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,14 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> F
     """Count the fits of the listed rounds, each where it is first asked for, and tell how long they take."""
     planned: set[str] = set()
     rounds = []
+    cores = known.cores or outlook.machine.cores
     for setup in setups:
         plans, lent = _plans(outlook, setup)
         fits = {fit.key: fit for plan in plans for fit in plan.fits}
         asked = sum(len(plan.fits) for plan in plans)
         stored = {key for key, fit in fits.items() if is_stored(outlook.store, fit)}
         new = fits.keys() - planned - stored
-        told = expected(known, plans, _among(frozenset(new)), known.cores or outlook.machine.cores)
+        told = expected(known, plans, _among(frozenset(new)), cores)
         rounds.append(
             RoundForecast(
                 stage=setup.stage,
@@ -157,6 +159,7 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> F
         machine=outlook.machine,
         seconds=round(sum(seconds) + start_s + AROUND_S, 1) if len(seconds) == len(rounds) else None,
         memory_bytes=max(each.memory_bytes for each in stages),
+        cores=cores,
     )
 
 

@@ -141,6 +141,14 @@ def test_short_rounds_are_run_once_and_keep_nothing(market: Path, tmp_path: Path
     assert calibrate(catalog, [trees(70), neutral], known, refused) == known
 
 
+def test_configs_of_several_files_are_measured_together(market: Path, tmp_path: Path) -> None:
+    catalog, runner = Catalog(market), InProcessRunner(FitStore(tmp_path / "store"), 1)
+    full = config(data={"file": "full"})
+    known = calibrate(catalog, [trees(50), full], Calibration(), lambda: nullcontext(runner))
+    assert len(known.speeds) == 2
+    assert len(known.after) == 1
+
+
 def test_a_short_fit_that_fails_says_why(market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     desk = Desk(tmp_path, market)
     (desk.folder / "own.py").write_text(

@@ -16,11 +16,13 @@ import pytest
 import yaml
 from desk import Desk
 
+from numerai_ray.calibration import read_calibration
 from numerai_ray.cli.main import run
 from numerai_ray.errors import ResourceShortage
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.ray_tasks import run_on_ray
 from numerai_ray.resource_plan import Needs
+from numerai_ray.results import ExperimentPaths
 
 ray = pytest.importorskip("ray")
 ray_cluster = pytest.importorskip("ray.cluster_utils")
@@ -212,3 +214,17 @@ def test_more_gpus_than_any_node_has_are_refused_with_numbers(
     assert run(["plan", str(desk.folder), "--data-dir", str(desk.data), "--no-calibrate"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "a fit takes 2 GPU, 0 here: run it on a cluster that has them (--address)" in out
+
+
+def test_a_plan_is_measured_on_the_cluster_that_will_run_it(
+    two_nodes: str, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"type": "sklearn", "params": MODELS["sklearn"][0]}
+    desk = desk_of(tmp_path, market, model, plan("model.params.alpha", [100.0]))
+    where = ["plan", str(desk.folder), "--data-dir", str(desk.data), "--json"]
+    assert run([*where, "--address", two_nodes]) == 0
+    told = json.loads(capsys.readouterr().out)
+    known = read_calibration(ExperimentPaths(desk.folder))
+    assert told["cores"] == known.cores == 2 + 3
+    assert told["seconds"] > sum(each["seconds"] for each in told["rounds"]) > 0
+    assert desk.fits() == {}, "short fits are not kept"

@@ -239,7 +239,9 @@ def _show(console: Console, found: Any) -> None:
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
     console.print()
-    rounds = Table(title="First rounds and the last ones", title_justify="left", box=None, pad_edge=False)
+    rounds = Table(
+        title="First rounds and the last ones, as if a variant won", title_justify="left", box=None, pad_edge=False
+    )
     for name in ("stage", "varies", "configurations", "new fits", "stored", "shared", "time"):
         rounds.add_column(
             name, justify="left" if name in ("stage", "varies", "configurations") else "right", overflow="fold"
@@ -251,8 +253,8 @@ def _show(console: Console, found: Any) -> None:
     console.print(rounds)
     total = "unknown without --calibrate" if found.seconds is None else duration(found.seconds)
     console.print(
-        f"these rounds: {sum(each.fits_new for each in found.rounds)} fits to train, expected time {total}, "
-        f"peak memory {found.memory_bytes / GB:.2f} GB, on {found.machine.cores} cores here",
+        f"a run of these rounds: {sum(each.fits_new for each in found.rounds)} fits to train, expected time {total} "
+        f"on {found.cores} cores; peak memory {found.memory_bytes / GB:.2f} GB on one machine like this",
         highlight=False,
         soft_wrap=True,
     )
