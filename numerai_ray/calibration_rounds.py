@@ -1,8 +1,9 @@
 """Short rounds that tell how long others take: a few trees of each kind of model, run as the experiment's own will be.
 
 They go through the runner that a run would use, so that what is measured is what will be: processes that start and
-import, fits side by side on all cores, Tune's own time. Three rounds of the same fits: one in which everything starts,
-one of a few trees, one of more. The smallest fold of an experiment and its largest tell what a row costs.
+import, fits side by side on all cores, Tune's own time. Rounds of the same fits: one in which everything starts, one
+of a few trees, and of more until they take long enough to tell. The smallest fold of an experiment and its largest
+tell what a row costs.
 """
 
 import tempfile
@@ -22,12 +23,14 @@ from numerai_ray.eras import Folds
 from numerai_ray.errors import FitError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
+from numerai_ray.machine import this_machine
+from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.storage import Place
 from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan, steps_of
 
-# Trees of the first short fits, and of the second: many where few take no time worth telling. Epochs are long.
-FEW, MORE, MANY = 4, 20, 100
-QUICK_S = 0.5
+# Trees of the first short fits, and of longer ones: more and more, until the time that they add stands out from what
+# two fits beside each other, or the same one twice, differ by. Epochs are long.
+FEW, MORE, ENOUGH_S = 4, (20, 100, 300), 1.0
 FEW_EPOCHS, MORE_EPOCHS = 1, 2
 
 
@@ -97,10 +100,13 @@ def _measured(
     runner: ShortRunner, room: Path, plans: tuple[Sequence[TrialPlan], Sequence[TrialPlan]], known: Calibration
 ) -> Calibration:
     short, looks = plans
+    _make_bins(short)
     first = _round(runner, room / "first", _shortened(short, FEW, FEW_EPOCHS))
     few = _round(runner, room / "few", _shortened(short, FEW, FEW_EPOCHS))
-    quick = max(few.fit_seconds().values(), default=0.0) < QUICK_S
-    more = _round(runner, room / "more", _shortened(short, MANY if quick else MORE, MORE_EPOCHS))
+    for trees in MORE:
+        more = _round(runner, room / f"more-{trees}", _shortened(short, trees, MORE_EPOCHS))
+        if _added_s(few, more) >= ENOUGH_S or trees >= max(fit.steps for plan in short for fit in plan.fits):
+            break
     cores = runner.spent().cores
     after = {**known.after, **_after(FitStore(room / "few"), room, few.plans, looks)}
     beside = [_beside(each, after, cores) for each in (few, more)]
@@ -111,6 +117,18 @@ def _measured(
         start_s=round(max(first.wall_s - few.wall_s, 0.0), 3),
         cores=cores,
     )
+
+
+def _make_bins(plans: Sequence[TrialPlan]) -> None:
+    """What models share is made once and kept: the experiment's own first round will find it."""
+    cores = this_machine().cores
+    for fit in {prepared_key(fit): fit for plan in plans for fit in plan.fits}.values():
+        prepare_ahead(fit, cores)
+
+
+def _added_s(few: Round, more: Round) -> float:
+    """Seconds that a fit took longer with more steps, on average."""
+    return fmean(more.fit_seconds().values()) - fmean(few.fit_seconds().values())
 
 
 def _shortened(plans: Sequence[TrialPlan], trees: int, epochs: int) -> tuple[TrialPlan, ...]:

@@ -153,11 +153,12 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> F
     stages = tuple(_stage(outlook, stage) for stage in outlook.loaded.stages)
     seconds = [each.seconds for each in rounds if each.seconds is not None]
     start_s = known.start_s if any(each.fits_new for each in rounds) else 0.0
+    around_s = AROUND_S + start_s if rounds else 0.0
     return Forecast(
         stages=stages,
         rounds=tuple(rounds),
         machine=outlook.machine,
-        seconds=round(sum(seconds) + start_s + AROUND_S, 1) if len(seconds) == len(rounds) else None,
+        seconds=round(sum(seconds) + around_s, 1) if len(seconds) == len(rounds) else None,
         memory_bytes=max(each.memory_bytes for each in stages),
         cores=cores,
     )

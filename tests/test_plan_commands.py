@@ -126,6 +126,9 @@ def test_an_experiment_steered_by_hand(tmp_path: Path, market: Path, capsys: Any
 
     # to the end, and on from there
     assert desk.run() == 0
+    capsys.readouterr()
+    assert run(["plan", str(desk.folder), "--data-dir", str(desk.data), "--in-process"]) == 0
+    assert "nothing is left to run" in capsys.readouterr().out
     rounds = desk.rounds()
     assert [each["stage"] for each in rounds][-2:] == ["confirm", "final"]
     assert not any(each["edits"] for each in rounds[3:])

@@ -239,6 +239,10 @@ def _show(console: Console, found: Any) -> None:
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
     console.print()
+    if not found.rounds:
+        text = "nothing is left to run: all stages are there; `numerai-ray run EXP --extend` goes on scouting"
+        console.print(text, highlight=False, soft_wrap=True)
+        return
     rounds = Table(
         title="First rounds and the last ones, as if a variant won", title_justify="left", box=None, pad_edge=False
     )
