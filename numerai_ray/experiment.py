@@ -67,7 +67,7 @@ class Experiment:
         """
         return pd.DataFrame([_flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
 
-    def oof(self, variant: str) -> pd.DataFrame:
+    def oof(self, variant: str | None) -> pd.DataFrame:
         """Out-of-fold predictions of a variant: id, era, target, prediction, cv_fold; one row an id.
 
         Raises:
@@ -75,13 +75,14 @@ class Experiment:
             DataError: its file is missing.
 
         """
-        path = self.paths.predictions(self.id_of(variant))
+        name = self.id_of(variant)
+        path = self.paths.predictions(name)
         try:
             return pd.read_parquet(path)
         except FileNotFoundError:
-            raise DataError(f"{path}: missing (benchmarks and failed trials have none); run the round again") from None
+            raise DataError(f"{path}: missing; {self._why_none(name)}") from None
 
-    def per_era(self, variant: str) -> pd.DataFrame:
+    def per_era(self, variant: str | None) -> pd.DataFrame:
         """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark; NaN where unknown.
 
         Raises:
@@ -92,7 +93,7 @@ class Experiment:
         name = self.id_of(variant)
         stored = ScoreReader(self.paths).read(name)
         if stored is None:
-            raise DataError(f"{self.paths.results(name)}: missing or damaged; failed trials have none")
+            raise DataError(f"{self.paths.results(name)}: missing or damaged; {self._why_none(name)}")
         scores = stored.scores
         columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
         return pd.DataFrame(columns, index=pd.Index(stored.eras, name="era"))
@@ -126,21 +127,22 @@ class Experiment:
             )
         return fold_model(spec, FitStore.below(root, keep_models=True), train=train)
 
-    def config(self, variant: str) -> dict[str, Any]:
+    def config(self, variant: str | None) -> dict[str, Any]:
         """The complete configuration of a variant, as it ran."""
         path = self.paths.config(self.id_of(variant))
         return parse_yaml(read_text(path), str(path))
 
-    def results(self, variant: str) -> dict[str, Any]:
+    def results(self, variant: str | None) -> dict[str, Any]:
         """A variant's results in the official pipeline's schema."""
-        path = self.paths.results(self.id_of(variant))
+        name = self.id_of(variant)
+        path = self.paths.results(name)
         try:
             value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: missing or damaged; failed trials have none") from error
+            raise DataError(f"{path}: missing or damaged; {self._why_none(name)}") from error
         return value
 
-    def id_of(self, variant: str) -> str:
+    def id_of(self, variant: str | None) -> str:
         """The id of a variant given by its id, or by a name that only one has.
 
         Raises:
@@ -155,7 +157,22 @@ class Experiment:
             return named[0]
         if named:
             raise RequestError(f"{self.name}: {variant!r} ran in several rounds; give one of {', '.join(named)}")
-        raise RequestError(f"{self.name}: no variant {variant!r}{nearest(variant, [*ids])}")
+        if variant is None or not ids:
+            raise RequestError(f"{self.name}: no variant {variant!r}; {len(self.rounds)} rounds are decided so far")
+        begun = [each for each in ids if each.startswith(variant)]
+        hint = f"; did you mean {', '.join(begun[:3])}?" if begun else nearest(variant, [*ids])
+        raise RequestError(f"{self.name}: no variant {variant!r}{hint}")
+
+    def _why_none(self, trial: str) -> str:
+        """Why a variant may have no file, and what to do."""
+        found = next(each for record in self.rounds for each in record.variants if each.id == trial)
+        if found.error is not None:
+            return f"the trial failed: {found.error}"
+        if found.pruned is not None:
+            return f"the trial was {found.pruned}"
+        if found.role == "benchmark":
+            return "a benchmark's predictions are a column of the benchmark file"
+        return "run the round again"
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}: {len(self.rounds)} rounds{', finished' if self.finished else ''}>"

@@ -32,6 +32,7 @@ def test_a_table_a_stage_with_the_same_columns(finished: History) -> None:
     assert len({line.count("|") for table in tables for line in table}) == 1
     assert "`fncv3_features` (400 features)" in parts[0]
     assert "Churn is unknown: no id comes again" in parts[0]
+    assert parts[3].startswith("The 6 best of 8; the others stand in their `results/<id>.json`"), "of the scout stage"
 
 
 def test_a_row_says_what_the_results_file_says(finished: History) -> None:

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from scipy.stats import spearmanr
 
 from numerai_ray.report import write_report, write_report_text
-from numerai_ray.report.drawing import LIGHT, THEMES, spread
+from numerai_ray.report.drawing import LIGHT, THEMES, spread, two_lines
 from numerai_ray.report.plot_correlation import correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info
 from numerai_ray.report.plot_delta import delta_info
@@ -198,8 +198,9 @@ def test_correlated_targets_can_be_told_apart(finished: History) -> None:
     names = ("r02-target=target_teager2b_20", "r02-target=target_ender_20", "r02-target=target_ender_60")
     axes = draw_correlation(replace(info, names=names), LIGHT).axes[0]
     assert [each.get_text() for each in axes.get_yticklabels()] == [
-        "r02-target=teager2b_20", "r02-target=ender_20", "r02-target=ender_60",
+        "r02-target=teager2b_20  1", "r02-target=ender_20  2", "r02-target=ender_60  3",
     ]  # fmt: skip
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["1", "2", "3"], "a column has its row's number"
 
 
 def test_correlation_leaves_out_what_does_not_have_the_same_rows(tmp_path: Path) -> None:
@@ -301,3 +302,9 @@ def test_the_writer_writes_text_at_once_draws_when_there_is_time_and_survives_a_
     assert history.paths.html.exists()
     assert all(each.rounds == 3 for each in drawn_plots(history.paths).values())
     assert not math.isnan(history.records[-1].wall_s)
+
+
+def test_a_long_name_takes_two_lines_and_breaks_between_its_parts() -> None:
+    assert two_lines("r03-target=ender_60", 26) == "r03-target=ender_60"
+    assert two_lines("r07-neutralize=to-benchmark-proportion-0.5", 26) == "r07-neutralize=to-\nbenchmark-proportion-0.5"
+    assert two_lines("a" * 60, 10) == f"{'a' * 10}\n{'a' * 9}…"

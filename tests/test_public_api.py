@@ -87,7 +87,13 @@ def test_variants_are_found_by_id_or_by_a_name_that_one_has(finished: History) -
         loaded.id_of("num_leaves=64")
     with pytest.raises(DataError, match="missing"):
         loaded.oof("max_depth=3")
-    with pytest.raises(DataError, match="failed trials have none"):
+    with pytest.raises(DataError, match="the trial failed: fold 2: lightgbm refuses"):
         loaded.per_era("learning_rate=0.02")
+    with pytest.raises(DataError, match="a column of the benchmark file"):
+        loaded.oof("benchmark-final")
+    with pytest.raises(RequestError, match="did you mean r03-max_depth=3, r03-max_depth=8"):
+        loaded.oof("r03-max")
+    with pytest.raises(RequestError, match="no variant None; 0 rounds are decided so far"):
+        Experiment(finished.paths, ()).per_era(None)
     with pytest.raises(RequestError, match=r"no experiment\.yaml there"):
         Experiment.load(finished.paths.root / "results")

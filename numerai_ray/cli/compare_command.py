@@ -106,7 +106,8 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
         won = variant.id == last.decision.winner
         if variant.role == "variant" and not won:
             continue
-        name = f"{variant.name} ({variant.role})" if variant.role != variant.name else variant.name
+        plain = variant.name in {variant.role, "winner"}
+        name = variant.name if plain else f"{variant.name} ({variant.role})"
         metrics = variant.metrics
         stored = reader.read(variant.id)
         if stored is not None:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from numerai_ray.change_words import changes_label
 from numerai_ray.cli.live_view import decided_line, number, running_table, wide_console
 from numerai_ray.cli.options import (
     ExperimentArgument,
@@ -193,10 +194,14 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         parts.append(running_table(now))
     best = best_variant(history)
     if best is not None and best.metrics is not None:
-        parts.append(Text(f"best so far: {best.id} {number(best.metrics.primary)}"))
+        so_far = "best" if _finished(history) else "best so far"
+        shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(history[-1].decision.changes)}"
+        parts.append(Text(f"{so_far}: {best.id}, {shown}"))
     state = _state(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
     parts.append(Text(f"{state}{ahead}"))
+    if paths.report.exists() and state != "running":
+        parts.append(Text(str(paths.report)))
     return Group(*parts)
 
 

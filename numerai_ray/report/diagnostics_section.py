@@ -10,8 +10,8 @@ from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
 from numerai_ray.results import VariantRecord
 
-# The best of a stage; every results file has its own.
-MOST_ROWS = 12
+# The best of a stage: more rows of eleven columns are not read, and every results file has its own.
+MOST_ROWS = 6
 NAMED = 3
 NONE_TOLD = "its fits tell none"
 STACKED = (
@@ -44,15 +44,22 @@ def diagnostics_section(reading: Reading) -> list[str]:
     """A table a stage, all with the same columns, and what they mean."""
     parts = []
     for stage in reading.stages:
-        rows = diagnostics_rows(reading, stage)
+        rows, count = diagnostics_rows(reading, stage), len(_told(reading, stage))
         if rows:
-            parts += [f"### Diagnostics of {stage}", _table(rows)]
+            parts += [f"### Diagnostics of {stage}", _table(rows), *_more(count - len(rows))]
         stacked = stacked_variants(reading, stage)
         if stacked:
             parts += [f"### Stack weights of {stage}", _stack_table(stacked), STACKED]
     if not parts:
         return ["Nothing was looked at yet."]
     return [_about(reading), *parts]
+
+
+def _more(count: int) -> list[str]:
+    """Where those are that have no row."""
+    if count <= 0:
+        return []
+    return [f"The {MOST_ROWS} best of {MOST_ROWS + count}; the others stand in their `results/<id>.json`."]
 
 
 def diagnostics_rows(reading: Reading, stage: Stage) -> list[DiagnosticsRow]:

@@ -14,7 +14,7 @@ from numerai_ray.atomic_files import whole_file
 from numerai_ray.eras import era_label
 
 # Bumped when a drawing changes: pictures of older versions are then drawn again.
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 DOTS_PER_INCH = 150
 # Lines on one colour are small however little is squeezed.
 QUICK = {"compress_level": 3}
@@ -164,6 +164,15 @@ def spread(heights: Mapping[str, float], gap: float) -> dict[str, float]:
 def shortened(text: str, limit: int) -> str:
     """``text`` cut at ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def two_lines(text: str, width: int) -> str:
+    """``text`` on two lines of ``width`` characters where it is longer, broken after one of ``=+-`` and then cut."""
+    if len(text) <= width:
+        return text
+    breaks = [place + 1 for place in range(width) if text[place] in "=+-"]
+    first = breaks[-1] if breaks and breaks[-1] > width // 3 else width
+    return f"{text[:first]}\n{shortened(text[first:], width)}"
 
 
 @contextmanager

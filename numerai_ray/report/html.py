@@ -32,9 +32,10 @@ def markdown_and_page(reading: Reading, captions: Mapping[str, str]) -> tuple[st
 
 
 def _page(title: str, body: str) -> str:
+    title_line, body = body.split("</h1>", 1) if "</h1>" in body else ("", body)
     body, contents = _with_anchors(body)
     body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    return str(_template().render(title=title, body=body, contents=contents))
+    return str(_template().render(title=title, heading=f"{title_line}</h1>", body=body, contents=contents))
 
 
 def _to_html(text: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from scipy.stats import rankdata
 
 from numerai_ray.experiment_plan import Stage
-from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.drawing import Theme, new_figure, two_lines
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 from numerai_ray.results import VariantRecord
@@ -106,15 +106,17 @@ def correlation_caption(info: CorrelationInfo) -> str:
 
 def draw_correlation(info: CorrelationInfo, theme: Theme) -> Any:
     count = len(info.names)
-    figure = new_figure(2.6 + 0.62 * max(count, 5), 1.9 + 0.5 * max(count, 4))
+    figure = new_figure(3.6 + 0.52 * max(count, 5), 0.9 + 0.46 * max(count, 5))
     axes = figure.subplots()
     axes.grid(visible=False)
     low = float(min(info.matrix.min(), 0.95))
     image = axes.imshow(info.matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")
     # The word that every target begins with tells none of them apart; what follows it does.
-    names = [shortened(name.replace("=target_", "="), 26) for name in info.names]
-    axes.set_xticks(range(count), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=10.5)
-    axes.set_yticks(range(count), names, fontsize=10.5)
+    names = [two_lines(name.replace("=target_", "="), 26) for name in info.names]
+    # Rows have names and numbers, columns the same numbers: names twice would be half of the picture.
+    axes.set_xticks(range(count), [str(place + 1) for place in range(count)], fontsize=10.5)
+    axes.set_yticks(range(count), [f"{name}  {place + 1}" for place, name in enumerate(names)], fontsize=10.5)
+    axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for row in range(count):
         for column in range(count):

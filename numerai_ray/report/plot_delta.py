@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from numerai_ray.report.drawing import Theme, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Headline, Reading
-from numerai_ray.significance import INTERVAL_PERCENT
+from numerai_ray.significance import INTERVAL_PERCENT, e4, verdict
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,11 +60,18 @@ def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
     reach = np.sqrt(count * len(counted))
     return DeltaLine(
         headline.stage,
-        f"{headline.ours} minus {headline.theirs}",
+        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.gain)} an era: {verdict(paired)}",
         eras,
         total,
         total - reach * (paired.mean - paired.low),
         total + reach * (paired.high - paired.mean),
+    )
+
+
+def _short(name: str) -> str:
+    """``best`` for the best configuration: the picture's caption and the text have the whole words."""
+    return {"the best configuration": "best", "the experiment's base": "base", "the baseline": "baseline"}.get(
+        name, name
     )
 
 
@@ -73,7 +80,8 @@ def delta_caption(info: DeltaInfo) -> str:
     stages = ", ".join(line.stage for line in info.lines)
     return (
         f"Stages: {stages}. The band is the {INTERVAL_PERCENT} % interval; at the last era it is that of the mean "
-        f"difference, times the number of eras. A band that holds 0 at the end is a difference inside the noise."
+        f"difference, times the number of eras. A band that holds 0 at the end is a difference inside the noise; one "
+        f"that does not may still be what the best of many variants reaches by luck, and is then called that."
     )
 
 
@@ -85,7 +93,7 @@ def draw_delta(info: DeltaInfo, theme: Theme) -> Any:
         axes.fill_between(line.eras, line.low, line.high, color=color, alpha=0.22, linewidth=0)
         axes.plot(line.eras, line.total, color=color, linewidth=2)
         axes.axhline(0, color=theme.kinds["base"], linewidth=1.3, linestyle=(0, (5, 2)))
-        axes.set_title(f"{line.stage}: {shortened(line.title, 70)}", loc="left", fontsize=11.5, color=theme.text)
+        axes.set_title(f"{line.stage}: {shortened(line.title, 78)}", loc="left", fontsize=11.5, color=theme.text)
         axes.margins(x=0.01)
         era_axis(axes, "Era (a week each)" if line is info.lines[-1] else "")
         axes.set_ylabel("Cumulative BMC gain\n(sum over eras)")

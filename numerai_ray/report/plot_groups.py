@@ -28,8 +28,8 @@ class GroupsInfo:
 
 
 def groups_info(reading: Reading) -> GroupsInfo | None:
-    """Of the latest stage in which the best configuration was looked at."""
-    for stage in reversed(reading.stages):
+    """Of the latest stage in which the best configuration was looked at; the holdout has a single fold to tell of."""
+    for stage in (each for each in reversed(reading.stages) if each != "holdout"):
         pair: list[tuple[str, VariantRecord | None]] = [
             ("best", reading.best(stage)),
             ("base", reading.base(stage)),

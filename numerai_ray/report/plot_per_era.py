@@ -88,6 +88,10 @@ def draw_per_era(info: PerEraInfo, theme: Theme) -> Any:
             values = spread.corr if name == "CORR" else spread.bmc
             if values.size:
                 _draw_spread(axes, values, place, theme.kinds[spread.kind], theme)
+            elif spread.kind == "benchmark":
+                axes.annotate(
+                    "0 by definition", (0, place), (8, 0), textcoords="offset points", va="center", fontsize=11
+                )
     pair[0].set_yticks(range(len(info.spreads)), [spread.label for spread in info.spreads])
     pair[0].set_ylim(len(info.spreads) - 0.4, -0.6)
     return figure

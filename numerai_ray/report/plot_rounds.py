@@ -56,7 +56,7 @@ def rounds_info(reading: Reading) -> RoundsInfo | None:
         if previous is not None and record.stage != previous:
             borders.append(record.number - 0.5)
         previous = record.stage
-        ticks.append((record.number, record.dimension or record.stage))
+        ticks.append((record.number, "several" if record.kind == "joint" else record.dimension or record.stage))
         rows = [row for row in reading.rows(record) if row.role != "benchmark"]
         known = [row for row in rows if not math.isnan(row.primary)]
         failed += len(rows) - len(known)

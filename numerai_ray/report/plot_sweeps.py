@@ -164,6 +164,7 @@ def _draw_panel(axes: Any, panel: Panel, theme: Theme) -> None:
         rotation_mode="anchor" if turned else None,
         fontsize=10.5,
     )
-    margin = 0.12 * ((max(places) - min(places)) or 1.0)
+    # Names stand a place apart each, and want room at both ends.
+    margin = 0.5 if panel.scale == "names" else 0.12 * ((max(places) - min(places)) or 1.0)
     axes.set_xlim(min(places) - margin, max(places) + margin)
     axes.set_title(f"{panel.number} · {shortened(panel.dimension, 22)}", fontsize=11.5, loc="left")
