@@ -138,7 +138,9 @@ def draw_cumulative(info: CumulativeInfo, theme: Theme) -> Any:
         lower.set_title(f"band: last {info.last} scored eras", loc="right", fontsize=10.5, color=theme.text, pad=4)
     else:
         lower.text(0.5, 0.5, "no era has a benchmark", transform=lower.transAxes, ha="center", va="bottom")
-    upper.set_title(shortened(f"Stage {info.stage}; best: {info.best}", 78), loc="left", fontsize=12, color=theme.text)
+    # As in every picture, the word that each target begins with tells none of them apart.
+    title = f"Stage {info.stage}; best: {info.best.replace('=target_', '=')}"
+    upper.set_title(shortened(title, 88), loc="left", fontsize=10.5, color=theme.text)
     figure.align_ylabels()
     era_axis(lower)
     return figure
