@@ -1,11 +1,12 @@
 """`compare` and `leaderboard`: what they show is what the files hold, and wrong requests end in one message."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bad_requests import refuse, set_desk
-from builders import History, finished_experiment
+from builders import History, experiment, finished_experiment
 from matplotlib.image import imread
 from test_experiment import Desk
 
@@ -13,6 +14,7 @@ from numerai_ray.cli.main import run
 from numerai_ray.report.drawing import DARK, LIGHT
 from numerai_ray.report.plot_compare import MOST_LINES, compare_info, draw_compare
 from numerai_ray.report.plot_cumulative import Line
+from numerai_ray.results import append_ledger
 from numerai_ray.scoring import last_eras
 
 
@@ -43,6 +45,23 @@ def test_compare_shows_the_winner_baseline_and_benchmark(
     assert image[0, 0, :3].mean() < 0.2
     assert run(["compare", folder]) == 0
     assert "winner" in capsys.readouterr().out
+
+
+def test_a_holdout_is_set_aside_and_stages_that_do_not_compare_are_said_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, early = finished_experiment(tmp_path / "kept"), experiment(tmp_path / "early")
+    holdout = replace(kept.records[3], number=6, stage="holdout")
+    append_ledger(kept.paths.ledger, holdout)
+    early.scout("num_leaves", {63: 0.0044})
+    found = answer(capsys, "compare", str(kept.paths.root))
+    assert {row["stage"] for row in found["rows"]} == {"final"}, "few eras check the winner, and are not its level"
+    assert run(["status", str(kept.paths.root)]) == 0
+    assert "best: r05-winner, bmc_last_200_eras" in capsys.readouterr().out
+    assert run(["compare", str(kept.paths.root), str(early.paths.root)]) == 0
+    assert "Stages or data differ" in capsys.readouterr().out
+    assert run(["compare", str(kept.paths.root), str(kept.paths.root)]) == 0
+    assert "Stages or data differ" not in capsys.readouterr().out
 
 
 def test_compare_from_a_start_era(finished: History, capsys: pytest.CaptureFixture[str]) -> None:

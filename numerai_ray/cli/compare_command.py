@@ -58,6 +58,8 @@ class Compared:
     against: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     lines: list[Any] = field(default_factory=list)
+    # Stage and data file of each experiment: where there are several, values do not compare.
+    grounds: set[tuple[str, str]] = field(default_factory=set)
 
 
 def compare(
@@ -78,7 +80,7 @@ def compare(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Experiments side by side: base, baseline and winner of the latest stage each reached."""
+    """Experiments side by side: base, baseline and winner of the latest stage each reached, a holdout aside."""
     if plot is not None and plot.suffix != ".png":
         raise RequestError(f"--plot must be a .png file, but is {plot}; give another name")
     asked = Asked(plot, start_era, dark, as_json)
@@ -101,7 +103,10 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     history = read_ledger(paths.ledger)
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    last, reader = history[-1], ScoreReader(paths)
+    # A holdout has few eras and checks the stage before it.
+    last = next((record for record in reversed(history) if record.stage != "holdout"), history[-1])
+    reader = ScoreReader(paths)
+    together.grounds.add((last.stage, last.origin.get("the data file", exp.name)))
     for variant in last.variants:
         won = variant.id == last.decision.winner
         if variant.role == "variant" and not won:
@@ -237,5 +242,7 @@ def _show(found: Compared, asked: Asked) -> None:
     for row in found.rows:
         table.add_row(*(row[key] for key in texts), *(number(row[key], digits) for key, digits in COLUMNS.items()))
     wide_console().print(table)
+    if len(found.grounds) > 1:
+        typer.echo("Stages or data differ, so the values of one experiment do not compare with another's.")
     if asked.plot is not None:
         typer.echo(str(asked.plot))

@@ -110,16 +110,15 @@ def leaderboard(
     screen = Table(box=None, pad_edge=False)
     digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
     digits |= {"corr_with_benchmark": 3}
-    texts = ["stage", "id", "verdict"]
-    for name in texts:
+    # The star has a column of its own: no line ends between it and a long name.
+    for name in ("stage", "", "id", "verdict"):
         screen.add_column(name, overflow="fold")
     for name in digits:
         screen.add_column(name, justify="right", no_wrap=True)
     for row in shown.to_dict("records"):
-        star = "★ " if row["winner"] else "  "
         values = [number(row[name], places) for name, places in digits.items()]
         judged = "–" if row["verdict"] == "unknown" else row["verdict"]
-        screen.add_row(row["stage"], f"{star}{row['id']}", judged, *values)
+        screen.add_row(row["stage"], "★" if row["winner"] else "", row["id"], judged, *values)
     wide_console().print(screen)
 
 
@@ -192,7 +191,8 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
     now = running(paths, results)
     if now:
         parts.append(running_table(now))
-    best = best_variant(history)
+    # The few eras of a holdout check the winner; its level is that of the stage before.
+    best = best_variant([record for record in history if record.stage != "holdout"])
     if best is not None and best.metrics is not None:
         so_far = "best" if _finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(history[-1].decision.changes)}"

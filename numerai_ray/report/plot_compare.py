@@ -32,11 +32,17 @@ def compare_info(title: str, lines: Sequence[Line], against: str) -> CompareInfo
     return CompareInfo(title, tuple(known[:MOST_LINES]), against, max(0, len(known) - MOST_LINES))
 
 
+def _first_known(line: Line) -> int:
+    """The first era with a score; benchmarks begin later than the data."""
+    known = np.flatnonzero(~np.isnan(line.corr))
+    return line.eras[int(known[0]) if known.size else 0]
+
+
 def draw_compare(info: CompareInfo, theme: Theme) -> Any:
     figure = new_figure(10, 6.6)
     upper, lower = figure.subplots(2, 1, sharex=True)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
-    first = era_label(min(line.eras[0] for line in info.lines))
+    first = era_label(min(_first_known(line) for line in info.lines))
     for axes, name in ((upper, "CORR"), (lower, "BMC")):
         ends: dict[str, float] = {}
         for place, line in enumerate(info.lines):
