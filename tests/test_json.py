@@ -23,8 +23,8 @@ AGENTS = (ROOT / "numerai_ray" / "docs" / "agents.md").read_text(encoding="utf-8
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:
-    """Two rounds of an experiment, without Ray."""
-    made = Desk(tmp_path_factory.mktemp("json"), market)
+    """Two rounds of an experiment, without Ray, its models kept."""
+    made = Desk(tmp_path_factory.mktemp("json"), market, {"keep_models": True})
     assert made.run("--rounds", "2") == 0
     return made
 
