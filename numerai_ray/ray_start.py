@@ -28,6 +28,7 @@ for _name, _value in {
 import ray
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.last_words import last_words
 from numerai_ray.monitoring import job_metadata
 from numerai_ray.ray_watch import RayWatch
 from numerai_ray.resource_plan import Machine
@@ -88,13 +89,14 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         }
     else:
         options["address"] = settings.address
+    where = settings.address or "this machine"
+    after = f"see {settings.log_file}, then run again: what was trained is kept"
     try:
-        context: Any = ray.init(**options)
+        # A raylet that dies just when this process says hello to it makes Ray's core end the process (exit code 1).
+        with last_words(f"error: Ray does not start on {where}, and ended this command; {after}"):
+            context: Any = ray.init(**options)
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
-        where = settings.address or "this machine"
-        raise EnvironmentFault(
-            f"Ray does not start on {where}: {error}; see {settings.log_file}, then run again: what was trained is kept"
-        ) from error
+        raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
     if settings.address is None and settings.on_lost is not None:
         _watched.by = RayWatch(settings.on_lost)
     return context.dashboard_url and f"http://{context.dashboard_url}"

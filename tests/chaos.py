@@ -28,7 +28,8 @@ import psutil
 import yaml
 
 CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
-NO_START = 2
+# The command's own word for it, and that of Ray's core, which may end the process in the middle of its start.
+NO_START = (2, 1)
 VICTIMS = ("driver", "worker", "node", "interrupt", "ray")
 STORE_BYTES = 100_000_000
 PLAN = {
@@ -114,6 +115,7 @@ class Chaos:
     kills: Counter[str] = field(default_factory=Counter)
     on_cluster: int = 0
     while_starting: int = 0
+    log_begins: int = 0
     entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     retrained: list[str] = field(default_factory=list)
 
@@ -132,6 +134,7 @@ class Chaos:
     def start(self, nodes: Nodes | None = None) -> subprocess.Popen[bytes]:
         where = [] if nodes is None else ["--address", nodes.address]
         with (self.root / "log").open("a") as log:
+            self.log_begins = log.tell()
             command = [*CLI, "run", str(self.folder), "--data-dir", str(self.root / "data"), *where]
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
@@ -165,9 +168,9 @@ class Chaos:
 
     def check_end(self, victim: str, code: int) -> None:
         """A run goes on to its end, but where it was killed or stopped, or lost its Ray while that started."""
-        log = (self.root / "log").read_text(errors="replace")
+        log = (self.root / "log").read_bytes()[self.log_begins :].decode(errors="replace")
         ends = {"driver": {-signal.SIGKILL}, "interrupt": {130}}.get(victim, {0})
-        if victim == "ray" and code == NO_START and "Ray does not start" in log:
+        if victim == "ray" and code in NO_START and "Ray does not start" in log:
             self.while_starting += 1
             ends = {code}
         if code not in ends or "Traceback" in log:

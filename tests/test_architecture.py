@@ -16,6 +16,7 @@ FLOORS = {
     "storage": 0,
     "interrupts": 0,
     "start_over": 0,
+    "last_words": 0,
     "eras": 0,
     "era_columns": 0,
     "scoring": 0,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ def limited(size_bytes: int) -> None:
 def test_a_full_disk_is_one_message_and_loses_nothing(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
     """From a disk without a byte to one where only the larger files fail; a report that fails is a note."""
     desk = desk_in(tmp_path, market)
+    desk.plan({**STEPS, "keep_models": True})
     command = [*CLI, *desk.arguments("--in-process")]
     for size in (0, 1_000, 9_000, 45_000):
         done = subprocess.run(
@@ -72,6 +74,7 @@ def test_a_full_disk_is_one_message_and_loses_nothing(undisturbed: Desk, tmp_pat
     fits = desk.fits()
     assert desk.run() == 0
     assert fits.items() <= desk.fits().items()
+    assert list((desk.data / "store").rglob("*.model"))
     assert desk.untimed() == undisturbed.untimed()
 
 
@@ -147,6 +150,13 @@ def test_an_interrupt_while_training_stops_at_once() -> None:
     assert steps == []
 
 
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
+    return holds()
+
+
 def test_the_second_interrupt_ends_the_process() -> None:
     code = (
         "import os, signal, time\n"
@@ -159,6 +169,33 @@ def test_the_second_interrupt_ends_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 130
     assert "never" not in done.stdout
+
+
+def test_a_run_that_is_interrupted_twice_ends_at_once_and_goes_on(
+    undisturbed: Desk, tmp_path: Path, market: Path
+) -> None:
+    desk = desk_in(tmp_path, market)
+    with desk.start("--in-process") as process:
+        assert wait_until(lambda: bool(desk.fits()) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    before = desk.fits()
+    assert desk.run() == 0
+    assert before.items() <= desk.fits().items()
+    assert desk.untimed() == undisturbed.untimed()
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [("os._exit(1)", True), ("os.kill(os.getpid(), 9)", True), ("1 / 0", False), ("pass", False)]
+)
+def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bool) -> None:
+    """As when Ray's core ends the process in the middle of its start."""
+    code = f"import os\nfrom numerai_ray.last_words import last_words\nwith last_words('run again'):\n    {end}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ("run again" in done.stderr) == said
 
 
 # --- killed for memory ------------------------------------------------------------------------------------------
@@ -205,10 +242,10 @@ def test_the_message_of_a_fit_that_does_not_fit_names_numbers_and_next_steps(mar
 @pytest.mark.slow
 @pytest.mark.ray
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    """The short form of ``python tests/chaos.py``: one kill of 24; test_experiment has others."""
+    """The short form of ``python tests/chaos.py``: one kill of 24, a driver's; test_experiment has others."""
     import chaos  # noqa: PLC0415 - also a command of its own
 
-    done = chaos.run(tmp_path, kills=1, seed=1, victims=("worker",))
+    done = chaos.run(tmp_path, kills=1, seed=1, victims=("driver",))
     assert done.kills.total() == 1
     assert not done.retrained
 

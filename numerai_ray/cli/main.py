@@ -1,7 +1,11 @@
 """The ``numerai-ray`` command and what its exit codes mean."""
 
+import atexit
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Never
 
 import typer
 
@@ -58,7 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted."""
     if arguments is None:
         own_process()
+        _leave(run())
     sys.exit(run(arguments))
+
+
+def _leave(code: int) -> Never:
+    """End the process as :func:`sys.exit` does, but without taking the interpreter apart.
+
+    An interrupt while Ray starts leaves native threads of it behind, which may crash in an interpreter that is being
+    taken apart: the command would then end by a signal (-11) instead of with its exit code.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads any more, or it was closed
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
