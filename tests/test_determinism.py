@@ -116,6 +116,14 @@ def test_the_seed_decides(name: str, market: Path, root: Path) -> None:
     assert (one.prediction != other.prediction).any()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="sklearn is not installed")
+def test_an_estimator_without_a_seed_draws_the_same_each_time(market: Path, tmp_path: Path) -> None:
+    config = validate(Config, {**SMALL, "model": {"type": "sklearn", "params": MODELS["sklearn"]}}, "test config")
+    plan = Catalog(market).plan("a", "same/r1/a", config)
+    one, other = (InProcessRunner(FitStore(tmp_path / name), 2).run([plan], ignore)["a"] for name in ("one", "other"))
+    same_outcome(one, other)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_the_same_predictions_wherever_ray_places_the_fits(market: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """One fit, the longest, stands for all lengths: equal to separate fits to the last bit, and trained once."""
 
-import multiprocessing
-import time
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 from contracts import config, ignore, params, same_outcome
 
 from numerai_ray.errors import FitError
-from numerai_ray.fit_claims import claimed
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.lightgbm import LightGBM
@@ -103,26 +102,36 @@ def test_a_rung_that_fails_leaves_the_others_alone(catalog: Catalog, tmp_path: P
     assert not FitStore(tmp_path).has(training.longest.key)
 
 
-def test_two_that_ask_at_the_same_moment_train_once(catalog: Catalog, tmp_path: Path) -> None:
+ASK = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from numerai_ray.fit_claims import claimed
+from numerai_ray.fit_store import FitStore, StoredFit
+
+root, key = Path(sys.argv[1]), "ab" * 32
+store = FitStore(root)
+print("ready", flush=True)
+input()
+with claimed(root, key):
+    if store.get(key) is None:
+        time.sleep(0.3)
+        print("trained", flush=True)
+        store.put(key, StoredFit(np.zeros(1), {}))
+"""
+
+
+def test_two_that_ask_at_the_same_moment_train_once(tmp_path: Path) -> None:
     """Processes are what claims keep apart; the runs of one process are threads that take turns already."""
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(3)
-    log = tmp_path / "trained"
-    askers = [context.Process(target=ask, args=(tmp_path / "store", log, start)) for _ in range(3)]
+    command = [sys.executable, "-c", ASK, str(tmp_path / "store")]
+    askers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for each in askers:
-        each.start()
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
     for each in askers:
-        each.join(60)
-        assert each.exitcode == 0
-    assert log.read_text() == "trained\n"
-
-
-def ask(root: Path, log: Path, start: Any) -> None:
-    store, key = FitStore(root), "ab" * 32
-    start.wait(30)
-    with claimed(root, key):
-        if store.get(key) is None:
-            time.sleep(0.3)
-            with log.open("a") as handle:
-                handle.write("trained\n")
-            store.put(key, StoredFit(np.zeros(1), {}))
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    said = sorted(each.communicate(timeout=60)[0] for each in askers)
+    assert [each.returncode for each in askers] == [0, 0]
+    assert said == ["", "trained\n"]
