@@ -170,6 +170,31 @@ def test_importances_of_few_results_are_not_told() -> None:
     assert set(first_places(9, 1.0, 0.1)) == {""}
 
 
+@pytest.mark.long
+def test_importances_of_one_variable_rounds_would_name_the_wrong_variable() -> None:
+    """Why joint rounds alone are asked: each variable varies around the best so far, and only ``leaves`` matters."""
+    dimensions = {"rows": Dimension(path="model.params.min_data_in_leaf", range=Range(low=15, high=25, integer=True))}
+    dimensions |= {"leaves": LEAVES, "rate": RANGED}
+    right = 0
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        base: dict[str, Any] = {"leaves": 31, "rows": 20, "rate": 0.01}
+        scored: list[tuple[Mapping[str, Any], float]] = [(base, -abs(math.log2(31 / 24)))]
+        for name in ["rows", "leaves", "rate"] * 2:
+            drawn = {
+                "leaves": 2 ** rng.uniform(2, 9, 4),
+                "rows": rng.integers(15, 26, 4),
+                "rate": rng.uniform(-3, -1, 4),
+            }
+            for value in drawn[name]:
+                own = {**base, name: float(10**value) if name == "rate" else int(value)}
+                scored.append((own, -abs(math.log2(own["leaves"] / 24)) + 0.1 * rng.normal()))
+            base = dict(max(scored, key=lambda each: each[1])[0])
+        told = OptunaProposer(0).importances(dimensions, scored)
+        right += max(told, key=lambda name: told[name], default="") == "leaves"
+    assert right <= SEEDS / 4, right
+
+
 def test_importances_of_noise_are_rarely_told() -> None:
     told = [name for name in first_places(20, 0.0, 1.0) if name]
     assert len(told) <= SEEDS / 3, told

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pytest
 from test_round_policy import ABC, BASE, FAILED, NAN, SETTINGS, SUSPECT, A, B, base, record, scout, variant, won
 
@@ -216,6 +217,24 @@ def test_importances_choose_among_variables_that_rounds_vary_together() -> None:
         "a", "its importance is 9.0 times that of b"
     )
     assert find_focus([joint], ["joint", "c"], 3.0, Numbers(), {"a": 0.9, "b": 0.1, "c": 0.0}) is None
+
+
+def test_spreads_name_the_variable_that_matters_in_rounds_of_one_variable() -> None:
+    """Planted: ``a`` matters, ``b`` and ``c`` are noise; right in 20 draws of one round each, and dominant in most."""
+    focused = 0
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 1e-4, (3, 4))
+        planted = {name: -4e-4 * np.arange(4) * (name == "a") for name in "abc"}
+        rounds = [
+            tried(name, {at: BASE + planted[name][at] + noise[row, at] for at in range(4)})
+            for row, name in enumerate("abc")
+        ]
+        sizes = spreads(rounds)
+        assert max(sizes, key=lambda name: sizes[name]) == "a", (seed, sizes)
+        found = find_focus(rounds, list("abc"), 3.0, Numbers(), {})
+        assert found is None or found.dimension == "a"
+        focused += found is not None
+    assert focused >= 12, focused
 
 
 def test_choices_have_no_edge_and_spread_needs_two_results() -> None:
