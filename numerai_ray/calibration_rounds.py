@@ -1,7 +1,7 @@
 """Short rounds that tell how long others take: a few trees of each kind of model, run as the experiment's own will be.
 
 They go through the runner that a run would use, so that what is measured is what will be: processes that start and
-import, fits side by side on all cores, Tune's own time. Rounds of the same fits: one in which everything starts, one
+import, fits side by side on all cores, Tune's own time. Rounds of the same fits: two in which everything starts, one
 of a few trees, and of more until they take long enough to tell. The smallest fold of an experiment and its largest
 tell what a row costs.
 """
@@ -102,6 +102,8 @@ def _measured(
     short, looks = plans
     _make_bins(short)
     first = _round(runner, room / "first", _shortened(short, FEW, FEW_EPOCHS))
+    # A worker may start as late as in the second round, and a library of its own take seconds to import.
+    _round(runner, room / "again", _shortened(short, FEW, FEW_EPOCHS))
     few = _round(runner, room / "few", _shortened(short, FEW, FEW_EPOCHS))
     for trees in MORE:
         more = _round(runner, room / f"more-{trees}", _shortened(short, trees, MORE_EPOCHS))
