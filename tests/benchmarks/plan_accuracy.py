@@ -57,8 +57,8 @@ SHAPES = {
     ),
     "catboost": Shape(
         SMALL,
-        {"type": "catboost", "seeds": [1, 2], "params": {"iterations": 150, "learning_rate": 0.05, "depth": 6}},
-        {"depth": ("model.params.depth", [4, 5, 7])},
+        {"type": "catboost", "seeds": [1, 2], "params": {"iterations": 40, "learning_rate": 0.05, "depth": 5}},
+        {"depth": ("model.params.depth", [4, 6])},
     ),
     "mlp": Shape(
         SMALL,
