@@ -134,7 +134,7 @@ def test_short_rounds_are_run_once_and_keep_nothing(market: Path, tmp_path: Path
 
     known = calibrate(catalog, [trees(50), trees(60), neutral, seeds], Calibration(), opened)
     (speed,) = known.speeds.values()  # neither length nor seed nor what follows makes another speed
-    assert speed.step_s + speed.row_step_s > 0
+    assert speed.fixed_s + speed.step_s + speed.row_step_s > 0  # which of them is noise where a tree takes no time
     assert len(known.after) == 2 + 1, "plain, neutralized, of two seeds"
     assert all(each > 0 for each in known.after.values())
     assert [*tmp_path.rglob("*.fit")] == []
