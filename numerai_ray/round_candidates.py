@@ -67,6 +67,8 @@ class Search:
         self.proposer = proposer
         self.history = history
         self.known: Mapping[str, VariantRecord] = known_by_fingerprint(history)
+        # Not offered again by itself: it would fail in every round of its dimension. A user's own round may ask for it.
+        self._failed = {each.fingerprint for record in history for each in record.variants if each.error is not None}
 
     @property
     def dimensions(self) -> dict[str, bool]:
@@ -273,7 +275,8 @@ class Search:
 
     def _ran(self, changes: Mapping[str, Any], base_changes: Mapping[str, Any]) -> bool:
         config = self.loaded.config("scout", changes)
-        return config == self.loaded.config("scout", base_changes) or identity(config, "scout") in self.known
+        own = identity(config, "scout")
+        return config == self.loaded.config("scout", base_changes) or own in self.known or own in self._failed
 
 
 def _joint_name(combination: Mapping[str, Any]) -> str:
