@@ -16,6 +16,7 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_model import FoldModel, fit_of, fold_model
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
+from numerai_ray.round_decision import last_compared
 from numerai_ray.significance import PairedDelta, verdict
 from numerai_ray.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.trial_plan import Catalog
@@ -56,8 +57,9 @@ class Experiment:
 
     @property
     def best(self) -> str | None:
-        """Id of the last decision's winner; None before the first."""
-        return self.rounds[-1].decision.winner if self.rounds else None
+        """Id of the last decision's winner, a holdout aside, which decides nothing; None before the first."""
+        last = last_compared(self.rounds)
+        return None if last is None else last.decision.winner
 
     def table(self) -> pd.DataFrame:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from numerai_ray.results import Decision, VariantRecord
+from numerai_ray.results import Decision, RoundRecord, VariantRecord
 from numerai_ray.significance import LEVEL, e4, in_words
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
@@ -165,3 +165,11 @@ def order(variant: VariantRecord) -> tuple[float, float]:
     if variant.metrics is None:
         raise ValueError(f"{variant.id} has no metrics to order by")
     return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)
+
+
+def last_compared(history: Sequence[RoundRecord]) -> RoundRecord | None:
+    """The last round whose winner and scores stand for the experiment; None before the first.
+
+    Not a holdout: its few eras check the winner of the stage before, and chose nothing.
+    """
+    return next((record for record in reversed(history) if record.stage != "holdout"), None)

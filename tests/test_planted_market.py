@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from planted import LEAVES, TARGET, experiment, make_root
 
+from numerai_ray import Experiment
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,6 +47,9 @@ def test_kept_eras_are_in_no_fit_and_no_decision_and_are_scored_once(root: Path)
     *search, last = rounds
     assert [record["stage"] for record in rounds].count("holdout") == 1
     assert last["stage"] == "holdout"
+    best = Experiment.load(folder).best
+    assert best == rounds[-2]["decision"]["winner"], "a holdout decides nothing"
+    assert best in {variant["id"] for variant in rounds[-2]["variants"]}
     scored = results_of(folder, last)
     assert set(scored) == {"base", "variant", "baseline", "benchmark"} - ({"baseline"} - set(scored))
     eras = {role: [int(era) for era in found["per_era"]["era"]] for role, found in scored.items()}

@@ -20,6 +20,7 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.errors import RequestError
 from numerai_ray.results import Metrics, read_ledger, without_nan
+from numerai_ray.round_decision import last_compared
 
 COLUMNS = {
     "bmc_last_200_eras": 5,
@@ -103,8 +104,7 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     history = read_ledger(paths.ledger)
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    # A holdout has few eras and checks the stage before it.
-    last = next((record for record in reversed(history) if record.stage != "holdout"), history[-1])
+    last = last_compared(history) or history[-1]
     reader = ScoreReader(paths)
     together.grounds.add((last.stage, last.origin.get("the data file", exp.name)))
     for variant in last.variants:

@@ -33,6 +33,7 @@ from numerai_ray.results import (
     without_nan,
 )
 from numerai_ray.results_mirror import last_sign
+from numerai_ray.round_decision import last_compared
 from numerai_ray.storage import place
 
 WATCH_S = 1.0
@@ -153,10 +154,11 @@ def report(
 
 
 def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
-    """The winner of the last decided round."""
-    if not history:
+    """The winner of the last decided round, a holdout aside."""
+    last = last_compared(history)
+    if last is None:
         return None
-    return next((v for v in history[-1].variants if v.id == history[-1].decision.winner), None)
+    return next((each for each in last.variants if each.id == last.decision.winner), None)
 
 
 def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
@@ -191,8 +193,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
     now = running(paths, results)
     if now:
         parts.append(running_table(now))
-    # The few eras of a holdout check the winner; its level is that of the stage before.
-    best = best_variant([record for record in history if record.stage != "holdout"])
+    best = best_variant(history)
     if best is not None and best.metrics is not None:
         so_far = "best" if _finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(history[-1].decision.changes)}"
