@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,28 +88,6 @@ class Inputs:
     refs: tuple[Ref, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Ahead:
-    """What the driver has read, on the machine where all of Ray is, before Ray was there."""
-
-    prepared: Mapping[str, Prepared] = field(default_factory=dict)
-    columns: Mapping[Side, Columns] = field(default_factory=dict)
-
-
-NOTHING_AHEAD = Ahead()
-
-
-def columns_ahead(plans: Sequence[TrialPlan]) -> dict[Side, Columns]:
-    """The columns that a round on ``plans`` shares."""
-    needs = column_needs(plans)
-    one_each = {plan.index.fingerprint: plan for plan in plans}
-    return {_side(plan, needs): load_columns(plan.index, plan.config.data, *needs) for plan in one_each.values()}
-
-
-def _side(plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Side:
-    return (plan.index.fingerprint, *needs)
-
-
 @dataclass
 class SharedDatasets:
     """References to what the current round reads; what it does not read is let go."""
@@ -122,23 +101,25 @@ class SharedDatasets:
         plans: Sequence[TrialPlan],
         fits: Sequence[FitSpec],
         threads: int,
-        ahead: Ahead = NOTHING_AHEAD,
+        ahead: Mapping[str, Prepared] = MappingProxyType({}),
     ) -> None:
-        """Load everything that ``plans`` and their ``fits`` read, but for what was read ``ahead``.
+        """Load everything that ``plans`` and their ``fits`` read; returns when the prepared copies are made.
 
-        Returns when the prepared copies are made.
+        ``ahead`` are copies by key that the driver has on the machine where all of Ray is.
         """
         needs = column_needs(plans)
         columns: dict[Side, Ref] = {}
         for plan in plans:
-            side = _side(plan, needs)
+            side = (plan.index.fingerprint, *needs)
             if side not in columns:
-                columns[side] = self._columns.get(side) or _columns_ref(plan, needs, ahead.columns.get(side))
+                columns[side] = self._columns.get(side) or _load_columns.options(
+                    name=f"load targets of {plan.index.path.name}"
+                ).remote(plan, *needs)
         prepared: dict[str, tuple[Ref, ...]] = {}
         for spec in fits:
             key = prepared_key(spec)
             if key is not None and key not in prepared:
-                prepared[key] = self._prepared.get(key) or _prepared_refs(spec, threads, ahead.prepared.get(key))
+                prepared[key] = self._prepared.get(key) or _prepared_refs(spec, threads, ahead.get(key))
         self._columns, self._prepared = columns, prepared
         self._blocks = self._load_blocks([spec for spec in fits if not self._is_enough(spec)])
 
@@ -193,13 +174,6 @@ class SharedDatasets:
     def _is_enough(self, spec: FitSpec) -> bool:
         key = prepared_key(spec)
         return key is not None and is_enough(spec, ray.get(self._prepared[key][0]))
-
-
-def _columns_ref(plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]], ahead: Columns | None) -> Ref:
-    if ahead is not None:
-        return ray.put(ahead)
-    ref: Ref = _load_columns.options(name=f"load targets of {plan.index.path.name}").remote(plan, *needs)
-    return ref
 
 
 def _prepared_refs(spec: FitSpec, threads: int, ahead: Prepared | None) -> tuple[Ref, ...]:

@@ -55,11 +55,12 @@ from numerai_ray.fold_runner import (
     with_looks,
 )
 from numerai_ray.machine import PeakMemory, this_machine
+from numerai_ray.models import Prepared
 from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import NOTHING_AHEAD, Ahead, SharedDatasets, columns_ahead, fit_bytes, workload
+from numerai_ray.shared_dataset import SharedDatasets, fit_bytes, workload
 from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 from numerai_ray.tune_trials import run_trials
@@ -78,7 +79,7 @@ class TuneRunner:
         self.cost = RoundCost()
         self.slots = 0
         self._shared = SharedDatasets()
-        self._ahead = NOTHING_AHEAD
+        self._ahead: dict[str, Prepared] = {}  # copies that are there before Ray is
         self._placement: Placement | None = None
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
@@ -124,7 +125,7 @@ class TuneRunner:
         stored = {key: fit for key in whole if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
-        resources = self._start(plans, missing, missing or list(specs.values()))
+        resources = self._start(missing, missing or list(specs.values()))
         start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
         self._clock = clock = NodeClock()
@@ -155,7 +156,7 @@ class TuneRunner:
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
         self._shared.open(plans, missing, smallest_node_cores(), self._ahead)
-        self._ahead = NOTHING_AHEAD
+        self._ahead = {}
         flight = Flight()
         self._put_stored(flight, plans, stored)
         self._submit(flight, plans, missing, resources)
@@ -195,23 +196,20 @@ class TuneRunner:
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
         return plan_resources(self._machine, workload(specs))
 
-    def _start(self, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
-        """Connect to Ray, and say how it is used; on this machine, data is read and prepared while Ray starts."""
+    def _start(self, missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
+        """Connect to Ray, and say how it is used; on this machine, data is prepared while Ray starts."""
         if self.settings.address is not None:
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, 0)
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources = self._resources(specs)
-        with ThreadPoolExecutor(2, "ahead") as pool:
+        with ThreadPoolExecutor(1, "prepare") as pool:
             one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not self._shared.holds(key)}
-            copies = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
-            columns = None
+            ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
             if not ray.is_initialized():
-                columns = pool.submit(columns_ahead, plans)
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
-            prepared = {key: copy for key, each in copies.items() if (copy := each.result()) is not None}
-            self._ahead = Ahead(prepared, columns.result() if columns else {})
+            self._ahead = {key: copy for key, each in ahead.items() if (copy := each.result()) is not None}
         return resources
 
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
