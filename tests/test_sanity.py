@@ -62,7 +62,7 @@ def test_a_leak_is_flagged_and_promoted_only_where_that_is_accepted(leaky: tuple
         assert record["decision"]["promoted"] == accepted
         assert ("1 set aside as suspect" in record["decision"]["reason"]) != accepted
         report = (desk.folder / "experiment.md").read_text()
-        assert f"(round 1): suspect: {feature} equals {TARGET}." in report
+        assert f"r01-features=all: suspect: {feature} equals {TARGET}." in report
 
 
 def test_only_a_copy_is_a_leak(leaky: tuple[Path, str]) -> None:

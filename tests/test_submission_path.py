@@ -33,7 +33,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(numerai_ray.__file__).parent.parent
     plan = yaml.safe_load((root / "experiments" / "quickstart" / "experiment.yaml").read_text())
     plan["market"] = SMALL
-    plan["base"] = {"model": {"params": {"n_estimators": 4}}, "cv": {"n_splits": 3, "embargo_eras": 5}}
+    plan["base"] = {
+        "model": {"params": {"n_estimators": 4, "min_data_in_leaf": 20}},
+        "cv": {"n_splits": 3, "embargo_eras": 5},
+    }
     plan["budget"] = {"rounds": 1}
     plan["search_space"] = {"dimensions": {"num_leaves": {"path": "model.params.num_leaves", "values": [4, 7]}}}
     (folder / "experiments" / "quickstart").mkdir(parents=True)
