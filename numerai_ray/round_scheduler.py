@@ -39,7 +39,7 @@ from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.search_space import Dimension
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
 from numerai_ray.yaml_text import yaml_text
 
 
@@ -74,9 +74,9 @@ def unknown_time(plans: Sequence[TrialPlan], cores: int) -> Expected | None:
     return None
 
 
-def nothing_stored(key: str) -> bool:
+def nothing_stored(fit: FitSpec) -> bool:
     """The store of someone who has none."""
-    del key
+    del fit
     return False
 
 
@@ -90,7 +90,7 @@ class Workshop:
     """What a scheduler is handed: it looks nothing up.
 
     ``estimate`` gives what a round of these trials takes on so many cores, if it is known; ``archive`` is given what is
-    known after every round; ``stored`` tells whether a fit of that key need not be trained; ``baselines`` holds
+    known after every round; ``stored`` tells whether a fit need not be trained; ``baselines`` holds
     results of baselines that were run once for all experiments, None where nobody keeps any.
     """
 
@@ -102,7 +102,7 @@ class Workshop:
     watcher: Watcher
     estimate: Callable[[Sequence[TrialPlan], int], Expected | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
-    stored: Callable[[str], bool] = nothing_stored
+    stored: Callable[[FitSpec], bool] = nothing_stored
     baselines: BaselineStore | None = None
 
 
@@ -178,10 +178,9 @@ class RoundScheduler:
             plans = [self.shop.catalog.plan("budget", each.name, each.config) for each in new]
         except ConfigError:
             return ""  # the round itself says what is wrong
-        missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit.key)}
-        training = [plan for plan in plans if any(fit.key in missing for fit in plan.fits)]
+        missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit)}
         cores = self.shop.runner.spent().cores
-        told = self.shop.estimate(training, cores)
+        told = self.shop.estimate(plans, cores)
         seconds = usual_seconds(history, len(missing)) if told is None else told.seconds
         return overrun(history, budget, len(missing), seconds, cores)
 

@@ -15,6 +15,7 @@ from contracts import SMALL, ignore, same_outcome
 from numerai_ray.config import Config, validate
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.models.sklearn import Sklearn
 from numerai_ray.trial_plan import Catalog, TrialPlan
 
 FOREST = "sklearn.ensemble:RandomForestRegressor"
@@ -122,6 +123,10 @@ def test_an_estimator_without_a_seed_draws_the_same_each_time(market: Path, tmp_
     plan = Catalog(market).plan("a", "same/r1/a", config)
     one, other = (InProcessRunner(FitStore(tmp_path / name), 2).run([plan], ignore)["a"] for name in ("one", "other"))
     same_outcome(one, other)
+    # What was stored of such an estimator when it drew as it liked is not taken for this.
+    forest = {"estimator": "sklearn.ensemble:ExtraTreesRegressor"}
+    for given, seed in (({}, 0), ({"random_state": None}, 0), ({"random_state": 7}, 7)):
+        assert Sklearn().canonical_params({**forest, **given}) == {**forest, "random_state": seed}
 
 
 @pytest.mark.ray

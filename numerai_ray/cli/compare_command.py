@@ -101,10 +101,9 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     from numerai_ray.report.plot_cumulative import cumulative_line
 
     paths = experiment_paths(exp)
-    history = read_ledger(paths.ledger)
-    if not history:
+    last = last_compared(read_ledger(paths.ledger))
+    if last is None:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    last = last_compared(history) or history[-1]
     reader = ScoreReader(paths)
     together.grounds.add((last.stage, last.origin.get("the data file", exp.name)))
     for variant in last.variants:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,17 +124,8 @@ def open_runner(
         return
     from numerai_ray.stored_first import StoredFirst
 
-    paths = ExperimentPaths(folder)
-
-    def on_ray() -> Any:
-        from numerai_ray.ray_start import RaySettings
-        from numerai_ray.tune_runner import TuneRunner
-
-        settings = RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)
-        return TuneRunner(store, settings)
-
     here = this_machine().cores
-    runner = StoredFirst(store, here, on_ray, cores=here if address is None else 0)
+    runner = StoredFirst(store, here, lambda: _ray_runner(store, folder, address), cores=here if address is None else 0)
     try:
         yield runner
     finally:
@@ -147,18 +139,25 @@ def training_runner(root: Place, folder: Path, address: str | None, *, in_proces
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.machine import this_machine
 
-    store, paths = FitStore.below(root), ExperimentPaths(folder)
+    store = FitStore.below(root)
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
-    from numerai_ray.ray_start import RaySettings
-    from numerai_ray.tune_runner import TuneRunner
-
-    runner = TuneRunner(store, RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name))
+    runner = _ray_runner(store, folder, address)
     try:
         yield runner
     finally:
         runner.close()
+
+
+def _ray_runner(store: Any, folder: Path, address: str | None) -> Any:
+    """Rounds of the experiment in ``folder`` on Ray; where that is lost, the command starts over."""
+    from numerai_ray.ray_start import RaySettings
+    from numerai_ray.tune_runner import TuneRunner
+
+    paths = ExperimentPaths(folder)
+    settings = RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)
+    return TuneRunner(store, settings)
 
 
 def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:
@@ -190,7 +189,7 @@ def scheduler_of(
     from numerai_ray.fold_models import is_stored
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
 
-    paths = report.paths
+    paths, stored = report.paths, partial(is_stored, runner.store)
     workshop = Workshop(
         paths=paths,
         catalog=catalog,
@@ -198,11 +197,9 @@ def scheduler_of(
         proposer=proposer_of(loaded),
         reporter=report,
         watcher=watcher,
-        estimate=lambda plans, cores: expected(
-            read_calibration(paths), plans, lambda fit: not is_stored(runner.store, fit), cores
-        ),
+        estimate=lambda plans, cores: expected(read_calibration(paths), plans, lambda fit: not stored(fit), cores),
         archive=archive_of(loaded, paths),
-        stored=runner.store.has,
+        stored=stored,
         baselines=BaselineStore.below(catalog.data_root),
     )
     return RoundScheduler(loaded, workshop, settings)

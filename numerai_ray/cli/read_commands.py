@@ -193,10 +193,10 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
     now = running(paths, results)
     if now:
         parts.append(running_table(now))
-    best = best_variant(history)
-    if best is not None and best.metrics is not None:
+    last, best = last_compared(history), best_variant(history)
+    if last is not None and best is not None and best.metrics is not None:
         so_far = "best" if _finished(history) else "best so far"
-        shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(history[-1].decision.changes)}"
+        shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
     state = _state(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"

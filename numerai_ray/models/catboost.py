@@ -12,23 +12,19 @@ import numpy.typing as npt
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import (
-    DenseModel,
+    DenseLadder,
     FittedDense,
-    Floats,
     Rows,
     alias_problems,
     blamed,
     library,
     main_names,
     others,
-    rows_of,
-    tell_of,
     tiny_rows,
     whole_trees,
 )
-from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
+from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_model
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -63,7 +59,7 @@ ON_GPU = ("task_type", "devices", "gpu_ram_part", "gpu_cat_features_storage", "p
 TREES = 1000  # CatBoost's own default
 
 
-class CatBoost(DenseModel):
+class CatBoost(DenseLadder):
     """Gradient-boosted trees (``catboost.CatBoostRegressor``)."""
 
     libraries: ClassVar[tuple[str, ...]] = ("catboost",)
@@ -141,18 +137,6 @@ class CatBoost(DenseModel):
 
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         return {**self.canonical_params(params), "iterations": length}
-
-    def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
-    ) -> list[Floats]:
-        longest = self.at_length(ladder.params, max(ladder.lengths))
-        fitted = self.fit(train, longest, threads, prepared)
-        tell_model(fitted)
-        for length in ladder.lengths:
-            tell_of(fitted.predictor, length)
-        rows = rows_of(validation, threads)
-        predict: Any = fitted.predictor.predict
-        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
 
     def plain(self, fitted: Any) -> bytes:
         """The model in CatBoost's format ``cbm``, which other versions read; the library writes it to a file only."""

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
 from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.models.protocol import Batch, Params, Prepared
+from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
 from numerai_ray.models.telling import is_heard, tell_importance, tell_model
 
 Floats = npt.NDArray[np.float64]
@@ -128,6 +129,26 @@ class DenseModel:
         rows = rows_of(validation, threads)
         tell_of(fitted.predictor, rows=rows)
         return np.asarray(fitted.predictor.predict(rows), np.float64)
+
+
+class DenseLadder(DenseModel, ABC):
+    """A dense model whose predictor, trained at length, also predicts after its first ``length`` steps."""
+
+    @abstractmethod
+    def at_length(self, params: Params, length: int) -> dict[str, Any]:
+        """``params`` with so many steps."""
+
+    def fit_predict_lengths(
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+    ) -> list[Floats]:
+        longest = self.at_length(ladder.params, max(ladder.lengths))
+        fitted = self.fit(train, longest, threads, prepared)
+        tell_model(fitted)
+        for length in ladder.lengths:
+            tell_of(fitted.predictor, length)
+        rows = rows_of(validation, threads)
+        predict: Any = fitted.predictor.predict
+        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
 
 
 def pickled(model: Any) -> bytes:

@@ -32,18 +32,16 @@ class Sklearn(DenseModel):
     libraries: ClassVar[tuple[str, ...]] = ("scikit-learn",)
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
-        return dict(params)
+        """``params`` with the seed 0 where none is given: equal params would else give other predictions each time."""
+        known = self._made(params, {}).get_params()
+        unseeded = [name for name, value in known.items() if _is_seed(name) and params.get(name, value) is None]
+        return {**params, **dict.fromkeys(unseeded, 0)}
 
     def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
         """Every step's ``random_state``; an estimator without one has nothing to draw."""
         known = self._made(params, {}).get_params()
         seeds = {name: seed for name in known if _is_seed(name)}
         return {**params, **seeds}
-
-    def seeded(self, params: Params) -> dict[str, Any]:
-        """``params`` with the seed 0 where none is given: equal params would else give other predictions each time."""
-        known = self._made(params, _own(params)).get_params()
-        return {**params, **{name: 0 for name, value in known.items() if _is_seed(name) and value is None}}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
         library("sklearn", "sklearn")
@@ -97,7 +95,7 @@ class Sklearn(DenseModel):
 
     def fit_rows(self, rows: Rows, params: Params) -> "FittedSklearn":
         library("sklearn", "sklearn")
-        model = self._made(params, _own(self.seeded(params)))
+        model = self._made(params, _own(self.canonical_params(params)))
         jobs = {name: rows.threads for name in model.get_params() if name.rsplit("__", 1)[-1] == "n_jobs"}
         model.set_params(**jobs)
         weights = {} if rows.weights is None else {_weight_name(model): rows.weights}

@@ -11,24 +11,20 @@ import numpy.typing as npt
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import (
-    DenseModel,
+    DenseLadder,
     FittedDense,
-    Floats,
     Rows,
     alias_problems,
     blamed,
     library,
     main_names,
     others,
-    rows_of,
     shortened,
-    tell_of,
     tiny_rows,
     whole_trees,
 )
-from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
+from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_model
 from numerai_ray.value_trees import nearest
 
 ALIASES = {
@@ -52,7 +48,7 @@ TREES = 100
 BINS = 16
 
 
-class XGBoost(DenseModel):
+class XGBoost(DenseLadder):
     """Gradient-boosted trees (``xgboost.train``); ``n_estimators`` is the number of rounds."""
 
     libraries: ClassVar[tuple[str, ...]] = ("xgboost",)
@@ -153,18 +149,6 @@ class XGBoost(DenseModel):
 
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         return {**self.canonical_params(params), "n_estimators": length}
-
-    def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
-    ) -> list[Floats]:
-        longest = self.at_length(ladder.params, max(ladder.lengths))
-        fitted = self.fit(train, longest, threads, prepared)
-        tell_model(fitted)
-        for length in ladder.lengths:
-            tell_of(fitted.predictor, length)
-        rows = rows_of(validation, threads)
-        predict: Any = fitted.predictor.predict
-        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
 
     # The container's older versions read what is written here.
 

@@ -16,7 +16,7 @@ THERE = ("sklearn", "lightgbm", "xgboost", "catboost")
 
 def training_rows(batch: Batch, given: Params) -> dict[str, Any]:
     """Estimators as ``module:Class``, their parameters, and the training rows as bytes."""
-    params = Sklearn().seeded(given)
+    params = Sklearn().canonical_params(given)
     named = params.pop("estimator")
     steps = [named] if isinstance(named, str) else list(named)
     strange = [step for step in steps if step.partition(":")[0].partition(".")[0] not in THERE]
