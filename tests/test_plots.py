@@ -191,6 +191,26 @@ def test_correlation_is_spearmans_mean_over_eras(finished: History) -> None:
     assert info.left_out == 5
 
 
+def test_correlation_is_of_the_rows_that_both_predict(tmp_path: Path) -> None:
+    """A blend predicts nothing where the benchmark has no rows."""
+    history = experiment(tmp_path / "demo")
+    history.scout("num_leaves", {63: 0.0047, 7: 0.003})
+    write_predictions(history, {"r01-base": 0.1, "r01-num_leaves=63": 0.2, "r01-num_leaves=7": 0.3})
+    path = history.paths.predictions("r01-num_leaves=7")
+    table = pq.read_table(path)
+    holed = table["prediction"].to_numpy().copy()
+    holed[:ROWS] = np.nan
+    holed[2 * ROWS] = np.nan
+    pq.write_table(table.set_column(table.schema.get_field_index("prediction"), "prediction", pa.array(holed)), path)
+    other = pq.read_table(history.paths.predictions("r01-num_leaves=63"))["prediction"].to_numpy()
+    rows = (slice(ROWS, 2 * ROWS), slice(2 * ROWS + 1, 3 * ROWS))
+    info = correlation_info(reading(history))
+    assert info is not None
+    expected = np.mean([spearmanr(other[each], holed[each]).statistic for each in rows])
+    assert info.matrix[0, 2] == pytest.approx(expected)
+    assert not np.isnan(info.matrix).any()
+
+
 def test_correlated_targets_can_be_told_apart(finished: History) -> None:
     """Cut names that all begin with the same word say nothing."""
     info = correlation_info(reading(finished))

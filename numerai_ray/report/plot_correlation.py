@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.stats import rankdata
 
 from numerai_ray.experiment_plan import Stage
+from numerai_ray.exposure import prediction_correlations
 from numerai_ray.report.drawing import Theme, new_figure, two_lines
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
@@ -50,11 +50,16 @@ def correlation_info(reading: Reading) -> CorrelationInfo | None:
     starts = _era_starts(first["era"])
     spans = list(zip(starts, [*starts[1:], len(first)], strict=True))
     picked = [spans[i] for i in np.unique(np.linspace(0, len(spans) - 1, MOST_ERAS).round().astype(int))]
-    matrix, eras = _mean_spearman([tables[v.id]["prediction"].to_numpy() for v in same], picked)
+    rows = np.concatenate([np.arange(start, stop) for start, stop in picked])
+    lengths = [stop - start for start, stop in picked]
+    found = prediction_correlations(
+        [tables[v.id]["prediction"].to_numpy()[rows] for v in same], np.cumsum([0, *lengths])
+    )
+    eras = int(found.n_eras.max())
     if eras == 0:
         return None
     names = tuple(v.id for v in same)
-    return CorrelationInfo(stage, names, matrix, eras, len(chosen[stage]) - len(same))
+    return CorrelationInfo(stage, names, found.mean, eras, len(chosen[stage]) - len(same))
 
 
 def _variants(reading: Reading, stage: Stage) -> list[VariantRecord]:
@@ -83,18 +88,6 @@ def _era_starts(eras: pa.ChunkedArray) -> list[int]:
     return [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
 
 
-def _mean_spearman(predictions: list[Floats], spans: list[tuple[int, int]]) -> tuple[Floats, int]:
-    """Mean over eras of the (k, k) rank correlations; an era where one is constant has none."""
-    total, eras = np.zeros((len(predictions), len(predictions))), 0
-    for start, stop in spans:
-        ranks = rankdata(np.stack([each[start:stop] for each in predictions]), axis=1)
-        if stop - start < 2 or (np.ptp(ranks, axis=1) == 0).any():
-            continue
-        total += np.corrcoef(ranks)
-        eras += 1
-    return total / max(eras, 1), eras
-
-
 def correlation_caption(info: CorrelationInfo) -> str:
     """What the picture does not say by itself."""
     more = f"; {info.left_out} more are not shown" if info.left_out else ""
@@ -109,7 +102,7 @@ def draw_correlation(info: CorrelationInfo, theme: Theme) -> Any:
     figure = new_figure(3.6 + 0.52 * max(count, 5), 0.9 + 0.46 * max(count, 5))
     axes = figure.subplots()
     axes.grid(visible=False)
-    low = float(min(info.matrix.min(), 0.95))
+    low = float(min(np.nanmin(info.matrix), 0.95))
     image = axes.imshow(info.matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")
     # The word that every target begins with tells none of them apart; what follows it does.
     names = [two_lines(name.replace("=target_", "="), 26) for name in info.names]
@@ -122,7 +115,7 @@ def draw_correlation(info: CorrelationInfo, theme: Theme) -> Any:
         for column in range(count):
             value = float(info.matrix[row, column])
             dark = (value - low) / (1 - low) < 0.55 if low < 1 else False
-            text = f"{value:.2f}".replace("0.", ".", 1)
+            text = "–" if math.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
             axes.text(column, row, text, ha="center", va="center", fontsize=10, color="#ffffff" if dark else "#000000")
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label("Spearman correlation", color=theme.text)
