@@ -27,6 +27,7 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.machine import give_back_memory
+from numerai_ray.models import Model
 from numerai_ray.models.pulse import listening
 from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
@@ -68,6 +69,12 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, t
         trained = carry_out(order.training, order.store, train, order.origin)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
     return trained, scores_of(order.scored, trained, columns)
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def warm_up(models: Sequence[Model]) -> int:
+    """Import what fits of these models need (handing them over does): a process's first fit takes seconds longer."""
+    return len(models)
 
 
 def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> tuple[FoldScore | FitError, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
@@ -42,6 +43,7 @@ from numerai_ray.fit_task import (
     own_words,
     scores_of,
     unless_failed,
+    warm_up,
 )
 from numerai_ray.fold_models import lacks_model
 from numerai_ray.fold_runner import (
@@ -63,10 +65,12 @@ from numerai_ray.round_progress import ProgressTeller
 from numerai_ray.shared_dataset import SharedDatasets, fit_bytes, workload
 from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
-from numerai_ray.tune_trials import run_trials
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
+# Imported while Ray starts: it takes most of a second.
+TRIALS = "numerai_ray.tune_trials"
+TRIALS_WAIT_S = 5.0
 
 
 class TuneRunner:
@@ -164,7 +168,10 @@ class TuneRunner:
         submit_assemblies(flight, plans, columns)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
+        run_trials: Any = import_module(TRIALS).run_trials
         try:
+            # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
+            ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
             run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         except BaseException:
             teller.stop(at_once=True)
@@ -204,11 +211,15 @@ class TuneRunner:
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources = self._resources(specs)
-        with ThreadPoolExecutor(1, "prepare") as pool:
+        with ThreadPoolExecutor(2, "prepare") as pool:
+            pool.submit(import_module, TRIALS)
             one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not self._shared.holds(key)}
             ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
+                # One core is left to the task that loads targets.
+                for _ in range(min(resources.fits_at_once, self._machine.cores - 1)):
+                    warm_up.remote([spec.model for spec in missing])
             self._ahead = {key: copy for key, each in ahead.items() if (copy := each.result()) is not None}
         return resources
 
