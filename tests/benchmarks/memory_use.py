@@ -55,7 +55,7 @@ class Peak(threading.Thread):
         self.bytes = 0
 
     def run(self) -> None:
-        while not self._done.wait(0.2):
+        while self._pids and not self._done.wait(0.2):
             self.bytes = max(self.bytes, tree_bytes(self._pids))
 
     def stop(self) -> int:
@@ -64,19 +64,19 @@ class Peak(threading.Thread):
         return self.bytes
 
 
-def watched(command: Sequence[str], log: Path) -> Watched:
+def watched(command: Sequence[str], log: Path, *, memory: bool = True) -> Watched:
     """Run a command to its end; its errors go to ``log``."""
-    (result,) = side_by_side([command], log)
+    (result,) = side_by_side([command], log, memory=memory)
     return result
 
 
-def side_by_side(commands: Sequence[Sequence[str]], log: Path) -> list[Watched]:
-    """Run commands at the same time; each has the peak of all of them together."""
+def side_by_side(commands: Sequence[Sequence[str]], log: Path, *, memory: bool = True) -> list[Watched]:
+    """Run commands at the same time; each has the peak of all of them together, 0 without ``memory``."""
     started = time.perf_counter()
     lines: list[list[tuple[float, str]]] = [[] for _ in commands]
     with log.open("a") as errors:
         running = [subprocess.Popen(each, stdout=subprocess.PIPE, stderr=errors, text=True) for each in commands]
-        peak = Peak([process.pid for process in running])
+        peak = Peak([process.pid for process in running] if memory else [])
         peak.start()
         readers = [
             threading.Thread(target=_read, args=(process, started, found.append))

@@ -61,14 +61,19 @@ def write_experiment(folder: Path, rates: tuple[float, ...], trees: int) -> None
     (folder / "experiment.yaml").write_text(yaml.safe_dump(plan))
 
 
-def run_round(folder: Path, data_dir: Path, rates: tuple[float, ...], log: Path, trees: int = 30) -> Watched:
-    write_experiment(folder, rates, trees)
-    return watched([*CLI, "run", str(folder), "--data-dir", str(data_dir), "--rounds", "1", "--json"], log)
+def run_round(folder: Path, data_dir: Path, rates: tuple[float, ...], log: Path) -> Watched:
+    write_experiment(folder, rates, 30)
+    return watched(round_command(folder, data_dir), log)
 
 
-def first_fold_s(run: Watched) -> float:
-    """Seconds until the first event that tells of a finished fold."""
-    for seconds, line in run.lines:
+def round_command(folder: Path, data_dir: Path) -> list[str]:
+    return [*CLI, "run", str(folder), "--data-dir", str(data_dir), "--rounds", "1", "--json"]
+
+
+def first_fold_s(folder: Path, data_dir: Path, rates: tuple[float, ...], log: Path) -> float:
+    """Seconds until the first event that tells of a finished fold, of one tree."""
+    write_experiment(folder, rates, 1)
+    for seconds, line in watched(round_command(folder, data_dir), log, memory=False).lines:
         event = json.loads(line) if line.startswith("{") else {}
         if any(each.get("folds_done") for each in [event, *event.get("trials", ())] if isinstance(each, dict)):
             return seconds
@@ -128,7 +133,7 @@ def measure(work: Path, data_dir: Path, size: tuple[int, int, int], *, large: bo
     int8 = (size[0] - 2) * size[1] * size[2]
     make_data(data_dir, size, log)
     first_s, second_s = (
-        first_fold_s(run_round(work / "experiments" / name, data_dir, rates, log, trees=1))
+        first_fold_s(work / "experiments" / name, data_dir, rates, log)
         for name, rates in (("quick", RATES), ("quick-again", AGAIN))
     )
     make_data(data_dir, size, log)
