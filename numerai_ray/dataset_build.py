@@ -14,8 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -101,63 +100,56 @@ def build(
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
-    with ExitStack() as opened:
-        opened_inputs = {name: opened.enter_context(_Input(version_dir / name)) for name in (*_MAIN, *_BENCHMARK)}
-        main, benchmark = ((opened_inputs[a], opened_inputs[b]) for a, b in (_MAIN, _BENCHMARK))
-        eras = _retained_eras(*main)
-        prints = {name: _fingerprint(source.path) for name, source in opened_inputs.items()}
-        jobs = []
-        for inputs, suffix in ((main, ""), (benchmark, "_benchmark_models")):
-            _check_columns(inputs)
-            outputs = []
-            for kind, spacing in (("full", None), ("downsampled_full", spec)):
-                path = version_dir / f"{kind}{suffix}.parquet"
-                about: dict[str, Any] = {
-                    "version": BUILD_VERSION,
-                    "inputs": [prints[name] for name in SOURCES[path.name]],
-                }
-                about |= asdict(spacing) if spacing else {}
-                kept = eras[spacing.offset :: spacing.step] if spacing else eras
-                outputs.append(_Output(path, frozenset(kept), about))
-            jobs.append((inputs, outputs))
-        stale = [(inputs, [output for output in outputs if not _up_to_date(output)]) for inputs, outputs in jobs]
-        total = sum(source.rows for inputs, outputs in stale if outputs for source in inputs)
-        done = 0
-        for inputs, outputs in stale:
-            if outputs:
-                # Closed here, not by the garbage collector: an exception must leave no partial file behind it.
-                with closing(_write(inputs, outputs)) as slices:
-                    for rows in slices:
-                        done += rows
-                        if on_rows is not None:
-                            on_rows(done, total)
-        rebuilt = {output.path for _, outputs in stale for output in outputs}
-        return tuple(_built(output.path, output.path in rebuilt) for _, outputs in jobs for output in outputs)
+    sources = {name: _Input(version_dir / name) for name in (*_MAIN, *_BENCHMARK)}
+    main, benchmark = ((sources[a], sources[b]) for a, b in (_MAIN, _BENCHMARK))
+    eras = _retained_eras(*main)
+    prints = {name: _fingerprint(source.path) for name, source in sources.items()}
+    jobs = []
+    for inputs, suffix in ((main, ""), (benchmark, "_benchmark_models")):
+        _check_columns(inputs)
+        outputs = []
+        for kind, spacing in (("full", None), ("downsampled_full", spec)):
+            path = version_dir / f"{kind}{suffix}.parquet"
+            about: dict[str, Any] = {
+                "version": BUILD_VERSION,
+                "inputs": [prints[name] for name in SOURCES[path.name]],
+            }
+            about |= asdict(spacing) if spacing else {}
+            kept = eras[spacing.offset :: spacing.step] if spacing else eras
+            outputs.append(_Output(path, frozenset(kept), about))
+        jobs.append((inputs, outputs))
+    stale = [(inputs, [output for output in outputs if not _up_to_date(output)]) for inputs, outputs in jobs]
+    total = sum(source.rows for inputs, outputs in stale if outputs for source in inputs)
+    done = 0
+    for inputs, outputs in stale:
+        if outputs:
+            # Closed here, not by the garbage collector: an exception must leave no partial file behind it.
+            with closing(_write(inputs, outputs)) as slices:
+                for rows in slices:
+                    done += rows
+                    if on_rows is not None:
+                        on_rows(done, total)
+    rebuilt = {output.path for _, outputs in stale for output in outputs}
+    return tuple(_built(output.path, output.path in rebuilt) for _, outputs in jobs for output in outputs)
 
 
 class _Input:
-    """One input file, open; what pyarrow says about a bad file becomes a sentence of ours."""
+    """One input file; what pyarrow says about a bad file becomes a sentence of ours.
+
+    It is open only while it is read: a footer of many row groups and features takes more memory than a row group.
+    """
 
     def __init__(self, path: Path):
         self.path = path
-
-    def __enter__(self) -> Self:
-        with self._readable():
-            self._file = pq.ParquetFile(self.path, buffer_size=_READ_BUFFER_BYTES)
-        self.rows: int = self._file.metadata.num_rows
-        self.schema: pa.Schema = self._file.schema_arrow
+        with self._opened() as file:
+            self.rows: int = file.metadata.num_rows
+            self.schema: pa.Schema = file.schema_arrow
         for column in ("id", "era"):
             if column not in self.schema.names:
                 raise DataError(
                     f"{self.path}: has no column {column!r}, so it is not one of Numerai's files; "
                     "download it again or point to another folder."
                 )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def eras(self) -> list[str]:
         """List the labelled eras in file order; one that is not in one piece stands there again."""
@@ -180,20 +172,27 @@ class _Input:
         A row group of moderate size is read at once: that is faster, and takes less memory than the readers of
         all its columns, which stay open while one larger than that is read slice by slice.
         """
-        for group in range(self._file.num_row_groups):
-            group_rows = self._file.metadata.row_group(group).num_rows
-            if group_rows * len(columns) <= _READ_CELLS:
-                with self._readable():
-                    table = self._file.read_row_group(group, columns=list(columns))
-                yield from table.to_batches(max_chunksize=rows)
-                continue
-            batches = self._file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
-            while True:
-                with self._readable():
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                yield batch
+        with self._opened() as file:
+            for group in range(file.num_row_groups):
+                if file.metadata.row_group(group).num_rows * len(columns) <= _READ_CELLS:
+                    with self._readable():
+                        table = file.read_row_group(group, columns=list(columns))
+                    yield from table.to_batches(max_chunksize=rows)
+                    continue
+                batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
+                while True:
+                    with self._readable():
+                        batch = next(batches, None)
+                    if batch is None:
+                        break
+                    yield batch
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        with self._readable():
+            file = pq.ParquetFile(self.path, buffer_size=_READ_BUFFER_BYTES)
+        with file:
+            yield file
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -311,9 +310,12 @@ def out_of_date(path: Path) -> str | None:
 
 
 def _build_of(path: Path) -> dict[str, Any]:
+    return _about(pq.read_metadata(path))
+
+
+def _about(footer: pq.FileMetaData) -> dict[str, Any]:
     """What a built file says about itself; empty when it says nothing."""
-    about = json.loads((pq.read_metadata(path).metadata or {}).get(BUILD_KEY, b"{}"))
-    return dict(about)
+    return dict(json.loads((footer.metadata or {}).get(BUILD_KEY, b"{}")))
 
 
 def _up_to_date(output: _Output) -> bool:
@@ -325,4 +327,5 @@ def _up_to_date(output: _Output) -> bool:
 
 
 def _built(path: Path, fresh: bool) -> BuiltFile:  # noqa: FBT001
-    return BuiltFile(path=path, rows=pq.read_metadata(path).num_rows, eras=_build_of(path)["eras"], fresh=fresh)
+    footer = pq.read_metadata(path)
+    return BuiltFile(path=path, rows=footer.num_rows, eras=_about(footer)["eras"], fresh=fresh)
