@@ -227,8 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         end = min(each for each in (behaviour.stop_after, behaviour.stall_after, len(body)) if each is not None)
         for start in range(0, end, _PIECE_BYTES):
             piece = body[start : min(start + _PIECE_BYTES, end)]
+            seen.sent += len(piece)  # before whoever waits for it can have read it, and looks here
             self.wfile.write(piece if behaviour.says_size else b"%x\r\n%s\r\n" % (len(piece), piece))
-            seen.sent += len(piece)
             if behaviour.bytes_per_s and self.numerai.closing.wait(len(piece) / behaviour.bytes_per_s):
                 return
         if behaviour.stall_after is not None:
