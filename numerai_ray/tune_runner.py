@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
@@ -68,8 +67,6 @@ from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
-# Imported while Ray starts: it takes most of a second.
-TRIALS = "numerai_ray.tune_trials"
 TRIALS_WAIT_S = 5.0
 
 
@@ -168,10 +165,11 @@ class TuneRunner:
         submit_assemblies(flight, plans, columns)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
-        run_trials: Any = import_module(TRIALS).run_trials
         try:
             # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
             ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
+            from numerai_ray.tune_trials import run_trials  # noqa: PLC0415
+
             run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         except BaseException:
             teller.stop(at_once=True)
@@ -211,8 +209,7 @@ class TuneRunner:
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources = self._resources(specs)
-        with ThreadPoolExecutor(2, "prepare") as pool:
-            pool.submit(import_module, TRIALS)
+        with ThreadPoolExecutor(1, "prepare") as pool:
             one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not self._shared.holds(key)}
             ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
             if not ray.is_initialized():
