@@ -21,7 +21,7 @@ from numerai_ray.numerai_api import NumeraiApi
 
 TRAIN, FEATURES = "v5.2/train.parquet", "v5.2/features.json"
 # Waits are counted, not waited for.
-QUICK = Patience(tries=4, first_wait_s=1, connect_s=2, stall_s=0.4, sleep=lambda _s: None)
+QUICK = Patience(tries=4, first_wait_s=1, connect_s=10, stall_s=10, sleep=lambda _s: None)
 
 
 @pytest.fixture
@@ -159,7 +159,8 @@ def test_whatever_happens_the_file_is_right(server: NumeraiServer, tmp_path: Pat
 def test_slow_gets_on_and_stalled_ends(server: NumeraiServer, tmp_path: Path) -> None:
     server.behave(TRAIN, Behaviour(bytes_per_s=200_000))
     steps: list[Step] = []
-    (train,) = fetch(tmp_path, "train", steps=steps)  # takes longer than a stall may
+    patience = replace(QUICK, stall_s=0.4)  # the file takes longer
+    (train,) = fetch(tmp_path, "train", patience=patience, steps=steps)
     assert same(server, [train])
     moves = [step.done for step in steps if step.kind == "fetch"]
     assert len(moves) > 10
