@@ -67,6 +67,7 @@ from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
+# The longest that a round's trials are shown after its fits have begun.
 TRIALS_WAIT_S = 5.0
 
 
@@ -214,11 +215,17 @@ class TuneRunner:
             ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
-                # One core is left to the task that loads targets.
-                for _ in range(min(resources.fits_at_once, self._machine.cores - 1)):
-                    warm_up.remote([spec.model for spec in missing])
+                self._warm_up(missing, resources.fits_at_once)
             self._ahead = {key: copy for key, each in ahead.items() if (copy := each.result()) is not None}
         return resources
+
+    def _warm_up(self, missing: Sequence[FitSpec], fits_at_once: int) -> None:
+        """Have workers import what fits need while targets are loaded, which one core is left to."""
+        # Code of the user's own is read when its fit is due, and libraries look for a GPU only where they have one.
+        models = {spec.model.libraries: spec.model for spec in missing if spec.model.libraries and not spec.needs.gpus}
+        if models:
+            for _ in range(min(fits_at_once, self._machine.cores - 1)):
+                warm_up.remote([*models.values()])
 
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
         """Score what is in the store, and put it where the trials look."""
