@@ -66,8 +66,9 @@ def test_all_that_experiments_need(server: NumeraiServer, tmp_path: Path) -> Non
 
     server.log.clear()
     assert {file.status for file in fetch(tmp_path)} == {"up to date"}
-    sent = sum(each.sent for name in EXPERIMENT_FILES for each in server.seen(f"v5.2/{name}", probes=True))
-    assert sent == len(EXPERIMENT_FILES)  # a byte each
+    for name in EXPERIMENT_FILES:
+        assert server.seen(f"v5.2/{name}", probes=True)
+        assert not server.seen(f"v5.2/{name}"), "asked for more than one byte"
 
 
 def test_examples_only_when_asked_for(server: NumeraiServer, tmp_path: Path) -> None:
