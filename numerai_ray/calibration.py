@@ -23,8 +23,8 @@ NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_
 MORE_THREAD = 2 / 3
 # What a round takes that trains nothing: it needs no Ray.
 STORED_ROUND_S = 0.5
-# What a run takes around its rounds: Python's start, the report's pictures (five seconds), Ray's end.
-AROUND_S = 9.0
+# What a run takes around its rounds: Python's start, the report's last pictures, Ray's end.
+AROUND_S = 6.5
 
 
 @dataclass(frozen=True)

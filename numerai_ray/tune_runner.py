@@ -67,7 +67,7 @@ from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
-# The longest that a round's trials are shown after its fits have begun.
+# The longest that the first round's trials are shown after its fits have begun.
 TRIALS_WAIT_S = 5.0
 
 
@@ -83,6 +83,7 @@ class TuneRunner:
         self._shared = SharedDatasets()
         self._ahead: dict[str, Prepared] = {}  # copies that are there before Ray is
         self._placement: Placement | None = None
+        self._cold = True  # whether processes have yet to start that fits run in
         # Looked at once: what our own object store takes later is not missing.
         self._machine = this_machine()
         self._run_id = uuid4().hex[:12]
@@ -117,6 +118,7 @@ class TuneRunner:
         raise AssertionError("the last attempt returns or raises")
 
     def _start_over(self) -> None:
+        self._cold = True
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
             disconnect()
@@ -167,8 +169,10 @@ class TuneRunner:
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
-            # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
-            ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
+            if self._cold:
+                # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
+                ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
+                self._cold = False
             from numerai_ray.tune_trials import run_trials  # noqa: PLC0415
 
             run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
