@@ -40,8 +40,8 @@ class PeakMemory(threading.Thread):
     """The most memory that this process and all that it started hold at once, while the block runs: ``bytes``.
 
     Proportional set sizes are added up, so a page that several processes share, as those of Ray's object store, counts
-    once. A look costs milliseconds a process: looks take a tenth of a core at most, and get rarer as the block gets
-    longer. 0 where nothing tells.
+    once. A look costs milliseconds a process: looks take a twentieth of a core at most, and get rarer as the block gets
+    longer, as the largest fits come first. 0 where nothing tells.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class PeakMemory(threading.Thread):
                 pids = [own.pid, *(child.pid for child in own.children(recursive=True))]
                 self.bytes = max(self.bytes, sum(map(_proportional_bytes, pids)))
             now = time.monotonic()
-            if self._over.wait(min(3.0, max(0.25, 10 * (now - look), (now - began) / 20))):
+            if self._over.wait(min(15.0, max(0.25, 20 * (now - look), (now - began) / 5))):
                 return
 
 

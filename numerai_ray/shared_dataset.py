@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,6 +35,14 @@ Ref: TypeAlias = "ray.ObjectRef[Any]"
 Side = tuple[str, tuple[str, ...], tuple[str, ...]]
 Block = tuple[str, tuple[str, ...]]  # a file's fingerprint, and features of it
 FeatureBlock = tuple[npt.NDArray[np.int8], ValuesSeen]
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What the driver has read on the machine where all of Ray is: prepared copies by key, and columns."""
+
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+    columns: Mapping[Side, Columns] = field(default_factory=dict)
 
 
 @ray.remote(num_cpus=1, max_retries=3)
@@ -101,25 +108,22 @@ class SharedDatasets:
         plans: Sequence[TrialPlan],
         fits: Sequence[FitSpec],
         threads: int,
-        ahead: Mapping[str, Prepared] = MappingProxyType({}),
+        ahead: Ahead | None = None,
     ) -> None:
-        """Load everything that ``plans`` and their ``fits`` read; returns when the prepared copies are made.
+        """Load everything that ``plans`` and their ``fits`` read, but for what the driver has read ``ahead``.
 
-        ``ahead`` are copies by key that the driver has on the machine where all of Ray is.
+        Returns when the prepared copies are made.
         """
-        needs = column_needs(plans)
-        columns: dict[Side, Ref] = {}
-        for plan in plans:
-            side = (plan.index.fingerprint, *needs)
-            if side not in columns:
-                columns[side] = self._columns.get(side) or _load_columns.options(
-                    name=f"load targets of {plan.index.path.name}"
-                ).remote(plan, *needs)
+        ahead = ahead or Ahead()
+        columns = {
+            side: self._columns.get(side) or _columns_ref(plan, side, ahead.columns.get(side))
+            for side, plan in sides(plans).items()
+        }
         prepared: dict[str, tuple[Ref, ...]] = {}
         for spec in fits:
             key = prepared_key(spec)
             if key is not None and key not in prepared:
-                prepared[key] = self._prepared.get(key) or _prepared_refs(spec, threads, ahead.get(key))
+                prepared[key] = self._prepared.get(key) or _prepared_refs(spec, threads, ahead.prepared.get(key))
         self._columns, self._prepared = columns, prepared
         self._blocks = self._load_blocks([spec for spec in fits if not self._is_enough(spec)])
 
@@ -152,9 +156,9 @@ class SharedDatasets:
         shape = InputShape(key, max(0, len(prepared) - 1), spec.features, tuple(names for _, names in blocks))
         return Inputs(shape, (*prepared, *blocks.values()))
 
-    def holds(self, key: str) -> bool:
-        """Whether the prepared copy of that key is shared already."""
-        return key in self._prepared
+    def holds(self, key: str | Side) -> bool:
+        """Whether the prepared copy of that key, or those columns, are shared already."""
+        return key in self._prepared or key in self._columns
 
     def has(self, plan: TrialPlan) -> bool:
         """Whether the current round reads the plan's file."""
@@ -174,6 +178,18 @@ class SharedDatasets:
     def _is_enough(self, spec: FitSpec) -> bool:
         key = prepared_key(spec)
         return key is not None and is_enough(spec, ray.get(self._prepared[key][0]))
+
+
+def sides(plans: Sequence[TrialPlan]) -> dict[Side, TrialPlan]:
+    """The columns that ``plans`` read, and one of the plans that reads them: those of a file are loaded together."""
+    needs = column_needs(plans)
+    return {(plan.index.fingerprint, *needs): plan for plan in reversed(plans)}
+
+
+def _columns_ref(plan: TrialPlan, side: Side, ahead: Columns | None) -> Ref:
+    if ahead is not None:
+        return ray.put(ahead)
+    return _load_columns.options(name=f"load targets of {plan.index.path.name}").remote(plan, *side[1:])
 
 
 def _prepared_refs(spec: FitSpec, threads: int, ahead: Prepared | None) -> tuple[Ref, ...]:

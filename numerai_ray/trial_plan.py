@@ -5,6 +5,7 @@ paths are not in the key, because predictions do not depend on them. One fit is 
 one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -113,8 +114,10 @@ class FitSpec:
 
     @property
     def cost(self) -> float:
-        """Relative training time: rows times steps."""
-        return self.train_rows * self.steps
+        """Relative training time: rows x features x steps x levels of a tree."""
+        leaves = self.model.canonical_params(self.config.model.params).get("num_leaves", 31)
+        levels = math.log2(max(2, leaves)) if is_number(leaves) else 1.0
+        return self.train_rows * len(self.features) * self.steps * levels
 
     @property
     def steps(self) -> float:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from importlib import import_module
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -56,12 +58,11 @@ from numerai_ray.fold_runner import (
     with_looks,
 )
 from numerai_ray.machine import PeakMemory, this_machine
-from numerai_ray.models import Prepared
 from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import SharedDatasets, fit_bytes, workload
+from numerai_ray.shared_dataset import Ahead, SharedDatasets, sides, workload
 from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -81,7 +82,7 @@ class TuneRunner:
         self.cost = RoundCost()
         self.slots = 0
         self._shared = SharedDatasets()
-        self._ahead: dict[str, Prepared] = {}  # copies that are there before Ray is
+        self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
         self._cold = True  # whether processes have yet to start that fits run in
         # Looked at once: what our own object store takes later is not missing.
@@ -129,7 +130,7 @@ class TuneRunner:
         stored = {key: fit for key in whole if (fit := self.store.get(key)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
-        resources = self._start(missing, missing or list(specs.values()))
+        resources = self._start(plans, missing, missing or list(specs.values()))
         start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
         self._clock = clock = NodeClock()
@@ -160,7 +161,7 @@ class TuneRunner:
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
         self._shared.open(plans, missing, smallest_node_cores(), self._ahead)
-        self._ahead = {}
+        self._ahead = Ahead()
         flight = Flight()
         self._put_stored(flight, plans, stored)
         self._submit(flight, plans, missing, resources)
@@ -206,29 +207,41 @@ class TuneRunner:
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
         return plan_resources(self._machine, workload(specs))
 
-    def _start(self, missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
-        """Connect to Ray, and say how it is used; on this machine, data is prepared while Ray starts."""
+    def _start(self, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
+        """Connect to Ray, and say how it is used; on this machine, data is read and prepared while Ray starts."""
         if self.settings.address is not None:
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, 0)
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
-        resources = self._resources(specs)
+        resources, shared = self._resources(specs), self._shared
         with ThreadPoolExecutor(1, "prepare") as pool:
-            one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not self._shared.holds(key)}
-            ahead = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
+            one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not shared.holds(key)}
+            prepared = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
+            columns = {
+                side: pool.submit(load_columns, plan.index, plan.config.data, *side[1:])
+                for side, plan in sides(plans).items()
+                if not shared.holds(side)
+            }
             if not ray.is_initialized():
+                starting = Event()
+                starting.set()
+                # Starting leaves half of two cores idle, unless features are binned meanwhile.
+                pool.submit(lambda: starting.is_set() and import_module("numerai_ray.tune_trials"))
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
-                self._warm_up(missing, resources.fits_at_once)
-            self._ahead = {key: copy for key, each in ahead.items() if (copy := each.result()) is not None}
+                starting.clear()
+                if not all(each.done() for each in prepared.values()):
+                    self._warm_up(missing, resources.fits_at_once)
+            copies = {key: copy for key, each in prepared.items() if (copy := each.result()) is not None}
+            self._ahead = Ahead(copies, {side: each.result() for side, each in columns.items()})
         return resources
 
     def _warm_up(self, missing: Sequence[FitSpec], fits_at_once: int) -> None:
-        """Have workers import what fits need while targets are loaded, which one core is left to."""
+        """Have workers import what fits need while data is still prepared."""
         # Code of the user's own is read when its fit is due, and libraries look for a GPU only where they have one.
         models = {spec.model.libraries: spec.model for spec in missing if spec.model.libraries and not spec.needs.gpus}
         if models:
-            for _ in range(min(fits_at_once, self._machine.cores - 1)):
+            for _ in range(min(fits_at_once, self._machine.cores)):
                 warm_up.remote([*models.values()])
 
     def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
@@ -263,7 +276,8 @@ class TuneRunner:
             order = FitOrder(
                 training, scored, self.store, threads, given.shape, self._run_id, plans[0].origin, name, environment
             )
-            task = fit_task.options(name=name, num_cpus=threads, num_gpus=needs.gpus, memory=fit_bytes(spec))
+            # Each asks for the memory of the largest: Ray takes turns between tasks that ask for different amounts.
+            task = fit_task.options(name=name, num_cpus=threads, num_gpus=needs.gpus, memory=resources.fit_bytes)
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)

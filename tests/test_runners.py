@@ -110,6 +110,43 @@ class TestTune(RunnerContract):
         same_outcome(outcome, reference)
 
 
+@pytest.mark.ray
+def test_the_costliest_fits_start_first_whatever_memory_they_need(market: Path, tmp_path: Path) -> None:
+    """On one core fits run one after the other: what lies in the store tells in which order."""
+    code = IN_ORDER.format(market=str(market), work=str(tmp_path), tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    costs = json.loads(done.stdout.splitlines()[-1])
+    assert len(costs) == 9
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == 6, "two variants cost the same, and one more"
+
+
+IN_ORDER = """
+import json, os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+from contracts import config, ignore, params
+from numerai_ray.fit_store import FitStore
+from numerai_ray.ray_start import RaySettings
+from numerai_ray.trial_plan import Catalog
+from numerai_ray.tune_runner import TuneRunner
+catalog, work = Catalog(Path({market!r})), Path({work!r})
+plans = [
+    catalog.plan(f"v{{rate}}-{{leaves}}", "order/r1/v", config(params(learning_rate=rate, num_leaves=leaves)))
+    for rate, leaves in ((.1, 4), (.2, 4), (.1, 16))
+]
+store = FitStore(work / "store")
+runner = TuneRunner(store, RaySettings(work / "tune", work / "driver.log", dashboard=False))
+runner.run(plans, ignore)
+runner.close()
+fits = {{fit.key: fit.cost for plan in plans for fit in plan.fits}}
+written = {{path.stem: path.stat().st_mtime_ns for path in store.root.rglob("*.fit")}}
+print(json.dumps([fits[key] for key in sorted(fits, key=written.get)]))
+"""
+
+
 # Waits for a Ray worker that runs a fit, below the given process, and kills it.
 KILL_FIRST_FIT = """
 import os, signal, sys, time
