@@ -66,7 +66,7 @@ class StoredBytes:
 
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
     """One group of features: its definition, and where the bins of all rows are (``bits`` a row)."""
 
     definition: bytes
@@ -81,7 +81,7 @@ class Layout:
     n_rows: int
     header: bytes
     start: int
-    groups: tuple[_Group, ...]
+    groups: tuple[Group, ...]
 
 
 def read_layout(stored: StoredBytes) -> Layout | None:
@@ -107,7 +107,7 @@ def _read_layout(stored: StoredBytes) -> Layout | None:
         return None
     at += 8 + about_bytes
     start = at
-    groups: list[_Group] = []
+    groups: list[Group] = []
     found = 0
     while at < len(stored):
         size = _integer(stored, at)
@@ -120,7 +120,7 @@ def _read_layout(stored: StoredBytes) -> Layout | None:
     return Layout(n_rows, header, start, tuple(groups)) if found == features and at == len(stored) else None
 
 
-def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[_Group | None, int]:
+def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[Group | None, int]:
     """The group of ``size`` bytes at ``at``, None unless its bins are dense; and its number of features."""
     multi, dense_multi, sparse, features = struct.unpack("<?7x?7x?7xi4x", stored.read(at, at + 32).tobytes())
     if multi or dense_multi or sparse:
@@ -132,9 +132,9 @@ def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[_
         bins += count - (usual == 0)
         end += 72 + count * (8 if kind == 0 else 4)
     bits = next((bits for bits, most in _MAX_PLAIN_BINS.items() if bins <= most), 0)
-    if not bits or _aligned(_column_bytes(n_rows, bits)) != size - (end - at):
+    if not bits or _aligned(column_bytes(n_rows, bits)) != size - (end - at):
         return None, features
-    return _Group(stored.read(at, end).tobytes(), end, bits), features
+    return Group(stored.read(at, end).tobytes(), end, bits), features
 
 
 class SharedBins:
@@ -146,6 +146,11 @@ class SharedBins:
         self._params = params
         self._layout = read_layout(stored)
         self._whole: lgb.Dataset | None = None  # only where rows cannot be cut out
+
+    @property
+    def by_feature(self) -> tuple[StoredBytes, Layout] | None:
+        """The copy and its layout, where single features can be read; None where LightGBM alone can read it."""
+        return None if self._layout is None else (self._stored, self._layout)
 
     def rows(self, rows: Rows) -> lgb.Dataset:
         """The Dataset of ``rows`` (n,), ascending; not labelled yet."""
@@ -264,16 +269,16 @@ def _saved(stored: StoredBytes, layout: Layout, rows: Rows) -> Iterator[Any]:
     """The file that ``save_binary`` would have written of ``rows``, piece by piece."""
     n_rows = len(rows)
     yield beginning(layout.header, n_rows)
-    cut = _RowCutter(rows)
+    cut = RowCutter(rows)
     for group in layout.groups:
-        column = stored.read(group.start, group.start + _column_bytes(layout.n_rows, group.bits))
-        size = _column_bytes(n_rows, group.bits)
+        column = stored.read(group.start, group.start + column_bytes(layout.n_rows, group.bits))
+        size = column_bytes(n_rows, group.bits)
         yield struct.pack("<Q", len(group.definition) + _aligned(size)) + group.definition
         yield cut.four_bits(column) if group.bits == 4 else cut.whole_bytes(column, group.bits // 8)
         yield bytes(_aligned(size) - size)
 
 
-class _RowCutter:
+class RowCutter:
     """Takes the same rows out of one column of bins after the other."""
 
     def __init__(self, rows: Rows):
@@ -313,7 +318,7 @@ def _last_half_cleared(column: Bytes) -> Bytes:
     return cleared
 
 
-def _column_bytes(n_rows: int, bits: int) -> int:
+def column_bytes(n_rows: int, bits: int) -> int:
     return (n_rows + 1) // 2 if bits == 4 else n_rows * bits // 8
 
 

@@ -8,7 +8,7 @@ binned by itself, so that a fit is always what LightGBM makes of exactly its row
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,11 +22,12 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, joined
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.boosters import FittedLightGBM, grown, rows_of, tell_gain
 from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.joined_bins import save_joined
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_importance, tell_model
+from numerai_ray.models.telling import tell_model
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -182,7 +183,7 @@ class LightGBM:
     def predicts_prepared(self, params: Params) -> bool:
         return not self.gpus(params) and bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
 
-    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> "FittedLightGBM":
+    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> FittedLightGBM:
         if batch.target is None:
             raise ValueError("a training batch needs a target")
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
@@ -190,7 +191,7 @@ class LightGBM:
         try:
             return FittedLightGBM(
                 lgb.train(
-                    settings, _own_bins(batch, settings) if bins is None else _rows(bins, batch), callbacks=[_beat]
+                    settings, _own_bins(batch, settings) if bins is None else rows_of(bins, batch), callbacks=[_beat]
                 )
             )
         except lgb.basic.LightGBMError as error:
@@ -199,18 +200,15 @@ class LightGBM:
     def fit_predict(
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> npt.NDArray[np.float64]:
-        """Predictions out of the shared bins: each new tree is added to the validation rows' scores as it is grown.
-
-        The same numbers as predicting afterwards, to the last bit, without turning rows into floats again.
-        """
+        """Predictions out of the shared bins: the same numbers as of rows turned into floats again, to the last bit."""
         bins = _shared_bins(train, prepared, self._bin_params(params, threads))
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
-            _tell(fitted.booster)
+            tell_gain(fitted.booster)
             tell_model(fitted)
             return fitted.predict(validation, threads)
         settings = {**self.canonical_params(params), "num_threads": threads}
-        return _grown(settings, _rows(bins, train), _rows(bins, validation), [_trees(settings)])[0]
+        return grown(settings, bins, train, validation, [_trees(settings)])[0]
 
     def _bin_params(self, params: Params, threads: int) -> dict[str, Any]:
         return {**(self.prepared_params(params) or {}), "num_threads": threads}
@@ -231,13 +229,13 @@ class LightGBM:
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
             for length in ladder.lengths:
-                _tell(fitted.booster, length)
+                tell_gain(fitted.booster, length)
             tell_model(fitted)
             return [fitted.predict(validation, threads, length) for length in ladder.lengths]
         settings = {**params, "num_threads": threads}
-        return _grown(settings, _rows(bins, train), _rows(bins, validation), ladder.lengths)
+        return grown(settings, bins, train, validation, ladder.lengths)
 
-    def plain(self, fitted: "FittedLightGBM") -> str:
+    def plain(self, fitted: FittedLightGBM) -> str:
         """LightGBM's model text: its numbers have 17 digits, so nothing is lost, and other versions read it.
 
         It also says how many threads trained it, which decides nothing, and would make equal models differ.
@@ -245,7 +243,7 @@ class LightGBM:
         text = str(fitted.booster.model_to_string())
         return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 1]", text, flags=re.M)
 
-    def restored(self, plain: str) -> "FittedLightGBM":
+    def restored(self, plain: str) -> FittedLightGBM:
         return FittedLightGBM(lgb.Booster(model_str=plain))
 
 
@@ -253,71 +251,8 @@ def _beat(env: Any) -> None:
     beat(env.iteration + 1, env.end_iteration)
 
 
-class FittedLightGBM:
-    """A booster."""
-
-    def __init__(self, booster: lgb.Booster):
-        self.booster = booster
-
-    @property
-    def native(self) -> lgb.Booster:
-        return self.booster
-
-    def predict(self, batch: Batch, threads: int, length: int | None = None) -> npt.NDArray[np.float64]:
-        """Predictions of the whole booster, or of its first ``length`` trees."""
-        rows = sum(stop - start for start, stop in batch.ranges)
-        out = np.empty(rows, np.float64)
-        done = 0
-        for ranges in _pieces(batch.ranges, 100_000):
-            if batch.missing_as_null:
-                data: Any = batch.matrix().to_arrow(ranges, missing_as_null=True)
-            else:
-                data = batch.matrix().to_numpy(ranges, np.float32)
-            part = self.booster.predict(data, num_iteration=length, num_threads=threads)
-            out[done : done + len(part)] = part
-            done += len(part)
-        return out
-
-
 def _trees(settings: Params) -> int:
     return int(settings.get("num_iterations", 100))
-
-
-def _grown(
-    settings: Params, train: lgb.Dataset, validation: lgb.Dataset, lengths: Sequence[int]
-) -> list[npt.NDArray[np.float64]]:
-    """Validation predictions (n,) after each of ``lengths`` trees, of one booster grown to the longest."""
-    found: dict[int, npt.NDArray[np.float64]] = {}
-    try:
-        booster = lgb.Booster({**settings, **QUIET, "metric": "None"}, train)
-        booster.add_valid(validation, "validation")
-        for trees in range(1, max(lengths) + 1):
-            booster.update()
-            beat(trees, max(lengths))
-            if trees in lengths:
-                found[trees] = _scores(booster)
-                _tell(booster, trees)
-        tell_model(FittedLightGBM(booster))
-    except lgb.basic.LightGBMError as error:
-        raise FitError(f"LightGBM says: {error}") from error
-    return [found[length] for length in lengths]
-
-
-def _tell(booster: lgb.Booster, trees: int | None = None) -> None:
-    """How much each feature gained, in all trees or in the first ``trees``."""
-    tell_importance("gain", booster.feature_importance("gain", iteration=trees), trees)
-
-
-def _scores(booster: lgb.Booster) -> npt.NDArray[np.float64]:
-    """What the booster predicts for its validation rows by now."""
-    found: list[npt.NDArray[np.float64]] = []
-
-    def keep(prediction: npt.NDArray[np.float64], _: lgb.Dataset) -> tuple[str, float, bool]:
-        found.append(prediction.copy())
-        return "none", 0.0, True
-
-    booster.eval_valid(keep)
-    return found[0]
 
 
 def _shared_bins(batch: Batch, prepared: Prepared | None, params: Params) -> SharedBins | None:
@@ -332,24 +267,11 @@ def _shared_bins(batch: Batch, prepared: Prepared | None, params: Params) -> Sha
     return SharedBins(StoredBytes(prepared.chunks), {**params, **QUIET, **SAME_TREES})
 
 
-def _rows(bins: SharedBins, batch: Batch) -> lgb.Dataset:
-    """The batch's rows out of the shared bins; labelled and weighted when the batch is."""
-    dataset = bins.rows(batch.rows())
-    if batch.target is not None:
-        dataset.set_label(batch.target)
-    return dataset if batch.weights is None else dataset.set_weight(batch.weights)
-
-
 def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
     """The batch's rows, binned by themselves."""
     table = batch.matrix().to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
     table = table if batch.keep is None else table.take(batch.keep)
     return lgb.Dataset(table, batch.target, weight=batch.weights, params=dict(settings))
-
-
-def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:
-    """``ranges`` cut into pieces of at most ``rows``: prediction copies, and a copy of a piece is small."""
-    return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
 
 
 def _binned(features: FeatureMatrix, settings: Params, *, missing_as_null: bool) -> lgb.Dataset:
