@@ -230,14 +230,13 @@ class TuneRunner:
                 pool.submit(lambda: starting.is_set() and import_module("numerai_ray.tune_trials"))
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 starting.clear()
-                if not all(each.done() for each in prepared.values()):
-                    self._warm_up(missing, resources.fits_at_once)
+                self._warm_up(missing, resources.fits_at_once)
             copies = {key: copy for key, each in prepared.items() if (copy := each.result()) is not None}
             self._ahead = Ahead(copies, {side: each.result() for side, each in columns.items()})
         return resources
 
     def _warm_up(self, missing: Sequence[FitSpec], fits_at_once: int) -> None:
-        """Have workers import what fits need while data is still prepared."""
+        """Have workers import what fits need while data is still prepared and put where they find it."""
         # Code of the user's own is read when its fit is due, and libraries look for a GPU only where they have one.
         models = {spec.model.libraries: spec.model for spec in missing if spec.model.libraries and not spec.needs.gpus}
         if models:

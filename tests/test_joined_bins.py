@@ -11,7 +11,7 @@ import pytest
 
 from numerai_ray.feature_matrix import FeatureMatrix, joined, values_seen
 from numerai_ray.models.binned_rows import SharedBins, StoredBytes
-from numerai_ray.models.lightgbm import LightGBM
+from numerai_ray.models.lightgbm import FEW_ROWS, LightGBM
 
 ROWS, FEATURES, ERAS = 3000, 24, 6
 STARTS = np.arange(ERAS + 1) * (ROWS // ERAS)
@@ -100,3 +100,42 @@ def test_joined_features_are_those_of_the_blocks() -> None:
     assert again.names == features.names
     np.testing.assert_array_equal(again.seen.bits, features.seen.bits)
     assert all(one is other for one, other in zip(again.columns, features.columns, strict=True))
+
+
+MANY, RARE = 60_000, 50_001  # more rows than are looked at to find the values of a feature; one that is not
+
+
+def many(columns: Sequence[np.ndarray]) -> FeatureMatrix:
+    values = np.stack(columns).astype(np.int8)
+    return FeatureMatrix(
+        tuple(f"f{i}" for i in range(len(values))), tuple(values), values_seen(values, np.array([0, MANY]))
+    )
+
+
+def hash_of_trees(train: lgb.Dataset, settings: dict[str, Any]) -> str:
+    label = np.random.default_rng(1).normal(size=MANY)
+    return lgb.train(settings, train.set_label(label), 20).model_to_string().split("\nparameters")[0]
+
+
+@pytest.mark.parametrize("rare_value", [False, True])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_few_rows_are_looked_at_where_they_show_all_values(tmp_path: Path, blocks: int, *, rare_value: bool) -> None:
+    """The trees of bins that LightGBM made in its own way, of 200,000 rows; a value that few rows hide has its bin."""
+    rng = np.random.default_rng(7)
+    columns = [rng.choice(5, MANY, p=share) for share in ([0.2] * 5, [0.1, 0.1, 0.6, 0.1, 0.1], [0, 0.3, 0, 0.4, 0.3])]
+    columns += [np.full(MANY, 2), rng.integers(0, 5, MANY)]
+    if rare_value:
+        columns[0] = np.where(columns[0] == 4, 3, columns[0])
+        columns[0][RARE] = 4
+    features = many(columns)
+    settings = {**LightGBM().canonical_params(PARAMS), "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 1}
+    settings |= {"min_data_in_bin": 1}
+    params = {"min_data_in_bin": 1}
+    stored = saved(blocks_of(features, -(-5 // blocks)), tmp_path, params, missing_as_null=False)
+    table = features.to_arrow(((0, MANY),), missing_as_null=False)
+    few = lgb.Dataset(table, np.zeros(MANY), params={**settings, "bin_construct_sample_cnt": FEW_ROWS}).construct()
+    assert few.feature_num_bin(0) == (4 if rare_value else 5)
+    plain = lgb.Dataset(table, params=settings)
+    ours = SharedBins(stored, settings).rows(np.arange(MANY))
+    assert [ours.feature_num_bin(i) for i in (0, 1, 4)] == [5, 5, 5]
+    assert hash_of_trees(ours, settings) == hash_of_trees(plain, settings)

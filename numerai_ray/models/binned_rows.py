@@ -33,6 +33,8 @@ Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 
 _TOKEN = b"______LightGBM_Binary_File_Token______\n"
+# Where the header begins: after the token and its own length.
+HEADER_AT = -(-len(_TOKEN) // 8) * 8 + 8
 _PIPE_BYTES = 1 << 20
 # How often LightGBM opens a file for its first bytes alone, before it opens it to read it.
 _LOOKS = 2
@@ -93,10 +95,10 @@ def read_layout(stored: StoredBytes) -> Layout | None:
 
 
 def _read_layout(stored: StoredBytes) -> Layout | None:
-    at = _aligned(len(_TOKEN))
+    at = HEADER_AT - 8
     if stored.read(0, len(_TOKEN)).tobytes() != _TOKEN:
         return None
-    header = stored.read(at + 8, at + 8 + _integer(stored, at)).tobytes()
+    header = stored.read(HEADER_AT, HEADER_AT + _integer(stored, at)).tobytes()
     at += 8 + len(header)
     (n_rows,) = struct.unpack_from("<i", header)
     features, has_raw = struct.unpack_from("<i", header, 8)[0], header[9 * 8]
@@ -259,7 +261,7 @@ class _Writer(threading.Thread):
 
 def beginning(header: bytes, n_rows: int) -> bytes:
     """What stands before the groups in the file of ``n_rows`` without labels, ``header`` being of any rows."""
-    token = _TOKEN.ljust(_aligned(len(_TOKEN)), b"\0")
+    token = _TOKEN.ljust(HEADER_AT - 8, b"\0")
     about_bytes = 24 + _aligned(4 * n_rows)
     about = struct.pack("<Qi4xi4xi4x", about_bytes, n_rows, 0, 0) + bytes(about_bytes - 24)
     return token + struct.pack("<Qi", len(header), n_rows) + header[4:] + about

@@ -8,6 +8,7 @@ together: it does so for one row of each block (``LGBM_DatasetAddFeaturesFrom``)
 """
 
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from numerai_ray.models.binned_rows import Layout, StoredBytes, beginning, load_rows, read_layout
+from numerai_ray.models.binned_rows import HEADER_AT, Layout, StoredBytes, beginning, load_rows, read_layout
+
+# How many rows LightGBM looks at to make bins: the parameter, its default, and where a saved Dataset's header has it.
+SAMPLE, _USUAL_SAMPLE, _SAMPLE_AT = "bin_construct_sample_cnt", 200_000, 40
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,17 @@ class _Saved:
     path: Path
     stored: StoredBytes
     layout: Layout
+
+
+def save(dataset: lgb.Dataset, path: Path, params: Mapping[str, Any]) -> None:
+    """Save one Dataset as if made with ``params``, although fewer rows may have been looked at than these say.
+
+    LightGBM opens it with ``params`` alone: its header would tell them apart.
+    """
+    dataset.save_binary(path)
+    with path.open("r+b") as out:
+        out.seek(HEADER_AT + _SAMPLE_AT)
+        out.write(struct.pack("<i", params.get(SAMPLE, _USUAL_SAMPLE)))
 
 
 def save_joined(blocks: Iterable[lgb.Dataset], path: Path, params: Mapping[str, Any]) -> bool:
@@ -44,7 +59,7 @@ def save_joined(blocks: Iterable[lgb.Dataset], path: Path, params: Mapping[str, 
         saved: list[Path] = []
         for dataset in blocks:
             file = Path(folder) / str(len(saved))
-            dataset.save_binary(file)
+            save(dataset, file, params)
             del dataset  # the next one is made before this name is given anew
             saved.append(file)
         if len(saved) == 1:
