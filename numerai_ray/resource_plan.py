@@ -8,7 +8,8 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
 
     object store   the bins of all rows, half a byte a value; int8 features, a byte, where a model reads those;
                    ids, targets and benchmarks, 120 bytes a row
-    a fit          its process; the bins of its own rows; gradients, scores and row lists, 60 bytes a row;
+    a fit          its process; the bins of the rows it trains on, and as much for a block of those it predicts;
+                   gradients, scores and row lists, 60 bytes a row;
                    histograms, 16 bytes a bin and leaf, six bins a feature
     a fit loads    one at a time on a machine; meanwhile it holds its bins twice
     making bins    once, before the fits, in one process, a block of features at a time: the block's int8 values, and

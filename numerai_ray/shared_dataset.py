@@ -20,6 +20,7 @@ from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_featur
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.fold_runner import column_needs
 from numerai_ray.models import Prepared
+from numerai_ray.models.tree_bits import BLOCK_ROWS, PLAIN_OBJECTIVES
 from numerai_ray.prepared import CHUNK_BYTES, chunk_count, is_enough, is_kept, prepare, prepared_key
 from numerai_ray.resource_plan import (
     BINNED_BYTES_PER_VALUE,
@@ -235,8 +236,12 @@ def fit_bytes(spec: FitSpec) -> int:
 
 
 def _fit_rows(spec: FitSpec) -> int:
+    """Rows that a fit holds at once: of those to predict a block, where trees are read (see `tree_bits`)."""
     ranges = spec.index.row_ranges(spec.fold.validation_eras)
-    return spec.train_rows + sum(stop - start for start, stop in ranges)
+    to_predict = sum(stop - start for start, stop in ranges)
+    objective = spec.model.canonical_params(spec.config.model.params).get("objective")
+    read = prepared_key(spec) is not None and objective in PLAIN_OBJECTIVES and spec.config.data.missing != "nan"
+    return spec.train_rows + (min(to_predict, BLOCK_ROWS) if read else to_predict)
 
 
 def _bytes_per_value(spec: FitSpec) -> float:
