@@ -24,8 +24,6 @@ for _name, _value in {
     "RAY_task_oom_retries": str(FIT_RETRIES),
 }.items():
     os.environ.setdefault(_name, _value)
-# Workers import what fits need before their first one: see `numerai_ray.cli`.
-gc.set_threshold(50_000)
 
 import ray
 

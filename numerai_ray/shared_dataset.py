@@ -217,7 +217,7 @@ def workload(fits: Sequence[FitSpec]) -> Workload:
         fits=len(fits),
         fit_rows=max(map(_fit_rows, fits)),
         bytes_per_value=max(map(_bytes_per_value, fits)),
-        leaves=max(map(_leaves, fits)),
+        leaves=max(spec.leaves for spec in fits),
         shared_bytes=_shared_bytes(fits),
         needs=replace(most, memory_bytes=memory),
         usual=lightest(asked),
@@ -230,9 +230,7 @@ def fit_bytes(spec: FitSpec) -> int:
     if asked is not None:
         return asked
     per_value = _bytes_per_value(spec)
-    return Workload(
-        spec.index.n_rows, len(spec.features), 1, _fit_rows(spec), per_value, leaves=_leaves(spec)
-    ).fit_bytes
+    return Workload(spec.index.n_rows, len(spec.features), 1, _fit_rows(spec), per_value, leaves=spec.leaves).fit_bytes
 
 
 def _fit_rows(spec: FitSpec) -> int:
@@ -248,11 +246,6 @@ def _bytes_per_value(spec: FitSpec) -> float:
     if prepared_key(spec) is not None:
         return BINNED_BYTES_PER_VALUE
     return UNPREPARED_BYTES_PER_VALUE
-
-
-def _leaves(spec: FitSpec) -> int:
-    leaves = spec.model.canonical_params(spec.config.model.params).get("num_leaves", 31)
-    return leaves if isinstance(leaves, int) else 31
 
 
 def _shared_bytes(fits: Sequence[FitSpec]) -> int:

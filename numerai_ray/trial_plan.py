@@ -115,9 +115,13 @@ class FitSpec:
     @property
     def cost(self) -> float:
         """Relative training time: rows x features x steps x levels of a tree."""
+        return self.train_rows * len(self.features) * self.steps * math.log2(max(2, self.leaves))
+
+    @property
+    def leaves(self) -> int:
+        """Of its largest tree; LightGBM's 31 where the model does not count them."""
         leaves = self.model.canonical_params(self.config.model.params).get("num_leaves", 31)
-        levels = math.log2(max(2, leaves)) if is_number(leaves) else 1.0
-        return self.train_rows * len(self.features) * self.steps * levels
+        return leaves if isinstance(leaves, int) else 31
 
     @property
     def steps(self) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.models.binned_rows import Bytes, Group, Layout, RowCutter, Rows, StoredBytes, column_bytes
+from numerai_ray.models.binned_rows import Bytes, Group, Layout, RowCutter, Rows, StoredBytes, aligned, column_bytes
 
 # Of the header: features in all, and where the place of each among those used is told (-1: it is not used).
 _TOTAL_AT, _USED_AT = 16, 80
@@ -54,13 +54,7 @@ class BinColumns:
         if self._cut[0] != (start, stop):
             self._cut = ((start, stop), RowCutter(self._rows[start:stop]))
         first = column.group.start
-        packed = np.frombuffer(
-            self._cut[1].four_bits(self._stored.read(first, first + column_bytes(self._all_rows, 4))), np.uint8
-        )
-        pairs = np.empty((len(packed), 2), np.uint8)
-        np.bitwise_and(packed, 15, out=pairs[:, 0])
-        np.right_shift(packed, 4, out=pairs[:, 1])
-        kept = pairs.ravel()[: stop - start]
+        kept = self._cut[1].values(self._stored.read(first, first + column_bytes(self._all_rows, 4)))
         if column.usual == 0:
             return kept
         # Rows in the usual bin are kept as 0, those in another bin as its number and one more.
@@ -72,9 +66,9 @@ def _places(layout: Layout) -> dict[int, int]:
     (total,) = struct.unpack_from("<i", layout.header, _TOTAL_AT)
     used = np.frombuffer(layout.header, np.int32, total, _USED_AT)
     count = len(layout.groups)
-    at = _USED_AT + _aligned(4 * total)
+    at = _USED_AT + aligned(4 * total)
     (groups,) = struct.unpack_from("<i", layout.header, at)
-    group_of = np.frombuffer(layout.header, np.int32, count, at + 8 + _aligned(4 * count))
+    group_of = np.frombuffer(layout.header, np.int32, count, at + 8 + aligned(4 * count))
     of_used = {int(place): feature for feature, place in enumerate(used.tolist()) if place >= 0}
     if groups != count or sorted(of_used) != list(range(count)) or sorted(group_of.tolist()) != list(range(count)):
         return {}
@@ -88,7 +82,3 @@ def _column(group: Group) -> _Column | None:
     if features != 1 or group.bits != 4 or missing or kind:
         return None
     return _Column(group, usual, np.frombuffer(group.definition, np.float64, count, _HIGHEST_AT))
-
-
-def _aligned(size: int) -> int:
-    return -(-size // 8) * 8

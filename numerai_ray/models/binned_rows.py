@@ -105,7 +105,7 @@ def _read_layout(stored: StoredBytes) -> Layout | None:
     # Row count, weights and queries, eight bytes each, then a label a row.
     about_bytes = _integer(stored, at)
     about = struct.unpack("<i4xi4xi4x", stored.read(at + 8, at + 32).tobytes())
-    if about != (n_rows, 0, 0) or about_bytes != 24 + _aligned(4 * n_rows) or has_raw:
+    if about != (n_rows, 0, 0) or about_bytes != 24 + aligned(4 * n_rows) or has_raw:
         return None
     at += 8 + about_bytes
     start = at
@@ -134,7 +134,7 @@ def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[G
         bins += count - (usual == 0)
         end += 72 + count * (8 if kind == 0 else 4)
     bits = next((bits for bits, most in _MAX_PLAIN_BINS.items() if bins <= most), 0)
-    if not bits or _aligned(column_bytes(n_rows, bits)) != size - (end - at):
+    if not bits or aligned(column_bytes(n_rows, bits)) != size - (end - at):
         return None, features
     return Group(stored.read(at, end).tobytes(), end, bits), features
 
@@ -262,7 +262,7 @@ class _Writer(threading.Thread):
 def beginning(header: bytes, n_rows: int) -> bytes:
     """What stands before the groups in the file of ``n_rows`` without labels, ``header`` being of any rows."""
     token = _TOKEN.ljust(HEADER_AT - 8, b"\0")
-    about_bytes = 24 + _aligned(4 * n_rows)
+    about_bytes = 24 + aligned(4 * n_rows)
     about = struct.pack("<Qi4xi4xi4x", about_bytes, n_rows, 0, 0) + bytes(about_bytes - 24)
     return token + struct.pack("<Qi", len(header), n_rows) + header[4:] + about
 
@@ -275,9 +275,9 @@ def _saved(stored: StoredBytes, layout: Layout, rows: Rows) -> Iterator[Any]:
     for group in layout.groups:
         column = stored.read(group.start, group.start + column_bytes(layout.n_rows, group.bits))
         size = column_bytes(n_rows, group.bits)
-        yield struct.pack("<Q", len(group.definition) + _aligned(size)) + group.definition
+        yield struct.pack("<Q", len(group.definition) + aligned(size)) + group.definition
         yield cut.four_bits(column) if group.bits == 4 else cut.whole_bytes(column, group.bits // 8)
-        yield bytes(_aligned(size) - size)
+        yield bytes(aligned(size) - size)
 
 
 class RowCutter:
@@ -295,19 +295,25 @@ class RowCutter:
         taken = values[self._first : self._first + len(self._rows)] if self._one_range else values[self._rows]
         return np.ascontiguousarray(taken).view(np.uint8).data
 
-    def four_bits(self, column: Bytes) -> Any:
-        count = len(self._rows)
-        if not count:
-            return b""
-        start, stop = self._first >> 1, (int(self._rows[-1]) >> 1) + 1
-        within = column[start:stop]
-        if self._one_range and not self._first & 1:
-            return within.data if not count & 1 else _last_half_cleared(within).data
+    def values(self, column: Bytes) -> Bytes:
+        """The bins (n,) of a column of four bits a row."""
+        if not len(self._rows):
+            return np.empty(0, np.uint8)
+        within = column[self._first >> 1 : (int(self._rows[-1]) >> 1) + 1]
         pairs = np.empty((len(within), 2), np.uint8)
         np.bitwise_and(within, 15, out=pairs[:, 0])
         np.right_shift(within, 4, out=pairs[:, 1])
         values = pairs.ravel()[self._first & 1 :]
-        values = values[:count] if self._near is None else values[self._near]
+        return values[: len(self._rows)] if self._near is None else values[self._near]
+
+    def four_bits(self, column: Bytes) -> Any:
+        count = len(self._rows)
+        if not count:
+            return b""
+        if self._one_range and not self._first & 1:
+            within = column[self._first >> 1 : (int(self._rows[-1]) >> 1) + 1]
+            return within.data if not count & 1 else _last_half_cleared(within).data
+        values = self.values(column)
         packed = np.zeros((count + 1) >> 1, np.uint8)
         packed |= values[::2]
         packed[: count >> 1] |= values[1::2] << 4
@@ -328,5 +334,5 @@ def _integer(stored: StoredBytes, at: int) -> int:
     return int(struct.unpack("<Q", stored.read(at, at + 8).tobytes())[0])
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
     return -(-size // 8) * 8

@@ -5,7 +5,8 @@ and validation rows of the largest of five expanding folds, one and two fits at 
 
 * a copy a process: all bins loaded through a memory file, the fit's rows as a subset of it;
 * one copy a node: the same, with several boosters in one process, which then share its one number of threads;
-* own rows: the fit's rows alone, cut out while LightGBM reads.
+* own rows: the rows that the fit trains on alone, cut out while LightGBM reads; those to predict are read a block at a
+  time (``validation_scores.py``).
 
 Prints peak memory in times the bins, at one fit (loading included, which takes twice what is kept) and for each further
 one, and seconds. Exits 1 when a further fit on own rows takes more than 1.25 times the bins, or own rows are not the
@@ -81,7 +82,7 @@ def hold(way: str, path: Path, fits: int) -> None:
     if way == "own rows":
         for _ in range(fits):
             bins = SharedBins(stored, PARAMS)
-            held.append([bins.rows(TRAIN), bins.rows(VALIDATION)])
+            held.append([bins.rows(TRAIN)])
     else:
         whole = through_memory_file(stored.chunks(), PARAMS)
         held += [[rows_of(whole, TRAIN), rows_of(whole, VALIDATION)] for _ in range(fits)]
