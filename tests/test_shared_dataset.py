@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from contracts import config, params
 
+from numerai_ray import shared_dataset
 from numerai_ray.dataset import load_features
 from numerai_ray.dataset_build import build
 from numerai_ray.prepared import prepare
@@ -62,6 +63,21 @@ def test_the_work_of_a_round_is_counted_from_its_fits(market: Path) -> None:
     apart = catalog.plan("e", "t/r1/e", config(params(extra_trees=True))).fits  # its features are read themselves
     assert workload(apart).bytes_per_value == UNPREPARED_BYTES_PER_VALUE
     assert workload(apart).shared_bytes == rows * (counts[0] + COLUMN_BYTES_PER_ROW)
+
+
+def test_of_rows_to_predict_a_block_counts_where_trees_are_read(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(**changes: object) -> tuple[int | None, int]:
+        (fit,) = Catalog(market).plan("x", "t/r1/x", config(changes)).fits[-1:]
+        return workload([fit]).fit_rows, fit.train_rows
+
+    held, train = rows()
+    monkeypatch.setattr(shared_dataset, "BLOCK_ROWS", 100)
+    assert held is not None
+    assert held > train + 100, "a small market is less than a block"
+    assert rows() == (train + 100, train)
+    assert rows(**params(objective="huber")) == (train + 100, train)
+    for left_to_lightgbm in ({"data": {"missing": "nan"}}, params(objective="poisson"), params(extra_trees=True)):
+        assert rows(**left_to_lightgbm) == (held, train)
 
 
 @pytest.mark.ray
