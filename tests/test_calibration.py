@@ -114,6 +114,8 @@ def test_models_that_were_not_measured_are_told_from_their_like(market: Path) ->
     ],
 )
 def test_trees_and_epochs_are_known_by_their_names(model: dict[str, Any], found: Any, market: Path) -> None:
+    if model["type"] == "mlp":
+        pytest.importorskip("torch")
     own = validate(Config, {**BASELINE, "model": model}, "test")
     plan = Catalog(market).plan("t", "t", own)
     assert steps_of(plan.fits[0].model, own.model.params) == found

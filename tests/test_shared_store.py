@@ -122,7 +122,9 @@ if sys.stdin.readline():
     nodes, until = set(), time.monotonic() + 60
     while len(nodes) < 2 and time.monotonic() < until:  # what tasks did is told with a delay, or not on a busy machine
         try:
-            nodes = {task.node_id for task in list_tasks(limit=500) if task.node_id and "/fold" in task.name}
+            # Without an address it asks the Ray that was started last on this machine, which may be another test's.
+            tasks = list_tasks(f"http://127.0.0.1:{port}", limit=500)
+            nodes = {task.node_id for task in tasks if task.node_id and "/fold" in task.name}
         except RayStateApiException as error:
             print(error, file=sys.stderr)
         time.sleep(0.5)
