@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from importlib import import_module
-from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -224,12 +222,7 @@ class TuneRunner:
                 if not shared.holds(side)
             }
             if not ray.is_initialized():
-                starting = Event()
-                starting.set()
-                # Starting leaves half of two cores idle, unless features are binned meanwhile.
-                pool.submit(lambda: starting.is_set() and import_module("numerai_ray.tune_trials"))
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
-                starting.clear()
                 self._warm_up(missing, resources.fits_at_once)
             copies = {key: copy for key, each in prepared.items() if (copy := each.result()) is not None}
             self._ahead = Ahead(copies, {side: each.result() for side, each in columns.items()})
