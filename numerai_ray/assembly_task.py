@@ -67,16 +67,25 @@ def _placed(fit: StoredFit | FitError, spec: FitSpec) -> StoredFit | FitError:
 
 
 @ray.remote(num_cpus=1, max_retries=FIT_RETRIES)
-def diagnose_task(plans: list[TrialPlan], position: int, columns: Columns, *made: Trained | Floats) -> list[Diagnosis]:
-    """What predictions of one fold lean on; ``made`` is each one's prediction, or the one fit that it is."""
-    predictions = []
-    for plan, each in zip(plans, made, strict=True):
-        if isinstance(each, Trained):
-            (spec,) = plan.fold_fits[position]
-            predictions.append(unless_failed(each.fits[spec.key]).predictions)
-        else:
-            predictions.append(each)
-    return diagnose_fold(plans[0], position, predictions, columns)
+def diagnose_task(
+    plans: list[TrialPlan], position: int, columns: Columns, *made: Trained | Floats | FitError
+) -> list[Diagnosis | None]:
+    """What predictions of one fold lean on; ``made`` is each one's prediction, or the one fit that it is.
+
+    None stands for a prediction that failed.
+    """
+    predictions = [_prediction(plan, position, each) for plan, each in zip(plans, made, strict=True)]
+    there = [each for each in predictions if each is not None]
+    found = iter(diagnose_fold(plans[0], position, there, columns) if there else ())
+    return [None if each is None else next(found) for each in predictions]
+
+
+def _prediction(plan: TrialPlan, position: int, made: Trained | Floats | FitError) -> Floats | None:
+    if isinstance(made, Trained):
+        (spec,) = plan.fold_fits[position]
+        fit = made.fits[spec.key]
+        return None if isinstance(fit, FitError) else fit.predictions
+    return None if isinstance(made, FitError) else made
 
 
 def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> None:
@@ -118,26 +127,39 @@ def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
     return list(groups.values())
 
 
-def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
-    """A look at trials that succeeded, by their id; one that cannot be looked at is left out and loses nothing else."""
-    asked: list[tuple[list[TrialPlan], list[Ref]]] = []
+def submit_looks(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref], **room: Any) -> None:
+    """Have every fold of ``plans`` looked at as soon as it is there; ``room`` is what Ray is asked for."""
     for group in alike(plans):
         first, group_ref = group[0], ray.put(group)
         refs: list[Any] = []
         for position, fold in enumerate(first.folds.trainable):
             made = [_made(flight, plan, position) for plan in group]
-            task = diagnose_task.options(name=f"{first.label.rpartition('/')[0]}/diagnose {fold.index}")
+            task = diagnose_task.options(name=f"{first.label.rpartition('/')[0]}/diagnose {fold.index}", **room)
             refs.append(task.remote(group_ref, position, columns[first.id], *made))
-        asked.append((group, refs))
+        for place, plan in enumerate(group):
+            flight.looks[plan.id] = (refs, place)
+
+
+def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
+    """A look at trials that succeeded, by their id; one that cannot be looked at is left out and loses nothing else."""
+    found = _looked(flight, [plan for plan in plans if plan.id in flight.looks])
+    # Those that shared a look with a trial that crashed or was stopped, and those that nobody expected to need one.
+    rest = [plan for plan in plans if plan.id not in found]
+    submit_looks(flight, rest, columns)
+    return found | _looked(flight, rest)
+
+
+def _looked(flight: Flight, plans: Sequence[TrialPlan]) -> dict[str, Diagnosis]:
     found = {}
-    for group, refs in asked:
+    for plan in plans:
+        refs, place = flight.looks[plan.id]
         try:
-            looks = ray.get(refs)
+            looks = [look[place] for look in ray.get(refs)]
         except (RayTaskError, RayError, NumeraiRayError) as error:
             own_words(error)  # raises what is no fault of the trial
             continue
-        for place, plan in enumerate(group):
-            found[plan.id] = joined([look[place] for look in looks])
+        if None not in looks:
+            found[plan.id] = joined(looks)
     return found
 
 

@@ -93,7 +93,7 @@ class Flight:
 
     ``scored`` are the specs whose scores lie together under one reference, in their order. By trial, ``folds`` are
     where the scores of its folds will be (a reference, and the place in it), ``predictions`` those of folds that are
-    put together.
+    put together, ``looks`` where the diagnoses of its folds will be, and the place in each.
     """
 
     fits: dict[str, Ref] = field(default_factory=dict)
@@ -101,6 +101,7 @@ class Flight:
     scored: dict[str, tuple[FitSpec, ...]] = field(default_factory=dict)
     folds: dict[str, list[tuple[Ref, int]]] = field(default_factory=dict)
     predictions: dict[str, list[Ref]] = field(default_factory=dict)
+    looks: dict[str, tuple[list[Ref], int]] = field(default_factory=dict)
 
     def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
         """Note where the fits ``keys`` and the scores of ``scored`` will be."""
@@ -128,7 +129,8 @@ class Flight:
     def cancel(self) -> None:
         """Let go of everything that has not finished."""
         assemblies = (ref for refs in self.predictions.values() for ref in refs)
-        for ref in {*self.fits.values(), *assemblies}:
+        looks = (ref for refs, _ in self.looks.values() for ref in refs)
+        for ref in {*self.fits.values(), *assemblies, *looks}:
             ray.cancel(ref, force=True)
 
 

@@ -13,8 +13,8 @@ from numerai_ray.storage import Place
 
 # Share of rows on which a copy agrees with its target; an honest feature stays far below.
 AGREEMENT = 0.95
-# Fewer rows than these agree by chance.
-MIN_ROWS = 50
+# Fewer rows than these agree by chance; more than those tell nothing new.
+MIN_ROWS, MAX_ROWS = 50, 10_000
 
 
 def leaks(index: DatasetIndex, features: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,8 +26,8 @@ def leaks(index: DatasetIndex, features: tuple[str, ...], targets: tuple[str, ..
 def _leaks(path: Place, fingerprint: str, features: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
     del fingerprint  # tells two contents of one path apart
     file = open_parquet(path, "build it again")
-    table = file.read_row_group(0, columns=[*features, *targets])
-    if table.num_rows < MIN_ROWS:
+    table = next(file.iter_batches(MAX_ROWS, row_groups=[0], columns=[*features, *targets]), None)
+    if table is None or table.num_rows < MIN_ROWS:
         return ()
     # Both in steps of 0 to 4, as Numerai writes them.
     matrix = np.column_stack([table[name].to_numpy() for name in features]).astype(np.float32)

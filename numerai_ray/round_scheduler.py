@@ -252,11 +252,14 @@ class RoundScheduler:
         alike = round_alike(outcomes, earlier, self.shop.paths, self.shop.runner)
         recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage, alike)
         trials = {id(each): trial for trial, each in new.items()}
-        records = [
-            recorder.variant(each, outcomes.get(trial), suspects.get(trial, ()))
-            for each in setup.candidates
-            for trial in [trials.get(id(each), "")]
-        ]
+
+        def recorded(each: Candidate) -> VariantRecord:
+            trial = trials.get(id(each), "")
+            return recorder.variant(each, outcomes.get(trial), suspects.get(trial, ()))
+
+        # Predictions are packed side by side, two at a time: each holds a table of all rows meanwhile.
+        with ThreadPoolExecutor(2, "record") as pool:
+            records = list(pool.map(recorded, setup.candidates))
         base, rest, others = self._judged(records, setup, history)
         decision = self._decision(base, rest, setup, history)
         if decision.winner is None:

@@ -26,7 +26,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import is_assembled
-from numerai_ray.assembly_task import diagnosed, submit_assemblies
+from numerai_ray.assembly_task import diagnosed, submit_assemblies, submit_looks
 from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
@@ -165,6 +165,10 @@ class TuneRunner:
         self._submit(flight, plans, missing, resources)
         columns = {plan.id: self._shared.columns(plan) for plan in plans}
         submit_assemblies(flight, plans, columns)
+        # While the last fits leave cores idle; a look takes a fit's place. One at what is stored was kept, too.
+        training = {spec.key for spec in missing}
+        looked = [plan for plan in plans if plan.looked.features and any(spec.key in training for spec in plan.fits)]
+        submit_looks(flight, looked, columns, num_cpus=resources.threads_per_fit, memory=resources.fit_bytes)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:

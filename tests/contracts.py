@@ -194,6 +194,7 @@ class RunnerContract(ABC):
         assert "monotone_constraints" in outcomes["bad"].error
         assert outcomes["bad"].error.startswith("fold ")
         assert any(each.trial == "bad" and each.error for each in seen)
+        assert outcomes["bad"].diagnosis is None
         same_outcome(outcomes["leaves"], reference["leaves"])
 
     def test_tells_progress_fold_by_fold(self, store: FitStore, catalog: Catalog) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from numerai_ray.feature_matrix import FeatureMatrix, joined, values_seen
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes
-from numerai_ray.models.lightgbm import FEW_ROWS, LightGBM
+from numerai_ray.models.binned_rows import SharedBins, StoredBytes, column_bytes, read_layout
+from numerai_ray.models.few_rows import FEW_ROWS, write_by_few
+from numerai_ray.models.lightgbm import LightGBM
 
 ROWS, FEATURES, ERAS = 3000, 24, 6
 STARTS = np.arange(ERAS + 1) * (ROWS // ERAS)
@@ -107,9 +108,8 @@ MANY, RARE = 60_000, 50_001  # more rows than are looked at to find the values o
 
 def many(columns: Sequence[np.ndarray]) -> FeatureMatrix:
     values = np.stack(columns).astype(np.int8)
-    return FeatureMatrix(
-        tuple(f"f{i}" for i in range(len(values))), tuple(values), values_seen(values, np.array([0, MANY]))
-    )
+    starts = np.array([0, values.shape[1]])
+    return FeatureMatrix(tuple(f"f{i}" for i in range(len(values))), tuple(values), values_seen(values, starts))
 
 
 def hash_of_trees(train: lgb.Dataset, settings: dict[str, Any]) -> str:
@@ -139,3 +139,58 @@ def test_few_rows_are_looked_at_where_they_show_all_values(tmp_path: Path, block
     ours = SharedBins(stored, settings).rows(np.arange(MANY))
     assert [ours.feature_num_bin(i) for i in (0, 1, 4)] == [5, 5, 5]
     assert hash_of_trees(ours, settings) == hash_of_trees(plain, settings)
+
+
+SHARES = (
+    [0.2] * 5,
+    [0.1, 0.1, 0.6, 0.1, 0.1],
+    [0, 0.3, 0, 0.4, 0.3],
+    [0.05, 0.1, 0.75, 0.05, 0.05],
+    [0.75, 0, 0.25, 0, 0],
+)
+
+
+@pytest.mark.parametrize("rows", [MANY, MANY + 1])
+def test_bins_looked_up_by_few_rows_are_those_that_lightgbm_makes(tmp_path: Path, rows: int) -> None:
+    """To the byte, whether rows are even in number and whichever value most of them have."""
+    rng = np.random.default_rng(3)
+    features = many([*(rng.choice(5, rows, p=share) for share in SHARES), np.full(rows, 2)])
+    settings = {"verbosity": -1, "feature_pre_filter": False, "num_threads": 1}
+    ours, plain = tmp_path / "ours", tmp_path / "plain"
+    assert write_by_few(features, ours, settings)
+    table = features.to_arrow(((0, rows),), missing_as_null=False)
+    lgb.Dataset(table, np.zeros(rows, np.float32), params=settings).construct().save_binary(plain)
+    made, expected = (StoredBytes([np.fromfile(path, np.uint8)]) for path in (ours, plain))
+    one, other = read_layout(made), read_layout(expected)
+    assert one is not None
+    assert other is not None
+    assert (one.header, one.n_rows, len(one.groups)) == (other.header, rows, 5)
+    for mine, theirs in zip(one.groups, other.groups, strict=True):
+        # The definition also tells how often the usual value was seen in the rows that were looked at.
+        assert (mine.start, mine.bits, len(mine.definition)) == (theirs.start, theirs.bits, len(theirs.definition))
+        size = column_bytes(rows, mine.bits)
+        np.testing.assert_array_equal(
+            made.read(mine.start, mine.start + size), expected.read(theirs.start, theirs.start + size)
+        )
+    assert len(made) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "case", ["a value that few rows hide", "sparse", "other values", "few rows", "a sample of one's own"]
+)
+def test_bins_that_a_few_rows_do_not_tell_are_left_to_lightgbm(case: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    rows, settings = MANY, {"verbosity": -1, "feature_pre_filter": False}
+    columns = [rng.integers(0, 5, rows), rng.integers(0, 4, rows)]
+    if case == "a value that few rows hide":
+        columns[1][RARE] = 4
+    elif case == "sparse":
+        columns[1] = rng.choice(5, rows, p=[0.95, 0, 0.05, 0, 0])
+    elif case == "other values":
+        columns[1][7] = 9
+    elif case == "few rows":
+        columns = [column[:FEW_ROWS] for column in columns]
+    else:
+        settings["bin_construct_sample_cnt"] = 1000
+    assert not write_by_few(many(columns), tmp_path / "bins", settings)
+    assert list(tmp_path.iterdir()) == []

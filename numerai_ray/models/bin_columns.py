@@ -34,7 +34,10 @@ class BinColumns:
         self.n_rows = len(rows)
         self._stored, self._all_rows, self._rows = stored, layout.n_rows, rows
         self._cut = ((0, 0), RowCutter(rows[:0]))
-        self._columns = {feature: _column(layout.groups[place]) for feature, place in _places(layout).items()}
+        places = _places(layout)
+        self._columns = {feature: _column(layout.groups[place]) for feature, place in places.items()}
+        #: The features whose bins stand in the file, in its order.
+        self.in_order = sorted(places, key=places.__getitem__)
 
     @property
     def plain(self) -> bool:
@@ -46,19 +49,29 @@ class BinColumns:
         column = self._columns.get(feature)
         return None if column is None else column.highest
 
+    def kept(self, feature: int, values: npt.NDArray[np.int8]) -> Bytes:
+        """What the file holds for a row in which the feature is one of ``values`` (n,), (n,)."""
+        column = self._column(feature)
+        bins = np.searchsorted(column.highest, values).astype(np.uint8)
+        # Rows in the usual bin are kept as 0, those in another bin as its number and one more.
+        return bins if column.usual == 0 else np.where(bins == column.usual, np.uint8(0), bins + np.uint8(1))
+
     def bins(self, feature: int, start: int, stop: int) -> Bytes:
         """The bins of rows ``start`` to ``stop`` (n,)."""
-        column = self._columns[feature]
-        if column is None:
-            raise ValueError(f"feature {feature} is not plainly there")
+        column = self._column(feature)
         if self._cut[0] != (start, stop):
             self._cut = ((start, stop), RowCutter(self._rows[start:stop]))
         first = column.group.start
         kept = self._cut[1].values(self._stored.read(first, first + column_bytes(self._all_rows, 4)))
         if column.usual == 0:
             return kept
-        # Rows in the usual bin are kept as 0, those in another bin as its number and one more.
         return np.where(kept == 0, np.uint8(column.usual), kept - np.uint8(1))
+
+    def _column(self, feature: int) -> _Column:
+        column = self._columns[feature]
+        if column is None:
+            raise ValueError(f"feature {feature} is not plainly there")
+        return column
 
 
 def _places(layout: Layout) -> dict[int, int]:

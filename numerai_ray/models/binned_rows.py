@@ -313,11 +313,14 @@ class RowCutter:
         if self._one_range and not self._first & 1:
             within = column[self._first >> 1 : (int(self._rows[-1]) >> 1) + 1]
             return within.data if not count & 1 else _last_half_cleared(within).data
-        values = self.values(column)
-        packed = np.zeros((count + 1) >> 1, np.uint8)
-        packed |= values[::2]
-        packed[: count >> 1] |= values[1::2] << 4
-        return packed.data
+        return halves_joined(self.values(column)).data
+
+
+def halves_joined(values: Bytes) -> Bytes:
+    """``values`` (n,) below 16, four bits each, the first in the lower half of a byte."""
+    packed = values[::2].copy()
+    packed[: len(values) >> 1] |= values[1::2] << 4
+    return packed
 
 
 def _last_half_cleared(column: Bytes) -> Bytes:

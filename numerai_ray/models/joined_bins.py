@@ -10,7 +10,7 @@ together: it does so for one row of each block (``LGBM_DatasetAddFeaturesFrom``)
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.models.binned_rows import HEADER_AT, Layout, StoredBytes, beginning, load_rows, read_layout
 
 # How many rows LightGBM looks at to make bins: the parameter, its default, and where a saved Dataset's header has it.
@@ -44,10 +45,12 @@ def save(dataset: lgb.Dataset, path: Path, params: Mapping[str, Any]) -> None:
         out.write(struct.pack("<i", params.get(SAMPLE, _USUAL_SAMPLE)))
 
 
-def save_joined(blocks: Iterable[lgb.Dataset], path: Path, params: Mapping[str, Any]) -> bool:
-    """Save the Datasets ``blocks``, constructed with ``params`` of the same rows, as the one of all their features.
+def save_joined(
+    blocks: Iterable[FeatureMatrix], write: Callable[[FeatureMatrix, Path], None], path: Path, params: Mapping[str, Any]
+) -> bool:
+    """Save the Dataset of all features of ``blocks``, each of which ``write`` saves with ``params`` as a Dataset.
 
-    Every Dataset can go as soon as the next one is asked for. The file's groups stand in the order of the blocks; trees
+    Every block can go as soon as the next one is asked for. The file's groups stand in the order of the blocks; trees
     do not depend on it.
 
     Returns:
@@ -57,10 +60,10 @@ def save_joined(blocks: Iterable[lgb.Dataset], path: Path, params: Mapping[str, 
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".blocks-") as folder:
         saved: list[Path] = []
-        for dataset in blocks:
+        for block in blocks:
             file = Path(folder) / str(len(saved))
-            save(dataset, file, params)
-            del dataset  # the next one is made before this name is given anew
+            write(block, file)
+            del block  # the next one is read before this name is given anew
             saved.append(file)
         if len(saved) == 1:
             saved[0].replace(path)
@@ -72,9 +75,9 @@ def save_joined(blocks: Iterable[lgb.Dataset], path: Path, params: Mapping[str, 
         with path.open("wb") as out:
             out.write(beginning(header, parts[0].layout.n_rows))
             for part in parts:
-                with part.path.open("rb") as block:
-                    block.seek(part.layout.start)
-                    shutil.copyfileobj(block, out, 1 << 24)
+                with part.path.open("rb") as bins:
+                    bins.seek(part.layout.start)
+                    shutil.copyfileobj(bins, out, 1 << 24)
                 part.path.unlink()
     return True
 
