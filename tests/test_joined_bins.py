@@ -141,21 +141,16 @@ def test_few_rows_are_looked_at_where_they_show_all_values(tmp_path: Path, block
     assert hash_of_trees(ours, settings) == hash_of_trees(plain, settings)
 
 
-SHARES = (
-    [0.2] * 5,
-    [0.1, 0.1, 0.6, 0.1, 0.1],
-    [0, 0.3, 0, 0.4, 0.3],
-    [0.05, 0.1, 0.75, 0.05, 0.05],
-    [0.75, 0, 0.25, 0, 0],
-)
+SHARES = ([0.2] * 5, [0.1, 0.1, 0.6, 0.1, 0.1], [0, 0.3, 0, 0.4, 0.3], [0.05, 0.1, 0.75, 0.05, 0.05])
 
 
 @pytest.mark.parametrize("rows", [MANY, MANY + 1])
 def test_bins_looked_up_by_few_rows_are_those_that_lightgbm_makes(tmp_path: Path, rows: int) -> None:
     """To the byte, whether rows are even in number and whichever value most of them have."""
     rng = np.random.default_rng(3)
-    features = many([*(rng.choice(5, rows, p=share) for share in SHARES), np.full(rows, 2)])
-    settings = {"verbosity": -1, "feature_pre_filter": False, "num_threads": 1}
+    columns = [*(rng.choice(5, rows, p=share) for share in SHARES), np.full(rows, 2)]
+    features = many(columns)
+    settings = {"verbosity": -1, "feature_pre_filter": False, "enable_bundle": False}
     ours, plain = tmp_path / "ours", tmp_path / "plain"
     assert write_by_few(features, ours, settings)
     table = features.to_arrow(((0, rows),), missing_as_null=False)
@@ -164,7 +159,7 @@ def test_bins_looked_up_by_few_rows_are_those_that_lightgbm_makes(tmp_path: Path
     one, other = read_layout(made), read_layout(expected)
     assert one is not None
     assert other is not None
-    assert (one.header, one.n_rows, len(one.groups)) == (other.header, rows, 5)
+    assert (one.header, one.n_rows, len(one.groups)) == (other.header, rows, len(columns))
     for mine, theirs in zip(one.groups, other.groups, strict=True):
         # The definition also tells how often the usual value was seen in the rows that were looked at.
         assert (mine.start, mine.bits, len(mine.definition)) == (theirs.start, theirs.bits, len(theirs.definition))
@@ -176,16 +171,16 @@ def test_bins_looked_up_by_few_rows_are_those_that_lightgbm_makes(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "case", ["a value that few rows hide", "sparse", "other values", "few rows", "a sample of one's own"]
+    "case", ["a value that few rows hide", "bundled", "other values", "few rows", "a sample of one's own"]
 )
 def test_bins_that_a_few_rows_do_not_tell_are_left_to_lightgbm(case: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     rows, settings = MANY, {"verbosity": -1, "feature_pre_filter": False}
     columns = [rng.integers(0, 5, rows), rng.integers(0, 4, rows)]
     if case == "a value that few rows hide":
-        columns[1][RARE] = 4
-    elif case == "sparse":
-        columns[1] = rng.choice(5, rows, p=[0.95, 0, 0.05, 0, 0])
+        columns[1][RARE + 1] = 4
+    elif case == "bundled":
+        columns += [rng.choice(5, rows, p=share) for share in ([0.05, 0.1, 0.75, 0.05, 0.05], [0.75, 0, 0.25, 0, 0])]
     elif case == "other values":
         columns[1][7] = 9
     elif case == "few rows":
