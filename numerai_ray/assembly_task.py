@@ -68,12 +68,13 @@ def _placed(fit: StoredFit | FitError, spec: FitSpec) -> StoredFit | FitError:
 
 @ray.remote(num_cpus=1, max_retries=FIT_RETRIES)
 def diagnose_task(
-    plans: list[TrialPlan], position: int, columns: Columns, *made: Trained | Floats | FitError
+    plans: list[TrialPlan], position: int, columns: Columns, after: object, *made: Trained | Floats | FitError
 ) -> list[Diagnosis | None]:
     """What predictions of one fold lean on; ``made`` is each one's prediction, or the one fit that it is.
 
-    None stands for a prediction that failed.
+    None stands for a prediction that failed. Ray runs it when there is what it is made of, and ``after``.
     """
+    del after
     predictions = [_prediction(plan, position, each) for plan, each in zip(plans, made, strict=True)]
     there = [each for each in predictions if each is not None]
     found = iter(diagnose_fold(plans[0], position, there, columns) if there else ())
@@ -127,15 +128,17 @@ def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
     return list(groups.values())
 
 
-def submit_looks(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref], **room: Any) -> None:
-    """Have every fold of ``plans`` looked at as soon as it is there; ``room`` is what Ray is asked for."""
+def submit_looks(
+    flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref], after: Ref | None = None, **room: Any
+) -> None:
+    """Have every fold of ``plans`` looked at when it and ``after`` are there; ``room`` is what Ray is asked for."""
     for group in alike(plans):
         first, group_ref = group[0], ray.put(group)
         refs: list[Any] = []
         for position, fold in enumerate(first.folds.trainable):
             made = [_made(flight, plan, position) for plan in group]
             task = diagnose_task.options(name=f"{first.label.rpartition('/')[0]}/diagnose {fold.index}", **room)
-            refs.append(task.remote(group_ref, position, columns[first.id], *made))
+            refs.append(task.remote(group_ref, position, columns[first.id], after, *made))
         for place, plan in enumerate(group):
             flight.looks[plan.id] = (refs, place)
 

@@ -60,7 +60,7 @@ from numerai_ray.placement import NodeClock, Placement, let_go
 from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import Ahead, SharedDatasets, sides, workload
+from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, sides, workload
 from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trial_plan import FitSpec, TrialPlan
 
@@ -162,13 +162,15 @@ class TuneRunner:
         self._ahead = Ahead()
         flight = Flight()
         self._put_stored(flight, plans, stored)
-        self._submit(flight, plans, missing, resources)
+        under_way = self._submit(flight, plans, missing, resources)
         columns = {plan.id: self._shared.columns(plan) for plan in plans}
         submit_assemblies(flight, plans, columns)
-        # While the last fits leave cores idle; a look takes a fit's place. One at what is stored was kept, too.
-        training = {spec.key for spec in missing}
-        looked = [plan for plan in plans if plan.looked.features and any(spec.key in training for spec in plan.fits)]
-        submit_looks(flight, looked, columns, num_cpus=resources.threads_per_fit, memory=resources.fit_bytes)
+        if under_way:
+            # In the place of a fit, once the last of them leave one. A look at what is stored was kept, too.
+            training = {spec.key for spec in missing}
+            new = [plan for plan in plans if plan.looked.features and any(spec.key in training for spec in plan.fits)]
+            room = {"num_cpus": resources.threads_per_fit, "memory": resources.fit_bytes}
+            submit_looks(flight, new, columns, after=under_way[-resources.fits_at_once :][0], **room)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
@@ -253,8 +255,12 @@ class TuneRunner:
 
     def _submit(
         self, flight: Flight, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], resources: ResourcePlan
-    ) -> None:
-        """Hand every training to Ray, the costliest first: the last to finish then decides least."""
+    ) -> list[Ref]:
+        """Hand every training to Ray, the costliest first: the last to finish then decides least.
+
+        Returns where their scores will be, in that order.
+        """
+        under_way: list[Ref] = []
         scorings = _scorings(plans)
         names: dict[str, str] = {}
         for plan in plans:
@@ -277,6 +283,8 @@ class TuneRunner:
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
+            under_way.append(refs[1])
+        return under_way
 
 
 def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: int) -> float:
