@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Never
 
@@ -112,18 +113,20 @@ class TestTune(RunnerContract):
 
 @pytest.mark.ray
 def test_the_costliest_fits_start_first_whatever_memory_they_need(market: Path, tmp_path: Path) -> None:
-    """On one core fits run one after the other: what lies in the store tells in which order."""
+    """On one core fits run one after the other: what lies in the store tells in which order. No look comes between."""
     code = IN_ORDER.format(market=str(market), work=str(tmp_path), tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    costs = json.loads(done.stdout.splitlines()[-1])
+    costs, tasks = json.loads(done.stdout.splitlines()[-1])
     assert len(costs) == 9
+    assert [kind for kind, _ in groupby(tasks)] == ["fold", "diagnose"]
+    assert tasks.count("diagnose") == 3, "each fold is looked at once, for all variants"
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == 6, "two variants cost the same, and one more"
 
 
 IN_ORDER = """
-import json, os, sys
+import json, os, sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
@@ -132,6 +135,7 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.tune_runner import TuneRunner
+import ray
 catalog, work = Catalog(Path({market!r})), Path({work!r})
 plans = [
     catalog.plan(f"v{{rate}}-{{leaves}}", "order/r1/v", config(params(learning_rate=rate, num_leaves=leaves)))
@@ -140,10 +144,15 @@ plans = [
 store = FitStore(work / "store")
 runner = TuneRunner(store, RaySettings(work / "tune", work / "driver.log", dashboard=False))
 runner.run(plans, ignore)
+told, until = [], time.monotonic() + 30
+while len(told) < 12 and time.monotonic() < until:  # Ray tells with a delay
+    time.sleep(0.5)
+    told = [(each["ts"], each["cat"]) for each in ray.timeline() if each["cat"].startswith("task::order/")]
 runner.close()
+kinds = [cat.rpartition("/")[2].rstrip("0123456789 ") for _, cat in sorted(told)]
 fits = {{fit.key: fit.cost for plan in plans for fit in plan.fits}}
 written = {{path.stem: path.stat().st_mtime_ns for path in store.root.rglob("*.fit")}}
-print(json.dumps([fits[key] for key in sorted(fits, key=written.get)]))
+print(json.dumps([[fits[key] for key in sorted(fits, key=written.get)], kinds]))
 """
 
 
