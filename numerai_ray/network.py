@@ -7,6 +7,7 @@ So nothing here repeats a library's message: :func:`network_reason` says what th
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import IncompleteRead
 from typing import TypeVar
 
 import requests
@@ -87,7 +88,8 @@ def network_reason(error: BaseException, patience: Patience) -> str:
         return f"no connection within {patience.connect_s:g} s"
     if any(isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError) for cause in causes):
         return f"it sent nothing for {patience.stall_s:g} s"
-    if any(isinstance(cause, urllib3.exceptions.IncompleteRead) for cause in causes):
+    # One that sends pieces and closes between two of them is http.client's to tell.
+    if any(isinstance(cause, IncompleteRead) for cause in causes):
         return "it closed the connection too early"
     if any(isinstance(cause, ValueError) for cause in causes):
         return "its answer cannot be read"

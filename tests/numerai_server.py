@@ -80,8 +80,11 @@ class NumeraiServer:
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def behave(self, what: str, *behaviours: Behaviour) -> None:
-        """The next answers about ``what``. One with a status hits any request, the others none that only looks."""
-        self._next[what].extend(behaviours)
+        """The next answers about ``what``, in place of any that are still to come.
+
+        One with a status hits any request, the others none that only looks.
+        """
+        self._next[what] = deque(behaviours)
 
     def seen(self, what: str, *, probes: bool = False) -> list[Seen]:
         """Requests about ``what``, in order; those for one byte only with ``probes``."""

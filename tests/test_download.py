@@ -92,6 +92,16 @@ def test_a_broken_line_is_resumed(server: NumeraiServer, tmp_path: Path) -> None
     assert sum("closed the connection too early" in step.note for step in steps if step.kind == "retry") == 5
 
 
+def test_an_answer_in_pieces_that_breaks_is_asked_for_again(server: NumeraiServer, tmp_path: Path) -> None:
+    server.behave(TRAIN, Behaviour(stop_after=20_000, says_size=False))
+    steps: list[Step] = []
+    (train,) = fetch(tmp_path, "train", steps=steps)
+    assert same(server, [train])
+    assert [each.range for each in server.seen(TRAIN)] == [None, None]
+    (retry,) = [step.note for step in steps if step.kind == "retry"]
+    assert "closed the connection too early" in retry
+
+
 def test_waits_double_and_end(server: NumeraiServer, tmp_path: Path) -> None:
     waits: list[float] = []
     server.usual[TRAIN] = Behaviour(status=503)
