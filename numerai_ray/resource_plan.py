@@ -13,8 +13,8 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
                    histograms, 16 bytes a bin and leaf, six bins a feature
     a fit loads    one at a time on a machine; meanwhile it holds its bins twice
     making bins    once, before the fits, in one process, a block of features at a time: the block's int8 values, and
-                   those of the one before; its bins twice (LightGBM fills two buffers), and its sample of 200,000
-                   rows, ten bytes a value
+                   those of the one before; where LightGBM has to bin all rows itself, its bins twice (it fills two
+                   buffers), and its sample of 200,000 rows, ten bytes a value
 """
 
 from collections.abc import Sequence
