@@ -23,7 +23,7 @@ from numerai_ray.dataset import Columns
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fit_store import StoredFit
-from numerai_ray.fit_task import Flight, own_words, unless_failed
+from numerai_ray.fit_task import Flight, Looks, own_words, unless_failed
 from numerai_ray.fold_runner import fit_record, score_assembled
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.shared_dataset import Ref
@@ -130,8 +130,9 @@ def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
 
 def submit_looks(
     flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref], after: Ref | None = None, **room: Any
-) -> None:
+) -> list[Looks]:
     """Have every fold of ``plans`` looked at when it and ``after`` are there; ``room`` is what Ray is asked for."""
+    asked: list[Looks] = []
     for group in alike(plans):
         first, group_ref = group[0], ray.put(group)
         refs: list[Any] = []
@@ -139,30 +140,31 @@ def submit_looks(
             made = [_made(flight, plan, position) for plan in group]
             task = diagnose_task.options(name=f"{first.label.rpartition('/')[0]}/diagnose {fold.index}", **room)
             refs.append(task.remote(group_ref, position, columns[first.id], after, *made))
-        for place, plan in enumerate(group):
-            flight.looks[plan.id] = (refs, place)
+        asked.append((group, refs))
+    return asked
 
 
 def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
     """A look at trials that succeeded, by their id; one that cannot be looked at is left out and loses nothing else."""
-    found = _looked(flight, [plan for plan in plans if plan.id in flight.looks])
+    found = _looked(flight.looks)
     # Those that shared a look with a trial that crashed or was stopped, and those that nobody expected to need one.
     rest = [plan for plan in plans if plan.id not in found]
-    submit_looks(flight, rest, columns)
-    return found | _looked(flight, rest)
+    found |= _looked(submit_looks(flight, rest, columns))
+    return {plan.id: found[plan.id] for plan in plans if plan.id in found}
 
 
-def _looked(flight: Flight, plans: Sequence[TrialPlan]) -> dict[str, Diagnosis]:
+def _looked(asked: Sequence[Looks]) -> dict[str, Diagnosis]:
     found = {}
-    for plan in plans:
-        refs, place = flight.looks[plan.id]
+    for group, refs in asked:
         try:
-            looks = [look[place] for look in ray.get(refs)]
+            folds: list[list[Diagnosis | None]] = ray.get(refs)
         except (RayTaskError, RayError, NumeraiRayError) as error:
             own_words(error)  # raises what is no fault of the trial
             continue
-        if None not in looks:
-            found[plan.id] = joined(looks)
+        for plan, looks in zip(group, zip(*folds, strict=True), strict=True):
+            there = [look for look in looks if look is not None]
+            if len(there) == len(looks):
+                found[plan.id] = joined(there)
     return found
 
 

@@ -87,13 +87,17 @@ def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> t
     return tuple(found)
 
 
+# Trials that one look serves, and by fold where what is seen of each of them will be.
+Looks = tuple[list[TrialPlan], list[Ref]]
+
+
 @dataclass(eq=False)
 class Flight:
     """A round in flight: by key of a fit, where its predictions and scores will be.
 
     ``scored`` are the specs whose scores lie together under one reference, in their order. By trial, ``folds`` are
     where the scores of its folds will be (a reference, and the place in it), ``predictions`` those of folds that are
-    put together, ``looks`` where the diagnoses of its folds will be, and the place in each.
+    put together. ``looks`` are the diagnoses that were asked for ahead.
     """
 
     fits: dict[str, Ref] = field(default_factory=dict)
@@ -101,7 +105,7 @@ class Flight:
     scored: dict[str, tuple[FitSpec, ...]] = field(default_factory=dict)
     folds: dict[str, list[tuple[Ref, int]]] = field(default_factory=dict)
     predictions: dict[str, list[Ref]] = field(default_factory=dict)
-    looks: dict[str, tuple[list[Ref], int]] = field(default_factory=dict)
+    looks: list[Looks] = field(default_factory=list)
 
     def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
         """Note where the fits ``keys`` and the scores of ``scored`` will be."""
@@ -129,7 +133,7 @@ class Flight:
     def cancel(self) -> None:
         """Let go of everything that has not finished."""
         assemblies = (ref for refs in self.predictions.values() for ref in refs)
-        looks = (ref for refs, _ in self.looks.values() for ref in refs)
+        looks = (ref for _, refs in self.looks for ref in refs)
         for ref in {*self.fits.values(), *assemblies, *looks}:
             ray.cancel(ref, force=True)
 

@@ -170,7 +170,8 @@ class TuneRunner:
             training = {spec.key for spec in missing}
             new = [plan for plan in plans if plan.looked.features and any(spec.key in training for spec in plan.fits)]
             room = {"num_cpus": resources.threads_per_fit, "memory": resources.fit_bytes}
-            submit_looks(flight, new, columns, after=under_way[-resources.fits_at_once :][0], **room)
+            gate = under_way[-resources.fits_at_once :][0]
+            flight.looks = submit_looks(flight, new, columns, after=gate, **room)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:

@@ -274,10 +274,17 @@ def _saved(stored: StoredBytes, layout: Layout, rows: Rows) -> Iterator[Any]:
     cut = RowCutter(rows)
     for group in layout.groups:
         column = stored.read(group.start, group.start + column_bytes(layout.n_rows, group.bits))
-        size = column_bytes(n_rows, group.bits)
-        yield struct.pack("<Q", len(group.definition) + aligned(size)) + group.definition
-        yield cut.four_bits(column) if group.bits == 4 else cut.whole_bytes(column, group.bits // 8)
-        yield bytes(aligned(size) - size)
+        yield from saved_group(
+            group, cut.four_bits(column) if group.bits == 4 else cut.whole_bytes(column, group.bits // 8)
+        )
+
+
+def saved_group(group: Group, bins: Any) -> Iterator[Any]:
+    """What the file holds of a group, ``bins`` (bytes) being those of its rows."""
+    size = memoryview(bins).nbytes
+    yield struct.pack("<Q", len(group.definition) + aligned(size)) + group.definition
+    yield bins
+    yield bytes(aligned(size) - size)
 
 
 class RowCutter:

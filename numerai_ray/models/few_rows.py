@@ -4,7 +4,6 @@ LightGBM searches the bin of every value of every row. A Numerai feature has fiv
 each is in: LightGBM bins these, and the bins of all rows are looked up in what it saves of them.
 """
 
-import struct
 import tempfile
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from numerai_ray.models.binned_rows import (
     Bytes,
     Layout,
     StoredBytes,
-    aligned,
     beginning,
     halves_joined,
     read_layout,
+    saved_group,
 )
 from numerai_ray.models.joined_bins import SAMPLE, save
 from numerai_ray.models.protocol import Params
@@ -51,8 +50,10 @@ def write_by_few(features: FeatureMatrix, path: Path, settings: Params) -> bool:
         save(few, file, settings)
         stored = StoredBytes([np.fromfile(file, np.uint8)])
     layout = read_layout(stored)
-    columns = None if layout is None else BinColumns(stored, layout, rows[:0])
-    if layout is None or columns is None or not columns.plain:
+    if layout is None:
+        return False
+    columns = BinColumns(stored, layout, rows[:0])
+    if not columns.plain:
         return False
     _write(path, layout, columns, features)
     return True
@@ -64,10 +65,7 @@ def _write(path: Path, layout: Layout, columns: BinColumns, features: FeatureMat
         out.write(beginning(layout.header, n_rows))
         for group, feature in zip(layout.groups, columns.in_order, strict=True):
             packed = _packed(columns.kept(feature, _VALUES), features.columns[feature])
-            size = aligned(len(packed))
-            out.write(struct.pack("<Q", len(group.definition) + size) + group.definition)
-            out.write(packed.data)
-            out.write(bytes(size - len(packed)))
+            out.writelines(saved_group(group, packed.data))
 
 
 def _packed(kept: Bytes, values: npt.NDArray[np.int8]) -> Bytes:
