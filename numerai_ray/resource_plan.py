@@ -8,7 +8,8 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
 
     object store   the bins of all rows, half a byte a value; int8 features, a byte, where a model reads those;
                    ids, targets and benchmarks, 120 bytes a row
-    a fit          its process; the bins of the rows it trains on, and as much for a block of those it predicts;
+    a fit          its process; the bins of the rows it trains on, and as much for a block of those it predicts, half
+                   a byte a value, or a byte where that is no more than the process itself takes;
                    gradients, scores and row lists, 60 bytes a row;
                    histograms, 16 bytes a bin and leaf, six bins a feature
     a fit loads    one at a time on a machine; meanwhile it holds its bins twice
@@ -27,8 +28,8 @@ GB = 10**9
 WORKER_BYTES = GB // 5
 # Ray's own processes on the driver's machine.
 RAY_BYTES = GB
-# LightGBM keeps four-bit bins for five-valued features.
-BINNED_BYTES_PER_VALUE = 0.5
+# LightGBM keeps four-bit bins for five-valued features; a byte each it reads faster (see `models.wide_bins`).
+BINNED_BYTES_PER_VALUE, WIDE_BYTES_PER_VALUE = 0.5, 1.0
 # A model that reads the features themselves: as float32, and once more in the form that it computes with.
 UNPREPARED_BYTES_PER_VALUE = 8.0
 COLUMN_BYTES_PER_ROW = 120
@@ -74,6 +75,12 @@ class Needs:
         return ", ".join(parts)
 
 
+def fit_bytes_per_value(train_rows: int, features: int) -> float:
+    """What a fit on bins holds of each: a byte where so many more take no more memory than its process does."""
+    more = train_rows * features * (WIDE_BYTES_PER_VALUE - BINNED_BYTES_PER_VALUE)
+    return WIDE_BYTES_PER_VALUE if more <= WORKER_BYTES else BINNED_BYTES_PER_VALUE
+
+
 def heaviest(needs: Sequence[Needs]) -> Needs:
     """The most that any of them asks for, each thing by itself."""
     cores = [each.cores for each in needs if each.cores is not None]
@@ -92,7 +99,8 @@ class Workload:
     """A round's work: ``fits`` over a dataset of ``rows`` x ``features`` int8 values.
 
     ``fit_rows`` are the rows that the largest fit trains on and predicts, all of them when None; ``bytes_per_value``
-    is what it holds of each of its values, by default LightGBM's bins; ``leaves`` are those of the largest tree.
+    is the most that a fit holds of so many values, by default LightGBM's bins; ``leaves`` are those of the largest
+    tree.
     ``shared_bytes`` is what the object store holds in all, by default the bins and columns of this dataset alone.
     ``needs`` is what its most demanding fit asks for, and ``usual`` the least demanding one.
     """

@@ -27,6 +27,7 @@ from numerai_ray.resource_plan import (
     COLUMN_BYTES_PER_ROW,
     UNPREPARED_BYTES_PER_VALUE,
     Workload,
+    fit_bytes_per_value,
     heaviest,
     lightest,
 )
@@ -207,6 +208,9 @@ def _prepared_refs(spec: FitSpec, threads: int, ahead: Prepared | None) -> tuple
 def workload(fits: Sequence[FitSpec]) -> Workload:
     """What training ``fits`` in one round takes: the largest of them, and all that they share."""
     rows, features = max(spec.index.n_rows for spec in fits), max(len(spec.features) for spec in fits)
+    fit_rows = max(map(_fit_rows, fits))
+    # A small fit may hold more of each value than the largest one.
+    held = max(_bytes_per_value(spec) * _fit_rows(spec) * len(spec.features) for spec in fits)
     asked = [spec.needs for spec in fits]
     most = heaviest(asked)
     # Where some say how much memory they take, the largest is that of any fit, by its word or by the estimate.
@@ -215,8 +219,8 @@ def workload(fits: Sequence[FitSpec]) -> Workload:
         rows=rows,
         features=features,
         fits=len(fits),
-        fit_rows=max(map(_fit_rows, fits)),
-        bytes_per_value=max(map(_bytes_per_value, fits)),
+        fit_rows=fit_rows,
+        bytes_per_value=held / max(1, fit_rows * features),
         leaves=max(spec.leaves for spec in fits),
         shared_bytes=_shared_bytes(fits),
         needs=replace(most, memory_bytes=memory),
@@ -244,7 +248,7 @@ def _fit_rows(spec: FitSpec) -> int:
 
 def _bytes_per_value(spec: FitSpec) -> float:
     if prepared_key(spec) is not None:
-        return BINNED_BYTES_PER_VALUE
+        return fit_bytes_per_value(spec.train_rows, len(spec.features))
     return UNPREPARED_BYTES_PER_VALUE
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from numerai_ray.feature_matrix import FeatureMatrix, joined, values_seen
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes, column_bytes, read_layout
+from numerai_ray.models.binned_rows import StoredBytes, column_bytes, read_layout
 from numerai_ray.models.few_rows import FEW_ROWS, write_by_few
 from numerai_ray.models.lightgbm import LightGBM
+from numerai_ray.models.shared_bins import SharedBins
 
 ROWS, FEATURES, ERAS = 3000, 24, 6
 STARTS = np.arange(ERAS + 1) * (ROWS // ERAS)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch
 from numerai_ray.models.bin_columns import BinColumns
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.binned_rows import StoredBytes
 from numerai_ray.models.boosters import _new, _read_afterwards, _scores, _told_meanwhile, grown, rows_of
 from numerai_ray.models.lightgbm import QUIET, SAME_TREES, LightGBM
+from numerai_ray.models.shared_bins import SharedBins
 from numerai_ray.models.tree_bits import BLOCK_ROWS, read_trees
 
 PLAIN = {"num_leaves": 12, "min_data_in_leaf": 3, "learning_rate": 0.2, "num_iterations": 8}

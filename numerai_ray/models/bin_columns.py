@@ -15,16 +15,21 @@ from numerai_ray.models.binned_rows import Bytes, Group, Layout, RowCutter, Rows
 # Of the header: features in all, and where the place of each among those used is told (-1: it is not used).
 _TOTAL_AT, _USED_AT = 16, 80
 # Of a group of one feature: where it says how many bins there are, and where their greatest values begin.
-_MAPPER_AT, _HIGHEST_AT = 32, 104
+COUNT_AT, _HIGHEST_AT = 32, 104
 
 
 @dataclass(frozen=True, eq=False)
-class _Column:
+class PlainColumn:
     """A feature's group; ``usual`` is the bin that most rows are in, ``highest`` the greatest value of each bin."""
 
     group: Group
     usual: int
     highest: npt.NDArray[np.float64]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers there are for the file to hold: one a bin, and 0, which stands for the usual one."""
+        return len(self.highest) + (self.usual != 0)
 
 
 class BinColumns:
@@ -35,7 +40,7 @@ class BinColumns:
         self._stored, self._all_rows, self._rows = stored, layout.n_rows, rows
         self._cut = ((0, 0), RowCutter(rows[:0]))
         places = _places(layout)
-        self._columns = {feature: _column(layout.groups[place]) for feature, place in places.items()}
+        self._columns = {feature: plain_column(layout.groups[place]) for feature, place in places.items()}
         #: The features whose bins stand in the file, in its order.
         self.in_order = sorted(places, key=places.__getitem__)
 
@@ -67,7 +72,7 @@ class BinColumns:
             return kept
         return np.where(kept == 0, np.uint8(column.usual), kept - np.uint8(1))
 
-    def _column(self, feature: int) -> _Column:
+    def _column(self, feature: int) -> PlainColumn:
         column = self._columns[feature]
         if column is None:
             raise ValueError(f"feature {feature} is not plainly there")
@@ -88,10 +93,19 @@ def _places(layout: Layout) -> dict[int, int]:
     return {feature: int(group_of[place]) for place, feature in of_used.items()}
 
 
-def _column(group: Group) -> _Column | None:
-    (features,) = struct.unpack_from("<i", group.definition, _MAPPER_AT - 8)
+def boundaries_at(layout: Layout) -> int | None:
+    """Where the header tells in which bin of all each group begins, and the number of all; None as in `_places`."""
+    if not _places(layout):
+        return None
+    (total,) = struct.unpack_from("<i", layout.header, _TOTAL_AT)
+    return _USED_AT + aligned(4 * total) + 8 + 3 * aligned(4 * len(layout.groups))
+
+
+def plain_column(group: Group) -> PlainColumn | None:
+    """The feature of a group, where it is plainly there."""
+    (features,) = struct.unpack_from("<i", group.definition, COUNT_AT - 8)
     # bins, kind of missing, trivial, sparse rate, kind of bins, lowest, highest, default bin, most frequent bin
-    count, missing, kind, usual = struct.unpack_from("<i4xi4x16xi28xi", group.definition, _MAPPER_AT)
+    count, missing, kind, usual = struct.unpack_from("<i4xi4x16xi28xi", group.definition, COUNT_AT)
     if features != 1 or group.bits != 4 or missing or kind:
         return None
-    return _Column(group, usual, np.frombuffer(group.definition, np.float64, count, _HIGHEST_AT))
+    return PlainColumn(group, usual, np.frombuffer(group.definition, np.float64, count, _HIGHEST_AT))

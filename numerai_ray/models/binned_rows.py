@@ -139,39 +139,18 @@ def _read_group(stored: StoredBytes, at: int, size: int, n_rows: int) -> tuple[G
     return Group(stored.read(at, end).tobytes(), end, bits), features
 
 
-class SharedBins:
-    """A saved Dataset of all rows, of which fits take theirs."""
+def load_rows(
+    stored: StoredBytes, layout: Layout, rows: Rows, params: Mapping[str, Any], written: Layout | None = None
+) -> lgb.Dataset:
+    """The Dataset of ``rows`` (n,), ascending, not labelled yet; ``params`` are those it was made and is used with.
 
-    def __init__(self, stored: StoredBytes, params: Mapping[str, Any]):
-        """``params`` are those that the Dataset was made and is used with."""
-        self._stored = stored
-        self._params = params
-        self._layout = read_layout(stored)
-        self._whole: lgb.Dataset | None = None  # only where rows cannot be cut out
-
-    @property
-    def by_feature(self) -> tuple[StoredBytes, Layout] | None:
-        """The copy and its layout, where single features can be read; None where LightGBM alone can read it."""
-        return None if self._layout is None else (self._stored, self._layout)
-
-    def rows(self, rows: Rows) -> lgb.Dataset:
-        """The Dataset of ``rows`` (n,), ascending; not labelled yet."""
-        if self._layout is not None:
-            return load_rows(self._stored, self._layout, rows, self._params)
-        if self._whole is None:
-            self._whole = through_memory_file(self._stored.chunks(), self._params)
-        dataset = self._whole.subset([])
-        dataset.used_indices = rows.astype(np.int32)  # type: ignore[assignment]
-        return dataset.construct()
-
-
-def load_rows(stored: StoredBytes, layout: Layout, rows: Rows, params: Mapping[str, Any]) -> lgb.Dataset:
-    """The Dataset of ``rows`` (n,), ascending, not labelled yet; ``params`` are those it was made and is used with."""
+    LightGBM is told that the file is ``written`` (see :mod:`numerai_ray.models.wide_bins`), by default as it is.
+    """
     with _one_at_a_time():
         try:
-            dataset = _through_pipe(_saved(stored, layout, rows), params)
+            dataset = _through_pipe(_saved(stored, layout, rows, written), params)
         except lgb.basic.LightGBMError:  # it looks more often than we know; what is really wrong is told now
-            dataset = through_memory_file(_saved(stored, layout, rows), params)
+            dataset = through_memory_file(_saved(stored, layout, rows, written), params)
         if dataset.num_data() != len(rows):
             raise ValueError(f"LightGBM read {dataset.num_data()} rows of {len(rows)}")
         give_back(dataset, len(layout.groups))
@@ -267,16 +246,19 @@ def beginning(header: bytes, n_rows: int) -> bytes:
     return token + struct.pack("<Qi", len(header), n_rows) + header[4:] + about
 
 
-def _saved(stored: StoredBytes, layout: Layout, rows: Rows) -> Iterator[Any]:
-    """The file that ``save_binary`` would have written of ``rows``, piece by piece."""
+def _saved(stored: StoredBytes, layout: Layout, rows: Rows, written: Layout | None = None) -> Iterator[Any]:
+    """The file that ``save_binary`` would have written of ``rows``, piece by piece, as ``written`` or as it is."""
     n_rows = len(rows)
-    yield beginning(layout.header, n_rows)
+    written = written or layout
+    yield beginning(written.header, n_rows)
     cut = RowCutter(rows)
-    for group in layout.groups:
+    for group, target in zip(layout.groups, written.groups, strict=True):
         column = stored.read(group.start, group.start + column_bytes(layout.n_rows, group.bits))
-        yield from saved_group(
-            group, cut.four_bits(column) if group.bits == 4 else cut.whole_bytes(column, group.bits // 8)
-        )
+        if group.bits > 4:
+            bins = cut.whole_bytes(column, group.bits // 8)
+        else:
+            bins = cut.four_bits(column) if target.bits == 4 else cut.values(column).data
+        yield from saved_group(target, bins)
 
 
 def saved_group(group: Group, bins: Any) -> Iterator[Any]:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from numerai_ray.errors import FitError
 from numerai_ray.models.bin_columns import BinColumns
-from numerai_ray.models.binned_rows import SharedBins
 from numerai_ray.models.protocol import Batch, Params
 from numerai_ray.models.pulse import beat
+from numerai_ray.models.shared_bins import SharedBins
 from numerai_ray.models.telling import tell_importance, tell_model
 from numerai_ray.models.tree_bits import Tree, predicted, read_trees
 

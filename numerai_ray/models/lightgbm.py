@@ -21,14 +21,17 @@ import numpy.typing as npt
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, joined
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.binned_rows import StoredBytes
 from numerai_ray.models.boosters import FittedLightGBM, grown, rows_of, tell_gain
 from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.few_rows import write_by_few
 from numerai_ray.models.joined_bins import save, save_joined
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
 from numerai_ray.models.pulse import beat
+from numerai_ray.models.shared_bins import SharedBins
 from numerai_ray.models.telling import tell_model
+from numerai_ray.models.wide_bins import width_matters
+from numerai_ray.resource_plan import WIDE_BYTES_PER_VALUE, fit_bytes_per_value
 
 # Parameters that the resource plan or this file sets.
 OURS = {
@@ -188,7 +191,7 @@ class LightGBM:
         if batch.target is None:
             raise ValueError("a training batch needs a target")
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
-        bins = _shared_bins(batch, prepared, self._bin_params(params, threads))
+        bins = self._shared_bins(batch, prepared, params, threads)
         try:
             return FittedLightGBM(
                 lgb.train(
@@ -202,7 +205,7 @@ class LightGBM:
         self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
     ) -> npt.NDArray[np.float64]:
         """Predictions out of the shared bins: the same numbers as of rows turned into floats again, to the last bit."""
-        bins = _shared_bins(train, prepared, self._bin_params(params, threads))
+        bins = self._shared_bins(train, prepared, params, threads)
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
             tell_gain(fitted.booster)
@@ -211,8 +214,19 @@ class LightGBM:
         settings = {**self.canonical_params(params), "num_threads": threads}
         return grown(settings, bins, train, validation, [_trees(settings)])[0]
 
-    def _bin_params(self, params: Params, threads: int) -> dict[str, Any]:
-        return {**(self.prepared_params(params) or {}), "num_threads": threads}
+    def _shared_bins(self, batch: Batch, prepared: Prepared | None, params: Params, threads: int) -> SharedBins | None:
+        """The bins of all rows, or None where the batch's rows by themselves could be binned differently.
+
+        They say how many ``threads`` there are, because LightGBM takes the last word on it for the whole process: a
+        dataset that leaves it open, made after the booster, would have the booster train on all cores, side by side
+        with the other fits (measured: 7 times slower).
+        """
+        if prepared is None or not prepared.seen.same_within(batch.ranges, missing_as_null=batch.missing_as_null):
+            return None
+        settings = {**(self.prepared_params(params) or {}), "num_threads": threads, **QUIET, **SAME_TREES}
+        held = fit_bytes_per_value(batch.n_rows, prepared.seen.bits.shape[1])
+        wide = held == WIDE_BYTES_PER_VALUE and not width_matters(self.canonical_params(params))
+        return SharedBins(StoredBytes(prepared.chunks), settings, wide=wide)
 
     def length(self, params: Params) -> int | None:
         settings = self.canonical_params(params)
@@ -226,7 +240,7 @@ class LightGBM:
         self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
     ) -> list[npt.NDArray[np.float64]]:
         params = self.at_length(ladder.params, max(ladder.lengths))
-        bins = _shared_bins(train, prepared, self._bin_params(params, threads))
+        bins = self._shared_bins(train, prepared, params, threads)
         if bins is None or not self.predicts_prepared(params):
             fitted = self.fit(train, params, threads, prepared)
             for length in ladder.lengths:
@@ -254,18 +268,6 @@ def _beat(env: Any) -> None:
 
 def _trees(settings: Params) -> int:
     return int(settings.get("num_iterations", 100))
-
-
-def _shared_bins(batch: Batch, prepared: Prepared | None, params: Params) -> SharedBins | None:
-    """The bins of all rows, or None where the batch's rows by themselves could be binned differently.
-
-    ``params`` say how many threads there are, because LightGBM takes the last word on it for the whole process: a
-    dataset that leaves it open, made after the booster, would have the booster train on all cores, side by side with
-    the other fits (measured: 7 times slower).
-    """
-    if prepared is None or not prepared.seen.same_within(batch.ranges, missing_as_null=batch.missing_as_null):
-        return None
-    return SharedBins(StoredBytes(prepared.chunks), {**params, **QUIET, **SAME_TREES})
 
 
 def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:

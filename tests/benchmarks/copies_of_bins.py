@@ -27,7 +27,8 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes, through_memory_file
+from numerai_ray.models.binned_rows import StoredBytes, through_memory_file
+from numerai_ray.models.shared_bins import SharedBins
 
 ROWS, FEATURES = 384_000, 400
 LIMIT = 1.25

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from numerai_ray.models.bin_columns import BinColumns
-from numerai_ray.models.binned_rows import SharedBins, StoredBytes
+from numerai_ray.models.binned_rows import StoredBytes
+from numerai_ray.models.shared_bins import SharedBins
 from numerai_ray.models.tree_bits import predicted, read_trees
 
 ROWS, FEATURES, TREES, LIMIT = 384_000, 400, 200, 3.0
