@@ -9,7 +9,7 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums,
     object store   the bins of all rows, half a byte a value; int8 features, a byte, where a model reads those;
                    ids, targets and benchmarks, 120 bytes a row
     a fit          its process; the bins of the rows it trains on, and as much for a block of those it predicts, half
-                   a byte a value, or a byte where that is no more than the process itself takes;
+                   a byte a value, or a byte where that is at most 0.75 GB more;
                    gradients, scores and row lists, 60 bytes a row;
                    histograms, 16 bytes a bin and leaf, six bins a feature
     a fit loads    one at a time on a machine; meanwhile it holds its bins twice
@@ -28,8 +28,10 @@ GB = 10**9
 WORKER_BYTES = GB // 5
 # Ray's own processes on the driver's machine.
 RAY_BYTES = GB
-# LightGBM keeps four-bit bins for five-valued features; a byte each it reads faster (see `models.wide_bins`).
+# LightGBM keeps four-bit bins for five-valued features. A byte each it reads in three quarters of the time (see
+# `models.wide_bins`): more than what is lost where the same memory then has room for fewer fits, of more threads each.
 BINNED_BYTES_PER_VALUE, WIDE_BYTES_PER_VALUE = 0.5, 1.0
+MOST_FOR_WIDE_BYTES = 3 * GB // 4
 # A model that reads the features themselves: as float32, and once more in the form that it computes with.
 UNPREPARED_BYTES_PER_VALUE = 8.0
 COLUMN_BYTES_PER_ROW = 120
@@ -76,9 +78,9 @@ class Needs:
 
 
 def fit_bytes_per_value(train_rows: int, features: int) -> float:
-    """What a fit on bins holds of each: a byte where so many more take no more memory than its process does."""
+    """What a fit on bins holds of each: a byte where that takes it little more memory than half a byte does."""
     more = train_rows * features * (WIDE_BYTES_PER_VALUE - BINNED_BYTES_PER_VALUE)
-    return WIDE_BYTES_PER_VALUE if more <= WORKER_BYTES else BINNED_BYTES_PER_VALUE
+    return WIDE_BYTES_PER_VALUE if more <= MOST_FOR_WIDE_BYTES else BINNED_BYTES_PER_VALUE
 
 
 def heaviest(needs: Sequence[Needs]) -> Needs:

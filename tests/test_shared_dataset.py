@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from contracts import config, params
 
-from numerai_ray import shared_dataset
+from numerai_ray import resource_plan, shared_dataset
 from numerai_ray.dataset import load_features
 from numerai_ray.dataset_build import build
 from numerai_ray.prepared import prepare
@@ -63,6 +63,16 @@ def test_the_work_of_a_round_is_counted_from_its_fits(market: Path) -> None:
     apart = catalog.plan("e", "t/r1/e", config(params(extra_trees=True))).fits  # its features are read themselves
     assert workload(apart).bytes_per_value == UNPREPARED_BYTES_PER_VALUE
     assert workload(apart).shared_bytes == rows * (counts[0] + COLUMN_BYTES_PER_ROW)
+
+
+def test_small_fits_on_wide_bins_do_not_count_as_large_ones(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = Catalog(market).plan("m", "t/r1/m", config(params())).fits
+    values = [fit.train_rows * len(fit.features) for fit in fits]
+    for most in (0, min(values) // 2, max(values) // 2):
+        monkeypatch.setattr(resource_plan, "MOST_FOR_WIDE_BYTES", most)
+        held = [shared_dataset._bytes_per_value(fit) for fit in fits]
+        assert held == [1.0 if value / 2 <= most else 0.5 for value in values]
+        assert workload(fits).fit_bytes == pytest.approx(max(map(fit_bytes, fits)), abs=1)
 
 
 def test_of_rows_to_predict_a_block_counts_where_trees_are_read(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:

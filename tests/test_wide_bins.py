@@ -20,7 +20,12 @@ from numerai_ray.models.lightgbm import QUIET, SAME_TREES, LightGBM
 from numerai_ray.models.protocol import Prepared
 from numerai_ray.models.shared_bins import SharedBins
 from numerai_ray.models.wide_bins import widened, width_matters
-from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, WIDE_BYTES_PER_VALUE, WORKER_BYTES, fit_bytes_per_value
+from numerai_ray.resource_plan import (
+    BINNED_BYTES_PER_VALUE,
+    MOST_FOR_WIDE_BYTES,
+    WIDE_BYTES_PER_VALUE,
+    fit_bytes_per_value,
+)
 
 N_ROWS = 1501
 SAME = {**QUIET, **SAME_TREES, "num_threads": 1}
@@ -168,8 +173,8 @@ def test_what_is_not_plainly_there_stays(tmp_path: Path) -> None:
 
 
 def test_a_fit_takes_a_byte_a_bin_where_that_is_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fit_bytes_per_value(2 * WORKER_BYTES // 500, 500) == WIDE_BYTES_PER_VALUE
-    assert fit_bytes_per_value(2 * WORKER_BYTES // 500 + 1, 500) == BINNED_BYTES_PER_VALUE
+    assert fit_bytes_per_value(MOST_FOR_WIDE_BYTES // 250, 500) == WIDE_BYTES_PER_VALUE
+    assert fit_bytes_per_value(MOST_FOR_WIDE_BYTES // 250 + 1, 500) == BINNED_BYTES_PER_VALUE
     held: list[set[int]] = []
     rows = SharedBins.rows
 
@@ -185,7 +190,7 @@ def test_a_fit_takes_a_byte_a_bin_where_that_is_little_memory(tmp_path: Path, mo
     params = {"n_estimators": 9, "num_leaves": 7}
     found = [LightGBM().fit_predict(train, replace(train, target=None), params, 1, prepared)]
     LightGBM().fit(train, {**params, "histogram_pool_size": 50}, 1, prepared)
-    monkeypatch.setattr(resource_plan, "WORKER_BYTES", 5000)
+    monkeypatch.setattr(resource_plan, "MOST_FOR_WIDE_BYTES", 5000)
     found.append(LightGBM().fit_predict(train, replace(train, target=None), params, 1, prepared))
     assert held == [{8}, {4}, {4}]
     np.testing.assert_array_equal(*found)
