@@ -33,6 +33,7 @@ def test_nodes_of_a_cluster(market: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "sized for 2 nodes, 3 slots" in done.stdout
     assert "the late node ran fits: True" in done.stdout
+    assert "lost while fits ran: True" in done.stdout
     assert "after the loss equal: True" in done.stdout
     assert re.search(r"refused: node [\d.]+: must have the driver's versions", done.stdout), done.stdout
     assert "scipy 0.1 (driver: " in done.stdout
@@ -64,7 +65,7 @@ cluster = Cluster(initialize_head=True, head_node_args=head)
 second = cluster.add_node(num_cpus=2, object_store_memory=store)
 catalog = Catalog(Path({market!r}))
 plans = [
-    catalog.plan(f"v{{leaves}}", f"nodes/r1/v{{leaves}}", config(params(num_leaves=leaves, n_estimators=900)))
+    catalog.plan(f"v{{leaves}}", f"nodes/r1/v{{leaves}}", config(params(num_leaves=leaves, n_estimators=2000)))
     for leaves in (4, 6, 8, 12, 16, 20)
 ]
 runner = TuneRunner(FitStore(root / "store"), RaySettings(root / "tune", root / "log", address=cluster.address))
@@ -77,12 +78,17 @@ running.start()
 while running.is_alive() and not seen:
     time.sleep(0.1)
 late = cluster.add_node(num_cpus=1, object_store_memory=store)
-time.sleep(4)
+
+def has_fits(node):
+    return any(task.node_id == node.node_id and "/fold" in task.name for task in list_tasks(limit=2000))
+
+while running.is_alive() and not has_fits(late):
+    time.sleep(0.2)
+print("the late node ran fits:", has_fits(late))
 cluster.remove_node(second, allow_graceful=False)
+print("lost while fits ran:", running.is_alive())
 running.join()
 print("sized for 2 nodes, 3 slots" if runner.slots == 3 else f"slots {{runner.slots}}")
-ran = [task.node_id for task in list_tasks(limit=2000) if task.node_id and "/fold" in task.name]
-print("the late node ran fits:", late.node_id in ran)
 reference = InProcessRunner(FitStore(root / "plain"), threads=1).run(plans, ignore)
 for trial, outcome in outcomes.items():
     assert outcome.error is None, outcome.error
