@@ -1,0 +1,104 @@
+"""Kernel cache: the folder that keeps compiled kernels, found without importing numba.
+
+numba's cache looks at a function's own file alone, so a kernel would outlive a change in what it calls. The folder is
+therefore named by a hash of all of this package and of what compiles it, and a stale kernel cannot be found. What lies
+in it is unpickled: the folder is the user's alone, and never a shared temporary one.
+"""
+
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Where kernels are kept; the processes of a driver that had to make a folder of its own find it by this.
+FOLDER_VARIABLE = "NUMERAI_RAY_KERNELS"
+_LOCK, _FILLED = "compiling.lock", "filled"
+
+
+@cache
+def identity() -> str:
+    """Stands for this package's code and all that compiles it."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for library in ("numba", "llvmlite", "numpy"):
+        with suppress(PackageNotFoundError):
+            digest.update(f"{library} {version(library)}\0".encode())
+    digest.update(sys.version.encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def folder() -> Path | None:
+    """The folder, made where it is not there; None where none can be had: then nothing is kept."""
+    for parent in _parents():
+        found = parent / identity()
+        with suppress(OSError):
+            found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_ours(found):
+            return found
+    with suppress(OSError):  # for this process and those that it starts
+        parent = Path(tempfile.mkdtemp(prefix="numerai-ray-kernels-"))
+        os.environ[FOLDER_VARIABLE] = str(parent)
+        found = parent / identity()
+        found.mkdir(mode=0o700)
+        return found
+    return None
+
+
+def _parents() -> Iterator[Path]:
+    """Folders to keep kernels below, the first that can be had is taken."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        yield Path(named)
+    with suppress(RuntimeError):  # there is no home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numerai-ray" / "kernels"
+    yield Path(__file__).parent / "__pycache__" / "kernels"
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether this user, and nobody else, can write there."""
+    with suppress(OSError):
+        found = place.lstat()
+        return (
+            stat.S_ISDIR(found.st_mode)
+            and found.st_uid == os.getuid()
+            and not found.st_mode & 0o022
+            and os.access(place, os.W_OK)
+        )
+    return False
+
+
+@contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """Compile in this block: one process at a time, so that others then find what the first has made."""
+    place = folder()
+    if place is None:
+        yield
+        return
+    with (place / _LOCK).open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+        with suppress(OSError):
+            (place / f"{_FILLED}-{what}").touch()
+
+
+def fill_beside() -> None:
+    """Have another process compile the usual kernels while this one does something else, unless they are there.
+
+    Whoever needs them before waits for it.
+    """
+    place = folder()
+    if place is None or (place / f"{_FILLED}-plain").exists():
+        return
+    code = "from numerai_ray.trees.growing import warm_up; warm_up()"
+    with suppress(OSError):
+        quiet = subprocess.DEVNULL
+        subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet)
