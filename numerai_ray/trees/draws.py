@@ -65,11 +65,11 @@ def _draw_sample(state, chosen, wanted):
     else:
         for last in range(n - wanted, n):
             x = np.uint32(np.uint32(214013) * x + np.uint32(2531011))
-            place = np.int64(x & np.uint32(0x7FFFFFFF)) % (last + 1)
-            if chosen[place]:
+            drawn = np.int64(x & np.uint32(0x7FFFFFFF)) % (last + 1)
+            if chosen[drawn]:
                 chosen[last] = True
             else:
-                chosen[place] = True
+                chosen[drawn] = True
     state[0] = x
 
 
