@@ -137,6 +137,12 @@ def test_equal_models_have_equal_canonical_params() -> None:
     assert MODEL.canonical_params({"force_row_wise": True}).get("force_col_wise") is None
 
 
+def test_an_estimators_arguments_that_decide_no_tree_are_taken() -> None:
+    params = {"n_estimators": 9, "importance_type": "gain"}
+    assert model_problems(ModelConfig(params=params)) == []
+    assert MODEL.canonical_params(params) == MODEL.canonical_params({"n_estimators": 9})
+
+
 @pytest.mark.parametrize(
     ("params", "name", "words"),
     [
