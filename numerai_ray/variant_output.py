@@ -155,9 +155,14 @@ def write_variant(
     alike: Alike = MappingProxyType({}),
     told: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder."""
+    """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder.
+
+    That folder is named as it was given where a config is ``told`` in its own words, and by its last part otherwise: an
+    experiment may move.
+    """
     root = results.parent.parent
+    place = root.name if told is None else str(root)
     with whole_file(predictions) as partial:
         pq.write_table(predictions_table(outcome, columns), partial, compression="zstd", compression_level=1)
     relative = predictions.relative_to(root) if predictions.is_relative_to(root) else predictions
-    write_json(results, results_json(outcome, root.name, str(relative), alike, told))
+    write_json(results, results_json(outcome, place, str(relative), alike, told))
