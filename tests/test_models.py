@@ -164,6 +164,13 @@ def test_wrong_params_are_named(params: dict[str, object], name: str, words: str
     assert words in problem.message
 
 
+def test_a_parameter_is_not_told_to_be_itself() -> None:
+    """Arguments of the estimator alone are not among the names that are offered."""
+    (problem,) = model_problems(ModelConfig(params={"class_weight": "balanced"}))
+    assert "no such parameter" in problem.message
+    assert "class_weight" not in problem.message
+
+
 def test_unknown_model_offers_the_known_ones() -> None:
     (problem,) = model_problems(ModelConfig(type="lightgmb"))
     assert problem.path == "$.model.type"

@@ -121,7 +121,8 @@ class LightGBM:
         for name, value in params.items():
             main = names.get(name)
             if main is None:
-                found.append((name, f"LightGBM has no such parameter{nearest(name, _usual_names())}"))
+                usual = [each for each in _usual_names() if each in names]
+                found.append((name, f"LightGBM has no such parameter{nearest(name, usual)}"))
             elif main in OURS:
                 found.append((name, OURS[main]))
             elif main in given:
