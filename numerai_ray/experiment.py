@@ -70,7 +70,9 @@ class Experiment:
         return pd.DataFrame([_flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
 
     def oof(self, variant: str | None) -> pd.DataFrame:
-        """Out-of-fold predictions of a variant: id, era, target, prediction, cv_fold; one row an id.
+        """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.
+
+        Columns are named as in the data: the target's is ``target_ender_20``, for instance.
 
         Raises:
             RequestError: no such variant.

@@ -59,7 +59,8 @@ def fit_identity(
         "validation_eras": fold.validation_eras,
         "model": config.model.type,
         "params": model.canonical_params(config.model.params),
-        "sample": [config.model.max_train_samples, config.model.sample_seed]
+        # "default_rng": rows drawn otherwise, as they once were, made other fits.
+        "sample": [config.model.max_train_samples, config.model.sample_seed, "default_rng"]
         if config.model.max_train_samples
         else None,
         "libraries": {name: library_version(name) for name in model.libraries},

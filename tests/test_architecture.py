@@ -36,6 +36,7 @@ FLOORS = {
     "combine_config": 1,
     "config": 1,
     "official_config": 1,
+    "official_words": 1,
     "value_range": 1,
     "search_space": 1,
     "change_words": 1,

@@ -61,7 +61,7 @@ OFFICIAL_VALUES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"model.target_transform": {"type": "subtract_benchmark", "benchmark_col": "v52_lgbm_ender"}},
         ("no benchmark 'v52_lgbm_ender'",),
     ),
-    "x_groups without features": ({"model.x_groups": ["era"]}, ("$.model.x_groups", "'features'", "['era']")),
+    "an unknown x_group": ({"model.x_groups": ["features", "foo"]}, ("$.model.x_groups", "'foo'", "known: benchmark")),
     "two kinds of missing": (
         {"preprocessing": {"nan_missing_all_twos": True, "missing_value": -1.0}},
         ("$.preprocessing.missing_value", "must be 2.0", "-1.0"),
@@ -79,7 +79,7 @@ OFFICIAL_VALUES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown era column": ({"data.era_col": "eras"}, ("full.parquet", "no column 'eras'", "did you mean 'era'?")),
     "unknown id column": ({"data.id_col": "ids"}, ("full.parquet", "no column 'ids'", "full_benchmark_models.parquet")),
     "several at once": (
-        {"model.type": "XGB", "training.cv.enabled": False, "model.x_groups": ["era"]},
+        {"model.type": "XGB", "training.cv.enabled": False, "model.x_groups": ["foo"]},
         ("3 problems", "$.model.type", "$.training.cv.enabled", "$.model.x_groups"),
     ),
     "several in the data": (

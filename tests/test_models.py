@@ -137,6 +137,12 @@ def test_equal_models_have_equal_canonical_params() -> None:
     assert MODEL.canonical_params({"force_row_wise": True}).get("force_col_wise") is None
 
 
+def test_an_estimators_arguments_that_decide_no_tree_are_taken() -> None:
+    params = {"n_estimators": 9, "importance_type": "gain"}
+    assert model_problems(ModelConfig(params=params)) == []
+    assert MODEL.canonical_params(params) == MODEL.canonical_params({"n_estimators": 9})
+
+
 @pytest.mark.parametrize(
     ("params", "name", "words"),
     [
@@ -156,6 +162,13 @@ def test_wrong_params_are_named(params: dict[str, object], name: str, words: str
     problem = model_problems(ModelConfig(params=params))[0]
     assert problem.path == f"$.model.params.{name}"
     assert words in problem.message
+
+
+def test_a_parameter_is_not_told_to_be_itself() -> None:
+    """Arguments of the estimator alone are not among the names that are offered."""
+    (problem,) = model_problems(ModelConfig(params={"class_weight": "balanced"}))
+    assert "no such parameter" in problem.message
+    assert "class_weight" not in problem.message
 
 
 def test_unknown_model_offers_the_known_ones() -> None:

@@ -166,10 +166,13 @@ def test_official_schema(market: Path, tmp_path: Path) -> None:
 
     results = json.loads((out / "results" / "small.json").read_text(), parse_constant=refuse)
     assert {"model", "preprocessing", "data", "benchmark", "output", "metrics", "cv", "training"} <= set(results)
-    assert results["model"]["type"] == "LGBMRegressor"
+    assert results["model"] == CONFIG["model"], "the config's own words"
+    assert results["training"]["cv"] == CONFIG["training"]["cv"]
+    assert results["data"]["full_data_path"] == CONFIG["data"]["full_data_path"]
+    assert results["data"]["embargo_eras"] == CONFIG["data"]["embargo_eras"]
     assert results["data"]["target"] == "target_ender_20"
     assert results["benchmark"] == {"model": "v52_lgbm_ender20", "file": "tiny/full_benchmark_models.parquet"}
-    assert results["output"]["predictions_file"] == "predictions/small.parquet"
+    assert results["output"] == {"output_dir": str(out), "predictions_file": "predictions/small.parquet"}
     assert (out / results["output"]["predictions_file"]).exists()
     figures = {"mean", "std", "sharpe", "max_drawdown"}
     assert set(results["metrics"]["corr"]) == figures

@@ -34,6 +34,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.official_config import OfficialRun, load_official
 from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_policy import Stop
@@ -104,28 +105,28 @@ def train(
     from numerai_ray.variant_output import results_json, write_variant
 
     root = data_place(data_dir)
-    ours, results_name, predictions_name = load_any_config(config)
+    asked = load_any_config(config)
     writable_folder(output_dir, "--output-dir")
     try:
         plan = Catalog(root, config.parent, elsewhere=address is not None).plan(
-            results_name, f"train/{results_name}", ours
+            asked.results_name, f"train/{asked.results_name}", asked.config
         )
     except ConfigError as error:
         raise ConfigError(str(config), error.problems) from None
     console = Console(stderr=True)
-    results = output_dir / "results" / f"{results_name}.json"
-    predictions = output_dir / "predictions" / f"{predictions_name}.parquet"
+    results = output_dir / "results" / f"{asked.results_name}.json"
+    predictions = output_dir / "predictions" / f"{asked.predictions_name}.parquet"
     with open_runner(root, output_dir, address, in_process=in_process) as runner:
         with console.status(f"training {len(plan.fits)} folds"):
             outcome = runner.run([plan], lambda _: None)[plan.id]
         if outcome.error is not None:
             console.print(f"error: {config}: {outcome.error}", style="red", highlight=False, soft_wrap=True)
             raise typer.Exit(3)
-        write_variant(outcome, runner.columns(plan), results, predictions)
+        write_variant(outcome, runner.columns(plan), results, predictions, told=asked.told)
     for note in outcome.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if as_json:
-        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions))))
+        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions), told=asked.told)))
         return
     metrics = outcome.metrics
     if metrics is not None:
@@ -137,16 +138,13 @@ def train(
     typer.echo(f"{results}\n{predictions}")
 
 
-def load_any_config(path: Path) -> tuple[Config, str, str]:
-    """An official config or one of ours, with the names of its results and predictions."""
-    from numerai_ray.official_config import load_official
-
+def load_any_config(path: Path) -> OfficialRun:
+    """An official config or one of ours, whose outputs are named after its file."""
     if path.suffix != ".py":
         value = parse_yaml(read_text(path), str(path))
         if {"cv", "score"} & set(value):
-            return validate(Config, value, str(path)), path.stem, path.stem
-    official = load_official(path)
-    return official.config, official.results_name, official.predictions_name
+            return OfficialRun(validate(Config, value, str(path)), None, path.stem, path.stem, None)
+    return load_official(path)
 
 
 def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:

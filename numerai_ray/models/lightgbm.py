@@ -72,6 +72,8 @@ SAME_TREES = {"deterministic": True, "force_col_wise": True, "feature_pre_filter
 # What only a GPU has a use for; the processor would read past them, but they would be in the fit's key.
 ON_GPU = ("device_type", "gpu_platform_id", "gpu_device_id", "gpu_device_id_list", "gpu_use_dp", "num_gpu")
 QUIET = {"verbosity": -1}
+# Arguments of LightGBM's estimators that LightGBM itself does not know, and that decide no tree.
+ESTIMATOR_ONLY = frozenset({"importance_type"})
 
 
 class LightGBM:
@@ -81,7 +83,7 @@ class LightGBM:
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
         names = _main_names()
-        own = {names.get(name, name): value for name, value in params.items()}
+        own = {names.get(name, name): value for name, value in params.items() if name not in ESTIMATOR_ONLY}
         fixed = dict(SAME_TREES)
         if own.get("force_row_wise"):
             del fixed["force_col_wise"]
@@ -115,10 +117,12 @@ class LightGBM:
         names = _main_names()
         found = []
         given: dict[str, str] = {}
+        params = {name: value for name, value in params.items() if name not in ESTIMATOR_ONLY}
         for name, value in params.items():
             main = names.get(name)
             if main is None:
-                found.append((name, f"LightGBM has no such parameter{nearest(name, _usual_names())}"))
+                usual = [each for each in _usual_names() if each in names]
+                found.append((name, f"LightGBM has no such parameter{nearest(name, usual)}"))
             elif main in OURS:
                 found.append((name, OURS[main]))
             elif main in given:
