@@ -17,12 +17,12 @@ from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.era_slabs import Slab, era_slabs
 from numerai_ray.eras import Fold
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.neutralization import linear_part, remove_part
 from numerai_ray.post import StackPlan, blend, rank, stack
 from numerai_ray.training_data import take
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
 

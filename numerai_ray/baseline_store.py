@@ -16,11 +16,11 @@ from typing import Any
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import fingerprint, leaves
 from numerai_ray.dataset import Columns, file_fingerprint
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of, read_json, to_json, write_json
 from numerai_ray.scoring import SCORING_VERSION
 from numerai_ray.storage import Place, download, folders_in, upload, write_whole
-from numerai_ray.trial_plan import TrialPlan
 from numerai_ray.variant_output import per_era_scores, write_variant
 
 FOLDER = "baselines"  # below the data root

@@ -14,6 +14,7 @@ from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_model import FoldModel, fit_of, fold_model
+from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.round_decision import last_compared
@@ -119,7 +120,8 @@ class Experiment:
         stage = next(record.stage for record in self.rounds for each in record.variants if each.id == name)
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
-        catalog = Catalog(root, self.paths.root, Holdout(kept_out) if kept_out else None)
+        rule = rule_of([each.origin for each in self.rounds])
+        catalog = Catalog(root, self.paths.root, Holdout(kept_out) if kept_out else None, rule=rule)
         config = validate(Config, self.config(name), str(self.paths.config(name)))
         plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
         spec = fit_of(plan, fold, part)

@@ -4,9 +4,9 @@ They decide nothing and are in no key. A fit whose model is lacking is trained o
 fit stays as it is. The longest model of a ladder serves every length, so one is kept for all of its fits.
 """
 
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore
 from numerai_ray.model_store import ModelStore, StoredModel
-from numerai_ray.trial_plan import FitSpec
 
 
 def is_stored(store: FitStore, spec: FitSpec) -> bool:

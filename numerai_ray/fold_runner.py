@@ -25,13 +25,12 @@ from numerai_ray.eras import Fold
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_models import is_stored, lacks_model
 from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
-from numerai_ray.models import Prepared
-from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.pruning import Stopped
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.round_stops import Stops
@@ -39,7 +38,6 @@ from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
 from numerai_ray.training_data import take
 from numerai_ray.trainings import Training, carry_out, is_earlier, trainings
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
 
@@ -265,7 +263,6 @@ class InProcessRunner:
         self._began: float | None = None
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
-        self._prepared: dict[str, Prepared] = {}
         self._parts = LinearParts(threads)
 
     def spent(self) -> Spent:
@@ -360,16 +357,10 @@ class InProcessRunner:
 
     def _train(self, specs: Sequence[FitSpec], columns: Columns) -> list[StoredFit]:
         spec = specs[0]
-        key = prepared_key(spec)
-        if key is not None and key not in self._prepared:
-            self._prepared = {key: prepare(spec, self.threads)}
-        prepared = None if key is None else self._prepared[key]
-        features = None
-        if prepared is None or not is_enough(spec, prepared.seen):
-            if spec.dataset not in self._features:
-                self._features = {spec.dataset: load_features(spec.index, spec.features)}
-            features = self._features[spec.dataset]
-        return run_fits(specs, features, columns, self.threads, prepared, keep_model=self.store.keep_models)
+        if spec.dataset not in self._features:
+            self._features = {spec.dataset: load_features(spec.index, spec.features)}
+        features = self._features[spec.dataset]
+        return run_fits(specs, features, columns, self.threads, keep_model=self.store.keep_models)
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)

@@ -9,6 +9,7 @@ from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored
 from numerai_ray.resource_plan import Machine, plan_resources
@@ -24,7 +25,7 @@ from numerai_ray.round_policy import (
     ScoutRound,
 )
 from numerai_ray.shared_dataset import workload
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 # Rounds that are shown and counted; later ones depend on what these find.
 FIRST_ROUNDS = 4
@@ -32,7 +33,7 @@ FIRST_ROUNDS = 4
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage: what its data are and what one config of it costs."""
+    """One stage: what its data are, what one config of it costs, and what grows its fits."""
 
     stage: Stage
     file: str
@@ -46,6 +47,7 @@ class StageForecast:
     gpus_a_fit: float
     fit_bytes: int
     fits_at_once: int
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,4 +206,5 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
         gpus_a_fit=work.needs.gpus,
         fit_bytes=resources.fit_bytes,
         fits_at_once=resources.fits_at_once,
+        engines=plan.engines,
     )

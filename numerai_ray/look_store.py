@@ -18,9 +18,9 @@ from numerai_ray.config import fingerprint
 from numerai_ray.diagnosis import Diagnosis
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_key import library_version
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.storage import Place, rename, write_whole
 from numerai_ray.store_entry import decoded, encoded
-from numerai_ray.trial_plan import TrialPlan
 
 Floats = npt.NDArray[np.float64]
 MAGIC = b"numerai-ray look 1\n"

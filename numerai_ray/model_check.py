@@ -94,7 +94,7 @@ class _Bench:
     def predict(self, threads: int = 1, seed: int | None = None) -> Floats:
         params = self.params if seed is None else self.model.with_seed(self.params, seed)
         train, validation = self.batch(TRAIN, target=True), self.batch(VALIDATION, target=False)
-        return self.model.fit_predict(train, validation, params, threads, None)
+        return self.model.fit_predict(train, validation, params, threads)
 
     def learned(self, predictions: Floats) -> Finding:
         """What came of it; whether a model is any good is not judged, as the market may be too small for it."""
@@ -116,11 +116,11 @@ class _Bench:
         for column in blank:
             column[TRAIN[1] * ROWS_AN_ERA :] = 0
         matrix = FeatureMatrix(self.features.names, blank, values_seen(np.stack(blank), self.features.seen.era_starts))
-        fitted = self.model.fit(self.batch(TRAIN, target=True, features=matrix), self.params, 1, None)
+        fitted = self.model.fit(self.batch(TRAIN, target=True, features=matrix), self.params, 1)
         return fitted.predict(self.batch(VALIDATION, target=False), 1)
 
     def predict_halves(self) -> Floats:
-        fitted = self.model.fit(self.batch(TRAIN, target=True), self.params, 1, None)
+        fitted = self.model.fit(self.batch(TRAIN, target=True), self.params, 1)
         middle = (VALIDATION[0] + VALIDATION[1]) // 2
         halves = ((VALIDATION[0], middle), (middle, VALIDATION[1]))
         return np.concatenate([fitted.predict(self.batch(half, target=False), 1) for half in halves])
@@ -130,7 +130,7 @@ class _Bench:
         train = self.batch(TRAIN, target=True)
         before = (np.stack(self.features.columns), np.array(train.target))
         try:
-            self.model.fit(train, self.params, 1, None)
+            self.model.fit(train, self.params, 1)
         except FitError as error:
             return Finding(name, kept=False, seen=str(error))
         after = (np.stack(self.features.columns), np.array(train.target))

@@ -108,14 +108,16 @@ class Resources(Section):
 class ModelConfig(Section):
     """What is trained. ``params`` are the library's own; threads are never among them.
 
+    ``engine`` ``auto`` has LightGBM's trees grown by our own engine wherever that takes the params.
     With ``seeds``, a fit is made with each of them and the predictions are averaged.
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
+        {"engine", "seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
     )
 
     type: ModelType = "lightgbm"
+    engine: Literal["auto", "lightgbm"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     target_transform: TargetTransform | None = None

@@ -15,6 +15,7 @@ from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.leaks import leaks
@@ -39,7 +40,7 @@ from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.search_space import Dimension
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trial_plan import Catalog
 from numerai_ray.yaml_text import yaml_text
 
 
@@ -209,6 +210,7 @@ class RoundScheduler:
         origin = {
             "the base config": base.fingerprint(),
             "the data file": self.shop.catalog.index(base.data).fingerprint,
+            "engine": self.shop.catalog.rule,
         }
         if plan.interpretations:
             origin["interpretations"] = fingerprint(plan.interpretations)

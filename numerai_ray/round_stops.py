@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from numerai_ray.assembly import is_stacked
 from numerai_ray.eras import least_honest_gap
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.pruning import PruningRule, Stopped, stopped
 from numerai_ray.significance import Series
-from numerai_ray.trial_plan import TrialPlan
 
 
 @dataclass

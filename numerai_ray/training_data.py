@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import Columns
+from numerai_ray.dataset import Columns, load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.model_config import EraWeights, ModelConfig
 from numerai_ray.models import Batch
 from numerai_ray.transforms import (
@@ -19,7 +20,6 @@ from numerai_ray.transforms import (
     residual_to_benchmark,
     subtract_benchmark_zscore,
 )
-from numerai_ray.trial_plan import FitSpec
 
 Labels = npt.NDArray[np.float32]
 
@@ -39,7 +39,14 @@ def take(values: npt.NDArray[np.generic], ranges: Sequence[RowRange]) -> npt.NDA
     return np.concatenate([values[start:stop] for start, stop in ranges])
 
 
-def training_data(spec: FitSpec, features: FeatureMatrix | None, columns: Columns) -> TrainingData:
+def inputs_of(spec: FitSpec) -> tuple[FeatureMatrix, Columns]:
+    """What one fit by itself is trained on, as a round would; raises :class:`~numerai_ray.errors.DataError`."""
+    benchmarks = [name for name in (spec.asked.transform_benchmark, *spec.asked.read_benchmarks) if name]
+    columns = load_columns(spec.index, spec.config.data, [spec.target], benchmarks)
+    return load_features(spec.index, spec.features), columns
+
+
+def training_data(spec: FitSpec, features: FeatureMatrix, columns: Columns) -> TrainingData:
     """What ``spec`` trains on.
 
     Raises:
@@ -78,7 +85,7 @@ def training_data(spec: FitSpec, features: FeatureMatrix | None, columns: Column
     return TrainingData(batch, dropped)
 
 
-def validation_batch(spec: FitSpec, features: FeatureMatrix | None, columns: Columns) -> Batch:
+def validation_batch(spec: FitSpec, features: FeatureMatrix, columns: Columns) -> Batch:
     """The rows that ``spec`` predicts; no target is handed over."""
     index, eras = spec.index, spec.fold.validation_eras
     ranges = index.row_ranges(eras)

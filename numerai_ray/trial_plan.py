@@ -1,14 +1,7 @@
-"""From a config to the fits it needs: pure planning over the data files' indexes.
+"""From a config to the fits it needs: pure planning over the data files' indexes."""
 
-A :class:`FitSpec` holds what decides a fit's predictions, and its key is made of exactly that. Threads, names and
-paths are not in the key, because predictions do not depend on them. One fit is one fold x one seed x one target x
-one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
-"""
-
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,156 +9,25 @@ from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig, ModelConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
-from numerai_ray.fit_key import features_fingerprint, fit_identity
-from numerai_ray.looked import Looked, looked_at
+from numerai_ray.fit_key import fit_identity
+from numerai_ray.fit_spec import Asked, FitSpec, TrialPlan
+from numerai_ray.looked import looked_at
 from numerai_ray.models import (
+    Engine,
     Model,
     ModelSource,
+    Rule,
+    engine_of,
     is_known,
     model_for,
     model_problems,
-    needs_of,
     read_benchmarks,
+    rule_here,
     settled,
     source_of,
 )
-from numerai_ray.resource_plan import Needs
 from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
-from numerai_ray.value_range import is_number
-
-# What models call their number of trees or epochs.
-STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What of a trial a fit stands for, and what it looks at beside features and target.
-
-    ``member`` is the ensemble's member, ``""`` without an ensemble; ``transform_benchmark`` the column that the target
-    transform looks at, ``read_benchmarks`` those that the model does; ``part`` tells the fits of one fold apart;
-    ``source`` is a user's own model.
-    """
-
-    member: str = ""
-    transform_benchmark: str | None = None
-    read_benchmarks: tuple[str, ...] = ()
-    part: str = ""
-    source: ModelSource | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FitSpec:
-    """One fit: a fold of a config with one target and at most one seed, on named features of an indexed file.
-
-    Fits of one ``family`` differ in their ``length`` alone (the number of trees): the longest holds the others. A
-    fit that is no part of a ladder is its own family, and its length is None.
-
-    The fold's training eras and the features are those sampled; ``asked`` is what of its trial it stands for.
-    """
-
-    key: str
-    family: str
-    length: int | None
-    fold: Fold
-    config: Config
-    index: DatasetIndex
-    features: tuple[str, ...]
-    asked: Asked = Asked()
-
-    @property
-    def model(self) -> Model:
-        """What trains it; made anew where the fit goes, as a user's class has no home but its source."""
-        return model_for(self.config.model.type, self.asked.source)
-
-    @property
-    def target(self) -> str:
-        """The one target that is trained on."""
-        return next(iter(self.config.data.targets))
-
-    @property
-    def place(self) -> str:
-        """Where in its trial it stands: ``fold 2``, ``fold 2 (ridge, target_ender_60)``."""
-        return f"fold {self.fold.index}" + (f" ({self.asked.part})" if self.asked.part else "")
-
-    @property
-    def seed(self) -> int | None:
-        """The one seed, where the config lists seeds."""
-        return self.config.model.seeds[0] if self.config.model.seeds else None
-
-    @property
-    def dataset(self) -> tuple[str, str]:
-        """What tells feature matrices apart: file and features."""
-        return self.index.fingerprint, self._features_fingerprint
-
-    @cached_property
-    def _features_fingerprint(self) -> str:
-        return features_fingerprint(self.features)
-
-    @property
-    def train_rows(self) -> int:
-        """Rows before those without a label are dropped."""
-        return sum(stop - start for start, stop in self.index.row_ranges(self.fold.train_eras))
-
-    @property
-    def needs(self) -> Needs:
-        """What it asks of a node."""
-        return needs_of(self.model, self.config.model)
-
-    @property
-    def cost(self) -> float:
-        """Relative training time: rows x features x steps x levels of a tree."""
-        return self.train_rows * len(self.features) * self.steps * math.log2(max(2, self.leaves))
-
-    @property
-    def leaves(self) -> int:
-        """Of its largest tree; LightGBM's 31 where the model does not count them."""
-        leaves = self.model.canonical_params(self.config.model.params).get("num_leaves", 31)
-        return leaves if isinstance(leaves, int) else 31
-
-    @property
-    def steps(self) -> float:
-        """Trees or epochs; 100 where the model says nothing of them."""
-        found = steps_of(self.model, self.config.model.params)
-        return 100.0 if found is None else found[1]
-
-
-@dataclass(frozen=True, eq=False)
-class TrialPlan:
-    """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
-
-    ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
-    early (see :mod:`numerai_ray.pruning`); ``origin`` names the round that trains: what a killed attempt at it has
-    stored counts as trained for it; ``looked`` is what its predictions are held against.
-    """
-
-    id: str
-    label: str
-    config: Config
-    index: DatasetIndex
-    folds: Folds
-    fits: tuple[FitSpec, ...]
-    notes: tuple[str, ...]
-    neutralizers: tuple[str, ...] = ()
-    may_stop: bool = False
-    origin: str = ""
-    looked: Looked = field(default_factory=Looked)
-
-    @cached_property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Benchmark columns that training, post-processing and scoring need."""
-        read = (name for fit in self.fits for name in fit.asked.read_benchmarks)
-        return tuple(dict.fromkeys((*self.config.benchmarks(), *read)))
-
-    @cached_property
-    def targets(self) -> tuple[str, ...]:
-        """Targets that training and scoring need, each once."""
-        return tuple(dict.fromkeys((*self.config.trained_targets(), self.config.score.target)))
-
-    @cached_property
-    def fold_fits(self) -> tuple[tuple[FitSpec, ...], ...]:
-        """The fits of each trainable fold, in fold order."""
-        return tuple(tuple(fit for fit in self.fits if fit.fold.index == fold.index) for fold in self.folds.trainable)
 
 
 class Catalog:
@@ -178,10 +40,12 @@ class Catalog:
         holdout: Holdout | None = None,
         *,
         elsewhere: bool = False,
+        rule: Rule | None = None,
     ):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
         self.holdout = holdout
+        self.rule: Rule = rule_here() if rule is None else rule  # what grows trees, as the experiment began
         self.elsewhere = elsewhere  # fits run on other machines: what devices there are is not known here
         self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
@@ -252,10 +116,19 @@ class Catalog:
             for name, own in config.members().items():
                 source = source_of(own.model, self.folder)
                 model, note = self._settled(own.model, source)
-                found.append(_Member(name, own.model_copy(update={"model": model}), source, note))
+                member = own.model_copy(update={"model": model})
+                found.append(_Member(name, member, source, note, self._engine(member, source)))
         except ConfigError as error:
             raise ConfigError(label, error.problems) from None
         return found
+
+    def _engine(self, member: Config, source: ModelSource | None) -> Engine:
+        """What grows the member's trees; of a model with problems it does not matter."""
+        model = member.model
+        if not is_known(model.type) or model.type != "lightgbm":
+            return Engine(model.type)
+        canonical = model_for(model.type, source).canonical_params(model.params)
+        return engine_of(model, member.data.missing, canonical, self.rule)
 
     def _settled(self, model: ModelConfig, source: ModelSource | None) -> tuple[ModelConfig, str]:
         """The model on a device that can be had; one that cannot even be made is left for its problems to be told."""
@@ -281,10 +154,10 @@ class Catalog:
             own_fold = Fold(fold.index, eras, fold.validation_eras)
             features = sampled_features(self.features(config.data), groups, sample, seed)
             files = dict.fromkeys(looked_at, benchmark_file)
-            identity = fit_identity(config, own_fold, index, features, (files, member.model))
+            identity = fit_identity(config, own_fold, index, features, (files, member.model, member.engine))
             transform = member.transform_benchmarks[0] if member.transform_benchmarks else None
             asked = Asked(member.name, transform, read, member.part(config), member.source)
-            fits.append(FitSpec(*identity, own_fold, config, index, features, asked))
+            fits.append(FitSpec(*identity, own_fold, config, index, features, asked, member.engine))
         return fits
 
 
@@ -296,10 +169,11 @@ class _Member:
     config: Config
     source: ModelSource | None
     note: str = ""
+    engine: Engine = Engine()
 
     @property
     def model(self) -> Model:
-        return model_for(self.config.model.type, self.source)
+        return model_for(self.config.model.type, self.source, self.engine.name)
 
     @property
     def transform_benchmarks(self) -> tuple[str, ...]:
@@ -327,13 +201,6 @@ class _Member:
         parts += list(single.data.targets) if len(data.targets) > 1 else []
         parts += [f"seed {seed}" for seed in single.model.seeds or ()] if len(seeds) > 1 else []
         return ", ".join(parts)
-
-
-def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The parameter that says how many trees or epochs a fit has, and how many; None where there is no such thing."""
-    found = model.canonical_params(params)
-    name = next((each for each in STEPS if is_number(found.get(each))), None)
-    return None if name is None else (name, float(found[name]))
 
 
 def _placed(problem: Problem, member: str, config: Config) -> Problem:

@@ -55,6 +55,7 @@ def results_json(
         "scoring_version": SCORING_VERSION,
         "notes": list(outcome.notes),
         "config": config.to_json(),
+        "engines": list(outcome.plan.engines),
         "diagnostics": diagnostics_json(outcome, alike),
         "per_era": per_era_json(outcome.eras, outcome.scores),
     }

@@ -83,7 +83,8 @@ FLOORS = {
     "assembly": 3,
     "diagnosis": 3,
     "trial_plan": 3,
-    "prepared": 3,
+    "fit_spec": 3,
+    "trees": 2,
     "fold_runner": 3,
     "round_stops": 3,
     "fit_run": 3,
@@ -150,6 +151,8 @@ HOMES = {
     "numerapi": {"numerai_api"},
     "requests": {"network", "numerai_api", "transfer", "put_file"},
     "matplotlib": {"report"},
+    "numba": {"trees"},
+    "llvmlite": {"trees"},
     "lightgbm": {"models", "submission"},  # submission/inside runs in Numerai's container
     "psutil": {"machine"},
     "tensorboardX": {"trackers"},

@@ -22,9 +22,10 @@ from numerai_ray.calibration_rounds import calibrate
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan, steps_of
+from numerai_ray.trial_plan import Catalog
 
 
 def config(**changes: Any) -> Config:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts import config, params
+from numerai_ray.prepared import prepare
 
 from numerai_ray import resource_plan, shared_dataset
 from numerai_ray.dataset import load_features
 from numerai_ray.dataset_build import build
-from numerai_ray.prepared import prepare
 from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE
 from numerai_ray.shared_dataset import InputShape, fit_bytes, workload
 from numerai_ray.synthetic import MarketSpec, write_market

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from numerai_ray.config import fingerprint
 from numerai_ray.dataset import load_columns
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.model_config import EraSample, FeatureSample
 from numerai_ray.training_data import training_data
 from numerai_ray.training_sample import sampled_eras, sampled_features
-from numerai_ray.trial_plan import Catalog, FitSpec
+from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import results_json
 
 SEED = st.integers(0, 1000)

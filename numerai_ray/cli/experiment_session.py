@@ -73,12 +73,17 @@ def _say(text: str) -> None:
 
 
 def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:
-    """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``."""
+    """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``.
+
+    Trees are grown by the rule that the experiment began with.
+    """
     from numerai_ray.eras import Holdout
+    from numerai_ray.models import rule_of
+    from numerai_ray.results import read_ledger
     from numerai_ray.trial_plan import Catalog
 
-    kept = loaded.plan.holdout_eras
-    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None)
+    kept, rule = loaded.plan.holdout_eras, rule_of([each.origin for each in read_ledger(paths.ledger)])
+    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None, rule=rule)
 
 
 def tell_devices(console: Console, catalog: Any) -> None:

@@ -238,6 +238,8 @@ def _show(console: Console, found: Any) -> None:
         numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
+    engines = dict.fromkeys(engine for each in found.stages for engine in each.engines)
+    console.print(f"trained by: {'; '.join(engines)}", highlight=False, soft_wrap=True, markup=False)
     console.print()
     if not found.rounds:
         text = "nothing is left to run: all stages are there; `numerai-ray run EXP --extend` goes on scouting"

@@ -121,6 +121,8 @@ def export_to(
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
     from numerai_ray.fit_store import FitStore
+    from numerai_ray.models import rule_of
+    from numerai_ray.results import read_ledger
     from numerai_ray.submission.choice import choose
     from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.export import ExportOrder
@@ -136,7 +138,8 @@ def export_to(
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
-    catalog = Catalog(root, paths.root, elsewhere=address is not None)
+    rule = rule_of([each.origin for each in read_ledger(paths.ledger)])
+    catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule)
     with steps() as on_step:
         return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
 

@@ -187,6 +187,16 @@ def _noise(reading: Reading) -> str:
     )
 
 
+# By the rule that an experiment began with, what grows LightGBM's trees.
+ENGINE_WORDS = {
+    "five_values": "LightGBM's trees were grown by the engine `five_values` wherever it takes the parameters; each "
+    "`results/<id>.json` names its `engines`.",
+    "lightgbm": "LightGBM's trees were grown by LightGBM itself, as numba was not installed when this began.",
+    "lightgbm_unfiltered": "LightGBM's trees were grown by LightGBM itself, drawing from all features (an experiment "
+    "that began before version 0.2).",
+}
+
+
 def _reproduction(reading: Reading) -> list[str]:
     folder = reading.paths.root.name
     versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
@@ -197,8 +207,11 @@ def _reproduction(reading: Reading) -> list[str]:
     ]
     if reading.history:
         origin = sorted(reading.history[-1].origin.items())
-        # The number of eras kept out is told where the holdout is; it has no fingerprint.
-        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in origin if what != "holdout_eras"]
+        # The number of eras kept out is told where the holdout is, the engine here; they have no fingerprint.
+        marks = [(what, mark) for what, mark in origin if what not in ("holdout_eras", "engine")]
+        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in marks]
+        began = reading.history[0].origin.get("engine", "lightgbm_unfiltered")
+        lines.append(ENGINE_WORDS.get(began, f"What grew the trees: `{began}`."))
     configs = _winning_configs(reading)
     if configs:
         lines.append("Configs: " + ", ".join(configs) + "; every other one is linked in its table.")

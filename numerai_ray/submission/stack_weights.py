@@ -11,10 +11,10 @@ import numpy as np
 from numerai_ray.assembly import member_columns, stack_plan
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import RequestError
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.post import stack
 from numerai_ray.training_data import take
-from numerai_ray.trial_plan import TrialPlan
 
 
 def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
