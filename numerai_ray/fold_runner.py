@@ -7,7 +7,7 @@ at a time: the plain way, and the reference for the one on Ray.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, repeat
 from typing import Protocol
@@ -49,7 +49,7 @@ class Progress:
     """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
 
     ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped;
-    ``stored`` of the folds were not trained but read.
+    ``stored`` of the folds were not trained but read; ``fits`` tells by key whether each fit of these folds was stored.
     """
 
     trial: str
@@ -59,6 +59,7 @@ class Progress:
     error: str | None = None
     pruned: str | None = None
     stored: int = 0
+    fits: Mapping[str, bool] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
@@ -182,7 +183,8 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
 def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
     """What is told after a fold: those so far, and how many of them were read from the store."""
     stored = sum(all(record.stored for record in fold.records) for fold in scored)
-    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored)
+    fits = {record.key: record.stored for fold in scored for record in fold.records}
+    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
 
 
 def join_scores(scored: Sequence[FoldScore]) -> EraScores:

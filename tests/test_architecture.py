@@ -114,6 +114,7 @@ FLOORS = {
     "round_focus": 5,
     "round_candidates": 5,
     "round_records": 5,
+    "round_start": 5,
     "calibration": 5,
     "calibration_rounds": 5,
     "forecast": 5,
