@@ -20,13 +20,17 @@ def honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdo
     names = _label_names(config)
     needed = least_honest_gap(names)
     gap = max(needed, config.cv.embargo_eras if config.cv.embargo_unit == "weeks" else 0)
+    eras = index.eras if holdout is None else holdout.searched(index.eras, gap)
     try:
         if holdout is not None and kept:
             return Folds((holdout.fold(index.eras, gap),), ())
-        eras = index.eras if holdout is None else holdout.searched(index.eras, gap)
         folds = era_folds(eras, config.cv.plan())
     except FoldError as error:
-        raise ConfigError(label, [Problem("$.cv", str(error))]) from error
+        rule = str(error)
+        if holdout is not None and not kept and _can_be_cut(index.eras, config):
+            there = f"holdout_eras: {holdout.eras} and the embargo before them leave {len(eras)} of the file's"
+            rule = f"{there} {len(index.eras)} eras to search; lower it ({error})"
+        raise ConfigError(label, [Problem("$.cv", rule)]) from error
     if config.cv.embargo_unit == "weeks" and folds.gap_eras < needed:
         rule = (
             f"leaves {folds.gap_eras} eras between training and validation, but labels of {_listed(names)} "
@@ -39,6 +43,13 @@ def honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdo
 def _listed(names: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(names))
     return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
+
+
+def _can_be_cut(eras: Sequence[int], config: Config) -> bool:
+    try:
+        return bool(era_folds(eras, config.cv.plan()).trainable)
+    except FoldError:
+        return False
 
 
 def fold_notes(config: Config, folds: Folds) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ from numerai_ray.value_range import is_number
 
 # What models call their number of trees or epochs.
 STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")
+MOST_STEPS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class Catalog:
         problems = [
             _placed(problem, member.name, config)
             for member in members
-            for problem in model_problems(member.config.model, member.source)
+            for problem in (model_problems(member.config.model, member.source) or _step_problems(member))
         ]
         if problems:
             raise ConfigError(label, problems)
@@ -344,6 +345,17 @@ class _Member:
         parts += list(single.data.targets) if len(data.targets) > 1 else []
         parts += [f"seed {seed}" for seed in single.model.seeds or ()] if len(seeds) > 1 else []
         return ", ".join(parts)
+
+
+def _step_problems(member: "_Member") -> list[Problem]:
+    """More trees or epochs than any library counts: it would refuse them, or end before them, without a word."""
+    found = []
+    for key, value in member.config.model.params.items():
+        canonical = member.model.canonical_params({key: value})
+        if is_number(value) and value > MOST_STEPS and any(canonical.get(name) == value for name in STEPS):
+            rule = f"must be at most {MOST_STEPS:,}, but is {value!r:.40}; lower it"
+            found.append(Problem(f"$.model.params.{key}", rule))
+    return found
 
 
 def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -37,6 +37,8 @@ class Range(Section):
     def _ends(self) -> "Range":
         if not self.low < self.high:
             raise ValueError(f"`low < high` must hold, but got low={self.low:g}, high={self.high:g}")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"`high - low` must be finite, but {self.high:g} - {self.low:g} is not; narrow it")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"`low > 0` must hold for scale log, but got low={self.low:g}")
         if self.integer and (self.low % 1 or self.high % 1):
@@ -71,10 +73,12 @@ def is_number(value: Any) -> bool:
 
 
 def implied_range(values: Sequence[Any]) -> Range | None:
-    """The range that a list of numbers spans; None for fewer than two numbers or anything else."""
+    """The range that a list of numbers spans; None for fewer than two numbers, too far apart, or anything else."""
     if len(values) < 2 or not all(is_number(value) for value in values):
         return None
     low, high = min(values), max(values)
+    if not math.isfinite(float(high) - float(low)):
+        return None  # so far apart that there is no telling what lies between
     log = low > 0 and high / low >= LOG_FROM_RATIO
     whole = all(isinstance(value, int) for value in values)
     return Range(low=float(low), high=float(high), scale="log" if log else "linear", integer=whole)
