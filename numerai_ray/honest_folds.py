@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from numerai_ray.config import Config
 from numerai_ray.dataset import DatasetIndex
 from numerai_ray.eras import FoldError, Folds, Holdout, era_folds, least_honest_gap
@@ -52,7 +54,13 @@ def _can_be_cut(eras: Sequence[int], config: Config) -> bool:
         return False
 
 
-def fold_notes(config: Config, folds: Folds) -> tuple[str, ...]:
+def one_row_eras(index: DatasetIndex, eras: Sequence[int]) -> list[int]:
+    """Those of ``eras`` that have a single row: nothing varies there, so nothing can be made neutral."""
+    sizes = np.diff(index.era_starts)[index.positions(eras)]
+    return [era for era, size in zip(eras, sizes.tolist(), strict=True) if size == 1]
+
+
+def fold_notes(config: Config, folds: Folds, index: DatasetIndex) -> tuple[str, ...]:
     """What a reader of the results must know about the folds."""
     few = f"fewer than {config.cv.min_train_eras}" if config.cv.min_train_eras > 1 else "no"
     notes = [
@@ -62,4 +70,8 @@ def fold_notes(config: Config, folds: Folds) -> tuple[str, ...]:
     needed = least_honest_gap(_label_names(config))
     if folds.gap_eras < needed:
         notes.append(f"the smallest gap is {folds.gap_eras} eras, but labels overlap: at least {needed} are needed")
+    predicted = [era for fold in folds.trainable for era in fold.validation_eras]
+    if config.post.neutralize is not None and (alone := one_row_eras(index, predicted)):
+        count = f"{len(alone)} of {len(predicted)} predicted eras, the first {alone[0]:04d}, have a single row"
+        notes.append(f"{count}, which cannot be neutralized: they have no prediction and no score")
     return tuple(notes)

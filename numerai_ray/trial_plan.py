@@ -249,7 +249,7 @@ class Catalog:
             raise ConfigError(label, [Problem("$.cv", each) for each in lacks])
         devices = dict.fromkeys(member.note for member in members if member.note)
         self.device_notes |= devices
-        notes = (*fold_notes(config, folds), *devices)
+        notes = (*fold_notes(config, folds, index), *devices)
         sets = feature_sets(self.data_root, config.data.version)
         looked = looked_at(features, sets, index.columns)
         return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, looked=looked)

@@ -146,6 +146,25 @@ def test_what_a_target_a_score_or_a_blend_lacks_everywhere_is_refused(name: str,
     assert catalog.plan("x", "test/r1/x", config({"score": {"benchmark": "v52_lgbm_cyrusd20"}})).fits
 
 
+@pytest.mark.parametrize("to", [["small"], ["small", "benchmark"]])
+def test_eras_of_one_row_are_told_with_a_plan_that_neutralizes(to: list[str], market: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    for file in (market / "tiny").glob("*"):
+        if file.is_file() and file.name != FULL:
+            (tmp_path / "tiny" / file.name).symlink_to(file)
+    table = pq.read_table(market / "tiny" / FULL)
+    eras = np.array([int(era) for era in table["era"].to_pylist()])
+    first = np.append(True, np.diff(eras) != 0)
+    pq.write_table(table.filter(pa.array(first | ~np.isin(eras, [5, 50, 90]))), tmp_path / "tiny" / FULL)
+    plan = Catalog(tmp_path).plan("x", "test/r1/x", config({"post": {"neutralize": {"to": to}}}))
+    note = "2 of 87 predicted eras, the first 0050, have a single row, which cannot be neutralized"
+    assert [each for each in plan.notes if each.startswith(note)]
+    outcome = InProcessRunner(FitStore(tmp_path), threads=1).run([plan], ignore)["x"]
+    assert outcome.notes == plan.notes, "nothing more is found out"
+    assert int(np.isnan(outcome.prediction).sum()) == 2
+    assert not [each for each in Catalog(tmp_path).plan("x", "t/r1/x", config()).notes if "single row" in each]
+
+
 @pytest.mark.parametrize("with_eras", [True, False])
 def test_known_eras_are_those_of_the_rows_that_a_round_reads(market: Path, tmp_path: Path, with_eras: bool) -> None:
     """Whatever the benchmark file says of eras: rows are matched by id, and theirs count."""

@@ -155,6 +155,23 @@ def test_plan_counts_fits_new_stored_and_shared(tmp_path: Path, market: Path, ca
     assert "expected time" in shown and "peak memory" in shown
 
 
+def test_plan_says_which_stage_changes_nothing_and_what_is_not_predicted(
+    tmp_path: Path, market: Path, capsys: Any
+) -> None:
+    same = {"data": "full", "feature_set": "medium"}
+    desk = Desk(tmp_path, market, {"stages": {"scout": same, "confirm": same, "final": {"feature_set": "all"}}})
+    arguments = ["plan", str(desk.folder), "--data-dir", str(desk.data), "--in-process", "--no-calibrate"]
+    notes = {each["stage"]: each["notes"] for each in output(capsys, *arguments)["stages"]}
+    told = [[note for note in notes[stage] if "changes nothing" in note] for stage in ("scout", "confirm", "final")]
+    words = "changes nothing against scout, whose results it repeats; set data, feature_set or overrides under"
+    assert told == [[], [f"{words} stages.confirm if it is to tell more"], []]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert f"note: confirm: {words}" in shown
+    assert shown.count("have no training eras before them and are not predicted") == 1
+    assert "note: scout, confirm, final: validation eras 0001–0029 have no training eras" in shown
+
+
 # --- one experiment, steered --------------------------------------------------------------------------------------
 
 

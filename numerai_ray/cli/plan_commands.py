@@ -242,7 +242,7 @@ def _sentence(answer: str) -> str:
         raise typer.BadParameter(f"{error.errors()[0]['msg']}, but {answer!r} has {len(answer)}") from None
 
 
-def _show(console: Console, found: Any) -> None:
+def _show_stages(console: Console, found: Any) -> None:
     stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "data", "feature set", "features", "eras", "rows", "fits a config", "a fit takes", "memory"):
         stages.add_column(name, justify="left" if name in ("stage", "data", "feature set") else "right")
@@ -253,7 +253,17 @@ def _show(console: Console, found: Any) -> None:
         numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
+    notes: dict[str, list[str]] = {}
+    for each in found.stages:
+        for note in each.notes:
+            notes.setdefault(note, []).append(each.stage)
+    for note, told in notes.items():
+        console.print(f"note: {', '.join(told)}: {note}", highlight=False, soft_wrap=True, markup=False)
     console.print()
+
+
+def _show(console: Console, found: Any) -> None:
+    _show_stages(console, found)
     if not found.rounds:
         text = "nothing is left to run: all stages are there; `numerai-ray run EXP --extend` goes on scouting"
         console.print(text, highlight=False, soft_wrap=True)
