@@ -211,12 +211,14 @@ class Catalog:
                 self._features[version, name] = feature_names(self.data_root, version, name)
         return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
-    def plan(self, trial_id: str, label: str, config: Config, *, kept: bool = False) -> TrialPlan:
+    def plan(
+        self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True
+    ) -> TrialPlan:
         """The fits of one variant; with ``kept`` the one fold that scores the eras that were kept out.
 
         Raises:
-            ConfigError: unknown model or parameters, or folds that cannot be made, are not honest or have nothing to
-                learn from.
+            ConfigError: unknown model or parameters, or folds that cannot be made, are not honest or, where they are
+                ``to_run``, have nothing to learn from.
             DataError: a file or column is missing.
 
         """
@@ -244,7 +246,8 @@ class Catalog:
             other = config.model_copy(update={"cv": cv})
             return _lessons(self._fits(members, honest_folds(label, other, index, self.holdout, kept=kept), index))
 
-        lacks = coverage_problems(config, folds, _lessons(fits), self._coverage[_file(config.data)], refold)
+        coverage = self._coverage[_file(config.data)]
+        lacks = coverage_problems(config, folds, _lessons(fits), coverage, refold) if to_run else []
         if lacks:
             raise ConfigError(label, [Problem("$.cv", each) for each in lacks])
         devices = dict.fromkeys(member.note for member in members if member.note)

@@ -15,6 +15,7 @@ from numerai_ray.dataset import load_columns
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.trial_plan import Catalog
 
 # The market's benchmarks begin at era 15: of twenty folds, 2 and 3 train on eras before it.
@@ -92,6 +93,13 @@ def without(root: Path, market: Path, name: str, column: str, known: range) -> C
     table = table.set_column(table.column_names.index(column), column, pa.array(values))
     pq.write_table(table, version / name)
     return Catalog(root)
+
+
+def test_what_is_refitted_on_every_era_needs_no_folds(market: Path, tmp_path: Path) -> None:
+    """The full file may have folds that the file of a scout round has not."""
+    changes, _, _ = UNTAUGHT["expanding"]
+    refit = plan_refit(config(changes), Catalog(market), FitStore(tmp_path))
+    assert len(refit.plan.fits) == 1
 
 
 FULL, BENCHMARKS = "full.parquet", "full_benchmark_models.parquet"
