@@ -144,7 +144,7 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
         era_column = file.read([data.era_col]).column(0)
     if not len(era_column):
         raise DataError(f"{path}: holds no rows; download or build the file again")
-    era_of_row = era_numbers(era_column, path)
+    era_of_row = _era_numbers(era_column, path)
     order = None
     if np.any(np.diff(era_of_row) < 0):
         order = np.argsort(era_of_row, kind="stable")
@@ -348,8 +348,7 @@ def _fingerprints(kept: Place) -> dict[str, tuple[int, int, str]]:
     return known if isinstance(known, dict) else {}
 
 
-def era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:
-    """(n,): a column of eras as numbers; raises :class:`DataError` where one is none."""
+def _era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:
     try:
         codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
         numbers = np.array([int(era) for era in codes.dictionary.to_pylist()], np.int64)

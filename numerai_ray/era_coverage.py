@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from numerai_ray.config import DataConfig
-from numerai_ray.dataset import DatasetIndex, era_numbers, load_columns, open_parquet, read_group
+from numerai_ray.dataset import DatasetIndex, load_columns, open_parquet, read_group
 from numerai_ray.errors import DataError
 from numerai_ray.storage import Place
 
@@ -40,15 +41,12 @@ class EraCoverage:
         path, era_col = self.index.benchmark_path, self.data.era_col
         if era_col in self.index.benchmark_columns:
             table = _read(path, era_col, name)
-            values = _floats(table.column(1), path)
+            known = table.column(0).filter(pa.array(np.isfinite(_floats(table.column(1), path))))
             try:
                 # By its own eras: matching ids, as a round does, takes seconds with a large file.
-                eras = era_numbers(table.column(0), path)
-            except DataError:
-                pass  # rows without a number for an era, say live ones, are no fault where rows are matched by id
-            else:
-                known = eras[np.isfinite(values)]
-                return frozenset(np.unique(known).tolist()) & {*self.index.eras}
+                return frozenset(map(int, pc.unique(known.cast(pa.string())).to_pylist())) & {*self.index.eras}
+            except (ValueError, TypeError, pa.ArrowException):
+                pass  # eras that are no plain numbers, say of live rows, are no fault where rows are matched by id
         return self._known(load_columns(self.index, self.data, (), (name,)).benchmarks[name])
 
     def _known(self, values: npt.NDArray[np.float64]) -> Eras:

@@ -173,12 +173,15 @@ def test_eras_of_one_row_are_told_with_a_plan_that_neutralizes(to: list[str], ma
     assert not [each for each in Catalog(tmp_path).plan("x", "t/r1/x", config()).notes if "single row" in each]
 
 
-@pytest.mark.parametrize("with_eras", [True, False])
-def test_known_eras_are_those_of_the_rows_that_a_round_reads(market: Path, tmp_path: Path, with_eras: bool) -> None:
+@pytest.mark.parametrize("eras", ["numbers", "words", "none"])
+def test_known_eras_are_those_of_the_rows_that_a_round_reads(market: Path, tmp_path: Path, eras: str) -> None:
     """Whatever the benchmark file says of eras: rows are matched by id, and theirs count."""
     catalog = without(tmp_path, market, BENCHMARKS, "v52_lgbm_ender20", range(30, 50))
-    if not with_eras:
-        table = pq.read_table(tmp_path / "tiny" / BENCHMARKS).drop_columns(["era"])
+    if eras != "numbers":
+        table = pq.read_table(tmp_path / "tiny" / BENCHMARKS)
+        own_words = pa.array([f"era {era}" for era in table["era"].to_pylist()])
+        table = table.drop_columns(["era"])
+        table = table.append_column("era", own_words) if eras == "words" else table
         pq.write_table(table, tmp_path / "tiny" / BENCHMARKS)
     own = config()
     index, coverage = catalog.index(own.data), next(iter(catalog._coverage.values()))
