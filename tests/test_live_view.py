@@ -196,6 +196,9 @@ def test_the_screen_shows_variants_fits_machine_best_and_time(finished: History)
     assert "1 fit running, 12 trees/s; 1.9 of 2 cores, 3.0 GB of 24.0 GB" in shown
     assert "best so far: none yet" in shown
     assert "of this round" in shown
+    resumed = LiveView(console, Budget(12, finished.records), history=[judged(finished)])
+    resumed.round_started(START)
+    assert f"best so far: {finished.records[0].decision.winner}" in text_of(resumed._render()), "when a run goes on"
     view.round_decided(finished.records[0])
     view.dashboard("http://127.0.0.1:8265")
     assert "Ray dashboard: http://127.0.0.1:8265" in console.file.getvalue()  # type: ignore[attr-defined]
