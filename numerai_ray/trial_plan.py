@@ -352,13 +352,14 @@ class _Member:
 
 def _step_problems(member: "_Member") -> list[Problem]:
     """More trees or epochs than any library counts: it would refuse them, or end before them, without a word."""
-    found = []
-    for key, value in member.config.model.params.items():
-        canonical = member.model.canonical_params({key: value})
-        if is_number(value) and value > MOST_STEPS and any(canonical.get(name) == value for name in STEPS):
-            rule = f"must be at most {MOST_STEPS:,}, but is {value!r:.40}; lower it"
-            found.append(Problem(f"$.model.params.{key}", rule))
-    return found
+    params = member.config.model.params
+    canonical = member.model.canonical_params(params)
+    steps = [canonical[name] for name in STEPS if is_number(canonical.get(name)) and canonical[name] > MOST_STEPS]
+    return [
+        Problem(f"$.model.params.{key}", f"must be at most {MOST_STEPS:,}, but is {value!r:.40}; lower it")
+        for key, value in params.items()
+        if value in steps
+    ]
 
 
 def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | None:
