@@ -17,7 +17,7 @@ from numerai_ray.fold_model import FoldModel, fit_of, fold_model
 from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
-from numerai_ray.round_decision import last_compared
+from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.significance import PairedDelta, verdict
 from numerai_ray.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.trial_plan import Catalog
@@ -53,8 +53,8 @@ class Experiment:
 
     @property
     def finished(self) -> bool:
-        """Whether the final stage was decided, or the holdout scored after it."""
-        return bool(self.rounds) and self.rounds[-1].stage in {"final", "holdout"}
+        """Whether the final stage was decided and, where eras were kept out, the holdout scored after it."""
+        return is_finished(self.rounds)
 
     @property
     def best(self) -> str | None:

@@ -1,7 +1,7 @@
 """What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ FIRST_ROUNDS = 4
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage: what its data are, what one config of it costs, and what grows its fits."""
+    """One stage: what its data are, what one config of it costs, and what else is to be known of it."""
 
     stage: Stage
     file: str
@@ -48,6 +48,7 @@ class StageForecast:
     fit_bytes: int
     fits_at_once: int
     engines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,4 +208,17 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
         fit_bytes=resources.fit_bytes,
         fits_at_once=resources.fits_at_once,
         engines=plan.engines,
+        notes=(*_nothing_new(outlook.loaded, stage), *plan.notes),
     )
+
+
+def _nothing_new(loaded: LoadedPlan, stage: Stage) -> Iterator[str]:
+    """Whether a stage scores what an earlier one has scored already; a holdout scores other eras."""
+    if stage in ("interpret", "scout", "holdout"):
+        return
+    own = loaded.config(stage, {}).fingerprint()
+    earlier = [each for each in loaded.stages[: loaded.stages.index(stage)] if each != "interpret"]
+    same = next((each for each in reversed(earlier) if loaded.config(each, {}).fingerprint() == own), None)
+    if same is not None:
+        where = f"data, feature_set or overrides under stages.{stage}"
+        yield f"changes nothing against {same}, whose results it repeats; set {where} if it is to tell more"

@@ -39,21 +39,10 @@ from numerai_ray.round_decision import choose
 from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
+from numerai_ray.round_start import RoundStart, fit_work
 from numerai_ray.search_space import Dimension
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.yaml_text import yaml_text
-
-
-@dataclass(frozen=True)
-class RoundStart:
-    """What a watcher is told when a round begins; ``trials`` maps ids to names, ``known`` ran in earlier rounds."""
-
-    number: int
-    stage: Stage
-    dimension: str | None
-    trials: Mapping[str, str]
-    folds: Mapping[str, int]
-    known: tuple[VariantRecord, ...]
 
 
 class Watcher(Protocol):
@@ -388,10 +377,11 @@ def _start(
         stage=setup.stage,
         dimension=setup.dimension,
         trials={trial: each.name for trial, each in new.items()},
-        folds={plan.id: len(plan.fits) for plan in plans},
+        folds={plan.id: len(plan.fold_fits) for plan in plans},
         known=tuple(
             replace(ran, name=each.name, role=each.role)
             for each in setup.candidates
             if (ran := known.get(identity(each.config, setup.stage)))
         ),
+        fits=fit_work(plans),
     )

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig, ModelConfig
+from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig
 from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, feature_sets, file_fingerprint, open_index
-from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
+from numerai_ray.era_coverage import EraCoverage
+from numerai_ray.eras import Fold, Folds, Holdout
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.fit_key import fit_identity
-from numerai_ray.fit_spec import Asked, FitSpec, TrialPlan
+from numerai_ray.fit_spec import STEPS, Asked, FitSpec, TrialPlan
+from numerai_ray.fold_coverage import Lesson, coverage_problems
+from numerai_ray.honest_folds import fold_notes, honest_folds
 from numerai_ray.looked import looked_at
 from numerai_ray.models import (
     Engine,
@@ -28,6 +31,9 @@ from numerai_ray.models import (
 )
 from numerai_ray.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
+from numerai_ray.value_range import is_number
+
+MOST_STEPS = 2**31 - 1
 
 
 class Catalog:
@@ -50,12 +56,14 @@ class Catalog:
         self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._coverage: dict[tuple[str, str, str, str], EraCoverage] = {}
 
     def index(self, data: DataConfig) -> DatasetIndex:
         """Index of the config's data file; raises :class:`~numerai_ray.errors.DataError`."""
-        key = (*data.files(), data.era_col, data.id_col)
+        key = _file(data)
         if key not in self._indexes:
             self._indexes[key] = open_index(self.data_root, data)
+            self._coverage[key] = EraCoverage(self._indexes[key], data)
         return self._indexes[key]
 
     def features(self, data: DataConfig) -> tuple[str, ...]:
@@ -69,11 +77,14 @@ class Catalog:
                 self._features[version, name] = feature_names(self.data_root, version, name)
         return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
-    def plan(self, trial_id: str, label: str, config: Config, *, kept: bool = False) -> TrialPlan:
+    def plan(
+        self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True
+    ) -> TrialPlan:
         """The fits of one variant; with ``kept`` the one fold that scores the eras that were kept out.
 
         Raises:
-            ConfigError: unknown model or parameters, or folds that cannot be made or are not honest.
+            ConfigError: unknown model or parameters, or folds that cannot be made, are not honest or, where they are
+                ``to_run``, have nothing to learn from.
             DataError: a file or column is missing.
 
         """
@@ -81,7 +92,7 @@ class Catalog:
         problems = [
             _placed(problem, member.name, config)
             for member in members
-            for problem in model_problems(member.config.model, member.source)
+            for problem in (model_problems(member.config.model, member.source) or _step_problems(member))
         ]
         if problems:
             raise ConfigError(label, problems)
@@ -94,11 +105,20 @@ class Catalog:
         for member, names in zip(members, features, strict=True):
             check_columns(index, member.config, names, read_benchmarks(member.model))
         check_columns(index, config, (*self.features(config.data), *neutralizers))
-        folds = _honest_folds(label, config, index, self.holdout, kept=kept)
-        fits = [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
+        folds = honest_folds(label, config, index, self.holdout, kept=kept)
+        fits = self._fits(members, folds, index)
+
+        def refold(cv: CvConfig) -> list[Lesson]:
+            other = config.model_copy(update={"cv": cv})
+            return _lessons(self._fits(members, honest_folds(label, other, index, self.holdout, kept=kept), index))
+
+        coverage = self._coverage[_file(config.data)]
+        lacks = coverage_problems(config, folds, _lessons(fits), coverage, refold) if to_run else []
+        if lacks:
+            raise ConfigError(label, [Problem("$.cv", each) for each in lacks])
         devices = dict.fromkeys(member.note for member in members if member.note)
         self.device_notes |= devices
-        notes = (*_notes(config, folds), *devices)
+        notes = (*fold_notes(config, folds, index), *devices)
         sets = feature_sets(self.data_root, config.data.version)
         looked = looked_at(features, sets, index.columns)
         return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, looked=looked)
@@ -106,8 +126,11 @@ class Catalog:
     def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
         members = self._members(plan.label, plan.config)
-        fits = [fit for member in members for fit in self._member_fits(member, fold, plan.index)]
-        return replace(plan, folds=Folds((fold,), ()), fits=tuple(fits))
+        folds = Folds((fold,), ())
+        return replace(plan, folds=folds, fits=tuple(self._fits(members, folds, plan.index)))
+
+    def _fits(self, members: Sequence["_Member"], folds: Folds, index: DatasetIndex) -> list[FitSpec]:
+        return [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
 
     def _members(self, label: str, config: Config) -> list["_Member"]:
         """The members and where their models come from."""
@@ -203,49 +226,29 @@ class _Member:
         return ", ".join(parts)
 
 
+def _step_problems(member: "_Member") -> list[Problem]:
+    """More trees or epochs than any library counts: it would refuse them, or end before them, without a word."""
+    params = member.config.model.params
+    canonical = member.model.canonical_params(params)
+    steps = [canonical[name] for name in STEPS if is_number(canonical.get(name)) and canonical[name] > MOST_STEPS]
+    return [
+        Problem(f"$.model.params.{key}", f"must be at most {MOST_STEPS:,}, but is {value!r:.40}; lower it")
+        for key, value in params.items()
+        if value in steps
+    ]
+
+
+def _file(data: DataConfig) -> tuple[str, str, str, str]:
+    """What tells indexes apart."""
+    return (*data.files(), data.era_col, data.id_col)
+
+
+def _lessons(fits: Sequence[FitSpec]) -> list[Lesson]:
+    return [Lesson(fit.fold.index, fit.fold.train_eras, fit.target, fit.asked.transform_benchmark) for fit in fits]
+
+
 def _placed(problem: Problem, member: str, config: Config) -> Problem:
     """A problem of a member's model, at the place that brought it."""
     if config.ensemble is None or "model" not in config.ensemble.members[member]:
         return problem
     return Problem(f"$.ensemble.members.{member}{problem.path.removeprefix('$')}", problem.message)
-
-
-def _label_names(config: Config) -> tuple[str, ...]:
-    return (*config.trained_targets(), config.score.target)
-
-
-def _honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdout | None, *, kept: bool) -> Folds:
-    names = _label_names(config)
-    needed = least_honest_gap(names)
-    gap = max(needed, config.cv.embargo_eras if config.cv.embargo_unit == "weeks" else 0)
-    try:
-        if holdout is not None and kept:
-            return Folds((holdout.fold(index.eras, gap),), ())
-        eras = index.eras if holdout is None else holdout.searched(index.eras, gap)
-        folds = era_folds(eras, config.cv.plan())
-    except FoldError as error:
-        raise ConfigError(label, [Problem("$.cv", str(error))]) from error
-    if config.cv.embargo_unit == "weeks" and folds.gap_eras < needed:
-        rule = (
-            f"leaves {folds.gap_eras} eras between training and validation, but labels of {_listed(names)} "
-            f"overlap, so at least {needed} are needed; raise it"
-        )
-        raise ConfigError(label, [Problem("$.cv.embargo_eras", rule)])
-    return folds
-
-
-def _listed(names: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(names))
-    return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
-
-
-def _notes(config: Config, folds: Folds) -> tuple[str, ...]:
-    """What a reader of the results must know about the folds."""
-    notes = [
-        f"validation eras {block[0]:04d}–{block[-1]:04d} have no training eras before them and are not predicted"
-        for block in folds.untrainable
-    ]
-    needed = least_honest_gap(_label_names(config))
-    if folds.gap_eras < needed:
-        notes.append(f"the smallest gap is {folds.gap_eras} eras, but labels overlap: at least {needed} are needed")
-    return tuple(notes)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bad_requests import Desk, check_refusal, flat, make_market, refuse, set_desk
+from bad_requests import Desk, check_refusal, make_market, refuse, set_desk
 
 from numerai_ray.cli.main import run
 
@@ -331,17 +331,11 @@ def test_damaged_downloads(name: str, desk: Desk, capfd: pytest.CaptureFixture[s
 
 
 def test_a_target_without_labels(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
-    """The request is right and the fit fails: exit code 3, and no results."""
     rewrite(MAIN, column("target_ender_20", lambda table: np.full(len(table), np.nan, np.float32)))(desk)
     desk.write_official(DOWNSAMPLED)
-    for arguments in (desk.train_arguments(), desk.run_arguments()):
-        assert run(arguments) == 3
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        assert "every target_ender_20 of the training eras is NaN" in flat(out + err)
-        assert "train on a target with labels" in flat(out + err)
-    assert not desk.out.exists()
-    assert not (desk.exp / "results" / "rounds.jsonl").exists()
+    for arguments in (desk.train_arguments(), desk.run_arguments(), ["plan", *desk.run_arguments()[1:]]):
+        words = ("cv", "none of which has target_ender_20", "known in no era of the file", "use a target that is known")
+        refuse(desk, capfd, arguments, words)
 
 
 def test_a_damaged_ledger(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:

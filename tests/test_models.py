@@ -102,7 +102,7 @@ def test_predicting_while_training_is_predicting_afterwards(params: dict[str, ob
     train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
     settings, shared = {**PARAMS, **params}, prepared(features)
     together = MODEL.fit_predict(train, validation, settings, 2, shared)
-    np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1, None).predict(validation, 1))
+    np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1).predict(validation, 1))
 
 
 def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
@@ -183,7 +183,7 @@ def test_what_only_the_data_can_tell_is_a_fit_error() -> None:
     params = {**PARAMS, "monotone_constraints": [1]}
     assert model_problems(ModelConfig(params=params)) == []
     with pytest.raises(FitError, match="monotone_constraints"):
-        MODEL.fit(batch(features, range(5), labels), params, 1, None)
+        MODEL.fit(batch(features, range(5), labels), params, 1)
 
 
 def test_forced_library_names_exist() -> None:

@@ -47,7 +47,7 @@ def scheduler_at_work(
     paths, loaded, console = session.paths, session.loaded, session.console
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
     budget = Budget(loaded.plan.budget.rounds, history)
-    live = LiveView(console, budget) if console.is_terminal else PlainView(console)
+    live = LiveView(console, budget, history=history) if console.is_terminal else PlainView(console)
     view = JsonView() if session.as_json else live
     with (
         two_step_interrupts(_say),
@@ -60,7 +60,7 @@ def scheduler_at_work(
             in_process=session.in_process,
             keep_models=loaded.plan.keep_models,
         ) as runner,
-        watching(view, loaded.name, paths, runner) as watcher,
+        watching(view, loaded.name, paths, runner, history) as watcher,
     ):
         told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
         yield scheduler_of(loaded, catalog, runner, told, settings, report)

@@ -130,6 +130,7 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
     paths = ExperimentPaths(folder)
     if paths.plan.is_file():
         return paths
+    _refuse_bare_name(folder)
     if folder.is_file():
         hint = f"did you mean {folder.parent}?" if folder.name == paths.plan.name else "give the folder"
         raise RequestError(f"{folder}: EXP must be a folder with an experiment.yaml, but this is a file; {hint}")
@@ -138,6 +139,13 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
     beside = [plan.parent.name for plan in folder.parent.glob("*/experiment.yaml")]
     known = sorted({*beside, *shipped_experiments()})
     raise RequestError(f"{folder}: no experiment.yaml there{nearest(folder.name, known)}")
+
+
+def _refuse_bare_name(folder: Path) -> None:
+    """Refuse a folder that is not there where ``experiments/`` beside it has one of that name: it is meant."""
+    meant = folder.parent / "experiments" / folder.name
+    if not folder.exists() and ExperimentPaths(meant).plan.is_file():
+        raise RequestError(f"{folder}: no such folder; did you mean {meant}?")
 
 
 def fetch_results(folder: Path, results: str | None) -> None:
@@ -150,6 +158,8 @@ def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:
     """An experiment and its checked plan; one that comes with the package is put in place on first use."""
     shipped = shipped_plan(folder.name)
     if not folder.exists() and shipped is not None:
+        _refuse_bare_name(folder)
+        typer.echo(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder))

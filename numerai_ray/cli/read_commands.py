@@ -33,7 +33,7 @@ from numerai_ray.results import (
     without_nan,
 )
 from numerai_ray.results_mirror import last_sign
-from numerai_ray.round_decision import last_compared
+from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.storage import place
 
 WATCH_S = 1.0
@@ -77,7 +77,7 @@ def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -
     return {
         "experiment": str(exp),
         "state": _state(paths, history, results),
-        "finished": _finished(history),
+        "finished": is_finished(history),
         "best": None if best is None else json.loads(to_json(best)),
         "rounds": [json.loads(to_json(record)) for record in history],
         "running": running(paths, results),
@@ -175,14 +175,10 @@ def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
     return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
 
 
-def _finished(history: list[RoundRecord]) -> bool:
-    return bool(history) and history[-1].stage in {"final", "holdout"}
-
-
 def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
     if _holder(paths, results):
         return "running"
-    if _finished(history):
+    if is_finished(history):
         return "finished"
     return "stopped" if history else "not started"
 
@@ -195,7 +191,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         parts.append(running_table(now))
     last, best = last_compared(history), best_variant(history)
     if last is not None and best is not None and best.metrics is not None:
-        so_far = "best" if _finished(history) else "best so far"
+        so_far = "best" if is_finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
     state = _state(paths, history, results)

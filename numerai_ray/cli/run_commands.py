@@ -37,6 +37,7 @@ from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.official_config import OfficialRun, load_official
 from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
+from numerai_ray.round_decision import is_finished
 from numerai_ray.round_policy import Stop
 from numerai_ray.storage import place
 
@@ -79,7 +80,7 @@ def run(
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         history = read_ledger(paths.ledger)
-        if extend or not history or history[-1].stage != loaded.stages[-1]:
+        if extend or not is_finished(history):
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(console, catalog)

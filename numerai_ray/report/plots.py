@@ -45,8 +45,11 @@ PLOTS = (
     Plot(
         "correlation", "Correlation of variants' predictions", correlation_info, correlation_caption, draw_correlation
     ),
-    Plot("groups", "What models learn from and lean on", groups_info, groups_caption, draw_groups),
+    Plot(
+        "groups", "What models learn from and lean on, by group of features", groups_info, groups_caption, draw_groups
+    ),
 )
+TITLES = {plot.name: plot.title for plot in PLOTS}
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.report import write_report, write_report_text
 from numerai_ray.report.plots import drawn_plots
 from numerai_ray.results import ExperimentPaths, RoundRecord
+from numerai_ray.round_decision import is_finished
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
-# After one of these an experiment may be over.
-FINAL_STAGES = ("final", "holdout")
 # Drawing may take this share of a round's time, lest pictures slow down what they show.
 SHARE = 0.05
 
@@ -75,7 +74,7 @@ class ReportWriter:
         current = drawn and self.paths.html.exists() and all(each.rounds == len(history) for each in drawn.values())
         if not history or current:
             return
-        finished = history[-1].stage in FINAL_STAGES
+        finished = is_finished(history)
         if finished or (time.monotonic() - self._began) * SHARE >= DRAWING_S:
             self._draw()
 

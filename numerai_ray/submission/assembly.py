@@ -67,7 +67,7 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
         RequestError: a model that cannot travel, or a stack without the fits that its weights are learned from.
 
     """
-    folds = catalog.plan("refit", "the variant's config", config)
+    folds = catalog.plan("refit", "the variant's config", config, to_run=False)
     for spec in folds.fits:
         exporter_for(spec.config.model.type)
         if spec.asked.read_benchmarks:

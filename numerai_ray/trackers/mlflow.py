@@ -8,6 +8,7 @@ from typing import Any
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.round_decision import is_finished
 from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
 
 # What ours carry, so that nothing is written twice.
@@ -39,7 +40,7 @@ class MLflowTracker:
         for record, variant in new_variants(history):
             if variant.id not in there:
                 self._write(record, variant, self._round(record), reader)
-        if history and history[-1].stage in {"final", "holdout"}:
+        if is_finished(history):
             self._report(client)
 
     def _open(self) -> Any:
