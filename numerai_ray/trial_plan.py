@@ -16,6 +16,7 @@ from numerai_ray.fold_coverage import Lesson, coverage_problems
 from numerai_ray.honest_folds import fold_notes, honest_folds
 from numerai_ray.looked import looked_at
 from numerai_ray.models import (
+    LIBRARY,
     Engine,
     Model,
     ModelSource,
@@ -192,7 +193,7 @@ class _Member:
     config: Config
     source: ModelSource | None
     note: str = ""
-    engine: Engine = Engine()
+    engine: Engine = LIBRARY
 
     @property
     def model(self) -> Model:
