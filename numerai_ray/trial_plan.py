@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, DataConfig, ModelConfig
-from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, feature_sets, file_fingerprint, open_index
+from numerai_ray.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
+from numerai_ray.dataset_needs import check_columns
 from numerai_ray.eras import Fold, FoldError, Folds, Holdout, era_folds, least_honest_gap
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.fit_key import features_fingerprint, fit_identity

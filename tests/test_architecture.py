@@ -13,6 +13,7 @@ PACKAGE = ROOT / "numerai_ray"
 FLOORS = {
     "errors": 0,
     "atomic_files": 0,
+    "plain_files": 0,
     "storage": 0,
     "interrupts": 0,
     "start_over": 0,
@@ -50,7 +51,9 @@ FLOORS = {
     "results_mirror": 2,
     "shipped_files": 1,
     "machine": 2,
+    "column_values": 0,
     "dataset": 2,
+    "dataset_needs": 2,
     "feature_matrix": 2,
     "dataset_build": 2,
     "era_writer": 2,

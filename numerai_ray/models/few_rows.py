@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from numerai_ray.feature_matrix import FeatureMatrix
+from numerai_ray.feature_matrix import FeatureMatrix, harmless_name
 from numerai_ray.models.bin_columns import BinColumns
 from numerai_ray.models.binned_rows import (
     Bytes,
@@ -41,7 +41,7 @@ def write_by_few(features: FeatureMatrix, path: Path, settings: Params) -> bool:
     if SAMPLE in settings or n_rows <= FEW_ROWS:
         return False
     rows = np.arange(FEW_ROWS) * n_rows // FEW_ROWS
-    table = pa.table([column[rows] for column in features.columns], list(features.names))
+    table = pa.table([column[rows] for column in features.columns], [harmless_name(name) for name in features.names])
     few = lgb.Dataset(table, np.zeros(FEW_ROWS, np.float32), params={**settings, SAMPLE: FEW_ROWS}).construct()
     if not _has_bin_for_each(few, features):
         return False
