@@ -35,7 +35,7 @@ _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64
 _FRACTIONS = {"halffloat", "float", "double"}
 _TEXTS = {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
 _CATEGORY = re.compile(r"dictionary<values=(\w+), ")
-_ERA = re.compile(r"\s*(?:era)?[\s_-]*(\d{1,12})(?:\.0*)?\s*", re.IGNORECASE)
+_ERA = re.compile(r"\s*(?:era[\s_-]*)?(\d{1,12})(?:\.0*)?\s*", re.IGNORECASE)
 
 
 def role_of(name: str, *, id_col: str = "id", era_col: str = "era") -> Role | None:
@@ -147,13 +147,11 @@ def extremes(values: npt.NDArray[Any]) -> str | None:
 
     NaN is unknown and no fault.
     """
-    if values.dtype.kind != "f" or not len(values):
-        ends = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-    else:
-        ends = (np.fmin.reduce(values), np.fmax.reduce(values))
-    if not (ends[0] < -MAX_NUMBER or ends[1] > MAX_NUMBER):
+    # Python's floats: a limit beyond a narrow type's would become infinite in it.
+    ends = [float(each.reduce(values)) for each in (np.fmin, np.fmax)] if len(values) else [0.0]
+    if not any(abs(each) > MAX_NUMBER for each in ends):
         return None
-    strange = np.flatnonzero((values < -MAX_NUMBER) | (values > MAX_NUMBER))
+    strange = np.flatnonzero(np.abs(values.astype(np.float64)) > MAX_NUMBER)
     return f"{len(strange):,} of {len(values):,} rows, the first is row {strange[0] + 1:,} with {values[strange[0]]:g}"
 
 

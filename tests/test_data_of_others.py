@@ -3,10 +3,7 @@
 ``info``, ``build`` and ``run`` say the same of the same file.
 """
 
-import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +11,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.other_writers import BENCHMARKS, DATA, TARGETS, Change, Loaded, load, rewrite, small_market
 
 from numerai_ray.column_values import LIVE, era_of
-from numerai_ray.config import Config, DataConfig, parse_yaml, read_text
-from numerai_ray.dataset import Columns, DatasetIndex, feature_names, load_columns, load_features, open_index
+from numerai_ray.config import Config, validate
+from numerai_ray.dataset import feature_names, open_index
 from numerai_ray.dataset_build import build
 from numerai_ray.dataset_info import dataset_info
-from numerai_ray.dataset_needs import check_columns
 from numerai_ray.errors import ConfigError, DataError
 from numerai_ray.feature_matrix import FeatureMatrix, harmless_name, values_seen
 from numerai_ray.leaks import leaks
 from numerai_ray.models import Batch, Prepared, model_for
-from numerai_ray.synthetic import MarketSpec, write_market
 
 INPUTS = ("train", "validation", "train_benchmark_models", "validation_benchmark_models")
 BUILT = ("full", "downsampled_full", "full_benchmark_models", "downsampled_full_benchmark_models")
-DATA = DataConfig(version="v5.2", file="full", feature_set="all")
-TARGETS, BENCHMARKS = ["target_ender_20", "target_ender_60"], ["v52_lgbm_ender20"]
-CONFIG = Config(data=DATA)
-
-Change = Callable[[pa.Array], pa.Array]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    index: DatasetIndex
-    columns: Columns
-    features: FeatureMatrix
 
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eras 1 to 120, built."""
-    root = tmp_path_factory.mktemp("market")
-    write_market(MarketSpec(eras=120, rows=50, features=12, seed=3), root / "v5.2")
-    build(root / "v5.2")
-    return root
+    return small_market(tmp_path_factory.mktemp("market"))
 
 
 @pytest.fixture
@@ -59,43 +39,17 @@ def root(market: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rewrite(
-    root: Path, names: tuple[str, ...], changes: dict[str, Change], rename: dict[str, str] | None = None
-) -> None:
-    """Write files anew with other columns; one that a file lacks stays away."""
-    for name in names:
-        path = root / "v5.2" / f"{name}.parquet"
-        table = pq.read_table(path)
-        for column, change in changes.items():
-            if column in table.column_names:
-                place = table.column_names.index(column)
-                table = table.set_column(place, column, change(table[column].combine_chunks()))
-        if rename:
-            table = table.rename_columns([rename.get(column, column) for column in table.column_names])
-        path.unlink()
-        # A row group ends in the middle of an era, and dictionaries differ from group to group.
-        pq.write_table(table.replace_schema_metadata(None), path, row_group_size=251)
-
-
 def unbuilt(root: Path) -> None:
     for name in BUILT:
         (root / "v5.2" / f"{name}.parquet").unlink()
 
 
-def load(root: Path) -> Loaded:
-    index = open_index(root, DATA)
-    names = feature_names(root, "v5.2", "all")
-    check_columns(index, CONFIG, names)
-    return Loaded(index, load_columns(index, DATA, TARGETS, BENCHMARKS), load_features(index, names))
-
-
-def assert_same(found: Loaded, expected: Loaded, ids: Callable[[str], str] = str) -> None:
+def assert_same(found: Loaded, expected: Loaded) -> None:
     assert found.index.eras == expected.index.eras
     np.testing.assert_array_equal(found.index.era_starts, expected.index.era_starts)
-    assert [each.decode() for each in found.columns.ids] == [ids(each.decode()) for each in expected.columns.ids]
-    for mine, theirs in ((found.columns.targets, expected.columns.targets),):
-        for name in theirs:
-            np.testing.assert_array_equal(mine[name], theirs[name])
+    assert found.columns.ids.tolist() == expected.columns.ids.tolist()
+    for name, values in expected.columns.targets.items():
+        np.testing.assert_array_equal(found.columns.targets[name], values)
     for name, values in expected.columns.benchmarks.items():
         np.testing.assert_array_equal(found.columns.benchmarks[name], values)
     np.testing.assert_array_equal(np.stack(found.features.columns), np.stack(expected.features.columns))
@@ -211,7 +165,8 @@ def test_ids_may_hold_any_letter(root: Path) -> None:
     [
         (7, 7), (7.0, 7), ("7", 7), ("0007", 7), ("era7", 7), ("era_0007", 7), ("Era 7", 7), ("7.0", 7), ("٧", 7),
         (0, 0), ("99999", 99_999), ("X", LIVE), ("eraX", LIVE),
-        (-1, None), (7.5, None), ("7.5", None), ("", None), (None, None), ("week 7", None), (True, None), ("era", None),
+        (-1, None), ("-1", None), (7.5, None), ("7.5", None), ("", None), (None, None), ("week 7", None), (True, None),
+        ("era", None),
         ("20260102", None), (20_260_102, None), (float("inf"), None), (float("nan"), None),
     ],
 )  # fmt: skip
@@ -298,6 +253,21 @@ def test_a_number_that_ruins_all_is_named(value: float, file: str, column: str, 
     assert rule in problem.message
 
 
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"data": {"target": {"target_ender_20": 1e308, "target_ender_60": 1e308}}}, "$.data.target.target_ender_20"),
+        ({"ensemble": {"members": {"a": {}, "b": {}}, "weights": {"a": 1e308, "b": 1e308}}}, "$.ensemble.weights.a"),
+        ({"post": {"blend": {"benchmark": -1e308}}}, "$.post.blend.benchmark"),
+        ({"model": {"target_transform": {"type": "subtract_benchmark_zscore", "scale": 1e300}}}, ".scale"),
+    ],
+)
+def test_a_weight_or_scale_that_ruins_all_is_refused(values: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        validate(Config, values, "plan")
+    assert any(problem.path.endswith(place) for problem in refused.value.problems)
+
+
 def test_unknown_numbers_stay_unknown(root: Path) -> None:
     """NaN and null alike, in any type."""
     nulls: Change = lambda values: pa.array([None, np.nan, *values.to_pylist()[2:]], pa.float32())  # noqa: E731
@@ -361,70 +331,3 @@ def test_feature_names_may_be_any(rows: int, tmp_path: Path) -> None:
         found += [model.fit_predict(train, test, params, 1, each) for each in (None, shared)]
     for each in found[1:]:
         np.testing.assert_array_equal(each, found[0])
-
-
-# --- files that are none
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-# kind -> (what stands where a file must be, words)
-NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (pipe, "it is a pipe, not a file"),
-    "a folder": (Path.mkdir, "it is a directory, not a file"),
-    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
-}
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", NO_FILES)
-@pytest.mark.parametrize("name", ["full.parquet", "full_benchmark_models.parquet", "features.json"])
-def test_data_that_is_no_file_is_told_at_once(kind: str, name: str, root: Path) -> None:
-    make, words = NO_FILES[kind]
-    path = root / "v5.2" / name
-    path.unlink()
-    make(path)
-    with pytest.raises(DataError, match=f"{name}: .*{words}"):
-        load(root)
-    assert any(words in each.message and each.file == name for each in dataset_info(root / "v5.2").problems)
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", NO_FILES)
-@pytest.mark.parametrize("name", ["train", "validation_benchmark_models"])
-def test_build_from_no_file_is_told_at_once(kind: str, name: str, root: Path) -> None:
-    make, words = NO_FILES[kind]
-    (root / "v5.2" / f"{name}.parquet").unlink()
-    make(root / "v5.2" / f"{name}.parquet")
-    with pytest.raises(DataError, match=f"{name}.parquet: .*{words}"):
-        build(root / "v5.2")
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", NO_FILES)
-def test_a_plan_that_is_no_file_is_told_at_once(kind: str, tmp_path: Path) -> None:
-    make, words = NO_FILES[kind]
-    make(tmp_path / "plan.yaml")
-    with pytest.raises(ConfigError, match=words):
-        read_text(tmp_path / "plan.yaml")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"idea: ok\nname: caf\xe9\n", "it is not in UTF-8 (byte 0xe9 in line 2 at position 10); save it in UTF-8"),
-        ("idea: ok\n".encode("utf-16"), "it is not in UTF-8 (byte 0xff in line 1 at position 1); save it in UTF-8"),
-    ],
-)
-def test_a_plan_in_another_encoding_is_told(content: bytes, words: str, tmp_path: Path) -> None:
-    (tmp_path / "plan.yaml").write_bytes(content)
-    with pytest.raises(ConfigError) as refused:
-        read_text(tmp_path / "plan.yaml")
-    assert words in str(refused.value)
-
-
-def test_a_byte_order_mark_is_no_part_of_a_plan(tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_bytes('{"idea": "é"}'.encode("utf-8-sig"))
-    assert parse_yaml(read_text(tmp_path / "plan.json"), "plan.json") == {"idea": "é"}
