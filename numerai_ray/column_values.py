@@ -21,6 +21,8 @@ LIVE_ERA = "X"
 LIVE = -1  # the number that stands for it
 # Eras are weeks: far more of them than there will be, and far fewer than a date has digits.
 MAX_ERA = 99_999
+# Numerai's have 16. All rows' ids are held as wide as the longest.
+MAX_ID_BYTES = 200
 # Targets lie in 0..1 and a transform moves them little: what is beyond is a fault, or a stand-in for "unknown".
 MAX_NUMBER = 1e6
 
@@ -94,16 +96,23 @@ def texts(column: Column) -> pa.Array:
     """Ids as one array of strings.
 
     Raises:
-        ValueError: a row has none, or one that is no text; says how many.
+        ValueError: a row has none, one that is no text, or one that is no name; says what must be.
 
     """
     try:
         values = plain(column).cast(pa.string())
     except pa.ArrowInvalid:
-        raise ValueError("bytes that are no text in UTF-8") from None
+        raise ValueError("must be texts in UTF-8, but some are other bytes") from None
     if values.null_count:
-        raise ValueError(f"{values.null_count:,} rows without a value")
+        raise ValueError(f"must stand in every row, but {values.null_count:,} have none")
+    if (longest := longest_text(values)) > MAX_ID_BYTES:
+        raise ValueError(f"must have at most {MAX_ID_BYTES} bytes, but one has {longest:,}")
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def longest_text(column: Column) -> int:
+    """Bytes of the longest of some texts."""
+    return int(pc.max(pc.binary_length(column)).as_py() or 0)
 
 
 def era_of(label: Any) -> int | None:

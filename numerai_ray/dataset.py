@@ -260,7 +260,7 @@ def _ids(table: pa.Table, path: Place, data: DataConfig) -> pa.Array:
     try:
         return texts(table.column(data.id_col))
     except ValueError as error:
-        raise DataError(f"{path}: every row must have an id, but there are {error}; write them as strings") from None
+        raise DataError(f"{path}: ids {error}; write them so") from None
 
 
 def _finite(table: pa.Table, name: str, path: Place) -> npt.NDArray[Any]:

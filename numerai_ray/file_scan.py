@@ -23,10 +23,12 @@ from numerai_ray.column_values import (
     EXTREMES_RULE,
     LIVE,
     LIVE_ERA,
+    MAX_ID_BYTES,
     Role,
     era_codes,
     era_of,
     extremes,
+    longest_text,
     matches,
     names_twice,
     number_values,
@@ -251,7 +253,10 @@ def _joined(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Tabl
 
 def _hashed(ids: pa.ChunkedArray) -> Hashes:
     """64-bit hashes of texts: their bytes, eight at a time, through the mixing steps of splitmix64."""
-    texts = np.asarray(plain(ids).cast(pa.string()).cast(pa.binary()).to_numpy(), dtype=np.bytes_)
+    plain_ids = plain(ids).cast(pa.string())
+    if (longest := longest_text(plain_ids)) > MAX_ID_BYTES:
+        raise _DamageError(f"ids must have at most {MAX_ID_BYTES} bytes, but one has {longest:,}")
+    texts = np.asarray(plain_ids.cast(pa.binary()).to_numpy(), dtype=np.bytes_)
     padded = texts.astype(f"S{-(-texts.dtype.itemsize // 8) * 8}")
     mixed = np.zeros(len(padded), np.uint64)
     # From the last bytes to the first: zero mixes to zero, so the width that others are padded to does not count.

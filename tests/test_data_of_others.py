@@ -280,12 +280,21 @@ def test_unknown_numbers_stay_unknown(root: Path) -> None:
 
 def test_ids_that_are_missing_or_no_text_are_counted(root: Path) -> None:
     rewrite(root, ("full",), {"id": lambda values: pa.array([None, *values.to_pylist()[1:]])})
-    with pytest.raises(DataError, match="every row must have an id, but there are 1 rows without a value"):
+    with pytest.raises(DataError, match="ids must stand in every row, but 1 have none"):
         load(root)
     rewrite(root, ("full",), {"id": lambda values: pa.array([b"\xff%d" % row for row in range(len(values))])})
-    with pytest.raises(DataError, match="every row must have an id, but there are bytes that are no text in UTF-8"):
+    with pytest.raises(DataError, match="ids must be texts in UTF-8, but some are other bytes"):
         load(root)
     assert any(each.kind == "damaged_file" for each in dataset_info(root / "v5.2").problems)
+
+
+def test_an_id_that_would_fill_the_memory_is_refused(root: Path) -> None:
+    """All ids are held as wide as the longest."""
+    rewrite(root, ("full",), {"id": lambda values: pa.array(["x" * 100_000, *values.to_pylist()[1:]])})
+    words = "ids must have at most 200 bytes, but one has 100,000"
+    with pytest.raises(DataError, match=words):
+        load(root)
+    assert any(words in each.message for each in dataset_info(root / "v5.2").problems)
 
 
 def test_build_compares_eras_as_numbers(root: Path) -> None:

@@ -71,7 +71,7 @@ def _validation_ids(validation: Place) -> set[str]:
     try:
         ids = texts(table["id"])
     except ValueError as error:
-        raise DataError(f"{validation}: every row must have an id, but there are {error}; download it again") from None
+        raise DataError(f"{validation}: ids {error}; download it again") from None
     return set(ids.filter(matches(table["data_type"], ["validation"]).combine_chunks()).to_pylist())
 
 
