@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import fuzz_plans
+from support import fuzz, fuzz_plans
 from support.fuzz import FindingError, Ground, alone, ground, try_one
 
 from numerai_ray import dataset
@@ -45,6 +45,12 @@ def test_the_fuzzer_finds(broken: object, told: str, start: Ground, monkeypatch:
 
 
 dataset_eras = dataset.era_numbers
+
+
+def test_what_takes_too_long_is_a_finding(start: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz, "LONGEST_S", 0.0)
+    with pytest.raises(FindingError, match="took 0 s, twice"):
+        try_one("parquet", 0, start)
 
 
 def test_a_mutation_is_made_of_its_number(start: Ground, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

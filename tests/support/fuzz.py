@@ -26,11 +26,14 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    # Threads that spin while they wait take a busy machine's cores: a hang could not be told from that.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from bad_requests import Desk, make_market, set_desk
 
@@ -117,10 +120,21 @@ def told(ended: Ended) -> bool:
 def try_one(kind: str, number: int, start: Ground) -> str:
     """Try one mutation on a desk of its own; returns how it ended, ``accepted`` or ``refused``.
 
+    One that takes too long is tried again: a busy machine is no finding.
+
     Raises:
         FindingError: it ended as nothing may.
 
     """
+    for _ in range(2):
+        end, took, notes = _timed(kind, number, start)
+        if took <= LONGEST_S:
+            return end
+    raise FindingError("; ".join([f"took {took:.0f} s, twice", *notes]))
+
+
+def _timed(kind: str, number: int, start: Ground) -> tuple[str, float, list[str]]:
+    """How a mutation ended, its seconds, and what was done."""
     from support import fuzz_commands, fuzz_parquet, fuzz_plans  # noqa: PLC0415 - they are made of what is above
 
     attempts = {
@@ -145,12 +159,11 @@ def try_one(kind: str, number: int, start: Ground) -> str:
                 raise
             raise FindingError("; ".join([f"{type(error).__name__}: {error}", *case.notes])) from error
         took = time.perf_counter() - began
-    if took > LONGEST_S:
-        raise FindingError("; ".join([f"took {took:.0f} s", *case.notes]))
-    return "accepted" if accepted else "refused"
+    return "accepted" if accepted else "refused", took, case.notes
 
 
 KINDS = ("plan", "config", "command", "parquet")
+TURN = ("plan", "command", "parquet", "plan", "command", "parquet", "config")  # a config is trained: it takes longest
 
 
 @contextlib.contextmanager
@@ -180,12 +193,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number that mutations of a kind begin with")
     parser.add_argument("--only", metavar="KIND:NUMBER")
     asked = parser.parse_args()
-    kinds = KINDS if asked.kind is None else (asked.kind,)
-    chosen = [(kinds[each % len(kinds)], asked.first + each // len(kinds)) for each in range(asked.mutations)]
+    kinds = TURN if asked.kind is None else (asked.kind,)
+    numbers = {kind: count(asked.first) for kind in KINDS}
+    chosen = [(kind, next(numbers[kind])) for kind in islice(cycle(kinds), asked.mutations)]
     if asked.only:
         kind, _, number = asked.only.partition(":")
         chosen = [(kind, int(number))]
-    counts: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     findings: list[str] = []
     root = Path(tempfile.mkdtemp(prefix="fuzz-ground-"))
     try:
@@ -193,12 +207,12 @@ def main() -> int:
             start = ground(root)
             for done, (kind, number) in enumerate(chosen, 1):
                 # What hangs in a library hears no exception: say where, and end.
-                faulthandler.dump_traceback_later(3 * LONGEST_S, exit=True)
+                faulthandler.dump_traceback_later(6 * LONGEST_S, exit=True)
                 try:
-                    counts[f"{kind}: {try_one(kind, number, start)}"] += 1
+                    ends[f"{kind}: {try_one(kind, number, start)}"] += 1
                 except FindingError as error:
                     findings.append(f"{kind}:{number}")
-                    counts[f"{kind}: finding"] += 1
+                    ends[f"{kind}: finding"] += 1
                     print(f"\n{kind}:{number}: {error!s:.2000}", flush=True)
                     if asked.only:
                         traceback.print_exception(error)
@@ -207,8 +221,8 @@ def main() -> int:
                     print(f"{done} of {len(chosen)}, {len(findings)} findings", flush=True)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    for name, count in sorted(counts.items()):
-        print(f"{count:6} {name}")
+    for name, times in sorted(ends.items()):
+        print(f"{times:6} {name}")
     print(f"findings: {' '.join(findings) or 'none'}")
     return 1 if findings else 0
 
