@@ -154,6 +154,22 @@ def test_ids_may_be_numbers(kind: pa.DataType, root: Path) -> None:
     assert np.isnan(found.benchmarks[BENCHMARKS[0]]).sum() == rows
 
 
+@pytest.mark.parametrize("eras", [era_integers(pa.int16()), written("{}"), written("era{:04d}")])
+def test_ids_that_come_again_are_told_apart_by_numbers_of_eras(eras: Change, root: Path, market: Path) -> None:
+    """Where every era has the same ids, as in data by stock, and the two files write eras differently."""
+    expected = load(market)
+    starts = np.repeat(expected.index.era_starts[:-1], np.diff(expected.index.era_starts)).tolist()
+    ids = [each.decode() for each in expected.columns.ids.tolist()]
+    names = {each: f"stock{row - start}" for row, (each, start) in enumerate(zip(ids, starts, strict=True))}
+    again: Change = lambda values: pa.array([names[each] for each in values.to_pylist()])  # noqa: E731
+    rewrite(root, ("full", "full_benchmark_models"), {"id": again})
+    rewrite(root, ("full_benchmark_models",), {"era": eras})
+    found = load(root).columns
+    assert found.ids_persist
+    for name, values in expected.columns.benchmarks.items():
+        np.testing.assert_array_equal(found.benchmarks[name], values)
+
+
 def test_ids_may_hold_any_letter(root: Path) -> None:
     change: Change = lambda values: pa.array([f"é{value}" for value in values.to_pylist()])  # noqa: E731
     rewrite(root, ("full", "full_benchmark_models"), {"id": change})
