@@ -46,4 +46,4 @@ def read_plain_text(path: Path) -> str:
         before = content[: error.start]
         line, place = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         found = f"byte 0x{content[error.start]:02x} in line {line} at position {place}"
-        raise ValueError(f"it is not in UTF-8 ({found}); save it in UTF-8") from None
+        raise ValueError(f"it is not utf-8 ({found}); save it as utf-8") from None

@@ -105,5 +105,7 @@ def read_text(path: Path) -> str:
         return read_plain_text(path)
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("$", "no such file; check the path")]) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("$", f"cannot be read: {error}; name a file that can be")]) from None
+    except ValueError as error:
         raise ConfigError(str(path), [Problem("$", f"cannot be read: {error}")]) from None

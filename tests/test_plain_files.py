@@ -84,8 +84,8 @@ def test_a_model_that_is_no_file_is_told_at_once(kind: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"idea: ok\nname: caf\xe9\n", "it is not in UTF-8 (byte 0xe9 in line 2 at position 10); save it in UTF-8"),
-        ("idea: ok\n".encode("utf-16"), "it is not in UTF-8 (byte 0xff in line 1 at position 1); save it in UTF-8"),
+        (b"idea: ok\nname: caf\xe9\n", "it is not utf-8 (byte 0xe9 in line 2 at position 10); save it as utf-8"),
+        ("idea: ok\n".encode("utf-16"), "it is not utf-8 (byte 0xff in line 1 at position 1); save it as utf-8"),
     ],
 )
 def test_a_plan_in_another_encoding_is_told(content: bytes, words: str, tmp_path: Path) -> None:
