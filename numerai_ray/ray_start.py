@@ -28,6 +28,7 @@ for _name, _value in {
 import ray
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.interrupts import own_handlers
 from numerai_ray.last_words import last_words
 from numerai_ray.monitoring import job_metadata
 from numerai_ray.ray_watch import RayWatch
@@ -93,7 +94,8 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
     after = f"see {settings.log_file}, then run again: what was trained is kept"
     try:
         # A raylet that dies just when this process says hello to it makes Ray's core end the process (exit code 1).
-        with last_words(f"error: Ray does not start on {where}, and ended this command; {after}"):
+        words = f"error: Ray does not start on {where}, and ended this command; {after}"
+        with own_handlers(), last_words(words):
             context: Any = ray.init(**options)
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
