@@ -17,6 +17,7 @@ FLOORS = {
     "interrupts": 0,
     "start_over": 0,
     "last_words": 0,
+    "outside": 0,
     "eras": 0,
     "era_columns": 0,
     "scoring": 0,

@@ -72,6 +72,10 @@ def run(
 
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
+    if mlflow is not None:
+        from numerai_ray.trackers import check_mlflow
+
+        check_mlflow(mlflow)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
