@@ -9,6 +9,7 @@ For notebooks::
     experiment.oof(experiment.best)
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfigError", "DataError", "Experiment", "FitError", "NumeraiRayError", "RequestError"]
 
+WINDOWS_ADVICE = (
+    "numerai-ray runs on Linux and macOS, not on Windows itself; install WSL there (`wsl --install`), which is a "
+    "Linux, and use numerai-ray in it"
+)
 _HOMES = {"Experiment": "numerai_ray.experiment"}
 
 
@@ -25,6 +30,8 @@ def __getattr__(name: str) -> Any:
     # On first use: the command line imports this package every time, and pandas is half of what it waits for.
     if name not in __all__:
         raise AttributeError(f"module 'numerai_ray' has no attribute {name!r}")
+    if os.name == "nt":
+        raise ImportError(WINDOWS_ADVICE)
     return getattr(import_module(_HOMES.get(name, "numerai_ray.errors")), name)
 
 

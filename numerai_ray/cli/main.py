@@ -2,10 +2,12 @@
 
 import atexit
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Never
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Never
 
 import typer
 
@@ -42,6 +44,28 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            number = version("numerai-ray")
+        except PackageNotFoundError:  # its code alone, as a Ray job carries it
+            number = "(not installed)"
+        typer.echo(f"numerai-ray {number}, Python {platform.python_version()}, Ray {version('ray')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 plan_commands.register(app)
 run_commands.register(app)
 baseline_command.register(app)

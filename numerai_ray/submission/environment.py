@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.machine import resident_bytes
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.interpreters import find_python
 
@@ -166,22 +167,13 @@ def run_inside(environment: Environment, arguments: Sequence[str], folder: Path,
 def _watched(process: "subprocess.Popen[bytes]", started: float, limits: Limits) -> tuple[str | None, int]:
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _resident_bytes(process.pid))
+        peak = max(peak, resident_bytes(process.pid))
         if peak > limits.memory_bytes:
             return "memory", peak
         if time.monotonic() - started > limits.seconds:
             return "time", peak
         time.sleep(_POLL_S)
     return None, peak
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    line = next((line for line in status.splitlines() if line.startswith("VmRSS:")), "VmRSS: 0")
-    return int(line.split()[1]) * 1024
 
 
 def _one_core() -> None:

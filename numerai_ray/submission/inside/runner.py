@@ -39,7 +39,7 @@ def main(request_file: Path) -> None:
     except BaseException as error:
         report["error"] = f"{type(error).__name__}: {error}"
         report["traceback"] = traceback.format_exc(limit=-6)
-    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report["peak_bytes"] = peak_bytes()
     report["modules"] = sorted({name.split(".", 1)[0] for name in sys.modules})
     Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
 
@@ -66,7 +66,7 @@ def run(request: dict[str, Any], report: dict[str, Any]) -> None:
     benchmarks = pd.read_parquet(request["benchmarks"]) if request["benchmarks"] else None
     if arguments == 2 and benchmarks is None:
         raise Wrong("predict takes live_benchmark_models, but there is no file of them")
-    report["data_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report["data_bytes"] = peak_bytes()
 
     def call(rows: Any) -> Any:
         return model(rows) if arguments == 1 else model(rows, benchmarks.loc[rows.index])  # type: ignore[union-attr]
@@ -85,6 +85,12 @@ def run(request: dict[str, Any], report: dict[str, Any]) -> None:
     if arguments == 2:
         rows = features.loc[parts[-1].index]
         report["one_argument"] = one_argument(model, rows, parts[-1])
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held: Linux tells kilobytes, macOS bytes."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def at(step: str, request: dict[str, Any], report: dict[str, Any]) -> None:
