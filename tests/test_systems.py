@@ -1,6 +1,7 @@
 """Other systems and smaller installs: macOS imitated, no extra installed, Windows told at once."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,21 @@ def test_the_memory_of_another_process_is_known_without_proc() -> None:
     assert int(cores) >= 1
     assert bounded == "True"
     assert resident_bytes(2**22 + 1) == 0
+
+
+# --- threads ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP")
+@pytest.mark.parametrize(("wish", "spins"), [(None, "0"), ("active", "30000000000")])
+def test_threads_that_wait_do_not_spin_unless_the_user_says_so(wish: str | None, spins: str) -> None:
+    """As the OpenMP tells it that LightGBM loads: it reads the variable once."""
+    env = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
+    env.pop("OMP_WAIT_POLICY", None)
+    env |= {"OMP_WAIT_POLICY": wish} if wish else {}
+    code = "import numerai_ray.models.lightgbm"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
 
 
 # --- Windows ----------------------------------------------------------------------------------------------------
