@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import yaml
 from bad_requests import Desk, make_market, set_desk
 from imitation import EXTRAS, environment
+from submission_desk import PYTHONS, needs_python
 
+from numerai_ray.cli.main import run
 from numerai_ray.machine import resident_bytes
 from numerai_ray.ray_start import object_store_bytes
 from numerai_ray.resource_plan import Machine
@@ -149,6 +152,47 @@ def test_the_memory_of_another_process_is_known_without_proc() -> None:
     assert int(cores) >= 1
     assert bounded == "True"
     assert resident_bytes(2**22 + 1) == 0
+
+
+# LightGBM's rows go through a pipe of Linux's alone until its trees are our own.
+PIPES = any("F_SETPIPE_SZ" in path.read_text() for path in (Path(runner.__file__).parents[2] / "models").glob("*.py"))
+RIDGE = {"type": "sklearn", "params": {"estimator": "sklearn.linear_model:Ridge", "alpha": 10.0}}
+ALPHA = {"dimensions": {"alpha": {"path": "model.params.alpha", "values": [1.0, 100.0]}}}
+
+
+@needs_python
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        pytest.param(RIDGE, {"search_space": ALPHA}, id="sklearn"),
+        pytest.param(None, {}, id="lightgbm", marks=pytest.mark.skipif(PIPES, reason="needs pipes of a chosen size")),
+    ],
+)
+def test_an_experiment_is_run_exported_and_verified_on_macos(
+    desk: Desk, tmp_path: Path, model: dict[str, Any] | None, changes: dict[str, Any]
+) -> None:
+    """What Linux alone has is taken from the driver and from Ray's workers; the same predictions as here come of it."""
+    if model is not None:
+        baseline = desk.experiments / "baselines" / "tiny.yaml"
+        baseline.write_text(yaml.safe_dump({**yaml.safe_load(baseline.read_text()), "model": model}))
+    desk.write_plan({**changes, "budget": {"rounds": 1}})
+    where, out = ["--data-dir", str(desk.data)], tmp_path / "model.pkl"
+    told = commands(
+        ["run", str(desk.exp), *where, "--accept-suspect"],
+        ["export", str(desk.exp), *where, "--out", str(out), "--python", PYTHONS[0], "--in-process"],
+        ["verify", str(out), *where],
+        cwd=tmp_path, macos=True,
+    )  # fmt: skip
+    assert [code for code, _, _ in told] == [0, 0, 0], told
+    best = sorted((desk.exp / "predictions").glob("*.parquet"))
+    there = [path.read_bytes() for path in best]
+    for folder in ("predictions", "results", "configs"):
+        shutil.rmtree(desk.exp / folder)
+    shutil.rmtree(desk.data / "store")
+    assert run(["run", str(desk.exp), *where, "--accept-suspect", "--in-process"]) == 0
+    assert [path.read_bytes() for path in best] == there
 
 
 # --- threads ----------------------------------------------------------------------------------------------------
