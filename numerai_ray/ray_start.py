@@ -34,6 +34,7 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.interrupts import own_handlers
 from numerai_ray.last_words import last_words
 from numerai_ray.monitoring import job_metadata
+from numerai_ray.ray_needs import TOKEN_ADVICE, check_machine
 from numerai_ray.ray_watch import RayWatch
 from numerai_ray.resource_plan import Machine
 
@@ -77,6 +78,8 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
 
     """
     _log_to_file(settings.log_file)
+    if settings.address is None:
+        check_machine()
     about = job_metadata(settings.experiment, str(settings.trial_dir.parent.parent))
     job = ray.job_config.JobConfig(metadata=about)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "job_config": job}
@@ -98,6 +101,8 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         words = f"error: Ray does not start on {where}, and ended this command; {after}"
         with own_handlers(), last_words(words):
             context: Any = ray.init(**options)
+    except ray.exceptions.AuthenticationError as error:
+        raise EnvironmentFault(f"Ray on {where}: {str(error).split('.')[0]}; {TOKEN_ADVICE}") from None
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
     if settings.address is None and settings.on_lost is not None:

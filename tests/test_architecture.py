@@ -96,6 +96,7 @@ FLOORS = {
     "store_care": 3,
     "ray_start": 4,
     "ray_watch": 4,
+    "ray_needs": 1,
     "shared_dataset": 4,
     "fit_task": 4,
     "assembly_task": 4,
