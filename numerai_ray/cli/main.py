@@ -27,6 +27,7 @@ from numerai_ray.cli import (
     track_command,
     upload_command,
 )
+from numerai_ray.cli.streams import never_raise
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.interrupts import CODES, INTERRUPTED, stop_asked, two_step_interrupts
 from numerai_ray.start_over import own_process
@@ -84,6 +85,7 @@ app.add_typer(store_commands.app, name="store")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted (143, 129)."""
+    never_raise()
     if arguments is None:
         own_process()
         with two_step_interrupts():

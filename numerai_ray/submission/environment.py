@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.machine import resident_bytes
@@ -26,6 +27,7 @@ from numerai_ray.submission.interpreters import find_python
 CACHE_VARIABLE = "NUMERAI_RAY_CACHE"
 _READY = ".ready"
 _POLL_S = 0.05
+AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # what another program says
 _BUILD_S = 900.0
 # A process that may see one core makes as many threads; libraries that do not ask are told.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -115,7 +117,7 @@ def _build(root: Path, interpreter: Path, requirements: Sequence[str]) -> None:
 
 def _told(command: Sequence[str], what: str) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_S, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=_BUILD_S, check=False, **AS_TEXT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnvironmentFault(f"{what}: {error}; check the connection to the package index") from None
     if done.returncode:
