@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from numerai_ray.atomic_files import tidy
 from numerai_ray.era_writer import era_writer, only
 from numerai_ray.errors import DataError, RequestError
 
@@ -100,6 +101,7 @@ def build(
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
+    tidy(version_dir)
     sources = {name: _Input(version_dir / name) for name in (*_MAIN, *_BENCHMARK)}
     main, benchmark = ((sources[a], sources[b]) for a, b in (_MAIN, _BENCHMARK))
     eras = _retained_eras(*main)

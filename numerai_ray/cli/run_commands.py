@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from numerai_ray.atomic_files import tidy
 from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
@@ -69,6 +70,7 @@ def run(
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.fit_store import FOLDER
 
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
@@ -81,6 +83,8 @@ def run(
     console = Console(stderr=as_json)
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
+        for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
+            tidy(folder)
         history = read_ledger(paths.ledger)
         if extend or not history or history[-1].stage != loaded.stages[-1]:
             prepare_data(loaded, root)
