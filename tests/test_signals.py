@@ -119,6 +119,33 @@ def wait(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
     return holds()
 
 
+# The container's runner in the middle of a pickle's work, and the driver that started it.
+TRIAL = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", '''
+import json, sys, time
+from pathlib import Path
+from numerai_ray.submission.inside import runner
+runner.run = lambda request, report: (print("runs", flush=True), time.sleep(60))
+Path(sys.argv[1]).write_text(json.dumps({"offline": False, "report": sys.argv[1] + ".report"}))
+runner.main(Path(sys.argv[1]))
+''', sys.argv[1]], stdout=subprocess.PIPE, text=True, start_new_session=True)
+print(child.pid, child.stdout.readline(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_pickle_on_trial_does_not_outlive_the_command_that_was_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TRIAL, str(tmp_path / "request.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        pid, says = driver.stdout.readline().split()
+        child = psutil.Process(int(pid))
+        driver.kill()
+    assert says == "runs"
+    assert wait(lambda: not alive([child]), 10.0)
+
+
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
