@@ -130,6 +130,25 @@ def server(answer: bytes | None, every_s: float = 0.0) -> Iterator[str]:
         over.set()
 
 
+@pytest.mark.parametrize(
+    ("command", "option"), [("run", "--data-dir"), ("run --data-dir .", "--results"), ("status", "--results")]
+)
+def test_a_storage_that_does_not_answer_is_one_line_before_anything_is_trained(
+    finished: History, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "hush"}
+    monkeypatch.setattr("numerai_ray.cli.options.PATIENCE_S", 1.0)
+    with server(None) as address:
+        for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{address}"}.items():
+            monkeypatch.setenv(name, value)
+        began = time.monotonic()
+        assert run([*command.split(), str(finished.paths.root), option, "s3://bucket/x"]) == 2
+        assert time.monotonic() - began < 8
+    told = capfd.readouterr().err
+    assert told.startswith(f"error: {option}: s3://bucket/x: the storage cannot be reached")
+    assert told.count("\n") == 1
+
+
 @pytest.mark.skipif(not MLFLOW, reason="needs the extra mlflow")
 @pytest.mark.parametrize("kind", ["down", "silent", "dripping", "no HTTP"])
 def test_a_server_that_does_not_answer_is_one_masked_line_once_and_holds_no_run(

@@ -25,6 +25,7 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
+    answering,
     data_place,
     open_experiment,
     within,
@@ -81,8 +82,9 @@ def run(
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
+    copy = answering(place(results), "--results") if results else None
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
+    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
