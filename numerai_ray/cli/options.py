@@ -16,7 +16,7 @@ from numerai_ray.outside import PATIENCE_S, in_time
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
-from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, place
+from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place
 
 ExperimentArgument = Annotated[
     Path, typer.Argument(metavar="EXP", help="Folder of an experiment, e.g. experiments/quickstart.")
@@ -91,6 +91,7 @@ def answering(where: Place, name: str) -> Place:
         try:
             in_time(where.exists, PATIENCE_S)
         except TimeoutError as error:
+            leave_unfinished()
             raise EnvironmentFault(
                 f"{name}: {where}: the storage cannot be reached ({error}); check AWS_ENDPOINT_URL and the network, "
                 f"then run again"
