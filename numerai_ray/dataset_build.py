@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from numerai_ray.atomic_files import tidy
 from numerai_ray.column_values import (
     LIVE,
     MAX_ERA,
@@ -115,6 +116,7 @@ def build(
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
+    tidy(version_dir)
     sources = {name: _Input(version_dir / name) for name in (*_MAIN, *_BENCHMARK)}
     main, benchmark = ((sources[a], sources[b]) for a, b in (_MAIN, _BENCHMARK))
     eras = _retained_eras(*main)
