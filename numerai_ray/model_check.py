@@ -14,7 +14,16 @@ import numpy.typing as npt
 from numerai_ray.config import ModelConfig
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
-from numerai_ray.models import Batch, Model, ModelSource, model_for, model_problems, settled
+from numerai_ray.models import (
+    Batch,
+    Model,
+    ModelSource,
+    engine_of,
+    model_for,
+    model_problems,
+    rule_here,
+    settled,
+)
 from numerai_ray.models.telling import Told, hearing
 from numerai_ray.models.user import UserModel
 
@@ -40,6 +49,9 @@ def check_model(config: ModelConfig, source: ModelSource | None) -> list[Finding
         return [Finding("parameters", kept=False, seen="; ".join(map(str, problems)))]
     model = model_for(config.type, source)
     config, note = settled(model, config)
+    if config.type == "lightgbm":
+        engine = engine_of(config, "2", model.canonical_params(config.params), rule_here())
+        model = model_for(config.type, None, engine.name)
     bench = _Bench(model, config)
     accepted = Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted")
     try:

@@ -35,7 +35,7 @@ PLAN: dict[str, Any] = {
 }
 BASELINE: dict[str, Any] = {
     "cv": {"n_splits": 3, "embargo_eras": 5},
-    "model": {"params": {"n_estimators": 4, "learning_rate": 0.1, "num_leaves": 3, "min_data_in_leaf": 5}},
+    "model": {"params": {"n_estimators": 4, "learning_rate": 0.1, "num_leaves": 3, "min_data_in_leaf": 20}},
 }
 OFFICIAL: dict[str, Any] = {
     "data": {
@@ -46,7 +46,7 @@ OFFICIAL: dict[str, Any] = {
         "benchmark_data_path": f"{VERSION}/full_benchmark_models.parquet",
         "embargo_eras": 5,
     },
-    "model": {"type": "LGBMRegressor", "params": {"n_estimators": 4, "num_leaves": 3, "min_data_in_leaf": 5}},
+    "model": {"type": "LGBMRegressor", "params": {"n_estimators": 4, "num_leaves": 3, "min_data_in_leaf": 20}},
     "training": {"cv": {"n_splits": 3}},
 }
 

@@ -84,6 +84,7 @@ FLOORS = {
     "look_store": 3,
     "fit_key": 3,
     "model_check": 3,
+    "engine_check": 3,
     "training_sample": 1,
     "training_data": 3,
     "linear_parts": 0,
