@@ -6,7 +6,7 @@
 #SBATCH --nodes=4                  # EDIT
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16         # EDIT: cores of a node
-#SBATCH --mem=60G                  # EDIT: 4 GB a core
+#SBATCH --mem=30G                  # EDIT: 2 GB a core; 4 for all features of every week
 #SBATCH --time=08:00:00            # EDIT
 #SBATCH --requeue
 #SBATCH --output=%x-%j.log
