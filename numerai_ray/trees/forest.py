@@ -131,8 +131,17 @@ class Forest:
             lengths: numbers of tries.
             threads: how many to use; predictions are the same for any number.
 
+        Raises:
+            ValueError: columns are not contiguous int8, not as many as it was grown on, or have not all of the rows.
+
         """
-        team, where = Team(threads), addresses(columns)
+        where = addresses(columns)
+        if len(columns) != len(self.bins.ends):
+            raise ValueError(f"the forest was grown on {len(self.bins.ends)} columns, but is given {len(columns)}")
+        n = min(map(len, columns))
+        if not all(0 <= start <= stop <= n for start, stop in ranges):
+            raise ValueError(f"rows to predict must be among the {n} of the columns, but are {list(ranges)}")
+        team = Team(threads)
         scores = np.zeros(sum(stop - start for start, stop in ranges))
         found, grown = [], 0
         for length in lengths or [len(self.after)]:

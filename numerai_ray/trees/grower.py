@@ -79,12 +79,20 @@ class Grower:
 
     def __init__(self, training: TrainingRows, settings: Settings, threads: int = 1):
         self._columns = training.columns  # kept, as kernels know their addresses alone
-        self._settings, self._team = settings, Team(threads)
+        where = addresses(training.columns)
         n = len(training.target)
+        for place, column in enumerate(training.columns):
+            if len(column) < n:
+                raise ValueError(
+                    f"a column must have a row for each of {n} targets, but column {place} has {len(column)}"
+                )
         used = np.ones(n, np.bool_) if training.used is None else training.used.copy()
+        if not used.any():
+            raise ValueError(f"no row is used of {n}: trees need one at least")
+        self._settings, self._team = settings, Team(threads)
         weight = None if training.weight is None else np.ascontiguousarray(training.weight, np.float32)
         target = np.where(used, training.target, np.float32(np.nan))  # what is not used decides nothing
-        self._rows = Rows(addresses(training.columns), target, weight, used)
+        self._rows = Rows(where, target, weight, used)
         self._given = np.flatnonzero(used).astype(np.uint32)
         self.bins = self._bins()
         self._draws = feature_draws(len(self.bins.usable), settings.feature_fraction, settings.seeds.features)

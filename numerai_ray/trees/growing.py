@@ -33,7 +33,7 @@ def grow(
         The forest. It keeps no reference to the training rows.
 
     Raises:
-        ValueError: a column is not contiguous int8, or no row is used.
+        ValueError: a column is not contiguous int8 or has too few rows, or no row is used.
 
     """
     warm_up(weighted=training.weight is not None, several=threads > 1)
