@@ -130,6 +130,8 @@ class RoundScheduler:
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
+        if history:
+            self.shop.archive(self._search(history))  # what was lost of it, or damaged, is there again
         start, over = len(history), ""
         while True:
             search = self._search(history)

@@ -223,7 +223,6 @@ def archive_of(loaded: LoadedPlan, paths: ExperimentPaths) -> Any:
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive
-    from numerai_ray.optuna_studies import keep_studies, open_storage
+    from numerai_ray.optuna_studies import open_archive
 
-    storage = open_storage(paths.journal, loaded.plan.rounds.storage)
-    return lambda search: keep_studies(storage, loaded.name, search)
+    return open_archive(paths.journal, loaded.plan.rounds.storage, loaded.name, _say)
