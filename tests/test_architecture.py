@@ -30,6 +30,7 @@ FLOORS = {
     "significance": 0,
     "pruning": 0,
     "value_trees": 0,
+    "json_text": 0,
     "yaml_text": 1,
     "validation": 1,
     "model_config": 1,

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -104,7 +105,7 @@ def gc(
 def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
     """Read every entry to its last byte; what is damaged is set aside, and made again when it is asked for.
 
-    Exit code 3 when something was damaged.
+    Exit code 3 when something was damaged, or could not be read and may be either.
     """
     from numerai_ray.store_care import ENTRIES, check_store
 
@@ -114,14 +115,16 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
         task = progress.add_task("checking", total=sum(file.kind in ENTRIES for file in files))
         found = check_store(store, files, lambda: progress.advance(task))
     if as_json:
-        value = {"store": str(store.root), "whole": found.whole, "damaged": found.damaged, "models": found.models}
+        value = {"store": str(store.root), **asdict(found)}
         typer.echo(json.dumps(value, indent=2))
     else:
         by = "".join(f"\n  {name}: {count:,}" for name, count in found.models.items())
         typer.echo(f"{store.root}: {found.whole:,} whole, {len(found.damaged):,} damaged and set aside{by}")
         for key in found.damaged:
             typer.echo(f"  damaged: {key}")
-    if found.damaged:
+        for why in found.unread:
+            typer.echo(f"  not read: {why}")
+    if found.damaged or found.unread:
         raise typer.Exit(SOME_DAMAGED)
 
 
