@@ -30,6 +30,7 @@ from numerai_ray.download_check import (
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.network import PATIENT, Patience
 from numerai_ray.numerai_api import NumeraiApi
+from numerai_ray.own_files import open_own
 from numerai_ray.transfer import Partial, Remote, RemoteFile
 
 # What experiments need, in the order in which one file is checked against another.
@@ -182,7 +183,7 @@ def _alone(version_dir: Path) -> Iterator[None]:
     """No second download in this folder while the block runs; the kernel lets go when the process dies."""
     try:
         version_dir.mkdir(parents=True, exist_ok=True)
-        handle = (version_dir / _LOCK).open("a")
+        handle = open_own(version_dir / _LOCK, "a")
     except OSError as error:
         raise EnvironmentFault(f"{version_dir}: cannot be written: {error.strerror}; check its rights") from None
     with handle:

@@ -31,6 +31,7 @@ FLOORS = {
     "pruning": 0,
     "value_trees": 0,
     "json_text": 0,
+    "own_files": 0,
     "yaml_text": 1,
     "validation": 1,
     "model_config": 1,

@@ -102,6 +102,7 @@ def ledger(tmp_path: Path) -> Path:
 @given(st.lists(ROUNDS, max_size=3))
 def test_rounds_are_read_back_as_they_were_written(tmp_path_factory, rounds) -> None:
     path = tmp_path_factory.mktemp("ledger") / "results" / "rounds.jsonl"
+    rounds = [replace(record, number=number) for number, record in enumerate(rounds, start=1)]
     for record in rounds:
         append_ledger(path, record)
     # NaN equals no NaN, so that the representations are compared
@@ -136,9 +137,9 @@ def test_a_torn_last_line_does_not_count_and_is_overwritten(ledger: Path, kept) 
     line = (to_json(decided(2)) + "\n").encode()
     ledger.write_bytes(whole + line[:kept])
     assert [record.number for record in read_ledger(ledger)] == [1]
-    append_ledger(ledger, decided(3))
-    assert [record.number for record in read_ledger(ledger)] == [1, 3]
-    assert ledger.read_bytes() == whole + (to_json(decided(3)) + "\n").encode()
+    append_ledger(ledger, decided(2, variant("a")))
+    assert [record.number for record in read_ledger(ledger)] == [1, 2]
+    assert ledger.read_bytes() == whole + (to_json(decided(2, variant("a"))) + "\n").encode()
 
 
 def test_a_first_line_cut_short_leaves_nothing(ledger: Path) -> None:
@@ -159,6 +160,40 @@ def flattened() -> str:
     return json.dumps(value)
 
 
+def other_type(*path: str | int, value: Any) -> str:
+    """A line whose value at ``path`` is of another type."""
+    line = json.loads(to_json(decided(2, variant("a"))))
+    at = line
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return json.dumps(line)
+
+
+OTHER_TYPES = [
+    ("number", "2"),
+    ("wall_s", "long"),
+    ("wall_s", None),
+    ("base_changes", [1]),
+    ("variants", 5),
+    ("variants", {}),
+    ("variants", 0, "id", 7),
+    ("variants", 0, "role", "king"),
+    ("variants", 0, "metrics", "good"),
+    ("variants", 0, "metrics", "bmc", "n_eras", 1.5),
+    ("variants", 0, "metrics", "bmc_last", "mean", "0.1"),
+    ("variants", 0, "evidence", {"to_base": 1, "to_best": None}),
+    ("variants", 0, "flags", "suspect"),
+    ("decision", "winner", 1),
+    ("decision", "gain", "large"),
+    ("decision", "promoted", "yes"),
+    ("origin", {"the base config": 1}),
+    ("importances", {"leaves": "most"}),
+    ("notes", [1]),
+    ("notes", None),
+]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -172,6 +207,11 @@ def flattened() -> str:
         flattened(),
         json.dumps({**json.loads(to_json(decided(2))), "colour": "red"}),
         "\udcff",
+        "[" * 100_000,
+        '{"number": ' + "[" * 500 + "]" * 500 + "}",
+        to_json(decided(3)),  # a line before it is lost, and the next round would write over another's files
+        to_json(replace(decided(2), stage="scouting")),
+        *(other_type(*path, value=value) for *path, value in OTHER_TYPES),
     ],
 )
 def test_a_damaged_line_in_the_middle_is_named(ledger: Path, line) -> None:
@@ -185,6 +225,14 @@ def test_a_damaged_line_in_the_middle_is_named(ledger: Path, line) -> None:
     assert str(refusal.value).startswith(f"{ledger}, line 2: damaged (")
     assert "restore the file, or remove this line and those after it" in str(refusal.value)
     assert ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_ledger_that_is_no_file_is_one_message(ledger: Path, make: Any) -> None:
+    ledger.parent.mkdir()
+    make(ledger)
+    with pytest.raises(DataError, match=r"rounds\.jsonl"):
+        read_ledger(ledger)
 
 
 def test_a_ledger_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan, Stage
-from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_policy import Stop
 from numerai_ray.storage import place
@@ -171,6 +171,8 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
             soft_wrap=True,
             markup=False,
         )
+        from numerai_ray.report.closing_sections import next_commands
+
         for line in next_commands(paths.root):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     guessed = [record for record in history if record.estimated_s is not None]
