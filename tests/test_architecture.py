@@ -120,6 +120,8 @@ FLOORS = {
     "optuna_proposer": 5,
     "optuna_studies": 5,
     "variant_output": 5,
+    "variant_files": 5,
+    "results_shape": 5,
     "diagnostics_output": 5,
     "baseline_store": 5,
     "evidence": 5,

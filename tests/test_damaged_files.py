@@ -2,15 +2,23 @@
 
 import json
 import os
+import shutil
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desk import Desk
 from test_results import decided, variant
 
+from numerai_ray.cli.experiment_session import catalog_of
+from numerai_ray.cli.main import run
+from numerai_ray.cli.options import open_experiment
 from numerai_ray.errors import DataError
+from numerai_ray.fit_store import FitStore
 from numerai_ray.results import ExperimentPaths, append_ledger, read_ledger, to_json
+from numerai_ray.variant_files import lost_files, restore_files
 
 # The ledger
 
@@ -103,3 +111,79 @@ def test_a_ledger_that_is_no_file_is_one_message(ledger: Path, make: Any) -> Non
     make(ledger)
     with pytest.raises(DataError, match=r"rounds\.jsonl"):
         read_ledger(ledger)
+
+
+# What lies between the ledger and the fit store
+
+
+@pytest.fixture(scope="module")
+def decided_round(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:
+    """One decided round, never changed."""
+    desk = Desk(tmp_path_factory.mktemp("decided"), market)
+    assert desk.run("--rounds", "1") == 0
+    return desk
+
+
+@pytest.fixture
+def desk(decided_round: Desk, tmp_path: Path) -> Desk:
+    """A copy of it, to be damaged."""
+    own = copy(decided_round)
+    own.folder, own.data = tmp_path / "experiments" / "small", tmp_path / "data"
+    shutil.copytree(decided_round.folder.parent.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return own
+
+
+def files_of(desk: Desk) -> dict[str, bytes]:
+    return {
+        path.relative_to(desk.folder).as_posix(): path.read_bytes()
+        for folder in ("results", "predictions")
+        for path in sorted((desk.folder / folder).iterdir())
+    }
+
+
+def test_results_and_predictions_are_made_again_from_stored_fits(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each kind of damage on a file of its own; what is made again is what was there, to the last byte."""
+    before, paths = files_of(desk), ExperimentPaths(desk.folder)
+    cut, flat, gone, half = [each["id"] for each in desk.rounds()[0]["variants"]][:4]
+    paths.results(cut).write_text("{}")
+    value = json.loads(paths.results(flat).read_text())
+    value["diagnostics"]["importance"] = {"top": ["a"], "per_feature": 7}
+    paths.results(flat).write_text(json.dumps(value))
+    paths.predictions(flat).unlink()
+    paths.results("benchmark-scout").unlink()
+    paths.predictions(gone).write_bytes(paths.predictions(gone).read_bytes()[:-100])
+    paths.results(half).write_bytes(b"\xff" + before[f"results/{half}.json"][:200])
+    capsys.readouterr()
+
+    assert run(["report", str(desk.folder)]) == 0
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 6
+    assert f"note: {paths.results(cut)}: damaged (per_era: field required); what it tells is left out" in said
+    assert f"`numerai-ray run {desk.folder}` makes it again" in said
+
+    _, loaded = open_experiment(desk.folder)
+    history, store = read_ledger(paths.ledger), FitStore.below(desk.data)
+    lines = restore_files(paths, history, catalog_of(loaded, desk.data, paths), store, 2)
+    assert len(lines) == 6
+    assert all(line.endswith("; made again from stored fits") for line in lines), lines
+    assert files_of(desk) == before
+    assert not lost_files(paths, history)
+
+
+def test_what_cannot_be_made_again_is_told_and_the_run_goes_on(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ExperimentPaths(desk.folder)
+    (first, second, *_) = [each["id"] for each in desk.rounds()[0]["variants"]]
+    paths.results(first).unlink()
+    paths.results(second).unlink()
+    paths.config(second).write_text("data: [")
+    shutil.rmtree(desk.data / "store")
+    capsys.readouterr()
+    assert desk.run("--rounds", "1") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{first}.json: missing; what it tells is left out: its fits are not stored" in said
+    assert f"{second}.json: missing; what it tells is left out: {paths.config(second)}" in said
+    assert not paths.results(first).exists()

@@ -42,7 +42,9 @@ def scheduler_at_work(
     session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
 ) -> Iterator[Any]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
+    from numerai_ray.machine import this_machine
     from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.variant_files import restore_files
 
     paths, loaded, console = session.paths, session.loaded, session.console
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
@@ -63,6 +65,8 @@ def scheduler_at_work(
         watching(view, loaded.name, paths, runner) as watcher,
     ):
         told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
+            console.print(f"note: {line}", highlight=False, soft_wrap=True, markup=False)
         yield scheduler_of(loaded, catalog, runner, told, settings, report)
     for problem in report.problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)

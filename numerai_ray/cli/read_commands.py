@@ -134,6 +134,7 @@ def report(
 ) -> None:
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.report import write_report
+    from numerai_ray.variant_files import AGAIN, LEFT_OUT, lost_files
 
     fetch_results(exp, results)
     history = read_ledger(experiment_paths(exp).ledger)
@@ -141,6 +142,8 @@ def report(
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     paths, loaded = open_experiment(exp)
     path = write_report(loaded, paths, history, start_era)
+    for lost in lost_files(paths, history):
+        typer.echo(f"note: {lost}; {LEFT_OUT}; {AGAIN.format(exp)}", err=True)
     if as_json:
         value = {
             "report": str(path),
