@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from numerai_ray.config import Config, DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
+from numerai_ray.json_text import read_json
 from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
@@ -323,9 +325,9 @@ def file_fingerprint(path: Place) -> str:
     now = facts(path)
     keepers = [folder / ".fingerprints.json" for folder in dict.fromkeys((path.parent, local_folder(path.parent)))]
     for kept in keepers:
-        size, changed, digest = _fingerprints(kept).get(path.name, (0, 0, ""))
-        if (size, changed) == (now.size_bytes, now.changed_ns):
-            return str(digest)
+        match read_json(kept).get(path.name):
+            case [now.size_bytes, now.changed_ns, str(known)] if re.fullmatch("[0-9a-f]{16}", known):
+                return known
     total = hashlib.sha256()
     for part in chunks(path):
         total.update(part)
@@ -333,19 +335,11 @@ def file_fingerprint(path: Place) -> str:
     for kept in keepers:
         try:
             entry = {path.name: (now.size_bytes, now.changed_ns, digest)}
-            write_whole(kept, json.dumps(_fingerprints(kept) | entry).encode())
+            write_whole(kept, json.dumps(read_json(kept) | entry).encode())
             break
         except EnvironmentFault:
             continue
     return digest
-
-
-def _fingerprints(kept: Place) -> dict[str, tuple[int, int, str]]:
-    try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError, EnvironmentFault):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:

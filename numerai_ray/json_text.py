@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.storage import Place
+
 # What we write is nested a few levels deep; thousands of them would end whatever walks through a value.
 MOST_LEVELS = 100
 
@@ -17,6 +20,15 @@ def parse_json(text: str | bytes) -> Any:
     if content.count(b"[") + content.count(b"{") > MOST_LEVELS:
         _check_levels(value)
     return value
+
+
+def read_json(where: Place) -> dict[str, Any]:
+    """A JSON mapping that we wrote and can do without; empty when it is missing, damaged, or no file."""
+    try:
+        value = parse_json(where.read_bytes()) if where.is_file() else None  # a pipe would be waited for
+    except (OSError, ValueError, EnvironmentFault):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _check_levels(value: Any) -> None:

@@ -378,15 +378,6 @@ def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
     return next((record.choice for record in history if record.choice), "")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON mapping that we wrote; empty when it is missing or damaged."""
-    try:
-        value = parse_json(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:
     """Every config that ran well or was stopped as hopeless, by fingerprint, first run first: nothing is run twice."""
     known: dict[str, VariantRecord] = {}

@@ -17,6 +17,7 @@ from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
+from numerai_ray.json_text import read_json
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -28,7 +29,6 @@ from numerai_ray.results import (
     append_ledger,
     chosen_interpretation,
     known_by_fingerprint,
-    read_json,
     read_ledger,
     write_json,
 )

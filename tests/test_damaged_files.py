@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ import pytest
 from desk import Desk
 from test_results import decided, variant
 
+from numerai_ray.baseline_store import BaselineStore
+from numerai_ray.calibration import Calibration, Speed, read_calibration, write_calibration
 from numerai_ray.cli.experiment_session import catalog_of
 from numerai_ray.cli.main import run
 from numerai_ray.cli.options import open_experiment
+from numerai_ray.cli.round_state import running_of
+from numerai_ray.dataset import file_fingerprint
 from numerai_ray.errors import DataError
 from numerai_ray.fit_store import FitStore
-from numerai_ray.results import ExperimentPaths, append_ledger, read_ledger, to_json
+from numerai_ray.json_text import read_json
+from numerai_ray.report.plots import Drawn, drawn_plots
+from numerai_ray.results import ExperimentPaths, append_ledger, read_ledger, to_json, write_json
 from numerai_ray.variant_files import lost_files, restore_files
 
 # The ledger
@@ -187,3 +194,88 @@ def test_what_cannot_be_made_again_is_told_and_the_run_goes_on(
     assert f"{first}.json: missing; what it tells is left out: its fits are not stored" in said
     assert f"{second}.json: missing; what it tells is left out: {paths.config(second)}" in said
     assert not paths.results(first).exists()
+
+
+# Caches
+
+
+WRONG = {
+    "nothing": b"",
+    "half": b'{"speeds": {"a": ',
+    "another text": b"\x89PNG\r\n",
+    "nested": b"[" * 100_000,
+    "a list": b"[1, 2]",
+    "numbers": b'{"speeds": 7, "running": 7, "full.parquet": 7, "rounds": 7, "after": 1, "delta": 1}',
+    "other types": b'{"speeds": {"a": {"fixed_s": "long"}}, "running": {"round": [], "trials": 1},'
+    b' "delta": {"mark": {}}, "full.parquet": ["1", 2, 3]}',
+}
+
+
+@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG.keys())
+def test_a_cache_of_wrong_content_is_made_again(tmp_path: Path, content: bytes) -> None:
+    paths = ExperimentPaths(tmp_path)
+    for path in (paths.calibration, paths.progress, paths.plot_index, tmp_path / ".fingerprints.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    assert read_calibration(paths) == Calibration()
+    assert running_of(paths.progress) is None
+    assert drawn_plots(paths) == {}
+    data = tmp_path / "full.parquet"
+    data.write_bytes(b"rows")
+    digest = file_fingerprint(data)
+    assert re.fullmatch("[0-9a-f]{16}", digest)
+    kept = json.loads((tmp_path / ".fingerprints.json").read_text())
+    assert kept["full.parquet"][2] == digest
+    assert file_fingerprint(data) == digest
+
+
+def test_a_pipe_in_the_place_of_a_cache_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cache.json")
+    assert read_json(tmp_path / "cache.json") == {}
+
+
+def test_what_is_whole_in_a_cache_is_used(tmp_path: Path) -> None:
+    paths = ExperimentPaths(tmp_path)
+    known = Calibration({"lightgbm/1": Speed(1.0, 2.0, 3.0)}, {"row": 0.5}, 1.0, 2.0, 2)
+    write_calibration(paths, known)
+    assert read_calibration(paths) == known
+    drawn = Drawn("Title", "Caption.", "0" * 16, 1, "0" * 16)
+    write_json(paths.plot_index, {"delta": asdict(drawn), "../../other": asdict(drawn)})
+    assert drawn_plots(paths) == {"delta": drawn}
+
+
+def test_a_damaged_picture_is_drawn_again(desk: Desk) -> None:
+    paths = ExperimentPaths(desk.folder)
+    assert run(["report", str(desk.folder)]) == 0
+    pictures = {path: path.read_bytes() for path in paths.plots.glob("*.png")}
+    assert pictures
+    path = min(pictures)
+    path.write_bytes(pictures[path][:-50])
+    others = {each: each.stat().st_mtime_ns for each in pictures if each.stem.rsplit("-", 1)[0] not in path.stem}
+    assert run(["report", str(desk.folder)]) == 0
+    assert path.read_bytes() == pictures[path]
+    assert {each: each.stat().st_mtime_ns for each in others} == others, "whole ones are not drawn again"
+
+
+@pytest.mark.parametrize("how", ["cut", "a list", "flags", "no predictions"])
+def test_damaged_results_of_a_baseline_are_told_and_run_again(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "baselines" / "tiny-0123456789abcdef"
+    config = {"model": {}, "score": {"last_eras": 1}}
+    value = {
+        "per_era": {"era": ["0001"], "corr": [0.1], "bmc": [0.1], "corr_with_benchmark": [0.1]},
+        "baseline": {"name": "tiny", "made": "2026-11-30", "config": config, "fits": 1, "flags": []},
+    }
+    write_json(folder / "results.json", value)
+    (folder / "predictions.parquet").touch()
+    store = BaselineStore(tmp_path / "baselines")
+    assert [each.name for each in store.all()] == ["tiny"]
+    damaged = {
+        "cut": "{",
+        "a list": json.dumps(value | {"baseline": [1]}),
+        "flags": json.dumps(value | {"baseline": value["baseline"] | {"flags": 7}}),
+        "no predictions": json.dumps(value),
+    }[how]
+    (folder / "results.json").write_text(damaged)
+    if how == "no predictions":
+        (folder / "predictions.parquet").unlink()
+    assert store.all() == []

@@ -22,6 +22,7 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
 )
+from numerai_ray.cli.round_state import running_of
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
 from numerai_ray.results import (
@@ -166,11 +167,8 @@ def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
 
 def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
     """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
-    try:
-        found = json.loads(paths.progress.read_text(encoding="utf-8"))["running"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, dict) and _holder(paths, results) else None
+    found = running_of(paths.progress)
+    return found if found and _holder(paths, results) else None
 
 
 def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
