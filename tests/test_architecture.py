@@ -231,6 +231,17 @@ def test_every_module_has_a_floor() -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_one_place_writes_to_the_terminal(path: Path) -> None:
+    """What is printed past ``cli.terminal`` may hold whatever somebody put into a file's name."""
+    if name_of(path) in ("cli.terminal", "submission.inside.runner", "submission.inside.pack"):
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [each for each in calls if isinstance(each, ast.Name) and each.id == "print"]
+    assert not [each for each in calls if isinstance(each, ast.Attribute) and each.attr in ("echo", "secho")]
+    assert "rich.console.Console" not in imports(path)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_point_downward(path: Path) -> None:
     here = unit(name_of(path))
     if here == "__init__":

@@ -1,6 +1,5 @@
 """What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from numerai_ray.cli.data_commands import build_files, make_market
 from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.cli.options import writable_place
 from numerai_ray.cli.round_state import Budget
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.interrupts import two_step_interrupts
@@ -73,7 +71,7 @@ def scheduler_at_work(
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, err=True)
 
 
 def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:

@@ -25,7 +25,8 @@ from numerai_ray.cli import (
     track_command,
     upload_command,
 )
-from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.cli.terminal import checked_arguments, say
+from numerai_ray.errors import FitError, NumeraiRayError, shortened
 from numerai_ray.start_over import own_process
 
 INTERRUPTED = 130
@@ -82,17 +83,17 @@ def _leave(code: int) -> Never:
 def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command; every error raised on purpose is one message on stderr."""
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=checked_arguments(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
         if code == INTERRUPTED:
-            print("interrupted; run the same command again to go on", file=sys.stderr)
+            say("interrupted; run the same command again to go on", err=True)
         return code
     except FitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
         return SOME_FAILED
     except NumeraiRayError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
     except OSError as error:
-        print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        say(shortened(f"error: {error.filename or 'system'}: {error.strerror or error}"), err=True)
     return 2

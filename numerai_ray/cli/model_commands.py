@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import JsonOption
+from numerai_ray.cli.terminal import say
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
@@ -36,10 +37,10 @@ def check(
     broken = [each.name for each in findings if not each.kept]
     if as_json:
         value = {"model": model, "params": config.params, "kept": not broken, "promises": [*map(asdict, findings)]}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
     else:
         for each in findings:
-            typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
+            say(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
     if broken and len(findings) <= 2:
         raise RequestError(f"{model}: cannot be trained: {broken[0]}; nothing else was tried")
     if broken:

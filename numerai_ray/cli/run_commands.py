@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
@@ -29,6 +28,7 @@ from numerai_ray.cli.options import (
     within,
     writable_folder,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
@@ -125,16 +125,16 @@ def train(
     for note in outcome.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if as_json:
-        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions))))
+        say(to_json(results_json(outcome, str(output_dir), str(predictions))))
         return
     metrics = outcome.metrics
     if metrics is not None:
-        typer.echo(
+        say(
             f"corr {number(metrics.corr.mean)}  bmc {number(metrics.bmc.mean)}  "
             f"bmc_last_200_eras {number(metrics.primary)}  "
             f"avg_corr_with_benchmark {number(metrics.avg_corr_with_benchmark, 3)}"
         )
-    typer.echo(f"{results}\n{predictions}")
+    say(f"{results}\n{predictions}")
 
 
 def load_any_config(path: Path) -> tuple[Config, str, str]:

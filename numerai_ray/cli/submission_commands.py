@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from numerai_ray.cli.options import (
     AddressOption,
@@ -20,6 +19,7 @@ from numerai_ray.cli.options import (
     open_experiment,
     writable_folder,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
 from numerai_ray.start_over import start_over
@@ -69,11 +69,11 @@ def export(
     found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
     if as_json:
         card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        typer.echo(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
+        say(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
         return
     _print_found(found)
-    typer.echo("\n".join(str(each) for each in _files(out)))
-    typer.echo(f"next: numerai-ray upload {out} --model NAME")
+    say("\n".join(str(each) for each in _files(out)))
+    say(f"next: numerai-ray upload {out} --model NAME")
 
 
 def verify(
@@ -103,7 +103,7 @@ def verify(
         environment = environment_for(container, on_step)
         found = verify_pickle(pickle, environment, given)
     if as_json:
-        typer.echo(json.dumps(without_nan(found.to_json()), indent=2))
+        say(json.dumps(without_nan(found.to_json()), indent=2))
     else:
         _print_found(found)
     if not found.ok:
@@ -205,7 +205,7 @@ def _print_found(found: "Verification") -> None:
     from numerai_ray.submission.words import verification_lines
 
     for line in verification_lines(found):
-        typer.echo(line)
+        say(line)
 
 
 class steps:  # noqa: N801  used as a function

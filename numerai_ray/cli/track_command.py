@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
+from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
 from numerai_ray.results import read_ledger
 
@@ -34,8 +35,8 @@ def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: Json
         MLflowTracker(paths, loaded.name, mlflow)(history)
     if as_json:
         value = {"tensorboard": str(paths.tensorboard), "runs": runs(paths.tensorboard), "mlflow": mlflow}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
         return
-    typer.echo(f"tensorboard --logdir {paths.tensorboard}")
+    say(f"tensorboard --logdir {paths.tensorboard}")
     if mlflow is not None:
-        typer.echo(f"mlflow ui --backend-store-uri {mlflow}  (the whole of mlflow, in an environment of its own)")
+        say(f"mlflow ui --backend-store-uri {mlflow}  (the whole of mlflow, in an environment of its own)")
