@@ -11,7 +11,7 @@ from rich.text import Text
 from test_results import decided, variant
 
 from numerai_ray.cli.main import run
-from numerai_ray.cli.terminal import Console, harmless, say
+from numerai_ray.cli.terminal import Console, harmless, model_code, say
 from numerai_ray.config import Config, validate
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError, shortened
 from numerai_ray.results import ExperimentPaths, append_ledger
@@ -124,6 +124,28 @@ def test_many_problems_are_counted_not_listed() -> None:
     assert said.startswith("plan.yaml: 10000 problems\n")
     assert "… and 9,950 more" in said
     assert len(said.splitlines()) == 52
+
+
+def test_what_runs_code_is_said_before_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    official, mark = tmp_path / "config.py", tmp_path / "ran"
+    official.write_text(f"open({str(mark)!r}, 'w')\nraise SystemExit(1)")
+    data = tmp_path / "data"
+    data.mkdir()
+    command = ["train", "--config", str(official), "--output-dir", str(tmp_path / "out"), "--data-dir", str(data)]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: {official}: is code, and runs with your rights")
+    assert mark.exists()
+    assert run(["check-model", "none.py:Model"]) == 2
+    assert "note: MODEL none.py:Model: is code" in capsys.readouterr().err
+    pickle = tmp_path / "a.pkl"
+    pickle.write_bytes(b"")
+    assert run(["verify", str(pickle), "--python", "9.9"]) == 2
+    assert f"note: {pickle}: is code" in capsys.readouterr().err
+    members = {"a": {"model": {"type": "mine.py:Ridge"}}, "b": {}}
+    config = validate(Config, {"ensemble": {"members": members}}, "c.yaml")
+    assert model_code(config) == ["model.type mine.py:Ridge"]
+    assert model_code(validate(Config, {}, "c.yaml")) == []
 
 
 def test_a_usual_message_stays_as_it_is() -> None:

@@ -9,7 +9,7 @@ import typer
 from numerai_ray.cli.experiment_session import open_runner
 from numerai_ray.cli.live_view import number
 from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOption, JsonOption, data_place
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, FitError, RequestError
 from numerai_ray.results import Metrics, official_metrics, to_json
@@ -88,6 +88,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
     if version is not None:
         values = apply_overrides(values, {"data": {"version": version}})
     config = validate(Config, values, str(file))
+    tell_code(*model_code(config))
     try:
         return Catalog(root, file.parent, elsewhere=elsewhere).plan(name, f"baseline/{name}", config)
     except ConfigError as error:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import JsonOption
-from numerai_ray.cli.terminal import say
+from numerai_ray.cli.terminal import say, tell_code
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
@@ -33,6 +33,7 @@ def check(
     from numerai_ray.models import source_of
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
+    tell_code(*([f"MODEL {model}"] if ":" in model else []))
     findings = check_model(config, source_of(config, Path.cwd()))
     broken = [each.name for each in findings if not each.kept]
     if as_json:

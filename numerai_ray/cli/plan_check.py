@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from numerai_ray.cli.terminal import model_code, tell_code
 from numerai_ray.config import Config
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.experiment_plan import LoadedPlan
@@ -45,7 +46,10 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
     """Plan configs by the place that asks for them; see :func:`check_plan`."""
     found: dict[tuple[str, str], Problem] = {}
     data_errors: list[DataError] = []
+    code: dict[str, None] = {}
     for place, config in asked:
+        tell_code(*(new := [each for each in model_code(config) if each not in code]))
+        code |= dict.fromkeys(new)
         try:
             catalog.plan("check", place, config)
         except ConfigError as error:

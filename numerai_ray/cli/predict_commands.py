@@ -28,7 +28,7 @@ from numerai_ray.cli.submission_commands import (
     root_if_there,
     steps,
 )
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.cli.upload_command import ModelOption, ViaOption, YesOption, confirm, connect, watch
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
@@ -71,6 +71,8 @@ def predict(
     pickle = target
     if not target.is_file():
         pickle = _exported(target, variant, python, data_dir, address, in_process=in_process)
+    else:
+        tell_code(str(pickle))
     environment, version = _environment(pickle, python)
     data = given or live_of(root_if_there(data_dir), version)
     if data is None:

@@ -28,7 +28,7 @@ from numerai_ray.cli.options import (
     within,
     writable_folder,
 )
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
@@ -91,7 +91,7 @@ def run(
 
 
 def train(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official CONFIG .py/.json, or ours.")],
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official .py (run) or .json, or ours.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="results/ and predictions/ go here.")],
     data_dir: DataDirOption = None,
     address: AddressOption = None,
@@ -105,6 +105,7 @@ def train(
 
     root = data_place(data_dir)
     ours, results_name, predictions_name = load_any_config(config)
+    tell_code(*model_code(ours))
     writable_folder(output_dir, "--output-dir")
     try:
         plan = Catalog(root, config.parent, elsewhere=address is not None).plan(
@@ -145,6 +146,7 @@ def load_any_config(path: Path) -> tuple[Config, str, str]:
         value = parse_yaml(read_text(path), str(path))
         if {"cv", "score"} & set(value):
             return validate(Config, value, str(path)), path.stem, path.stem
+    tell_code(*([str(path)] if path.suffix == ".py" else []))
     official = load_official(path)
     return official.config, official.results_name, official.predictions_name
 

@@ -19,7 +19,7 @@ from numerai_ray.cli.options import (
     open_experiment,
     writable_folder,
 )
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
 from numerai_ray.start_over import start_over
@@ -94,6 +94,7 @@ def verify(
 
     if not pickle.is_file():
         raise RequestError(f"{pickle}: no such file; make one with `numerai-ray export EXP --out {pickle.name}`")
+    tell_code(str(pickle))
     card = read_card(SubmissionFiles(pickle))
     container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)
     given = live_given(live, benchmarks)

@@ -12,6 +12,7 @@ import rich.console
 import typer
 from rich.segment import Segment
 
+from numerai_ray.config import Config
 from numerai_ray.errors import RequestError, shortened
 
 # Controls but for the end of a line and the tab, what turns the direction of text around, halves of no character.
@@ -42,6 +43,18 @@ class Console(rich.console.Console):
     ) -> Iterable[Segment]:
         for part in super().render(renderable, options):
             yield part if part.control else Segment(harmless(part.text), part.style)
+
+
+def tell_code(*sources: str) -> None:
+    """Say on stderr, before it is read, what of a request is a program."""
+    for each in dict.fromkeys(sources):
+        say(f"note: {each}: is code, and runs with your rights; run only what you trust", err=True)
+
+
+def model_code(config: Config) -> list[str]:
+    """What of a config names code of the user's: ``model.type`` of it or of its members."""
+    types = [member.model.type for member in config.members().values()]
+    return [f"model.type {name}" for name in types if ":" in name]
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
