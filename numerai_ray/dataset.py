@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numerai_ray.config import Config, DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
-from numerai_ray.json_text import read_json
+from numerai_ray.json_text import parse_json, read_json
 from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
@@ -116,7 +116,7 @@ def feature_sets(data_root: Place, version: str) -> dict[str, Any]:
     """What ``features.json`` says are sets of features, by name; raises :class:`DataError`."""
     path = data_root / version / "features.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         there = [name for name in folders_in(data_root) if (data_root / name / "features.json").exists()]
         hint = f"versions there: {', '.join(there)}" if there else "make one with `numerai-ray data synth`"

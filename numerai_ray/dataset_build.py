@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.era_writer import era_writer, only
 from numerai_ray.errors import DataError, RequestError
+from numerai_ray.json_text import parse_json
 
 BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
 BUILD_KEY = b"numerai_ray.build"
@@ -315,7 +316,11 @@ def _build_of(path: Path) -> dict[str, Any]:
 
 def _about(footer: pq.FileMetaData) -> dict[str, Any]:
     """What a built file says about itself; empty when it says nothing."""
-    return dict(json.loads((footer.metadata or {}).get(BUILD_KEY, b"{}")))
+    try:
+        about = parse_json((footer.metadata or {}).get(BUILD_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) and about.keys() >= {"version", "inputs"} else {}
 
 
 def _up_to_date(output: _Output) -> bool:

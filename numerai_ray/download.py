@@ -28,6 +28,7 @@ from numerai_ray.download_check import (
     read_features,
 )
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.network import PATIENT, Patience
 from numerai_ray.numerai_api import NumeraiApi
 from numerai_ray.own_files import open_own
@@ -362,7 +363,7 @@ class _Folder:
 def _read_receipts(version_dir: Path) -> dict[str, Receipt]:
     """What was signed for; nothing where that cannot be read, which costs one check and no more."""
     try:
-        content = json.loads((version_dir / _RECEIPTS).read_text(encoding="utf-8"))
+        content = parse_json((version_dir / _RECEIPTS).read_bytes())
         read = {name: Receipt(**entry) for name, entry in content.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -20,6 +20,7 @@ import urllib3
 
 from numerai_ray.atomic_files import put_in_place, write_text
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.json_text import parse_json
 from numerai_ray.network import OnRetry, PassingFault, Patience, network_reason, patiently
 from numerai_ray.own_files import open_own
 
@@ -75,7 +76,7 @@ class Partial:
     def held(self) -> Held | None:
         """What can go on; None when nothing is there, or nothing that a server could confirm."""
         try:
-            about = json.loads(self._about.read_text(encoding="utf-8"))
+            about = parse_json(self._about.read_bytes())
             held = Held(str(about["source"]), self.path.stat().st_size, int(about["size"]), str(about["etag"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -241,6 +241,21 @@ def test_one_place_writes_to_the_terminal(path: Path) -> None:
     assert "rich.console.Console" not in imports(path)
 
 
+# What reads JSON of its own making, or where our code is not there.
+OWN_JSON = {
+    "json_text", "yaml_text", "monitoring", "prepared", "cli.schema_command", "cli.read_commands", "cli.live_view",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_json_of_others_is_read_in_one_place(path: Path) -> None:
+    """Python's own reader answers deep nesting with a RecursionError, which is no ValueError."""
+    if name_of(path) in OWN_JSON or name_of(path).startswith(("models", "submission.inside", "submission.via_mcp")):
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [each for each in calls if isinstance(each, ast.Attribute) and ast.unparse(each) == "json.loads"]
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_point_downward(path: Path) -> None:
     here = unit(name_of(path))

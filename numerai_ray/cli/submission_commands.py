@@ -21,6 +21,7 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.errors import RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.results import ExperimentPaths, without_nan
 from numerai_ray.start_over import start_over
 from numerai_ray.storage import DATA_ROOT_VARIABLE
@@ -68,7 +69,7 @@ def export(
     """Refit a variant on every labelled era into a pickle that stands alone, proved for Numerai's container."""
     found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
     if as_json:
-        card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+        card = parse_json(out.with_suffix(".json").read_bytes())
         say(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
         return
     _print_found(found)
