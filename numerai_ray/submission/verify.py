@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.json_text import parse_json
+from numerai_ray.store_entry import mapping
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.environment import Environment, isolation
 from numerai_ray.submission.packing import SubmissionFiles, sha256
@@ -72,8 +73,8 @@ def read_card(files: SubmissionFiles) -> dict[str, Any] | None:
         return None
     try:
         card = dict(parse_json(files.card.read_bytes()))
-        if not all(isinstance(card.get(name, {}), dict) for name in ("data", "pickle")):
-            raise ValueError("data and pickle must be mappings")
+        for name in ("data", "pickle"):
+            mapping(card.get(name, {}))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{files.card}: is damaged ({error}); export the model again, or remove the card") from None
     return card
