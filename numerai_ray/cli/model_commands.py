@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import JsonOption
+from numerai_ray.cli.terminal import say, tell_code
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
@@ -32,14 +33,15 @@ def check(
     from numerai_ray.models import source_of
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
+    tell_code(*([f"MODEL {model}"] if ":" in model else []))
     findings = check_model(config, source_of(config, Path.cwd()))
     broken = [each.name for each in findings if not each.kept]
     if as_json:
         value = {"model": model, "params": config.params, "kept": not broken, "promises": [*map(asdict, findings)]}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
     else:
         for each in findings:
-            typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
+            say(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
     if broken and len(findings) <= 2:
         raise RequestError(f"{model}: cannot be trained: {broken[0]}; nothing else was tried")
     if broken:
