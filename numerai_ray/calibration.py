@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import heapreplace
 from statistics import median
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.assembly import is_assembled
 from numerai_ray.config import fingerprint
 from numerai_ray.fit_spec import STEPS, FitSpec, TrialPlan
-from numerai_ray.results import ExperimentPaths, read_json, write_json
+from numerai_ray.json_text import read_json
+from numerai_ray.results import ExperimentPaths, write_json
 from numerai_ray.trainings import trainings
 
 # What changes a fit's length, or nothing about its time.
@@ -53,6 +55,9 @@ class Calibration:
     round_s: float = 0.0
     start_s: float = 0.0
     cores: int = 0
+
+
+_CALIBRATION = TypeAdapter(Calibration)
 
 
 @dataclass(frozen=True)
@@ -142,11 +147,11 @@ def _after(known: Calibration, plan: TrialPlan) -> float:
 
 
 def read_calibration(paths: ExperimentPaths) -> Calibration:
-    """What `plan` measured in this experiment; empty when it did not run, or ran before this form of it."""
-    found: Mapping[str, Any] = read_json(paths.calibration)
-    if "speeds" not in found:
+    """What `plan` measured in this experiment; empty when it did not run, wrote another form of it, or is damaged."""
+    try:
+        return _CALIBRATION.validate_python(read_json(paths.calibration))
+    except ValidationError:
         return Calibration()
-    return Calibration(**{**found, "speeds": {key: Speed(**each) for key, each in found["speeds"].items()}})
 
 
 def write_calibration(paths: ExperimentPaths, known: Calibration) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from numerai_ray.column_values import (
 from numerai_ray.config import DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
+from numerai_ray.json_text import parse_json, read_json
 from numerai_ray.plain_files import plain_file, read_plain_text
 from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
@@ -129,7 +131,7 @@ def feature_sets(data_root: Place, version: str) -> dict[str, Any]:
     """What ``features.json`` says are sets of features, by name; raises :class:`DataError`."""
     path = data_root / version / "features.json"
     try:
-        content = json.loads(read_plain_text(path) if isinstance(path, Path) else path.read_text(encoding="utf-8"))
+        content = parse_json(read_plain_text(path) if isinstance(path, Path) else path.read_bytes())
     except FileNotFoundError:
         there = [name for name in folders_in(data_root) if (data_root / name / "features.json").exists()]
         hint = f"versions there: {', '.join(there)}" if there else "make one with `numerai-ray data synth`"
@@ -319,9 +321,9 @@ def file_fingerprint(path: Place) -> str:
     now = facts(path)
     keepers = [folder / ".fingerprints.json" for folder in dict.fromkeys((path.parent, local_folder(path.parent)))]
     for kept in keepers:
-        size, changed, digest = _fingerprints(kept).get(path.name, (0, 0, ""))
-        if (size, changed) == (now.size_bytes, now.changed_ns):
-            return str(digest)
+        match read_json(kept).get(path.name):
+            case [now.size_bytes, now.changed_ns, str(known)] if re.fullmatch("[0-9a-f]{16}", known):
+                return known
     total = hashlib.sha256()
     for part in chunks(path):
         total.update(part)
@@ -329,19 +331,11 @@ def file_fingerprint(path: Place) -> str:
     for kept in keepers:
         try:
             entry = {path.name: (now.size_bytes, now.changed_ns, digest)}
-            write_whole(kept, json.dumps(_fingerprints(kept) | entry).encode())
+            write_whole(kept, json.dumps(read_json(kept) | entry).encode())
             break
         except EnvironmentFault:
             continue
     return digest
-
-
-def _fingerprints(kept: Place) -> dict[str, tuple[int, int, str]]:
-    try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError, EnvironmentFault):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _era_numbers(file: pq.ParquetFile, path: Place, name: str) -> npt.NDArray[np.int64]:

@@ -36,6 +36,7 @@ from numerai_ray.column_values import (
 from numerai_ray.era_writer import era_writer, only
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError, RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.plain_files import plain_file
 
 BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
@@ -127,10 +128,8 @@ def build(
         outputs = []
         for kind, spacing in (("full", None), ("downsampled_full", spec)):
             path = version_dir / f"{kind}{suffix}.parquet"
-            about: dict[str, Any] = {
-                "version": BUILD_VERSION,
-                "inputs": [prints[name] for name in SOURCES[path.name]],
-            }
+            printed = [prints[name] for name in SOURCES[path.name]]
+            about: dict[str, Any] = {"version": BUILD_VERSION, "inputs": printed}
             about |= asdict(spacing) if spacing else {}
             kept = eras[spacing.offset :: spacing.step] if spacing else eras
             outputs.append(_Output(path, frozenset(kept), about))
@@ -248,14 +247,12 @@ class _Input:
         try:
             yield
         except FileNotFoundError as error:
-            raise DataError(
-                f"{self.path}: is missing; download it, or write a synthetic market into this folder."
-            ) from error
+            rule = "is missing; download it, or write a synthetic market into this folder."
+            raise DataError(f"{self.path}: {rule}") from error
         except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{self.path}: cannot be read as a parquet file, so it is damaged or only partly downloaded; "
-                f"delete it and download it again ({_first_line(error)})."
-            ) from error
+            rule = "cannot be read as a parquet file, so it is damaged or only partly downloaded"
+            remedy = f"delete it and download it again ({_first_line(error)})."
+            raise DataError(f"{self.path}: {rule}; {remedy}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -382,7 +379,11 @@ def _build_of(path: Path) -> dict[str, Any]:
 
 def _about(footer: pq.FileMetaData) -> dict[str, Any]:
     """What a built file says about itself; empty when it says nothing."""
-    return dict(json.loads((footer.metadata or {}).get(BUILD_KEY, b"{}")))
+    try:
+        about = parse_json((footer.metadata or {}).get(BUILD_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) and about.keys() >= {"version", "inputs"} else {}
 
 
 def _up_to_date(output: _Output) -> bool:

@@ -1,6 +1,5 @@
 """What may be wrong with a data version, beyond what one file says about itself; each check gives its findings."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from numerai_ray.dataset_build import SOURCES, out_of_date
 from numerai_ray.file_scan import FileScan, Finding, era_key
+from numerai_ray.json_text import parse_json
 from numerai_ray.plain_files import read_plain_text
 
 FEATURES_FILE = "features.json"
@@ -39,7 +39,7 @@ def benchmark_file(part: str) -> str:
 def read_features_json(path: Path) -> tuple[dict[str, list[str]], list[str], list[Finding]]:
     """Feature sets and targets that features.json names, empty when it cannot be read, and why it cannot."""
     try:
-        content = json.loads(read_plain_text(path))
+        content = parse_json(read_plain_text(path))
     except FileNotFoundError:
         return {}, [], []  # a missing file, told elsewhere
     except (OSError, ValueError) as error:

@@ -27,7 +27,7 @@ from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_models import is_stored, lacks_model
+from numerai_ray.fold_models import is_stored, lacks_model, stored_fit
 from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
@@ -353,7 +353,7 @@ class InProcessRunner:
         done = waiting.done.get(spec.key)
         if done is not None:
             return done, False
-        kept = self.store.get(spec.key)
+        kept = stored_fit(self.store, spec)
         if kept is not None and not lacks_model(self.store, spec):
             return kept, is_earlier(kept, origin)
         training = waiting.together.get(spec.key, Training((spec,)))

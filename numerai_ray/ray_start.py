@@ -34,6 +34,7 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.interrupts import own_handlers
 from numerai_ray.last_words import last_words
 from numerai_ray.monitoring import job_metadata
+from numerai_ray.own_files import open_own
 from numerai_ray.ray_needs import TOKEN_ADVICE, check_machine
 from numerai_ray.ray_watch import RayWatch
 from numerai_ray.resource_plan import Machine
@@ -148,7 +149,10 @@ def smallest_node_cores() -> int:
 def _log_to_file(path: Path) -> None:
     """Ray's and Tune's own messages go to a file: the screen is for results."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    try:
+        handler = logging.StreamHandler(open_own(path, "a"))
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be written: {error.strerror}; check its rights") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in ("ray", "ray.tune", "ray.data"):
         logger = logging.getLogger(name)

@@ -18,6 +18,7 @@ from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
+from numerai_ray.json_text import read_json
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -29,7 +30,6 @@ from numerai_ray.results import (
     append_ledger,
     chosen_interpretation,
     known_by_fingerprint,
-    read_json,
     read_ledger,
     write_json,
 )
@@ -120,6 +120,8 @@ class RoundScheduler:
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
+        if history:
+            self.shop.archive(self._search(history))  # what was lost of it, or damaged, is there again
         start, over = len(history), ""
         while True:
             search = self._search(history)

@@ -45,7 +45,7 @@ from numerai_ray.fit_task import (
     unless_failed,
     warm_up,
 )
-from numerai_ray.fold_models import lacks_model
+from numerai_ray.fold_models import lacks_model, stored_fit
 from numerai_ray.fold_runner import (
     FoldScore,
     OnProgress,
@@ -126,8 +126,8 @@ class TuneRunner:
 
     def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
-        whole = (key for key, spec in specs.items() if not lacks_model(self.store, spec))
-        stored = {key: fit for key in whole if (fit := self.store.get(key)) is not None}
+        whole = (spec for spec in specs.values() if not lacks_model(self.store, spec))
+        stored = {spec.key: fit for spec in whole if (fit := stored_fit(self.store, spec)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
         resources = self._start(plans, missing, missing or list(specs.values()))

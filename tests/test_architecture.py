@@ -32,6 +32,8 @@ FLOORS = {
     "significance": 0,
     "pruning": 0,
     "value_trees": 0,
+    "json_text": 0,
+    "own_files": 0,
     "yaml_text": 1,
     "validation": 1,
     "model_config": 1,
@@ -130,6 +132,8 @@ FLOORS = {
     "optuna_proposer": 5,
     "optuna_studies": 5,
     "variant_output": 5,
+    "variant_files": 5,
+    "results_shape": 5,
     "diagnostics_output": 5,
     "baseline_store": 5,
     "evidence": 5,
@@ -238,6 +242,32 @@ def ours(path: Path) -> set[str]:
 def test_every_module_has_a_floor() -> None:
     units = {unit(name_of(path)) for path in modules()} - {"__init__"}
     assert units == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_one_place_writes_to_the_terminal(path: Path) -> None:
+    """What is printed past ``cli.terminal`` may hold whatever somebody put into a file's name."""
+    if name_of(path) in ("cli.terminal", "submission.inside.runner", "submission.inside.pack"):
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [each for each in calls if isinstance(each, ast.Name) and each.id == "print"]
+    assert not [each for each in calls if isinstance(each, ast.Attribute) and each.attr in ("echo", "secho")]
+    assert "rich.console.Console" not in imports(path)
+
+
+# What reads JSON of its own making, or where our code is not there.
+OWN_JSON = {
+    "json_text", "yaml_text", "monitoring", "cli.schema_command", "cli.read_commands", "cli.live_view",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_json_of_others_is_read_in_one_place(path: Path) -> None:
+    """Python's own reader answers deep nesting with a RecursionError, which is no ValueError."""
+    if name_of(path) in OWN_JSON or name_of(path).startswith(("models", "submission.inside", "submission.via_mcp")):
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [each for each in calls if isinstance(each, ast.Attribute) and ast.unparse(each) == "json.loads"]
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

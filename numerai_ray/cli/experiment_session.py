@@ -1,6 +1,5 @@
 """What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,16 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from numerai_ray.cli.data_commands import build_files, make_market
 from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.cli.options import writable_place
 from numerai_ray.cli.round_state import Budget
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.interrupts import two_step_interrupts
-from numerai_ray.outside import patience
 from numerai_ray.results import ExperimentPaths, RoundRecord
 from numerai_ray.round_policy import PolicySettings
 from numerai_ray.start_over import start_over
@@ -43,7 +40,9 @@ def scheduler_at_work(
     session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
 ) -> Iterator[Any]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
+    from numerai_ray.machine import this_machine
     from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.variant_files import restore_files
 
     paths, loaded, console = session.paths, session.loaded, session.console
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
@@ -64,13 +63,15 @@ def scheduler_at_work(
         watching(view, loaded.name, paths, runner, history) as watcher,
     ):
         told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
+            console.print(f"note: {line}", highlight=False, soft_wrap=True, markup=False)
         yield scheduler_of(loaded, catalog, runner, told, settings, report)
     for problem in report.problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, err=True)
 
 
 def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:
@@ -229,10 +230,6 @@ def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str],
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive
-    from numerai_ray.optuna_studies import Archive, keep_studies, open_storage
+    from numerai_ray.optuna_studies import open_archive
 
-    url = loaded.plan.rounds.storage
-    storage = open_storage(paths.journal, url)
-    if url is not None:
-        return Archive(storage, loaded.name, tell, patience(url))
-    return lambda search: keep_studies(storage, loaded.name, search)
+    return open_archive(paths.journal, loaded.plan.rounds.storage, loaded.name, tell)

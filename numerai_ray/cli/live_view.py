@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +26,7 @@ from numerai_ray.cli.round_state import (
     usage_text,
     varied,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
 from numerai_ray.ray_needs import token_words
@@ -286,7 +287,7 @@ class JsonView:
 
     def _say(self, event: str, value: Mapping[str, Any]) -> None:
         # One call a line: two threads may speak.
-        print(json.dumps(without_nan({"event": event, **value})) + "\n", end="", flush=True)
+        say(json.dumps(without_nan({"event": event, **value})))
 
 
 def wide_console() -> Console:

@@ -28,7 +28,8 @@ from numerai_ray.cli import (
     upload_command,
 )
 from numerai_ray.cli.streams import never_raise
-from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.cli.terminal import checked_arguments, say
+from numerai_ray.errors import FitError, NumeraiRayError, shortened
 from numerai_ray.interrupts import CODES, INTERRUPTED, stop_asked, two_step_interrupts
 from numerai_ray.start_over import own_process
 
@@ -53,7 +54,7 @@ def _version(asked: bool) -> None:
             number = version("numerai-ray")
         except PackageNotFoundError:  # its code alone, as a Ray job carries it
             number = "(not installed)"
-        typer.echo(f"numerai-ray {number}, Python {platform.python_version()}, Ray {version('ray')}")
+        say(f"numerai-ray {number}, Python {platform.python_version()}, Ray {version('ray')}")
         raise typer.Exit
 
 
@@ -120,7 +121,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=checked_arguments(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as end:
@@ -131,10 +132,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except NumeraiRayError as error:
         _tell(f"error: {error}")
     except OSError as error:
-        _tell(f"error: {error.filename or 'system'}: {error.strerror or error}")
+        _tell(shortened(f"error: {error.filename or 'system'}: {error.strerror or error}"))
     return 2
 
 
 def _tell(text: str) -> None:
     with suppress(OSError):  # nobody reads any more
-        print(text, file=sys.stderr, flush=True)
+        say(text, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numerai_ray.cli.options import JsonOption
+from numerai_ray.cli.terminal import say, tell_code
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
@@ -36,6 +37,7 @@ def check(
     from numerai_ray.models import source_of
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
+    tell_code(*([f"MODEL {model}"] if ":" in model else []))
     findings = check_model(config, source_of(config, Path.cwd()))
     broken = [each.name for each in findings if not each.kept]
     engines = compare_engines(config) if model == "lightgbm" and not broken else None
@@ -43,12 +45,12 @@ def check(
         value = {"model": model, "params": config.params, "kept": not broken, "promises": [*map(asdict, findings)]}
         if engines is not None:
             value["engines"] = {**asdict(engines), "ratio": round(engines.ratio, 2)}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
     else:
         for each in findings:
-            typer.echo(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
+            say(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
         if engines is not None:
-            typer.echo(_engine_words(engines))
+            say(_engine_words(engines))
     if broken and len(findings) <= 2:
         raise RequestError(f"{model}: cannot be trained: {broken[0]}; nothing else was tried")
     if broken:

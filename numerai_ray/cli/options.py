@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.atomic_files import write_text
+from numerai_ray.cli.terminal import say
 from numerai_ray.config import nearest
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
@@ -182,7 +183,7 @@ def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:
     shipped = shipped_plan(folder.name)
     if not folder.exists() and shipped is not None:
         _refuse_bare_name(folder)
-        typer.echo(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
+        say(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from numerai_ray.cli.terminal import model_code, tell_code
 from numerai_ray.config import Config
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.experiment_plan import LoadedPlan
@@ -49,7 +50,10 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
     found: dict[tuple[str, str], Problem] = {}
     data_errors: list[DataError] = []
     room = this_machine().memory_bytes
+    code: dict[str, None] = {}
     for place, config in asked:
+        tell_code(*(new := [each for each in model_code(config) if each not in code]))
+        code |= dict.fromkeys(new)
         try:
             plan = catalog.plan("check", place, config)
             for problem in _memory_problems(plan, catalog, room):

@@ -7,7 +7,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from numerai_ray.atomic_files import write_text
@@ -32,6 +31,7 @@ from numerai_ray.cli.options import (
     data_place,
     open_experiment,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest, parse_yaml
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
@@ -106,7 +106,7 @@ def new(
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
-    typer.echo(f"{paths.plan}\nnext: numerai-ray plan {folder}")
+    say(f"{paths.plan}\nnext: numerai-ray plan {folder}")
 
 
 def plan(
@@ -152,7 +152,7 @@ def plan(
         write_calibration(paths, known)
     found = forecast(outlook, setups, known)
     if as_json:
-        typer.echo(json.dumps(without_nan(asdict(found)), indent=2))
+        say(json.dumps(without_nan(asdict(found)), indent=2))
         return
     console = Console()
     _show(console, found)

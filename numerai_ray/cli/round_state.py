@@ -4,10 +4,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ValidationError
+
 from numerai_ray.fold_runner import Progress
+from numerai_ray.json_text import read_json
 from numerai_ray.machine import Usage, usage
 from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_candidates import JOINT
@@ -217,6 +222,51 @@ def round_title(number: int, stage: str, dimension: str | None) -> str:
 def varied(dimension: str) -> str:
     """A round's dimension in words; a joint round has many."""
     return "several at once" if dimension == JOINT else dimension
+
+
+class _Trial(BaseModel):
+    variant: str
+    folds_done: int
+    folds: int
+    primary: float | None
+    error: str | None
+    pruned: str | None = None
+
+
+class _Fit(BaseModel):
+    name: str
+    trees: int
+    trees_in_all: int
+    trees_per_second: float | None
+    unit: str = "trees"
+
+
+class _Usage(BaseModel):
+    cores_busy: float
+    cores: float
+    memory_used_bytes: float
+    memory_bytes: float
+
+
+class _Running(BaseModel):
+    """What is read out of a running round's JSON; the rest may be anything."""
+
+    round: int
+    stage: str
+    dimension: str | None = None
+    seconds_left: float | None = None
+    trials: list[_Trial]
+    fits: list[_Fit] | None = None
+    machine: _Usage | None = None
+
+
+def running_of(progress: Path) -> dict[str, Any] | None:
+    """The running round in a file of :func:`progress_json`; None where there is none, or it is damaged."""
+    found: Any = read_json(progress).get("running")
+    with suppress(ValidationError):
+        _Running.model_validate(found, strict=True)
+        return dict(found)
+    return None
 
 
 def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:

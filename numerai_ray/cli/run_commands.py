@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from numerai_ray.atomic_files import tidy
 from numerai_ray.change_words import changes_label
@@ -31,13 +30,14 @@ from numerai_ray.cli.options import (
     within,
     writable_folder,
 )
+from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.official_config import OfficialRun, load_official
-from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_decision import is_finished
 from numerai_ray.round_policy import Stop
@@ -103,7 +103,7 @@ def run(
 
 
 def train(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official CONFIG .py/.json, or ours.")],
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official .py (run) or .json, or ours.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="results/ and predictions/ go here.")],
     data_dir: DataDirOption = None,
     address: AddressOption = None,
@@ -117,6 +117,7 @@ def train(
 
     root = data_place(data_dir)
     asked = load_any_config(config)
+    tell_code(*model_code(asked.config))
     writable_folder(output_dir, "--output-dir")
     try:
         plan = Catalog(root, config.parent, elsewhere=address is not None).plan(
@@ -137,16 +138,16 @@ def train(
     for note in outcome.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if as_json:
-        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions), told=asked.told)))
+        say(to_json(results_json(outcome, str(output_dir), str(predictions), told=asked.told)))
         return
     metrics = outcome.metrics
     if metrics is not None:
-        typer.echo(
+        say(
             f"corr {number(metrics.corr.mean)}  bmc {number(metrics.bmc.mean)}  "
             f"bmc_last_200_eras {number(metrics.primary)}  "
             f"avg_corr_with_benchmark {number(metrics.avg_corr_with_benchmark, 3)}"
         )
-    typer.echo(f"{results}\n{predictions}")
+    say(f"{results}\n{predictions}")
 
 
 def load_any_config(path: Path) -> OfficialRun:
@@ -155,6 +156,8 @@ def load_any_config(path: Path) -> OfficialRun:
         value = parse_yaml(read_text(path), str(path))
         if {"cv", "score"} & set(value):
             return OfficialRun(validate(Config, value, str(path)), None, path.stem, path.stem, None)
+    else:
+        tell_code(str(path))
     return load_official(path)
 
 
@@ -180,6 +183,8 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
             soft_wrap=True,
             markup=False,
         )
+        from numerai_ray.report.closing_sections import next_commands
+
         for line in next_commands(paths.root):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     guessed = [record for record in history if record.estimated_s is not None]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
+from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
 from numerai_ray.outside import masked
 from numerai_ray.results import read_ledger
@@ -38,11 +39,11 @@ def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: Json
     if as_json:
         written = {"tensorboard": str(paths.tensorboard), "runs": runs(paths.tensorboard)}
         value = {**written, "mlflow": mlflow and masked(mlflow)}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
         return
-    typer.echo(f"tensorboard --logdir {paths.tensorboard}")
+    say(f"tensorboard --logdir {paths.tensorboard}")
     if mlflow is not None and mlflow.startswith("http"):
-        typer.echo(masked(mlflow))
+        say(masked(mlflow))
     elif mlflow is not None:
         there = masked(mlflow)
-        typer.echo(f"mlflow ui --backend-store-uri {there}  (the whole of mlflow, in an environment of its own)")
+        say(f"mlflow ui --backend-store-uri {there}  (the whole of mlflow, in an environment of its own)")

@@ -11,7 +11,7 @@ from numerai_ray.eras import era_label
 from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4_judged, number
-from numerai_ray.results import RoundRecord, next_commands
+from numerai_ray.results import RoundRecord
 from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_focus import spreads
 from numerai_ray.significance import best_by_luck, e4, verdict
@@ -275,3 +275,9 @@ def _edges(reading: Reading) -> list[str]:
             side = "below" if chosen == min(numbers) else "above"
             found.append(f"{name}: the best value {chosen} is the last one listed; try values {side} it.")
     return found
+
+
+def next_commands(folder: Path) -> tuple[str, str]:
+    """What follows a finished experiment: its winner as a proved pickle, and that pickle at Numerai."""
+    pickle = f"{folder.resolve().name}.pkl"
+    return f"numerai-ray export {folder} --out {pickle}", f"numerai-ray upload {pickle} --model NAME"

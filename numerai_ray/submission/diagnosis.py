@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from numerai_ray.column_values import matches, texts
 from numerai_ray.dataset import open_parquet
@@ -16,6 +17,7 @@ from numerai_ray.results import ExperimentPaths
 from numerai_ray.scoring import summarize
 from numerai_ray.storage import Place
 from numerai_ray.submission.choice import Choice
+from numerai_ray.variant_files import AGAIN
 
 # our name, how it is called in Numerai's answer
 ROWS = (
@@ -48,8 +50,11 @@ def diagnosis_of(choice: Choice, paths: ExperimentPaths, validation: Place) -> D
 
     """
     ids = _validation_ids(validation)
-    path = paths.predictions(choice.record.id)
-    table = open_parquet(path, "run the experiment again").read(["id", "era", "prediction"]).to_pandas()
+    path, again = paths.predictions(choice.record.id), AGAIN.format(paths.root)
+    try:
+        table = open_parquet(path, again).read(["id", "era", "prediction"]).to_pandas()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"{path}: is damaged ({(str(error).splitlines() or [''])[0]}); {again}") from error
     inside = table[table["id"].isin(ids)]
     if inside.empty:
         raise RequestError(

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numerai_ray.atomic_files import whole_file
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
+from numerai_ray.json_text import parse_json
 from numerai_ray.submission.proof_rows import ProofRows
 
 EXPECTED = "expected_prediction"
@@ -77,7 +78,7 @@ def read_proof(path: Path, pickle_sha256: str) -> Proof | None:
         return None
     try:
         table = pq.read_table(path)
-        facts = json.loads((table.schema.metadata or {})[_META])
+        facts = parse_json((table.schema.metadata or {})[_META])
         proof = Proof(table, tuple(facts["features"]), tuple(facts["benchmarks"]), facts)
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the model again") from None
