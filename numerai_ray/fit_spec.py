@@ -16,7 +16,7 @@ from numerai_ray.dataset import DatasetIndex
 from numerai_ray.eras import Fold, Folds
 from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.looked import Looked
-from numerai_ray.models import Engine, Model, ModelSource, model_for, needs_of
+from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of
 from numerai_ray.resource_plan import FitSize, Needs
 from numerai_ray.value_range import is_number
 
@@ -58,7 +58,7 @@ class FitSpec:
     index: DatasetIndex
     features: tuple[str, ...]
     asked: Asked = Asked()
-    engine: Engine = Engine()
+    engine: Engine = LIBRARY
 
     @property
     def model(self) -> Model:

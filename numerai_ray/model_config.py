@@ -26,7 +26,7 @@ class TargetTransform(Section):
     proportion: float = Field(default=1.0, ge=0, le=1)
     fit_intercept: bool = True
     per_era: bool = True
-    scale: float = 0.07
+    scale: float = Field(default=0.07, ge=-1000, le=1000)  # labels stay numbers that a library takes
 
     @property
     def needs_benchmark(self) -> bool:

@@ -5,7 +5,7 @@ filled again.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from numerai_ray.config import fingerprint
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
+from numerai_ray.outside import in_time, masked, patience
 from numerai_ray.round_candidates import Search
 from numerai_ray.search_space import Dimension
 
@@ -34,17 +35,42 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     """The experiment's journal file, or the RDB at ``url``.
 
     Raises:
-        EnvironmentFault: it cannot be opened.
+        EnvironmentFault: it cannot be opened, or does not answer in time.
 
     """
     try:
         if url is not None:
-            return optuna.storages.RDBStorage(url)
+            return in_time(lambda: optuna.storages.RDBStorage(url), patience(url))
         journal.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(journal)))
     except Exception as error:
-        where = "rounds.storage" if url else str(journal)
-        raise EnvironmentFault(f"{where}: Optuna cannot open it ({type(error).__name__}); check the address") from error
+        where = f"rounds.storage: {masked(url)}" if url else str(journal)
+        why = f"{type(error).__name__}: {masked(str(error))}"
+        raise EnvironmentFault(f"{where}: Optuna cannot open it ({why}); check the address") from error
+
+
+@dataclass(eq=False)
+class Archive:
+    """Keeps the studies after every round. A database that fails or hangs is told of once, and left alone after that.
+
+    ``tell`` gets the words: no run ends or waits for what is only looked at.
+    """
+
+    storage: BaseStorage
+    experiment: str
+    tell: Callable[[str], object]
+    limit_s: float
+    _given_up: bool = False
+
+    def __call__(self, search: Search) -> None:
+        if self._given_up:
+            return
+        try:
+            in_time(lambda: keep_studies(self.storage, self.experiment, search), self.limit_s)
+        except Exception as error:
+            self._given_up = True
+            why = f"{type(error).__name__}: {masked(str(error))}"
+            self.tell(f"rounds.storage: studies are not kept any more ({why}); the next run writes what is missing")
 
 
 def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:

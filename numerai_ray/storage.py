@@ -5,6 +5,7 @@ on data and stores, so the same lines read either. Where the server is and who a
 (``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or the machine's own role), never from the URL.
 """
 
+import atexit
 import os
 import re
 from collections.abc import Iterator
@@ -296,6 +297,11 @@ def _connection(scheme: str, query: str, bucket: str, environment: tuple[tuple[s
         allow_delayed_open=True,
         **settings,
     )
+
+
+def leave_unfinished() -> None:
+    """Have the end of this process not wait for requests that no storage answers."""
+    atexit.unregister(fs.ensure_s3_finalized)
 
 
 def _filesystem(url: Url) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig
-from numerai_ray.dataset import DatasetIndex, check_columns, feature_names, feature_sets, file_fingerprint, open_index
+from numerai_ray.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
+from numerai_ray.dataset_needs import check_columns
 from numerai_ray.era_coverage import EraCoverage
 from numerai_ray.eras import Fold, Folds, Holdout
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
@@ -16,6 +17,7 @@ from numerai_ray.fold_coverage import Lesson, coverage_problems
 from numerai_ray.honest_folds import fold_notes, honest_folds
 from numerai_ray.looked import looked_at
 from numerai_ray.models import (
+    LIBRARY,
     Engine,
     Model,
     ModelSource,
@@ -192,7 +194,7 @@ class _Member:
     config: Config
     source: ModelSource | None
     note: str = ""
-    engine: Engine = Engine()
+    engine: Engine = LIBRARY
 
     @property
     def model(self) -> Model:

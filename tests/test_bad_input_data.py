@@ -216,9 +216,21 @@ DATA: dict[str, tuple[Callable[[Desk], None], tuple[str, ...]]] = {
         rewrite(MAIN, of_first_feature(lambda values: values.to_numpy().astype(np.float32))),
         (MAIN, "must hold integers 0..4", "holds float", "v5"),
     ),
+    "eras as dates": (
+        rewrite(MAIN, column("era", lambda table: np.arange(len(table)).astype("datetime64[s]"))),
+        (MAIN, "column 'era'", "numbers of weeks", "holds timestamp"),
+    ),
+    "a column twice": (
+        rewrite(MAIN, lambda table: table.append_column("target_ender_20", table["target_ender_60"])),
+        (MAIN, "two columns 'target_ender_20'", "remove one"),
+    ),
     "target as text": (
         rewrite(MAIN, column("target_ender_20", lambda table: ["a"] * len(table))),
         (MAIN, "'target_ender_20'", "must hold numbers", "holds string"),
+    ),
+    "benchmark as text": (
+        rewrite(BENCHMARK, column("v52_lgbm_ender20", lambda table: ["a"] * len(table))),
+        (BENCHMARK, "'v52_lgbm_ender20'", "must hold numbers", "holds string"),
     ),
 }
 
@@ -235,13 +247,17 @@ CONTENTS: dict[str, tuple[Callable[[Desk], None], tuple[str, ...]]] = {
     ),
     "id twice": (rewrite(MAIN, TWICE), (MAIN, "stands twice", "build the file again")),
     "benchmark id twice": (rewrite(BENCHMARK, TWICE), (BENCHMARK, "stands twice", "build the file again")),
+    "one infinite label": (
+        rewrite(MAIN, column("target_ender_20", lambda table: [np.inf, *table["target_ender_20"].to_pylist()[1:]])),
+        (MAIN, "'target_ender_20'", "finite numbers", "in 1 of 738 rows", "row 1 with inf", "mend or drop"),
+    ),
+    "one infinite benchmark": (
+        rewrite(BENCHMARK, column("v52_lgbm_ender20", lambda table: [-np.inf] + [0.5] * (len(table) - 1))),
+        (BENCHMARK, "'v52_lgbm_ender20'", "finite numbers", "row 1 with -inf"),
+    ),
     "benchmarks of another market": (
         rewrite(BENCHMARK, column("id", lambda table: [f"m{row}" for row in range(len(table))])),
         (BENCHMARK, "holds none of them", "build both files again"),
-    ),
-    "benchmark as text": (
-        rewrite(BENCHMARK, column("v52_lgbm_ender20", lambda table: ["a"] * len(table))),
-        (BENCHMARK, "damaged", "build the file again"),
     ),
 }
 

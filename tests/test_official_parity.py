@@ -25,11 +25,11 @@ from numerai_ray.official_config import load_official
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import write_variant
 
-# Features that hardly vary in the eras that some fold trains on. LightGBM leaves them out before features are drawn
-# where it bins a fold by itself; they are in no feature set here until every fit does so.
-CONSTANT_FEATURES_TOO = False
 # By engine: what is laid over the config as it is read, and how far predictions may be from the loop's.
-ENGINES: dict[str, tuple[dict[str, Any], float]] = {"auto": ({}, 1e-9)}
+ENGINES: dict[str, tuple[dict[str, Any], float]] = {
+    "auto": ({}, 1e-9),
+    "lightgbm": ({"model": {"engine": "lightgbm"}}, 0.0),
+}
 # LightGBM otherwise times two layouts and sums in the order of the faster one.
 ONE_ORDER = {"deterministic": True, "force_col_wise": True, "n_jobs": 1, "verbosity": -1}
 DATA = {"data_version": "v5.3", "feature_set": "medium", "target_col": "target_ender_20", "embargo_eras": 13}
@@ -100,9 +100,6 @@ def root(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = frame[frame["era"] <= "0010"]
     poor = {name for name in value["feature_sets"]["all"] if first[name].value_counts(normalize=True).iloc[0] > 0.5}
     assert poor
-    if not CONSTANT_FEATURES_TOO:
-        sets = value["feature_sets"]
-        value["feature_sets"] = {name: [each for each in sets[name] if each not in poor] for name in sets}
     for version in (old, new):
         (version / "features.json").write_text(json.dumps(value))
     for kind in ("full", "downsampled_full"):

@@ -21,7 +21,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_html import CHROMIUM, chromium
 
-from numerai_ray.optuna_studies import ScoredVariant, open_storage, write_study
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.optuna_studies import Archive, ScoredVariant, open_storage, write_study
 from numerai_ray.search_space import Dimension
 
 RANGE = {"path": "model.params.num_leaves", "range": {"low": 2, "high": 40, "scale": "log", "integer": True}}
@@ -44,6 +45,33 @@ def desk_of(root: Path, market: Path, changes: dict[str, Any]) -> Desk:
 
 def proposed(desk: Desk) -> list[list[str]]:
     return [[each["name"] for each in record["variants"] if each["role"] == "variant"] for record in desk.rounds()]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_database_that_fails_or_hangs_is_told_of_once_and_holds_no_round(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    def keep(*_: object) -> None:
+        tries.append(1)
+        if hangs:
+            time.sleep(3)
+        raise OSError("cannot reach postgresql://me:hush@db/studies")
+
+    tries: list[int] = []
+    told: list[str] = []
+    monkeypatch.setattr("numerai_ray.optuna_studies.keep_studies", keep)
+    archive = Archive(open_storage(Path(), "sqlite://"), "small", told.append, limit_s=0.2)
+    for _ in range(3):
+        archive(None)  # type: ignore[arg-type]
+    assert (len(told), len(tries)) == (1, 1)
+    assert "rounds.storage" in told[0]
+    assert "hush" not in told[0]
+
+
+def test_a_database_that_cannot_be_opened_is_one_masked_line() -> None:
+    with pytest.raises(EnvironmentFault, match=r"rounds\.storage: postgresql://\*\*\*@127.0.0.1:9/x: ") as fault:
+        open_storage(Path(), "postgresql://me:hush@127.0.0.1:9/x")
+    assert "hush" not in str(fault.value)
 
 
 def test_a_database_holds_every_trial_and_a_restart_proposes_the_same(tmp_path: Path, market: Path) -> None:
@@ -117,7 +145,7 @@ def free_port() -> int:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)")
 def test_the_journal_opens_in_optunas_dashboard(tmp_path: Path, market: Path) -> None:
-    pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard (pip install 'numerai-ray[dashboard]')")
+    pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard (pip install '.[dashboard]')")
     desk = desk_of(tmp_path / "desk", market, plan())
     assert desk.run("--rounds", "3") == 0
     port = free_port()

@@ -78,7 +78,8 @@ def test_rows_are_drawn_as_the_official_pipeline_does_and_the_unlabelled_are_lef
 
 @pytest.mark.parametrize("kind", ["rank", "subtract_benchmark_zscore"])
 def test_a_transform_sees_the_drawn_rows_alone(market: Path, kind: str) -> None:
-    spec = spec_of(market, max_train_samples=900, sample_seed=7, target_transform={"type": kind})
+    model = {"max_train_samples": 900, "sample_seed": 7, "target_transform": {"type": kind}}
+    spec = Catalog(market).plan("x", "t/r1/x", config({"model": model}), to_run=False).fits[-1]
     columns = load_columns(spec.index, spec.config.data, [TARGET], ["v52_lgbm_ender20"])
     batch = training_data(spec, None, columns).batch
     rows = batch.rows()

@@ -1,7 +1,7 @@
 """What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from numerai_ray.cli.round_state import Budget
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.interrupts import two_step_interrupts
+from numerai_ray.outside import patience
 from numerai_ray.results import ExperimentPaths, RoundRecord
 from numerai_ray.round_policy import PolicySettings
 from numerai_ray.start_over import start_over
@@ -203,7 +204,7 @@ def scheduler_of(
         reporter=report,
         watcher=watcher,
         estimate=lambda plans, cores: expected(read_calibration(paths), plans, lambda fit: not stored(fit), cores),
-        archive=archive_of(loaded, paths),
+        archive=archive_of(loaded, paths, report.problems.append),
         stored=stored,
         baselines=BaselineStore.below(catalog.data_root),
     )
@@ -222,13 +223,16 @@ def proposer_of(loaded: LoadedPlan) -> Any:
     return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
 
 
-def archive_of(loaded: LoadedPlan, paths: ExperimentPaths) -> Any:
-    """Keeps Optuna's studies after every round, where Optuna guides; else nothing."""
+def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Any:
+    """Keeps Optuna's studies after every round, where Optuna guides; else nothing. Faults of a database are told."""
     from numerai_ray.round_scheduler import no_archive
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive
-    from numerai_ray.optuna_studies import keep_studies, open_storage
+    from numerai_ray.optuna_studies import Archive, keep_studies, open_storage
 
-    storage = open_storage(paths.journal, loaded.plan.rounds.storage)
+    url = loaded.plan.rounds.storage
+    storage = open_storage(paths.journal, url)
+    if url is not None:
+        return Archive(storage, loaded.name, tell, patience(url))
     return lambda search: keep_studies(storage, loaded.name, search)

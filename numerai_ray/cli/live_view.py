@@ -28,6 +28,7 @@ from numerai_ray.cli.round_state import (
 )
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
+from numerai_ray.ray_needs import token_words
 from numerai_ray.results import RoundRecord, to_json, without_nan
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.round_start import RoundStart
@@ -129,7 +130,7 @@ class LiveView:
         self.console.print(decided_line(record), highlight=False, markup=False)
 
     def dashboard(self, url: str) -> None:
-        self.console.print(f"Ray dashboard: {url}", highlight=False)
+        self.console.print(f"Ray dashboard: {url}{token_words()}", highlight=False, soft_wrap=True, markup=False)
 
     def _render(self) -> Group | Text:
         state = self._state
@@ -239,7 +240,7 @@ class PlainView:
         self._say(decided_line(record))
 
     def dashboard(self, url: str) -> None:
-        self._say(f"Ray dashboard: {url}")
+        self._say(f"Ray dashboard: {url}{token_words()}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -12,10 +12,11 @@ from numerai_ray.atomic_files import write_text
 from numerai_ray.config import nearest
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
+from numerai_ray.outside import PATIENCE_S, in_time
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
-from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, place
+from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place
 
 ExperimentArgument = Annotated[
     Path, typer.Argument(metavar="EXP", help="Folder of an experiment, e.g. experiments/quickstart.")
@@ -74,9 +75,28 @@ def data_place(given: str | None, *, made_here: bool = False) -> Place:
     root, name = _data_root(given)
     if not isinstance(root, Url):
         return data_root(given, made_here=made_here)
-    if not root.is_dir():
+    if not answering(root, name).is_dir():
         raise RequestError(f"{name}: {root}: no such folder there; copy the folders of the data versions to it")
     return root
+
+
+def answering(where: Place, name: str) -> Place:
+    """``where``, after making sure that a storage answers: its client alone would wait for minutes.
+
+    Raises:
+        EnvironmentFault: it does not.
+
+    """
+    if isinstance(where, Url):
+        try:
+            in_time(where.exists, PATIENCE_S)
+        except TimeoutError as error:
+            leave_unfinished()
+            raise EnvironmentFault(
+                f"{name}: {where}: the storage cannot be reached ({error}); check AWS_ENDPOINT_URL and the network, "
+                f"then run again"
+            ) from None
+    return where
 
 
 def _data_root(given: str | None) -> tuple[Place, str]:
@@ -150,7 +170,10 @@ def _refuse_bare_name(folder: Path) -> None:
 
 def fetch_results(folder: Path, results: str | None) -> None:
     """Bring an experiment's copy here, so that reading commands see what runs elsewhere."""
-    if results is not None and ResultsMirror(folder, place(results)).fetch(reader=True) == 0 and not folder.exists():
+    if results is None:
+        return
+    copy = answering(place(results), "--results")
+    if ResultsMirror(folder, copy).fetch(reader=True) == 0 and not folder.exists():
         raise RequestError(f"--results: {results}: holds no experiment yet; check the URL, or wait for its first round")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from numerai_ray.atomic_files import tidy
 from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
@@ -24,6 +25,7 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
+    answering,
     data_place,
     open_experiment,
     within,
@@ -71,14 +73,22 @@ def run(
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.fit_store import FOLDER
 
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
+    if mlflow is not None:
+        from numerai_ray.trackers import check_mlflow
+
+        check_mlflow(mlflow)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
+    copy = answering(place(results), "--results") if results else None
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
+    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
+        for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
+            tidy(folder)
         history = read_ledger(paths.ledger)
         if extend or not is_finished(history):
             prepare_data(loaded, root)

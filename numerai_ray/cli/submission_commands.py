@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -131,7 +132,9 @@ def export_to(
     from numerai_ray.trial_plan import Catalog
 
     variant, python = what
-    writable_folder(pickle_path(out).parent, "--out")
+    folder = writable_folder(pickle_path(out).parent, "--out")
+    if not folder.exists():
+        print(f"note: --out: there is no folder {folder} yet; it is made with the pickle", file=sys.stderr)
     container = container_for(python or DEFAULT_PYTHON)
     paths, loaded = open_experiment(exp)
     choice = choose(paths, loaded.name, variant)

@@ -20,7 +20,7 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model slot at Numerai: its name or id.")
 ]
 ViaOption = Annotated[
-    str, typer.Option("--via", metavar="WAY", help="numerapi, or mcp: Numerai's MCP server (pip extra 'mcp').")
+    str, typer.Option("--via", metavar="WAY", help="numerapi, or mcp: Numerai's MCP server (the extra mcp).")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before something leaves this machine.")]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
 from numerai_ray.models.protocol import Batch, Params, Rungs
 from numerai_ray.models.telling import is_heard, tell_importance, tell_model
+from numerai_ray.outside import install_hint
 
 Floats = npt.NDArray[np.float64]
 
@@ -191,7 +192,7 @@ def library(module: str, extra: str) -> Any:
         package = module.split(".", 1)[0]
         raise EnvironmentFault(
             f"the model needs {package}, which cannot be imported ({error}); install it with "
-            f"`pip install 'numerai-ray[{extra}]'`, on every node of a cluster"
+            f"{install_hint(extra)}, on every node of a cluster"
         ) from None
 
 

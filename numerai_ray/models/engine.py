@@ -33,6 +33,10 @@ class Engine:
         return f"{self.name} ({self.why})" if self.why else self.name
 
 
+# Whatever the model's own library is.
+LIBRARY = Engine()
+
+
 def has_numba() -> bool:
     """Whether the fast engine can run here; a new Python may have no numba yet."""
     return find_spec("numba") is not None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.feature_matrix import harmless_name
 from numerai_ray.models.five_values_params import IDLE
 from numerai_ray.models.lightgbm import FittedLightGBM, LightGBM
 from numerai_ray.models.protocol import Batch, Params, Rungs
@@ -73,7 +74,7 @@ class FittedForest:
         """The trees as LightGBM writes them."""
         from numerai_ray.trees.model_text import model_text  # noqa: PLC0415
 
-        return model_text(self.forest, self._names, self._params)
+        return model_text(self.forest, [harmless_name(name) for name in self._names], self._params)
 
     def predict(self, batch: Batch, threads: int, length: int | None = None) -> Floats:
         return self.predict_lengths(batch, threads, None if length is None else (length,))[0]

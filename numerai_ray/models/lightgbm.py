@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from inspect import signature
 from typing import Any, ClassVar
 
 import lightgbm as lgb
@@ -285,5 +286,9 @@ def _main_names() -> dict[str, str]:
 
 
 def _usual_names() -> list[str]:
-    """Names to offer for a misspelt one: LightGBM's main names and those of its scikit-learn interface."""
-    return sorted({*_main_names().values(), *lgb.LGBMRegressor().get_params()})
+    """Names to offer for a misspelt one: LightGBM's main names and those of its scikit-learn interface.
+
+    The latter are read from the signature: without scikit-learn the class is there, but cannot be made.
+    """
+    own = set(signature(lgb.LGBMRegressor.__init__).parameters) - {"self", "kwargs"}
+    return sorted({*_main_names().values(), *own})

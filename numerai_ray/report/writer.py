@@ -8,7 +8,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from numerai_ray.errors import NumeraiRayError
 from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.outside import masked
 from numerai_ray.report import write_report, write_report_text
 from numerai_ray.report.plots import drawn_plots
 from numerai_ray.results import ExperimentPaths, RoundRecord
@@ -86,5 +88,6 @@ class ReportWriter:
         try:
             work()
         except Exception as error:
-            logging.getLogger("numerai_ray").warning("%s%s", what, error, exc_info=True)
-            self.problems.append(f"{what}{type(error).__name__}: {error}")
+            logging.getLogger("numerai_ray").debug("%s", what, exc_info=True)
+            kind = "" if isinstance(error, NumeraiRayError) else f"{type(error).__name__}: "
+            self.problems.append(f"{what}{kind}{masked(str(error))}")

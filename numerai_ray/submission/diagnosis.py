@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from numerai_ray.column_values import matches, texts
 from numerai_ray.dataset import open_parquet
 from numerai_ray.eras import era_number
 from numerai_ray.errors import DataError, RequestError
@@ -66,8 +67,12 @@ def _validation_ids(validation: Place) -> set[str]:
     names = file.schema_arrow.names
     if "id" not in names or "data_type" not in names:
         raise DataError(f"{validation}: no column 'id' or 'data_type'; download it again")
-    table = file.read(["id", "data_type"]).to_pandas().reset_index()
-    return set(table.loc[table["data_type"] == "validation", "id"])
+    table = file.read(["id", "data_type"])
+    try:
+        ids = texts(table["id"])
+    except ValueError as error:
+        raise DataError(f"{validation}: ids {error}; download it again") from None
+    return set(ids.filter(matches(table["data_type"], ["validation"]).combine_chunks()).to_pylist())
 
 
 def _ours(choice: Choice, paths: ExperimentPaths, eras: tuple[int, ...]) -> dict[str, float]:

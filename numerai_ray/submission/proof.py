@@ -52,7 +52,7 @@ def proof_table(rows: ProofRows, features: Sequence[str], benchmarks: Sequence[s
     """The rows without the expected prediction."""
     index, columns, matrix = rows.index, rows.columns, rows.matrix.select(features)
     labels = np.repeat([era_label(era) for era in index.eras], np.diff(index.era_starts))
-    data: dict[str, Any] = {"id": pa.array(columns.ids.astype(str)), "era": pa.array(labels)}
+    data: dict[str, Any] = {"id": pa.array(columns.ids).cast(pa.string()), "era": pa.array(labels)}
     data |= dict(zip(features, matrix.columns, strict=True))
     data |= {name: columns.benchmarks[name] for name in benchmarks}
     return pa.table(data)
