@@ -73,10 +73,10 @@ class Expected:
 
 
 def speed_key(fit: FitSpec) -> str:
-    """Names what is equally fast, after what it is most like: a model with its parameters on a file's features."""
-    config = fit.config
+    """Names what is equally fast, after what it is most like: an engine's parameters on a file's features."""
+    config, engine = fit.config, fit.engine.name or fit.config.model.type
     params = {k: v for k, v in fit.model.canonical_params(config.model.params).items() if k not in NOT_ITS_SPEED}
-    return f"{config.model.type}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
+    return f"{engine}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
 
 
 def after_key(plan: TrialPlan) -> str:
@@ -132,7 +132,7 @@ def predicted_rows(plan: TrialPlan) -> int:
 
 
 def _seconds(known: Calibration, fit: FitSpec) -> float:
-    """By what was measured of its like; else the median of its model on as many features, or of its model, or all."""
+    """By what was measured of its like; else the median of its engine on as many features, or of its engine, or all."""
     own = speed_key(fit)
     if own in known.speeds:
         return known.speeds[own].seconds(fit)
