@@ -305,7 +305,7 @@ def test_each_seed_changes_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_all_draws(monkeypatch: pytest.MonkeyPatch, seeds: Seeds, seed: int | None) -> Case:
-    """A case that draws features, bags and rows to make bins of: fewer than usual, so that rare values depend on them."""
+    """A case that draws features, bags and rows to make bins of: fewer than usual, so rare values depend on them."""
 
     class Sampled(Case):
         def lightgbm_params(self) -> dict[str, Any]:
