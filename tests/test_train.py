@@ -87,15 +87,17 @@ def test_train_equals_the_plain_loop(*, market: Path, tmp_path: Path, name: str,
 
     ours = pd.read_parquet(out / "predictions" / "small.parquet")
     plain = plain_oof(market, nan_missing=nan_missing)
+    # What LightGBM trains itself, as where values are missing, is equal; our engine sums in another order.
+    close = 1e-12 if nan_missing else 1e-9
     assert list(ours.columns) == ["id", "era", "target_ender_20", "prediction", "cv_fold"]
     pd.testing.assert_frame_equal(ours[["id", "era", "cv_fold"]], plain[["id", "era", "cv_fold"]], check_dtype=False)
-    np.testing.assert_allclose(ours["prediction"], plain["prediction"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours["prediction"], plain["prediction"], rtol=0, atol=close)
 
     results = json.loads((out / "results" / "small.json").read_text())
     bench = pd.read_parquet(market / "tiny" / "full_benchmark_models.parquet").set_index("id")["v52_lgbm_ender20"]
     joined = plain.join(bench, on="id")
     scores = oracle_scores(
-        joined["prediction"].to_numpy(),
+        ours["prediction"].to_numpy(),
         joined["target_ender_20"].to_numpy(np.float64),
         joined["v52_lgbm_ender20"].to_numpy(),
         joined["era"].to_numpy(),
