@@ -46,7 +46,8 @@ class Own:
 SCALED = ["sklearn.preprocessing:StandardScaler", "sklearn.linear_model:Ridge"]
 KINDS: dict[str, dict[str, Any]] = {
     "lightgbm": {"model": {"params": {"subsample": 0.7, "subsample_freq": 1}}},
-    "lightgbm on its own bins": {"data": {"missing": "nan"}, "model": {"params": {"extra_trees": True}}},
+    "lightgbm by itself": {"model": {"engine": "lightgbm"}},
+    "lightgbm with gaps": {"data": {"missing": "nan"}, "model": {"params": {"extra_trees": True}}},
     "lightgbm dart": {"model": {"params": {"boosting": "dart"}}},
     "xgboost": {"model": {"type": "xgboost", "params": {"n_estimators": 8, "max_depth": 4, "subsample": 0.7}}},
     "xgboost with gaps": {"data": {"missing": "nan"}, "model": {"type": "xgboost", "params": {"n_estimators": 5}}},

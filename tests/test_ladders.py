@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from contracts import config, ignore, params, same_outcome
 
+from numerai_ray.config import apply_overrides
 from numerai_ray.errors import FitError
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
@@ -21,7 +22,8 @@ from numerai_ray.trial_plan import Catalog
 LENGTHS = (3, 9, 20)
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "bagging": {"bagging_fraction": 0.5, "bagging_freq": 3, "feature_fraction_bynode": 0.5},
+    "bagging": {"bagging_fraction": 0.5, "bagging_freq": 3},
+    "features of each node": {"bagging_fraction": 0.5, "bagging_freq": 3, "feature_fraction_bynode": 0.5},
     "random thresholds": {"extra_trees": True},
     "own objective": {"objective": "l1"},
     "nothing left to split": {"min_data_in_leaf": 3000},
@@ -50,10 +52,10 @@ def test_each_length_is_what_a_fit_of_its_own_gives(catalog: Catalog, tmp_path: 
         same_outcome(together[plan.id], alone[plan.id])
 
 
-@pytest.mark.parametrize("kind", [{"missing": "nan"}, {}])
-def test_lengths_read_from_a_fit_on_its_own_bins(catalog: Catalog, tmp_path: Path, kind: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", [{"data": {"missing": "nan"}}, {"model": {"engine": "lightgbm"}}])
+def test_lengths_are_read_whatever_grows_the_trees(catalog: Catalog, tmp_path: Path, kind: dict[str, Any]) -> None:
     plans = [
-        catalog.plan(f"t{trees}", "own/r1/x", config({"data": kind, **params(n_estimators=trees, boosting="gbdt")}))
+        catalog.plan(f"t{trees}", "own/r1/x", config(apply_overrides(params(n_estimators=trees), kind)))
         for trees in LENGTHS
     ]
     together = InProcessRunner(FitStore(tmp_path / "together"), threads=1).run(plans, ignore)

@@ -9,16 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Never
 
-import numpy as np
 import pytest
 import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
 from numerai_ray.dataset import Columns
-from numerai_ray.feature_matrix import ValuesSeen
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings
+from numerai_ray.shared_dataset import FeatureBlock
 from numerai_ray.stored_first import StoredFirst
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.tune_runner import TuneRunner
@@ -91,13 +90,14 @@ class TestTune(RunnerContract):
         runner.run(plans, ignore)
 
         @ray.remote
-        def own_bytes(columns: Columns, seen: ValuesSeen, *chunks: np.ndarray) -> int:
-            arrays = [*chunks, seen.bits, columns.ids, *columns.targets.values()]
+        def own_bytes(columns: Columns, *blocks: FeatureBlock) -> int:
+            features = [array for values, seen in blocks for array in (values, seen.bits)]
+            arrays = [*features, columns.ids, *columns.targets.values()]
             return sum(array.nbytes for array in arrays if array.flags.owndata or array.flags.writeable)
 
         shared = runner._shared
         inputs = shared.inputs(plans[0].fits[0])
-        assert inputs.shape.blocks == (), "the bins are enough: the features are not shared beside them"
+        assert len(inputs.refs) == len(inputs.shape.blocks) > 0
         assert ray.get(own_bytes.remote(shared.columns(plans[0]), *inputs.refs)) == 0
 
     def test_worker_killed_in_a_fit_is_replaced(self, store: FitStore, market: Path) -> None:

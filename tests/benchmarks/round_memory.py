@@ -4,11 +4,10 @@
 2,200 rows x 2,400 features (2.1 GB of int8, about as many rows a feature as Numerai's downsampled file has; no plain
 processes, which would need 15 GB). In one run:
 
+* an experiment of one tree a fit, kernels not compiled yet: the seconds from the command to the first finished fold;
+  and the median of three later ones, which find the kernels in the cache;
 * Ray alone: started and idle, with a worker a core, as this program starts it;
-* an experiment of one tree a fit, nothing prepared before: the seconds from the command to the first finished fold;
-  and the median of three later ones on the same data;
-* a round of two configurations of 30 trees, nothing prepared before: peak of the whole process tree (PSS), Ray and the
-  binning included, and the same round on prepared data;
+* a round of two configurations of 30 trees: peak of the whole process tree (PSS), Ray included;
 * two plain processes at once (``plain_loop.py``): pandas, LightGBM, numerai-tools.
 
 What the round holds for its data is its peak less Ray alone. Prints ratios and limits; exits 1 when one is missed.
@@ -16,6 +15,7 @@ What the round holds for its data is its peak less Ray alone. Prints ratios and 
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -26,12 +26,12 @@ import random_market
 import yaml
 from memory_use import MB, Watched, side_by_side, watched
 
-PLAIN_LIMIT = 1 / 2
-MATRIX_LIMIT = 2.2
-FIRST_LIMIT_S, SECOND_LIMIT_S = 20.0, 10.0
+PLAIN_LIMIT = 1 / 8
+MATRIX_LIMIT = 1.35
+COMPILED_LIMIT_S, CACHED_LIMIT_S = 14.0, 7.0
 PLAIN = Path(__file__).with_name("plain_loop.py")
 CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
-RATES, AGAIN = (0.05, 0.1), (0.2, 0.3)
+RATES = (0.05, 0.1)
 PARAMS = {"n_estimators": 30, "num_leaves": 31, "colsample_bytree": 0.1, "min_data_in_leaf": 1000, "random_state": 7}
 IDLE_RAY = """
 import time, ray
@@ -118,15 +118,14 @@ def main() -> int:
 
 
 def make_data(data_dir: Path, size: tuple[int, int, int], log: Path) -> None:
-    """The built files, and nothing that an earlier run has prepared from them or stored."""
+    """The built files, and nothing that an earlier run has stored."""
     version = data_dir / "v5.2"
     if not (version / "full_benchmark_models.parquet").exists():
         random_market.write(version, *size)
         watched([*CLI, "data", "build", "--data-dir", str(data_dir), "--version", "v5.2"], log)
         for part in ("train", "validation"):
             (version / f"{part}.parquet").unlink()
-    for left in (version / ".prepared", data_dir / "store"):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(data_dir / "store", ignore_errors=True)
 
 
 def measure(work: Path, data_dir: Path, size: tuple[int, int, int], *, large: bool) -> int:
@@ -134,31 +133,31 @@ def measure(work: Path, data_dir: Path, size: tuple[int, int, int], *, large: bo
     int8 = (size[0] - 2) * size[1] * size[2]
     make_data(data_dir, size, log)
     experiments = work / "experiments"
-    first_s = first_fold_s(experiments / "quick", data_dir, RATES, log)
+    (work / "cache").mkdir()
+    os.environ["XDG_CACHE_HOME"] = str(work / "cache")  # where compiled kernels are kept, of all that follows
+    compiled_s = first_fold_s(experiments / "quick", data_dir, RATES, log)
     # Half of it is Ray's own start, which takes four seconds one time and seven another.
     later = [first_fold_s(experiments / f"again-{n}", data_dir, (n + 0.2, n + 0.3), log) for n in range(3)]
-    second_s = median(later)
-    make_data(data_dir, size, log)
+    cached_s = median(later)
     ray = watched([sys.executable, "-c", IDLE_RAY], log)
-    first = run_round(work / "experiments" / "first", data_dir, RATES, log)
-    second = run_round(work / "experiments" / "second", data_dir, AGAIN, log)
-    held = first.peak_bytes - ray.peak_bytes
+    # One tree a fit is another fit than 30: none of these is stored.
+    ours = run_round(experiments / "round", data_dir, RATES, log)
+    held = ours.peak_bytes - ray.peak_bytes
 
     print(f"{size[0]} eras x {size[1]:,} rows x {size[2]} features: {int8 / MB:,.0f} MB of int8")
     print(f"Ray alone              peak {ray.peak_bytes / MB:7,.0f} MB")
-    print(f"a round, 2 fits        peak {first.peak_bytes / MB:7,.0f} MB, of which not Ray {held / MB:,.0f} MB")
-    print(f"  and the second experiment {second.peak_bytes / MB:5,.0f} MB")
-    print(f"first tree after {first_s:.1f} s (limit {FIRST_LIMIT_S:.0f} s)", end="")
-    print(f", in later experiments after {second_s:.1f} s (median of {[round(each, 1) for each in later]}; ", end="")
-    print(f"limit {SECOND_LIMIT_S:.0f} s)")
-    good = large or (first_s <= FIRST_LIMIT_S and second_s <= SECOND_LIMIT_S)
+    print(f"a round, 2 fits        peak {ours.peak_bytes / MB:7,.0f} MB, of which not Ray {held / MB:,.0f} MB")
+    print(f"first tree after {compiled_s:.1f} s with kernels to compile (limit {COMPILED_LIMIT_S:.0f} s)", end="")
+    print(f", in later experiments after {cached_s:.1f} s (median of {[round(each, 1) for each in later]}; ", end="")
+    print(f"limit {CACHED_LIMIT_S:.0f} s)")
+    good = large or (compiled_s <= COMPILED_LIMIT_S and cached_s <= CACHED_LIMIT_S)
     if large:
         most = MATRIX_LIMIT * int8
         print(f"  {held / int8:.2f} x the int8 matrix and Ray (limit {MATRIX_LIMIT} x)")
         return 0 if held <= most else 1
     plain = side_by_side([plain_command(work, data_dir, rate) for rate in RATES], log)[0].peak_bytes
     print(f"two plain processes    peak {plain / MB:7,.0f} MB")
-    print(f"  not Ray / plain {held / plain:.2f} (limit {PLAIN_LIMIT}); with Ray {first.peak_bytes / plain:.2f}")
+    print(f"  not Ray / plain {held / plain:.2f} (limit {PLAIN_LIMIT}); with Ray {ours.peak_bytes / plain:.2f}")
     return 0 if good and held <= PLAIN_LIMIT * plain else 1
 
 

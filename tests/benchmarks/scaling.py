@@ -30,7 +30,6 @@ from numerai_ray.cluster_plan import ScalingModel
 from numerai_ray.dataset_build import build
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
-from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE
 from numerai_ray.synthetic import MarketSpec, write_market
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.tune_runner import TuneRunner
@@ -166,7 +165,7 @@ def model_of(size: Size, rate: float, measured: Measured, link: float) -> Scalin
         fits=size.variants * FOLDS,
         fit_core_s=rate * values * 0.5,
         largest_fit_core_s=rate * values * 0.8,
-        data_bytes=BINNED_BYTES_PER_VALUE * size.rows * size.features,
+        data_bytes=size.rows * size.features,
         link_bytes_s=link,
         start_s=measured.start_s,
         control_s=measured.control_s,
