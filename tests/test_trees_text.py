@@ -137,6 +137,7 @@ def large_case(**more: Any) -> Case:
 LARGE: dict[str, Callable[[], Case]] = {
     "plain": large_case,
     "weights": lambda: weighted(large_case()),
+    "weights and many leaves": lambda: weighted(plain_case(int(2.2 * ROWS_FOR_ALL), 9, 2, num_leaves=400)),
     "bags": lambda: large_case(bagging_fraction=0.7, bagging_freq=2),
     "unused rows": lambda: partly_used(large_case()),
     "depth": lambda: large_case(max_depth=4),
