@@ -6,7 +6,7 @@
 #SBATCH --nodes=4                  # EDIT
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16         # EDIT: cores of a node
-#SBATCH --mem=60G                  # EDIT: 4 GB a core
+#SBATCH --mem=30G                  # EDIT: 2 GB a core; 4 for all features of every week
 #SBATCH --time=08:00:00            # EDIT
 #SBATCH --requeue
 #SBATCH --output=%x-%j.log
@@ -22,6 +22,9 @@ source "$environment/bin/activate"
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 10000)) # two allocations may share a node
 export RAY_USAGE_STATS_ENABLED=0
+# The token that every connection must show: yours, made on first use; srun hands it on to every node.
+RAY_AUTH_TOKEN=$(umask 077 && ray get-auth-token --generate)
+export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
 
 # The same command everywhere: it starts Ray on each node, runs what follows `--` on the first, and stops Ray.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" \

@@ -17,12 +17,13 @@ from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.era_slabs import Slab, era_slabs
 from numerai_ray.eras import Fold
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import StoredFit
+from numerai_ray.honest_folds import one_row_eras
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.neutralization import linear_part, remove_part
 from numerai_ray.post import StackPlan, blend, rank, stack
 from numerai_ray.training_data import take
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,10 +71,14 @@ def coverage_notes(plan: TrialPlan, eras: Sequence[int], prediction: Floats) -> 
     if not looks or not unknown.any():
         return ()
     rows = np.add.reduceat(unknown, plan.index.starts_of(eras)[:-1])
-    gone = [era for era, count in zip(eras, rows.tolist(), strict=True) if count]
-    part = unknown.mean()
+    alone = one_row_eras(plan.index, eras) if post.neutralize is not None else []  # told with the plan
+    lacking = {era: count for era, count in zip(eras, rows.tolist(), strict=True) if count and era not in alone}
+    if not lacking:
+        return ()
+    gone, count = list(lacking), sum(lacking.values())
+    part = count / len(prediction)
     note = (
-        f"post looks at a benchmark that {int(unknown.sum()):,} of {len(prediction):,} predicted rows ({part:.1%}) do "
+        f"post looks at a benchmark that {count:,} of {len(prediction):,} predicted rows ({part:.1%}) do "
         f"not have, in {len(gone)} of {len(eras)} eras from {gone[0]:04d} to {gone[-1]:04d}: they have no prediction "
         f"and no score"
     )

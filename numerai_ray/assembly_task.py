@@ -22,13 +22,13 @@ from numerai_ray.assembly import assemble_fold, folds_needed, is_assembled
 from numerai_ray.dataset import Columns
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.fit_task import Flight, Looks, own_words, unless_failed
 from numerai_ray.fold_runner import fit_record, score_assembled
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.shared_dataset import Ref
 from numerai_ray.trainings import Trained
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
 # A row group of all features, held twice while it is read, and an era of it as numbers.

@@ -1,12 +1,17 @@
 """Files that are whole or absent: written under a temporary name, then put in place in one step."""
 
+import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from numerai_ray.errors import EnvironmentFault
+
+# A temporary file is locked this long after it was made, at the latest.
+YOUNG_S = 60.0
 
 
 @contextmanager
@@ -27,11 +32,14 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
     except OSError as error:
         raise EnvironmentFault(f"{path.parent}: cannot be written: {error.strerror}; free space or rights") from error
-    os.close(descriptor)
     partial = Path(name)
     try:
-        yield partial
-        put_in_place(partial, path, durable=durable)
+        with os.fdopen(descriptor, "rb") as held:
+            with suppress(OSError):  # some storage knows no locks
+                # Tells that its writer lives; the kernel lets go of it with the process.
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield partial
+            put_in_place(partial, path, durable=durable)
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be written: {error}; free some space, then run again") from error
     finally:
@@ -39,6 +47,18 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
             if is_new:
                 path.parent.rmdir()  # refused where the file, or another one, is in it
+
+
+def tidy(folder: Path) -> None:
+    """Remove what writers left anywhere below ``folder`` that died before their file was whole."""
+    for partial in folder.rglob(".*.partial"):
+        # One that was made this moment may not be held yet; a file that cannot be removed harms nobody.
+        with suppress(OSError):
+            if partial.is_symlink() or not partial.is_file() or time.time() - partial.stat().st_mtime < YOUNG_S:
+                continue
+            with partial.open("rb") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                partial.unlink()
 
 
 def put_in_place(partial: Path, path: Path, *, durable: bool = True) -> None:

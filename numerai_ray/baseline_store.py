@@ -5,7 +5,6 @@ eras trained on and predicted, the libraries) and the benchmark file that scores
 feature set or kept eras differ has other results, and :meth:`BaselineStore.why_not` says which.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from typing import Any
 from numerai_ray.atomic_files import write_text
 from numerai_ray.config import fingerprint, leaves
 from numerai_ray.dataset import Columns, file_fingerprint
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import VariantOutcome
-from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of, read_json, to_json, write_json
+from numerai_ray.json_text import parse_json, read_json
+from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of, to_json, write_json
 from numerai_ray.scoring import SCORING_VERSION
 from numerai_ray.storage import Place, download, folders_in, upload, write_whole
-from numerai_ray.trial_plan import TrialPlan
 from numerai_ray.variant_output import per_era_scores, write_variant
 
 FOLDER = "baselines"  # below the data root
@@ -149,6 +149,9 @@ class BaselineStore:
             keys = sorted(key for key in wanted.keys() | theirs.keys() if wanted.get(key) != theirs.get(key))
             told = [f"{key} is {theirs.get(key)} there, {wanted.get(key)} here" for key in keys]
             apart.append((len(keys), entry.name, told))
+        damaged = [name for name in folders_in(self.root) if name.endswith(f"-{baseline_identity(plan)}")]
+        if damaged:  # found by its name, or we would not be asked
+            return f"the stored results in {self.root / damaged[0]} are damaged"
         if not apart:
             return ""
         _, name, found = min(apart)
@@ -158,8 +161,10 @@ class BaselineStore:
     def _read(self, name: str) -> StoredBaseline | None:
         folder = self.root / name
         try:
-            found = StoredBaseline(folder, json.loads((folder / RESULTS).read_text(encoding="utf-8")))
-            _ = found.name, found.made, found.metrics, found.value["baseline"]["flags"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = StoredBaseline(folder, parse_json((folder / RESULTS).read_bytes()))
+            about = found.value["baseline"]
+            _ = found.name, found.made, found.metrics, int(about["fits"]), found.config["model"]
+            whole = all(isinstance(flag, str) for flag in about["flags"]) and (folder / PREDICTIONS).is_file()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return found
+        return found if whole else None

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import heapreplace
 from statistics import median
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.assembly import is_assembled
 from numerai_ray.config import fingerprint
-from numerai_ray.results import ExperimentPaths, read_json, write_json
+from numerai_ray.fit_spec import STEPS, FitSpec, TrialPlan
+from numerai_ray.json_text import read_json
+from numerai_ray.results import ExperimentPaths, write_json
 from numerai_ray.trainings import trainings
-from numerai_ray.trial_plan import STEPS, FitSpec, TrialPlan
 
 # What changes a fit's length, or nothing about its time.
 NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_state"}
@@ -55,6 +57,9 @@ class Calibration:
     cores: int = 0
 
 
+_CALIBRATION = TypeAdapter(Calibration)
+
+
 @dataclass(frozen=True)
 class Expected:
     """Wall seconds of a round, and what it takes more when it is the first that trains."""
@@ -68,10 +73,10 @@ class Expected:
 
 
 def speed_key(fit: FitSpec) -> str:
-    """Names what is equally fast, after what it is most like: a model with its parameters on a file's features."""
-    config = fit.config
+    """Names what is equally fast, after what it is most like: an engine's parameters on a file's features."""
+    config, engine = fit.config, fit.engine.name or fit.config.model.type
     params = {k: v for k, v in fit.model.canonical_params(config.model.params).items() if k not in NOT_ITS_SPEED}
-    return f"{config.model.type}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
+    return f"{engine}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
 
 
 def after_key(plan: TrialPlan) -> str:
@@ -127,7 +132,7 @@ def predicted_rows(plan: TrialPlan) -> int:
 
 
 def _seconds(known: Calibration, fit: FitSpec) -> float:
-    """By what was measured of its like; else the median of its model on as many features, or of its model, or all."""
+    """By what was measured of its like; else the median of its engine on as many features, or of its engine, or all."""
     own = speed_key(fit)
     if own in known.speeds:
         return known.speeds[own].seconds(fit)
@@ -142,11 +147,11 @@ def _after(known: Calibration, plan: TrialPlan) -> float:
 
 
 def read_calibration(paths: ExperimentPaths) -> Calibration:
-    """What `plan` measured in this experiment; empty when it did not run, or ran before this form of it."""
-    found: Mapping[str, Any] = read_json(paths.calibration)
-    if "speeds" not in found:
+    """What `plan` measured in this experiment; empty when it did not run, wrote another form of it, or is damaged."""
+    try:
+        return _CALIBRATION.validate_python(read_json(paths.calibration))
+    except ValidationError:
         return Calibration()
-    return Calibration(**{**found, "speeds": {key: Speed(**each) for key, each in found["speeds"].items()}})
 
 
 def write_calibration(paths: ExperimentPaths, known: Calibration) -> None:

@@ -21,12 +21,11 @@ from numerai_ray.calibration import Calibration, Speed, after_key, filled, lanes
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.eras import Folds
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
-from numerai_ray.machine import this_machine
-from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.storage import Place
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan, steps_of
+from numerai_ray.trial_plan import Catalog
 
 # Trees of the first short fits, and of longer ones: more and more, until the time that they add stands out from what
 # two fits beside each other, or the same one twice, differ by. Epochs are long.
@@ -100,7 +99,6 @@ def _measured(
     runner: ShortRunner, room: Path, plans: tuple[Sequence[TrialPlan], Sequence[TrialPlan]], known: Calibration
 ) -> Calibration:
     short, looks = plans
-    _make_bins(short)
     first = _round(runner, room / "first", _shortened(short, FEW, FEW_EPOCHS))
     # A worker may start as late as in the second round, and a library of its own take seconds to import.
     _round(runner, room / "again", _shortened(short, FEW, FEW_EPOCHS))
@@ -119,13 +117,6 @@ def _measured(
         start_s=round(max(first.wall_s - few.wall_s, 0.0), 3),
         cores=cores,
     )
-
-
-def _make_bins(plans: Sequence[TrialPlan]) -> None:
-    """What models share is made once and kept: the experiment's own first round will find it."""
-    cores = this_machine().cores
-    for fit in {prepared_key(fit): fit for plan in plans for fit in plan.fits}.values():
-        prepare_ahead(fit, cores)
 
 
 def _added_s(few: Round, more: Round) -> float:

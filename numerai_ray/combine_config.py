@@ -61,7 +61,7 @@ class PostConfig(Section):
 
     rank: bool = False
     neutralize: NeutralizeConfig | None = None
-    blend: Annotated[dict[Name, float], Field(min_length=1)] | None = None
+    blend: Annotated[dict[Name, Annotated[float, Field(ge=-100)]], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

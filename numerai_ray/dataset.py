@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.config import Config, DataConfig, nearest
+from numerai_ray.column_values import (
+    EXTREMES_RULE,
+    LIVE,
+    LIVE_ERA,
+    MAX_ERA,
+    era_numbers,
+    extremes,
+    names_twice,
+    number_values,
+    texts,
+    type_problem,
+)
+from numerai_ray.config import DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
+from numerai_ray.json_text import parse_json, read_json
+from numerai_ray.plain_files import plain_file, read_plain_text
 from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +46,7 @@ class DatasetIndex:
 
     ``era_starts`` (n_eras + 1,) are row offsets after sorting by era; ``order`` sorts the file's rows and is None
     when they are sorted already, as Numerai's are. ``columns`` are the file's and ``types`` their Arrow types by
-    name, ``benchmark_columns`` those of the benchmark file (empty when it is missing).
+    name, ``benchmark_columns`` and ``benchmark_types`` those of the benchmark file (empty when it is missing).
     """
 
     path: Place
@@ -42,6 +58,7 @@ class DatasetIndex:
     columns: tuple[str, ...]
     benchmark_columns: tuple[str, ...]
     types: Mapping[str, str] = field(default_factory=dict)
+    benchmark_types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -114,7 +131,7 @@ def feature_sets(data_root: Place, version: str) -> dict[str, Any]:
     """What ``features.json`` says are sets of features, by name; raises :class:`DataError`."""
     path = data_root / version / "features.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_plain_text(path) if isinstance(path, Path) else path.read_bytes())
     except FileNotFoundError:
         there = [name for name in folders_in(data_root) if (data_root / name / "features.json").exists()]
         hint = f"versions there: {', '.join(there)}" if there else "make one with `numerai-ray data synth`"
@@ -137,22 +154,21 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
     names = data.files()
     path, benchmark_path = (data_root / name for name in names)
     file = open_parquet(path, "build it with `numerai-ray data build`, or check --data-dir")
-    columns = tuple(file.schema_arrow.names)
+    types = _types_of(file, path)
+    columns = tuple(types)
     if data.era_col not in columns:
         raise DataError(f"{path}: no column {data.era_col!r}{nearest(data.era_col, columns)}")
-    with _readable(path):
-        era_column = file.read([data.era_col]).column(0)
-    if not len(era_column):
+    if not file.metadata.num_rows:
         raise DataError(f"{path}: holds no rows; download or build the file again")
-    era_of_row = _era_numbers(era_column, path)
+    era_of_row = _era_numbers(file, path, data.era_col)
     order = None
     if np.any(np.diff(era_of_row) < 0):
         order = np.argsort(era_of_row, kind="stable")
         era_of_row = era_of_row[order]
     eras, starts = np.unique(era_of_row, return_index=True)
-    benchmark_columns: tuple[str, ...] = ()
+    benchmark_types: dict[str, str] = {}
     if benchmark_path.exists():
-        benchmark_columns = tuple(open_parquet(benchmark_path, "build it again").schema_arrow.names)
+        benchmark_types = _types_of(open_parquet(benchmark_path, "build it again"), benchmark_path)
     return DatasetIndex(
         path=path,
         benchmark_path=benchmark_path,
@@ -161,58 +177,19 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
         era_starts=np.append(starts, len(era_of_row)).astype(np.int64),
         order=order,
         columns=columns,
-        benchmark_columns=benchmark_columns,
-        types={name: str(kind) for name, kind in zip(columns, file.schema_arrow.types, strict=True)},
+        benchmark_columns=tuple(benchmark_types),
+        types=types,
+        benchmark_types=benchmark_types,
     )
 
 
-def check_columns(index: DatasetIndex, config: Config, features: Sequence[str], benchmarks: Sequence[str] = ()) -> None:
-    """Raise one :class:`DataError` that names everything the config and its model need and the files lack."""
-    wanted = tuple(dict.fromkeys((*config.benchmarks(), *benchmarks)))
-    problems = [*_data_problems(index, config, features), *_benchmark_problems(index, config, wanted)]
-    if problems:
-        raise DataError("\n  - ".join(problems))
-
-
-def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str]) -> Iterator[str]:
-    lost = [name for name in features if name not in index.columns]
-    if lost:
-        yield (
-            f"{index.path}: {len(lost)} of {len(features)} features of {_sets(config.data)} are not in "
-            f"it, the first is {lost[0]!r}; features.json and data file are of different versions"
-        )
-    for name in features:
-        if not index.types.get(name, "int8").startswith(("int", "uint")):
-            yield (
-                f"{index.path}: feature {name!r} must hold integers 0..4, but holds {index.types[name]}; use data of "
-                f"v5 or later"
-            )
-            break  # where one does, they all do
-    for target in dict.fromkeys((*config.data.targets, config.score.target)):
-        if target not in index.columns:
-            targets = [name for name in index.columns if name.startswith("target")]
-            yield f"{index.path}: no target {target!r}{nearest(target, targets)}"
-        elif not index.types.get(target, "float").startswith(("float", "double", "halffloat", "int", "uint")):
-            kind = index.types[target]
-            yield f"{index.path}: target {target!r} must hold numbers, but holds {kind}; build the file again"
-    if config.data.id_col not in index.columns:
-        yield f"{index.path}: no column {config.data.id_col!r}; build the file again"
-
-
-def _sets(data: DataConfig) -> str:
-    return " and ".join(f"set {name!r}" for name in data.feature_sets)
-
-
-def _benchmark_problems(index: DatasetIndex, config: Config, benchmarks: Sequence[str]) -> Iterator[str]:
-    if not index.benchmark_columns:
-        yield f"{index.benchmark_path}: no such file; build it with `numerai-ray data build`, or check --data-dir"
-        return
-    if config.data.id_col not in index.benchmark_columns:
-        yield f"{index.benchmark_path}: no column {config.data.id_col!r}; build the file again"
-    known = [name for name in index.benchmark_columns if name not in (config.data.id_col, config.data.era_col)]
-    for benchmark in benchmarks:
-        if benchmark not in known:
-            yield f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, known)}"
+def _types_of(file: pq.ParquetFile, path: Place) -> dict[str, str]:
+    """A file's columns and their types; raises :class:`DataError` where one stands twice."""
+    schema = file.schema_arrow
+    twice = names_twice(schema.names)
+    if twice is not None:
+        raise DataError(f"{path}: has two columns {twice!r}, so nobody knows which is meant; remove one")
+    return {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
 
 
 def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
@@ -246,19 +223,20 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
     Where ids come again in other eras, rows are aligned by era and id.
 
     Raises:
-        DataError: an id stands twice in an era of the data or of the benchmark file, or no id is in both.
+        DataError: an id stands twice in an era of the data or of the benchmark file, no id is in both, or a number is
+            not finite.
 
     """
     names = [data.id_col, *targets]
     with _readable(index.path):
         table = open_parquet(index.path, "build it again").read(names)
-    ids = table.column(0).cast(pa.string()).combine_chunks()
+    ids = _ids(table, index.path, data)
     # A few that stand twice are damage; where ids stay with what they name, hardly one stands once.
     persist = len(pc.unique(ids)) <= MOST_DISTINCT * len(ids)  # ten times as fast as Arrow's count of distinct ones
     keys = _keys(index.path, data, ids, with_eras=persist)
     with _readable(index.benchmark_path):
         bench = open_parquet(index.benchmark_path, "build it again").read([data.id_col, *benchmarks])
-    bench_ids = bench.column(0).cast(pa.string()).combine_chunks()
+    bench_ids = _ids(bench, index.benchmark_path, data)
     where = _places(keys, _keys(index.benchmark_path, data, bench_ids, with_eras=persist))
     if where.null_count == len(ids):
         rule = f"must hold ids of {index.path}, but holds none of them"
@@ -266,16 +244,37 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
     order = slice(None) if index.order is None else index.order
 
     def aligned(name: str) -> Floats:
-        with _readable(index.benchmark_path):
-            column = bench.column(name).cast(pa.float64()).combine_chunks().take(where)
-        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)[order]
+        values = pa.array(_finite(bench, name, index.benchmark_path).astype(np.float64, copy=False), from_pandas=True)
+        return np.asarray(values.take(where).to_numpy(zero_copy_only=False), np.float64)[order]
 
     return Columns(
-        ids=np.asarray(ids.to_numpy(zero_copy_only=False), dtype=np.bytes_)[order],
-        targets={name: np.asarray(table.column(name).to_numpy(), np.float32)[order] for name in dict.fromkeys(targets)},
+        ids=np.asarray(ids.cast(pa.binary()).to_numpy(zero_copy_only=False), dtype=np.bytes_)[order],
+        targets={
+            name: _finite(table, name, index.path).astype(np.float32, copy=False)[order]
+            for name in dict.fromkeys(targets)
+        },
         benchmarks={name: aligned(name) for name in dict.fromkeys(benchmarks)},
         ids_persist=persist,
     )
+
+
+def _ids(table: pa.Table, path: Place, data: DataConfig) -> pa.Array:
+    try:
+        return texts(table.column(data.id_col))
+    except ValueError as error:
+        raise DataError(f"{path}: ids {error}; write them so") from None
+
+
+def _finite(table: pa.Table, name: str, path: Place) -> npt.NDArray[Any]:
+    """A column of numbers, NaN where unknown; one that is not finite would ruin every fit and every score."""
+    problem = type_problem(name, str(table.schema.field(name).type), "number")
+    if problem is not None:
+        raise DataError(f"{path}: {problem}")
+    values = number_values(table.column(name))
+    strange = extremes(values)
+    if strange is not None:
+        raise DataError(f"{path}: column {name!r} {EXTREMES_RULE}, but does not in {strange}; mend or drop these rows")
+    return values
 
 
 def _keys(path: Place, data: DataConfig, ids: pa.Array, *, with_eras: bool) -> pa.Array:
@@ -284,8 +283,7 @@ def _keys(path: Place, data: DataConfig, ids: pa.Array, *, with_eras: bool) -> p
     if with_eras:
         file = open_parquet(path, "build it again")
         if data.era_col in file.schema_arrow.names:
-            with _readable(path):
-                eras = file.read([data.era_col]).column(0).cast(pa.string()).combine_chunks()
+            eras = pa.array(_era_numbers(file, path, data.era_col)).cast(pa.string())
             keys = pc.binary_join_element_wise(eras, ids, "/")
     if len(pc.unique(keys)) != len(keys):
         raise DataError(f"{path}: an id stands twice; download or build the file again")
@@ -307,7 +305,7 @@ def open_parquet(path: Place, next_step: str) -> pq.ParquetFile:
     try:
         if isinstance(path, Url):
             return pq.ParquetFile(open_random(path), pre_buffer=True)
-        return pq.ParquetFile(path, memory_map=True)
+        return pq.ParquetFile(plain_file(path), memory_map=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {next_step}") from None
     except (OSError, pa.ArrowException) as error:
@@ -323,9 +321,9 @@ def file_fingerprint(path: Place) -> str:
     now = facts(path)
     keepers = [folder / ".fingerprints.json" for folder in dict.fromkeys((path.parent, local_folder(path.parent)))]
     for kept in keepers:
-        size, changed, digest = _fingerprints(kept).get(path.name, (0, 0, ""))
-        if (size, changed) == (now.size_bytes, now.changed_ns):
-            return str(digest)
+        match read_json(kept).get(path.name):
+            case [now.size_bytes, now.changed_ns, str(known)] if re.fullmatch("[0-9a-f]{16}", known):
+                return known
     total = hashlib.sha256()
     for part in chunks(path):
         total.update(part)
@@ -333,28 +331,30 @@ def file_fingerprint(path: Place) -> str:
     for kept in keepers:
         try:
             entry = {path.name: (now.size_bytes, now.changed_ns, digest)}
-            write_whole(kept, json.dumps(_fingerprints(kept) | entry).encode())
+            write_whole(kept, json.dumps(read_json(kept) | entry).encode())
             break
         except EnvironmentFault:
             continue
     return digest
 
 
-def _fingerprints(kept: Place) -> dict[str, tuple[int, int, str]]:
-    try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError, EnvironmentFault):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _era_numbers(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.int64]:
-    try:
-        codes = column.combine_chunks().dictionary_encode(null_encoding="encode")
-        numbers = np.array([int(era) for era in codes.dictionary.to_pylist()], np.int64)
-        return np.asarray(numbers[codes.indices.to_numpy(zero_copy_only=False)])
-    except (ValueError, TypeError, IndexError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: eras must be numbers such as '0575' ({error}); build the file again") from error
+def _era_numbers(file: pq.ParquetFile, path: Place, name: str) -> npt.NDArray[np.int64]:
+    problem = type_problem(name, str(file.schema_arrow.field(name).type), "era")
+    if problem is not None:
+        raise DataError(f"{path}: {problem}")
+    with _readable(path):
+        column = file.read([name]).column(0)
+        try:
+            numbers = era_numbers(column)
+            if LIVE not in numbers:
+                return numbers
+            found = repr(LIVE_ERA)
+        except ValueError as error:
+            found = str(error)
+    raise DataError(
+        f"{path}: eras must be numbers such as '0575', from 0 to {MAX_ERA:,}, but {found} is there; write them so, or "
+        "download or build the file again"
+    )
 
 
 def read_group(file: pq.ParquetFile, group: int, names: Sequence[str], path: Place) -> pa.Table:

@@ -16,12 +16,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from numerai_ray.atomic_files import tidy
+from numerai_ray.column_values import (
+    LIVE,
+    MAX_ERA,
+    era_numbers,
+    matches,
+    names_twice,
+    plain,
+    plain_type,
+    role_of,
+    type_problem,
+)
 from numerai_ray.era_writer import era_writer, only
+from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError, RequestError
+from numerai_ray.json_text import parse_json
+from numerai_ray.plain_files import plain_file
 
 BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
 BUILD_KEY = b"numerai_ray.build"
@@ -37,6 +53,7 @@ SOURCES = {
 }
 
 _LABELLED_TYPE = "validation"
+_KEYS = ("id", "era", "data_type")
 # Rows of a slice that is read, and of a row group that is written (which then ends with its era): the first that
 # is reached. Groups are larger, because the footer describes every column of every group: groups of one era would
 # give Numerai's 2,748 features a footer of 200 MB.
@@ -76,7 +93,7 @@ class _Output:
     """One file to build: ``eras`` is what it keeps, ``build`` what it will say about itself."""
 
     path: Path
-    eras: frozenset[str]
+    eras: frozenset[int]
     build: dict[str, Any]
 
 
@@ -100,6 +117,7 @@ def build(
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
+    tidy(version_dir)
     sources = {name: _Input(version_dir / name) for name in (*_MAIN, *_BENCHMARK)}
     main, benchmark = ((sources[a], sources[b]) for a, b in (_MAIN, _BENCHMARK))
     eras = _retained_eras(*main)
@@ -110,10 +128,8 @@ def build(
         outputs = []
         for kind, spacing in (("full", None), ("downsampled_full", spec)):
             path = version_dir / f"{kind}{suffix}.parquet"
-            about: dict[str, Any] = {
-                "version": BUILD_VERSION,
-                "inputs": [prints[name] for name in SOURCES[path.name]],
-            }
+            printed = [prints[name] for name in SOURCES[path.name]]
+            about: dict[str, Any] = {"version": BUILD_VERSION, "inputs": printed}
             about |= asdict(spacing) if spacing else {}
             kept = eras[spacing.offset :: spacing.step] if spacing else eras
             outputs.append(_Output(path, frozenset(kept), about))
@@ -150,24 +166,48 @@ class _Input:
                     f"{self.path}: has no column {column!r}, so it is not one of Numerai's files; "
                     "download it again or point to another folder."
                 )
+        twice = names_twice(self.schema.names)
+        if twice is not None:
+            raise DataError(f"{self.path}: has two columns {twice!r}, so nobody knows which is meant; remove one.")
+        for field in self.schema:
+            role = role_of(field.name) or ("number" if path.name in _BENCHMARK else None)
+            problem = type_problem(field.name, str(field.type), role) if role else None
+            if problem is not None:
+                raise DataError(f"{self.path}: {problem}, or download the file again.")
+        self.schema = pa.schema([pa.field(field.name, plain_type(field.type)) for field in self.schema])
 
-    def eras(self) -> list[str]:
+    def eras(self) -> list[int]:
         """List the labelled eras in file order; one that is not in one piece stands there again."""
         columns = ["era", "data_type"] if "data_type" in self.schema.names else ["era"]
-        eras: list[str] = []
+        eras: list[int] = []
         for batch in self.slices(columns, _SLICE_ROWS):
             part = pa.Table.from_batches([batch])
             if "data_type" in columns and self.path.name.startswith("validation"):
-                part = part.filter(pc.equal(part["data_type"], _LABELLED_TYPE))
-            if part["era"].null_count:
-                raise DataError(f"{self.path}: some rows have no era; download the file again.")
-            for era in pc.unique(part["era"]).to_pylist():
+                part = part.filter(matches(part["data_type"], [_LABELLED_TYPE]))
+            numbers = self.numbers_of(part["era"])
+            starts = np.append(0, np.flatnonzero(np.diff(numbers)) + 1)[: len(numbers)]
+            for era in numbers[starts].tolist():
                 if not eras or eras[-1] != era:
-                    eras.append(str(era))
+                    eras.append(era)
         return eras
 
+    def numbers_of(self, eras: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
+        """(n,): eras of labelled rows as numbers."""
+        with self._readable():
+            try:
+                numbers = era_numbers(eras)
+                if LIVE not in numbers:
+                    return numbers
+                found = "that of a live row"
+            except ValueError as error:
+                found = str(error)
+        raise DataError(
+            f"{self.path}: eras must be numbers such as '0575', from 0 to {MAX_ERA:,}, but {found} is there; write "
+            "them so, or download the file again."
+        )
+
     def slices(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Read the file from front to back, at most ``rows`` rows at a time.
+        """Read the file from front to back, at most ``rows`` rows at a time, in the plain types of ``schema``.
 
         A row group of moderate size is read at once: that is faster, and takes less memory than the readers of
         all its columns, which stay open while one larger than that is read slice by slice.
@@ -177,20 +217,28 @@ class _Input:
                 if file.metadata.row_group(group).num_rows * len(columns) <= _READ_CELLS:
                     with self._readable():
                         table = file.read_row_group(group, columns=list(columns))
-                    yield from table.to_batches(max_chunksize=rows)
+                        batches = [self._plain(batch) for batch in table.to_batches(max_chunksize=rows)]
+                    yield from batches
                     continue
-                batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
+                parts = file.iter_batches(batch_size=rows, row_groups=[group], columns=list(columns))
                 while True:
                     with self._readable():
-                        batch = next(batches, None)
+                        batch = next(parts, None)
+                        batch = None if batch is None else self._plain(batch)
                     if batch is None:
                         break
                     yield batch
 
+    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        schema = pa.schema([self.schema.field(name) for name in batch.schema.names])
+        if batch.schema.equals(schema):
+            return batch
+        return pa.RecordBatch.from_arrays([plain(column) for column in batch.columns], schema=schema)
+
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
         with self._readable():
-            file = pq.ParquetFile(self.path, buffer_size=_READ_BUFFER_BYTES)
+            file = pq.ParquetFile(plain_file(self.path), buffer_size=_READ_BUFFER_BYTES)
         with file:
             yield file
 
@@ -199,34 +247,33 @@ class _Input:
         try:
             yield
         except FileNotFoundError as error:
-            raise DataError(
-                f"{self.path}: is missing; download it, or write a synthetic market into this folder."
-            ) from error
+            rule = "is missing; download it, or write a synthetic market into this folder."
+            raise DataError(f"{self.path}: {rule}") from error
         except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{self.path}: cannot be read as a parquet file, so it is damaged or only partly downloaded; "
-                f"delete it and download it again ({_first_line(error)})."
-            ) from error
+            rule = "cannot be read as a parquet file, so it is damaged or only partly downloaded"
+            remedy = f"delete it and download it again ({_first_line(error)})."
+            raise DataError(f"{self.path}: {rule}; {remedy}") from error
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _retained_eras(train: _Input, validation: _Input) -> list[str]:
+def _retained_eras(train: _Input, validation: _Input) -> list[int]:
     """All eras of ``full`` in order; they must rise from the first row of train to the last of validation."""
     if "data_type" not in validation.schema.names:
         raise DataError(
             f"{validation.path}: has no column 'data_type', so rows without labels cannot be told; "
             "download the file again."
         )
-    eras: list[str] = []
+    eras: list[int] = []
     for source in (train, validation):
         for era in source.eras():
             if eras and era <= eras[-1]:
                 raise DataError(
                     f"{source.path}: eras must rise from train.parquet to the end of validation.parquet, but "
-                    f"era {era} comes after era {eras[-1]}; download both files of one data version again."
+                    f"era {era_label(era)} comes after era {era_label(eras[-1])}; download both files of one data "
+                    "version again."
                 )
             eras.append(era)
     if not eras:
@@ -246,10 +293,10 @@ def _check_columns(inputs: tuple[_Input, _Input]) -> None:
                 "of one data version again."
             )
         other = second.schema.field(field.name).type
-        if not field.type.equals(other):
+        if field.name not in _KEYS and not field.type.equals(other):
             raise DataError(
-                f"{second.path}: column {field.name!r} is {other}, but {field.type} in {first.path.name}; download "
-                "both files of one data version again."
+                f"{second.path}: column {field.name!r} is {other}, but {field.type} in {first.path.name}; write both "
+                "alike, or download both files of one data version again."
             )
     extra = sorted(set(second.schema.names) - {*first.schema.names, "data_type"})
     if extra:
@@ -262,7 +309,9 @@ def _check_columns(inputs: tuple[_Input, _Input]) -> None:
 def _write(inputs: tuple[_Input, _Input], outputs: Sequence[_Output]) -> Generator[int, None, None]:
     """Stream both inputs into all outputs at once; yields the rows read, slice by slice."""
     names = [name for name in inputs[0].schema.names if name not in ("id", "era", "data_type")]
-    schema = pa.schema([inputs[0].schema.field(name) for name in ("id", "era", *names)])
+    era_type = inputs[0].schema.field("era").type
+    keys = [("id", pa.string()), ("era", era_type if pa.types.is_integer(era_type) else pa.string())]
+    schema = pa.schema([*keys, *(inputs[0].schema.field(name) for name in names)])
     slice_rows = max(1, min(_SLICE_ROWS, _SLICE_CELLS // len(schema)))
     group_rows = max(1, min(_GROUP_ROWS, _GROUP_CELLS // len(schema)))
     with ExitStack() as opened:
@@ -271,19 +320,34 @@ def _write(inputs: tuple[_Input, _Input], outputs: Sequence[_Output]) -> Generat
             typed = source is inputs[1] and "data_type" in source.schema.names
             columns = [*schema.names, "data_type"] if typed else schema.names
             for batch in source.slices(columns, slice_rows):
-                labelled = only(batch, pc.equal(batch["data_type"], _LABELLED_TYPE)) if typed else batch
-                selected = labelled.select(schema.names)
+                labelled = only(batch, matches(batch["data_type"], [_LABELLED_TYPE])) if typed else batch
+                eras = source.numbers_of(labelled["era"])
+                selected = _with_keys(labelled.select(schema.names), eras, schema)
                 for writer in writers:
-                    writer.add(source.path, selected)
+                    writer.add(source.path, selected, eras)
                 yield len(batch)
         for output, writer in zip(outputs, writers, strict=True):
             writer.finish()
             writer.describe(BUILD_KEY, json.dumps(output.build | {"eras": writer.eras}))
 
 
+def _with_keys(batch: pa.RecordBatch, eras: npt.NDArray[np.int64], schema: pa.Schema) -> pa.RecordBatch:
+    """``batch`` with ids and eras in the schema's types: numbers become labels where the first file has labels."""
+    if batch.schema.equals(schema):
+        return batch
+    kind = schema.field("era").type
+    if pa.types.is_integer(kind):
+        labels = pa.array(eras).cast(kind)
+    elif batch["era"].type == kind:
+        labels = batch["era"]
+    else:
+        labels = pa.array([era_label(era) for era in eras.tolist()], kind)
+    return pa.RecordBatch.from_arrays([batch["id"].cast(pa.string()), labels, *batch.columns[2:]], schema=schema)
+
+
 def _fingerprint(path: Path) -> str:
     """Size and hash of the footer, which tells every column chunk's place, length and range."""
-    with path.open("rb") as handle:
+    with plain_file(path).open("rb") as handle:
         size = handle.seek(0, 2)
         handle.seek(-8, 2)
         footer_bytes = int.from_bytes(handle.read(4), "little")
@@ -310,12 +374,16 @@ def out_of_date(path: Path) -> str | None:
 
 
 def _build_of(path: Path) -> dict[str, Any]:
-    return _about(pq.read_metadata(path))
+    return _about(pq.read_metadata(plain_file(path)))
 
 
 def _about(footer: pq.FileMetaData) -> dict[str, Any]:
     """What a built file says about itself; empty when it says nothing."""
-    return dict(json.loads((footer.metadata or {}).get(BUILD_KEY, b"{}")))
+    try:
+        about = parse_json((footer.metadata or {}).get(BUILD_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) and about.keys() >= {"version", "inputs"} else {}
 
 
 def _up_to_date(output: _Output) -> bool:

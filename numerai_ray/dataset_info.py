@@ -19,7 +19,8 @@ eras that follow each other in the files. Benchmarks begin later than the target
 benchmark file are no problem. Kinds of problems::
 
     missing_file, damaged_file, unfinished_file, missing_columns, missing_features, missing_targets, duplicate_ids,
-    missing_ids, unsorted_eras, era_labels, feature_values, benchmark_eras, benchmark_ids, out_of_date
+    missing_ids, unsorted_eras, era_labels, feature_values, benchmark_eras, benchmark_ids, out_of_date,
+    column_types, duplicate_columns, infinite_values
 """
 
 from collections.abc import Callable, Sequence

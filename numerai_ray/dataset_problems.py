@@ -1,6 +1,5 @@
 """What may be wrong with a data version, beyond what one file says about itself; each check gives its findings."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 
 from numerai_ray.dataset_build import SOURCES, out_of_date
 from numerai_ray.file_scan import FileScan, Finding, era_key
+from numerai_ray.json_text import parse_json
+from numerai_ray.plain_files import read_plain_text
 
 FEATURES_FILE = "features.json"
 TRUTH_FILE = "market_truth.json"  # beside a synthetic market
@@ -23,6 +24,9 @@ ORDER = (
     *SOURCES,
 )
 
+# What another program wrote otherwise: its message says how to write it.
+_MENDABLE = ("column_types", "duplicate_columns", "infinite_values")
+
 Scans = Mapping[str, FileScan]
 Ranges = tuple[tuple[str, str], ...]
 
@@ -35,7 +39,7 @@ def benchmark_file(part: str) -> str:
 def read_features_json(path: Path) -> tuple[dict[str, list[str]], list[str], list[Finding]]:
     """Feature sets and targets that features.json names, empty when it cannot be read, and why it cannot."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_plain_text(path))
     except FileNotFoundError:
         return {}, [], []  # a missing file, told elsewhere
     except (OSError, ValueError) as error:
@@ -149,6 +153,8 @@ def with_next_steps(findings: Sequence[Finding], version_dir: Path) -> tuple[Fin
         again = build if finding.file in SOURCES else get
         if finding.kind in ("missing_file", "out_of_date") or finding.file.endswith(".part"):
             return again
+        if finding.kind in _MENDABLE:
+            return f"or delete it and {again}"
         return "delete it" if finding.kind == "unfinished_file" else f"delete it and {again}"
 
     ordered = sorted(findings, key=lambda finding: file_place(finding.file))

@@ -15,9 +15,9 @@ from numerai_ray.dataset import Columns
 from numerai_ray.era_columns import uniform_ranks
 from numerai_ray.era_slabs import era_slabs
 from numerai_ray.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.scoring import numerai_corr
 from numerai_ray.training_data import take
-from numerai_ray.trial_plan import TrialPlan
 
 Floats = npt.NDArray[np.float64]
 # Evenly spread over the predicted ones. Every era of downsampled data, every fourth or so of full data: a mean over

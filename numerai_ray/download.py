@@ -28,8 +28,10 @@ from numerai_ray.download_check import (
     read_features,
 )
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.network import PATIENT, Patience
 from numerai_ray.numerai_api import NumeraiApi
+from numerai_ray.own_files import open_own
 from numerai_ray.transfer import Partial, Remote, RemoteFile
 
 # What experiments need, in the order in which one file is checked against another.
@@ -182,7 +184,7 @@ def _alone(version_dir: Path) -> Iterator[None]:
     """No second download in this folder while the block runs; the kernel lets go when the process dies."""
     try:
         version_dir.mkdir(parents=True, exist_ok=True)
-        handle = (version_dir / _LOCK).open("a")
+        handle = open_own(version_dir / _LOCK, "a")
     except OSError as error:
         raise EnvironmentFault(f"{version_dir}: cannot be written: {error.strerror}; check its rights") from None
     with handle:
@@ -361,7 +363,7 @@ class _Folder:
 def _read_receipts(version_dir: Path) -> dict[str, Receipt]:
     """What was signed for; nothing where that cannot be read, which costs one check and no more."""
     try:
-        content = json.loads((version_dir / _RECEIPTS).read_text(encoding="utf-8"))
+        content = parse_json((version_dir / _RECEIPTS).read_bytes())
         read = {name: Receipt(**entry) for name, entry in content.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

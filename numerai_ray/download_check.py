@@ -5,7 +5,6 @@ Numerai publishes no checksums, so the contents must speak: a parquet file's foo
 eras that parse and lie where this part of the data lies, and the features and targets that features.json names.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
+from numerai_ray.json_text import parse_json
 
 CHECK_VERSION = 1  # to be raised when a check is added that files checked before might fail
 
@@ -92,7 +92,7 @@ def read_features(path: Path) -> Known:
 
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{FEATURES_FILE}: cannot be read as JSON ({error})") from None
     sets = content.get("feature_sets") if isinstance(content, dict) else None

@@ -9,22 +9,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from numerai_ray.atomic_files import whole_file
+from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
 
 
 @contextmanager
-def era_writer(path: Path, schema: pa.Schema, kept: frozenset[str], rows: int) -> Iterator["EraWriter"]:
+def era_writer(path: Path, schema: pa.Schema, kept: frozenset[int], rows: int) -> Iterator["EraWriter"]:
     """Write ``path``, there whole when the block ends well, and else as it was before.
 
     Args:
         path: the file.
         schema: its columns; ``era`` among them.
-        kept: labels of the eras that it holds; rows of others are dropped.
+        kept: numbers of the eras that it holds; rows of others are dropped.
         rows: a row group ends with the era that reaches this many rows.
 
     Raises:
@@ -49,27 +51,31 @@ def era_writer(path: Path, schema: pa.Schema, kept: frozenset[str], rows: int) -
 class EraWriter:
     """Cuts row groups at the borders of eras: whole eras, as many as reach ``rows`` rows."""
 
-    def __init__(self, parquet: pq.ParquetWriter, thread: ThreadPoolExecutor, kept: frozenset[str], rows: int):
+    def __init__(self, parquet: pq.ParquetWriter, thread: ThreadPoolExecutor, kept: frozenset[int], rows: int):
         self._parquet = parquet
         self._thread = thread
         self._writing: Future[None] | None = None
-        self._kept = pa.array(sorted(kept), pa.string())
+        self._kept = np.array(sorted(kept), np.int64)
         self._rows = rows
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._era = ""
+        self._era = -1
         self.eras = 0
 
-    def add(self, source: Path, batch: pa.RecordBatch) -> None:
-        """Take over those rows of ``batch``, which follows the last one of its file ``source``, that are kept."""
-        batch = only(batch, pc.is_in(batch["era"].cast(pa.string()), value_set=self._kept))
-        runs = pc.run_end_encode(batch["era"].cast(pa.string()))
+    def add(self, source: Path, batch: pa.RecordBatch, eras: npt.NDArray[np.int64]) -> None:
+        """Take over those rows of ``batch``, which follows the last one of its file ``source``, that are kept.
+
+        ``eras`` (n,) are the numbers of its rows' eras.
+        """
+        inside = np.isin(eras, self._kept)
+        batch, eras = only(batch, pa.array(inside)), eras[inside]
         start = 0
-        for era, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        for end in (np.flatnonzero(np.diff(eras, append=-1)) + 1).tolist():
+            era = int(eras[start])
             if era != self._era:
                 if era < self._era:
                     raise DataError(
-                        f"{source}: eras must rise, but era {era} comes after era {self._era}; "
+                        f"{source}: eras must rise, but era {era_label(era)} comes after era {era_label(self._era)}; "
                         "download both files of one data version again."
                     )
                 self._era = era

@@ -22,7 +22,9 @@ class CvPlan:
 
     ``embargo`` counts calendar eras (``unit="weeks"``: on every-4th-era data an embargo of 16 skips 4 retained
     eras) or, as the official pipeline does, eras present in the file (``unit="retained"``). In ``walk_forward`` mode
-    a fold trains on the last ``window`` eras before its embargo, counted in the same unit.
+    a fold trains on the last ``window`` eras before its embargo, counted in the same unit. A fold with fewer than
+    ``min_train_eras``, counted in eras of the file, is left out and not predicted; with ``unit="retained"`` it is
+    refused, as the official pipeline does.
     """
 
     n_splits: int = 5
@@ -54,7 +56,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """The folds that can train, and the validation blocks that cannot (expanding folds before the first)."""
+    """The folds that train, and the validation blocks that do not: with no training eras, or too few of them."""
 
     trainable: tuple[Fold, ...]
     untrainable: tuple[tuple[int, ...], ...]
@@ -123,7 +125,8 @@ def era_folds(eras: Iterable[int], plan: CvPlan) -> Folds:
     (``numerai/example-scripts``, ``agents/modeling/utils/numerai_cv.py::era_cv_splits``).
 
     Raises:
-        FoldError: more splits than eras, a fold with fewer than ``min_train_eras``, or no fold that can train.
+        FoldError: more splits than eras, no fold that can train, or, as the official pipeline has it, any fold with
+            fewer than ``min_train_eras``.
 
     """
     ordered = sorted(set(eras))
@@ -136,19 +139,22 @@ def era_folds(eras: Iterable[int], plan: CvPlan) -> Folds:
         start = index * size
         end = len(ordered) if index == plan.n_splits - 1 else start + size
         train = _train_eras(ordered, start, end, plan)
-        if len(train) < plan.min_train_eras:
+        if len(train) < plan.min_train_eras and plan.unit == "retained":
             raise FoldError(
                 f"fold {index} has {len(train)} training eras, fewer than min_train_eras={plan.min_train_eras}; "
                 f"lower n_splits, the embargo or min_train_eras"
             )
-        if train:
+        if len(train) >= max(1, plan.min_train_eras):
             trainable.append(Fold(index, tuple(train), tuple(ordered[start:end])))
         else:
             untrainable.append(tuple(ordered[start:end]))
     if not trainable:
+        few, lower = "training eras left", ""
+        if plan.min_train_eras > 1:
+            few, lower = f"min_train_eras={plan.min_train_eras} training eras", ", a lower min_train_eras"
         raise FoldError(
-            f"no fold has training eras left: {len(ordered)} eras in {plan.n_splits} {plan.mode} splits with an "
-            f"embargo of {plan.embargo} ({plan.unit}); use more eras, fewer splits or a smaller embargo"
+            f"no fold has {few}: {len(ordered)} eras in {plan.n_splits} {plan.mode} splits with an "
+            f"embargo of {plan.embargo} ({plan.unit}); use more eras{lower}, fewer splits or a smaller embargo"
         )
     return Folds(tuple(trainable), tuple(untrainable))
 

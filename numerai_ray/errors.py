@@ -15,9 +15,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# A longer line holds a long value. Its beginning names the place, its end says what to do.
+MOST_LINE, BEGINNING, END = 1000, 600, 300
+MOST_PROBLEMS = 50
+
+
+def shortened(text: str) -> str:
+    """``text`` without the middle of lines that are longer than anybody reads."""
+    return "\n".join(
+        line if len(line) <= MOST_LINE else f"{line[:BEGINNING]} … {len(line):,} characters … {line[-END:]}"
+        for line in text.split("\n")
+    )
+
 
 class NumeraiRayError(Exception):
     """Base of all errors raised on purpose; its text is meant for the user."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(shortened(message))
 
 
 class RequestError(NumeraiRayError):
@@ -61,7 +76,9 @@ class ConfigError(RequestError):
     def __init__(self, source: str, problems: Sequence[Problem]):
         self.source = source
         self.problems = tuple(problems)
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems[:MOST_PROBLEMS])
+        if len(self.problems) > MOST_PROBLEMS:
+            lines += f"\n  - … and {len(self.problems) - MOST_PROBLEMS:,} more"
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         super().__init__(f"{source}: {count}{lines}")
 

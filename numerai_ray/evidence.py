@@ -1,6 +1,5 @@
 """What a round's per-era scores say about its variants, read back from results files."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from numerai_ray.config import ScoreConfig
 from numerai_ray.eras import least_honest_gap
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.results_shape import read_results
 from numerai_ray.scoring import EraScores
 from numerai_ray.significance import Comparison, Evidence, PairedDelta, Series, judge, paired_delta
 from numerai_ray.variant_output import per_era_scores
@@ -48,9 +48,9 @@ class ScoreReader:
     def _read(self, variant: str) -> StoredScores | None:
         # What is there is used: a results file that the user removed costs its numbers, not the run.
         try:
-            value = json.loads(self.paths.results(variant).read_text(encoding="utf-8"))
+            value = read_results(self.paths.results(variant))
             eras, scores = per_era_scores(value["per_era"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return None
         return StoredScores(eras, scores, *(value.get(each) or {} for each in ("cv", "data", "diagnostics")))
 

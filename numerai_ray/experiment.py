@@ -1,12 +1,12 @@
 """A notebook's handle on an experiment: table, predictions and per-era scores as data frames, and trained models."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
 from numerai_ray.eras import Holdout
@@ -14,12 +14,15 @@ from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_model import FoldModel, fit_of, fold_model
+from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
-from numerai_ray.round_decision import last_compared
+from numerai_ray.results_shape import read_results
+from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.significance import PairedDelta, verdict
 from numerai_ray.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.trial_plan import Catalog
+from numerai_ray.variant_files import AGAIN
 
 
 class Experiment:
@@ -52,8 +55,8 @@ class Experiment:
 
     @property
     def finished(self) -> bool:
-        """Whether the final stage was decided, or the holdout scored after it."""
-        return bool(self.rounds) and self.rounds[-1].stage in {"final", "holdout"}
+        """Whether the final stage was decided and, where eras were kept out, the holdout scored after it."""
+        return is_finished(self.rounds)
 
     @property
     def best(self) -> str | None:
@@ -70,7 +73,9 @@ class Experiment:
         return pd.DataFrame([_flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
 
     def oof(self, variant: str | None) -> pd.DataFrame:
-        """Out-of-fold predictions of a variant: id, era, target, prediction, cv_fold; one row an id.
+        """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.
+
+        Columns are named as in the data: the target's is ``target_ender_20``, for instance.
 
         Raises:
             RequestError: no such variant.
@@ -83,6 +88,8 @@ class Experiment:
             return pd.read_parquet(path)
         except FileNotFoundError:
             raise DataError(f"{path}: missing; {self._why_none(name)}") from None
+        except (OSError, ArrowException) as error:
+            raise DataError(f"{path}: damaged; {self._why_none(name)}") from error
 
     def per_era(self, variant: str | None) -> pd.DataFrame:
         """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark; NaN where unknown.
@@ -117,7 +124,8 @@ class Experiment:
         stage = next(record.stage for record in self.rounds for each in record.variants if each.id == name)
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
-        catalog = Catalog(root, self.paths.root, Holdout(kept_out) if kept_out else None)
+        rule = rule_of([each.origin for each in self.rounds])
+        catalog = Catalog(root, self.paths.root, Holdout(kept_out) if kept_out else None, rule=rule)
         config = validate(Config, self.config(name), str(self.paths.config(name)))
         plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
         spec = fit_of(plan, fold, part)
@@ -139,10 +147,9 @@ class Experiment:
         name = self.id_of(variant)
         path = self.paths.results(name)
         try:
-            value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return read_results(path)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: missing or damaged; {self._why_none(name)}") from error
-        return value
 
     def id_of(self, variant: str | None) -> str:
         """The id of a variant given by its id, or by a name that only one has.
@@ -174,7 +181,7 @@ class Experiment:
             return f"the trial was {found.pruned}"
         if found.role == "benchmark":
             return "a benchmark's predictions are a column of the benchmark file"
-        return "run the round again"
+        return AGAIN.format(self.paths.root)
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}: {len(self.rounds)} rounds{', finished' if self.finished else ''}>"

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
+from numerai_ray.json_text import parse_json
+from numerai_ray.own_files import open_own
 
 
 @contextmanager
@@ -25,9 +27,9 @@ def experiment_lock(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+")
+        handle = open_own(path, "a+")
     except OSError as error:
-        raise EnvironmentFault(f"{path.parent}: cannot be written: {error.strerror}; check its rights") from error
+        raise EnvironmentFault(f"{path}: cannot be written: {error.strerror}; check its rights") from error
     with handle:
         if not _locked(handle):
             handle.seek(0)
@@ -49,7 +51,7 @@ def experiment_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _locked(handle: TextIO) -> bool:
+def _locked(handle: IO[Any]) -> bool:
     """Try a few times: who only asks for the holder holds the lock for an instant."""
     for attempt in range(5):
         time.sleep(0.02 * attempt)
@@ -61,7 +63,7 @@ def _locked(handle: TextIO) -> bool:
 
 def _holder(text: str) -> str:
     try:
-        who = json.loads(text)
+        who = parse_json(text)
         return f"process {who['pid']} on {who['host']} since {who['since']}"
     except (ValueError, KeyError, TypeError):
         return "another process"
@@ -71,7 +73,11 @@ def lock_holder(path: Path) -> str | None:
     """Who runs the experiment right now, or None."""
     if not path.exists():
         return None
-    with path.open("r") as handle:
+    try:
+        handle = open_own(path, "r")
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror}; check its rights") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,6 +4,7 @@ A feature is one int8 array of all rows, in which the rows of an era range are a
 is handed to Arrow, and from there to a model, without a copy; and any choice of features is one without a copy, too.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ MISSING_VALUE = 2
 ALL_MISSING = np.uint8(1 << MISSING_VALUE)
 # Stands for a null where a missing feature is one.
 NULL_BIT = np.uint8(1 << 7)
+_HARMLESS = re.compile(r"[A-Za-z0-9_.-]+")
 _TURNED_AT_ONCE = 64  # features, when rows are made of them: their cache lines are then filled at once
 
 RowRange = tuple[int, int]
@@ -72,7 +74,7 @@ class FeatureMatrix:
             gap = None if gaps is None or not gaps[:, index].any() else gaps[:, index]
             chunks = [self._chunk(column, start, stop, gap) for start, stop in ranges]
             arrays.append(chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks))
-        return pa.Table.from_arrays(arrays, names=list(self.names))
+        return pa.Table.from_arrays(arrays, names=[harmless_name(name) for name in self.names])
 
     def _chunk(
         self, column: npt.NDArray[np.int8], start: int, stop: int, gap: npt.NDArray[np.bool_] | None
@@ -98,6 +100,14 @@ class FeatureMatrix:
                 out[done : done + stop - start, first : first + _TURNED_AT_ONCE] = block.T
             done += stop - start
         return out
+
+
+def harmless_name(name: str) -> str:
+    """A name that every library takes as it is, of a feature that may have any: its own, or one made of its bytes.
+
+    LightGBM refuses some characters (``a:b``) and takes others for each other (``a b`` and ``a_b``).
+    """
+    return name if _HARMLESS.fullmatch(name) else f"feature_named_{name.encode().hex()}"
 
 
 def joined(blocks: Sequence[FeatureMatrix]) -> FeatureMatrix:

@@ -6,11 +6,12 @@ row: the hashes of the ids, which tell duplicates. Nothing is raised about the c
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from numerai_ray.column_values import (
+    EXTREMES_RULE,
+    LIVE,
+    LIVE_ERA,
+    MAX_ID_BYTES,
+    Role,
+    era_codes,
+    era_of,
+    extremes,
+    longest_text,
+    matches,
+    names_twice,
+    number_values,
+    plain,
+    role_of,
+    type_problem,
+)
+from numerai_ray.eras import era_label
+from numerai_ray.plain_files import plain_file
+
 Hashes = npt.NDArray[np.uint64]
 OnValues = Callable[[int], None]  # called with the number of values read since the last time
 
-KEYS = ("id", "era", "data_type")
+KEYS: tuple[Role, ...] = ("id", "era", "data_type")
 _UNLABELLED = ("test", "live")
-_LIVE_ERA = "X"
+# Files whose every column but the keys is a number that is scored.
+_ALL_NUMBERS = ("_benchmark_models", "meta_model", "_example_preds")
 _BLOCK_VALUES = 1 << 23  # decoded at once
 _FEATURE_VALUES = (0, 4)
 
@@ -41,9 +63,10 @@ class Finding:
 class FileScan:
     """What is in one file.
 
-    ``eras`` maps the label of an era, in the order of the file, to its rows, ``labelled`` to those of them that are
-    not of data_type test or live. ``known`` maps a column of numbers to the number of its values in each era that
-    are not NaN. ``hashes`` (rows,) of the ids are sorted. ``rows`` is None when the footer cannot be read;
+    ``eras`` maps the label of an era (``0575``, however the file writes it), in the order of the file, to its rows,
+    ``labelled`` to those of them that are not of data_type test or live. ``known`` maps a column of numbers to the
+    number of its values in each era that are not NaN. ``hashes`` (rows,) of the ids are sorted. ``rows`` is None when
+    the footer cannot be read, or does not say which column is which;
     ``complete`` is False when something else could not.
     """
 
@@ -77,18 +100,36 @@ def open_file(path: Path, features: AbstractSet[str]) -> FileScan:
             schema = file.schema_arrow  # made anew each time that it is asked for
             scan.columns = tuple(schema.names)
             scan.features = tuple(name for name in scan.columns if name in features or name.startswith("feature"))
-            types = {name: schema.field(name).type for name in scan.features}
+            types = {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
     except _DamageError as damage:
         scan.add("damaged_file", f"its footer cannot be read ({damage})")
         return scan
-    wrong = [name for name, kind in types.items() if not pa.types.is_integer(kind)]
-    if wrong:
-        scan.add(
-            "feature_values",
-            f"{len(wrong):,} features must hold integers 0..4, but {wrong[0]!r} holds {types[wrong[0]]}; use data of "
-            "v5 or later",
-        )
+    twice = names_twice(scan.columns)
+    if twice is not None:
+        scan.add("duplicate_columns", f"it has two columns {twice!r}, so nobody knows which is meant; remove one")
+        scan.rows = None  # neither can be read by its name
+        return scan
+    _check_types(scan, types, features)
     return scan
+
+
+def _check_types(scan: FileScan, types: Mapping[str, str], features: AbstractSet[str]) -> None:
+    """Note columns of a type that cannot be read; of features the first stands for all."""
+    wrong = []
+    for name, kind in types.items():
+        role = "feature" if name in features else _role(scan, name)
+        problem = type_problem(name, kind, role) if role else None
+        if problem and role == "feature":
+            wrong.append(problem)
+        elif problem:
+            scan.add("column_types", problem)
+    if wrong:
+        scan.add("feature_values", f"{len(wrong):,} features have a wrong type: {wrong[0]}")
+
+
+def _role(scan: FileScan, name: str) -> Role | None:
+    """What a column is by its name and its file; None for one that is never read."""
+    return role_of(name) or ("number" if scan.path.stem.endswith(_ALL_NUMBERS) else None)
 
 
 def values_to_read(scan: FileScan, *, deep: bool) -> int:
@@ -103,9 +144,9 @@ def read_columns(scan: FileScan, on_values: OnValues) -> None:
     try:
         with _opened(scan.path) as file:
             features = set(scan.features)
-            numbers = [f.name for f in file.schema_arrow if _is_number(f.type) and f.name not in features]
+            numbers = [f.name for f in file.schema_arrow if _is(f, "number") and f.name not in {*features, *KEYS}]
             _read_groups(scan, file, numbers, on_values)
-    except _DamageError as damage:
+    except (_DamageError, pa.ArrowInvalid) as damage:  # Arrow's own: bytes where texts must be
         scan.add("damaged_file", str(damage))
         return
     scan.hashes.sort()
@@ -146,14 +187,14 @@ def era_key(era: str) -> float:
     return int(era) if era.isdecimal() else math.inf
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+def _is(field: pa.Field, role: Role) -> bool:
+    return type_problem(field.name, str(field.type), role) is None
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(plain_file(path), page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise _DamageError(_first_line(error)) from None
     with file:
@@ -176,7 +217,8 @@ def _blocks(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterato
 
 
 def _read_groups(scan: FileScan, file: pq.ParquetFile, numbers: Sequence[str], on_values: OnValues) -> None:
-    keys = [name for name in KEYS if name in scan.columns]
+    schema = file.schema_arrow
+    keys = [name for name in KEYS if name in scan.columns and _is(schema.field(name), name)]
     others = [name for name in scan.columns if name not in {*keys, *numbers, *scan.features}]
     scan.hashes = np.empty(file.metadata.num_rows if "id" in keys else 0, np.uint64)
     last, row = "", 0
@@ -198,7 +240,7 @@ def _read_groups(scan: FileScan, file: pq.ParquetFile, numbers: Sequence[str], o
         for block in _blocks(file, group, [*numbers, *others]):
             for name in block.column_names:
                 if name in numbers:
-                    _count_known(scan, name, block[name], labels, codes)
+                    _count_known(scan, group, name, block[name], labels, codes)
             on_values(rows * block.num_columns)
         row += rows
 
@@ -211,7 +253,10 @@ def _joined(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Tabl
 
 def _hashed(ids: pa.ChunkedArray) -> Hashes:
     """64-bit hashes of texts: their bytes, eight at a time, through the mixing steps of splitmix64."""
-    texts = np.asarray(ids.cast(pa.binary()).to_numpy(), dtype=np.bytes_)
+    plain_ids = plain(ids).cast(pa.string())
+    if (longest := longest_text(plain_ids)) > MAX_ID_BYTES:
+        raise _DamageError(f"ids must have at most {MAX_ID_BYTES} bytes, but one has {longest:,}")
+    texts = np.asarray(plain_ids.cast(pa.binary()).to_numpy(), dtype=np.bytes_)
     padded = texts.astype(f"S{-(-texts.dtype.itemsize // 8) * 8}")
     mixed = np.zeros(len(padded), np.uint64)
     # From the last bytes to the first: zero mixes to zero, so the width that others are padded to does not count.
@@ -236,13 +281,21 @@ def _first_id(scan: FileScan, wanted: Hashes) -> str:
 
 
 def _era_codes(scan: FileScan, eras: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The labels of eras, and the place in them of each row's."""
-    encoded = eras.cast(pa.string()).combine_chunks().dictionary_encode(null_encoding="encode")
-    labels = ["" if label is None else label for label in encoded.dictionary.to_pylist()]
-    strange = [label for label in labels if not label.isdecimal() and label != _LIVE_ERA]
-    if strange and not any(finding.kind == "era_labels" for finding in scan.findings):
-        scan.add("era_labels", f"eras must be numbers such as '0575', but {strange[0] or None!r} is there")
-    return labels, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    """The labels of eras as Numerai writes them, and the place in them of each row's."""
+    written, codes = era_codes(eras)
+    numbers = [era_of(label) for label in written]
+    if None in numbers and not any(finding.kind == "era_labels" for finding in scan.findings):
+        strange = written[numbers.index(None)]
+        scan.add("era_labels", f"eras must be numbers such as '0575', but {strange!r} is there")
+    labels = [_label(number, as_written) for number, as_written in zip(numbers, written, strict=True)]
+    places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+    return [*places], np.array([places[label] for label in labels], np.int64)[codes]
+
+
+def _label(number: int | None, as_written: Any) -> str:
+    if number is None:
+        return "" if as_written is None else str(as_written)
+    return LIVE_ERA if number == LIVE else era_label(number)
 
 
 def _runs(codes: npt.NDArray[np.int64]) -> list[int]:
@@ -263,16 +316,19 @@ def _check_order(scan: FileScan, last: str, labels: Sequence[str]) -> str:
 def _count_rows(scan: FileScan, table: pa.Table, labels: Sequence[str], codes: npt.NDArray[np.int64]) -> None:
     labelled = np.ones(len(codes), bool)
     if "data_type" in table.column_names:
-        unlabelled = pc.is_in(table["data_type"].cast(pa.string()), value_set=pa.array(_UNLABELLED))
-        labelled = ~unlabelled.to_numpy().astype(bool)
+        labelled = ~matches(table["data_type"], _UNLABELLED).to_numpy().astype(bool)
     _count(scan.eras, labels, codes)
     _count(scan.labelled, labels, codes[labelled])
 
 
 def _count_known(
-    scan: FileScan, name: str, column: pa.ChunkedArray, labels: Sequence[str], codes: npt.NDArray[np.int64]
+    scan: FileScan, group: int, name: str, column: pa.ChunkedArray, labels: Sequence[str], codes: npt.NDArray[np.int64]
 ) -> None:
-    values = column.to_numpy()  # what is null becomes NaN
+    values = number_values(column)
+    strange = extremes(values) if _role(scan, name) == "number" else None
+    told = f"column {name!r} {EXTREMES_RULE}, but"
+    if strange is not None and not any(finding.message.startswith(told) for finding in scan.findings):
+        scan.add("infinite_values", f"{told} row group {group + 1} holds others: {strange}; mend these rows")
     known = codes[~np.isnan(values)] if values.dtype.kind == "f" else codes
     _count(scan.known.setdefault(name, {}), labels, known)
 

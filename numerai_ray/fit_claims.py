@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.own_files import open_own
 from numerai_ray.storage import Place, Url
 
 FILE = ".claims"
@@ -28,9 +29,9 @@ def claimed(root: Place, family: str) -> Iterator[None]:
         return
     try:
         root.mkdir(parents=True, exist_ok=True)
-        handle = (root / FILE).open("a")
+        handle = open_own(root / FILE, "a")
     except OSError as error:
-        raise EnvironmentFault(f"{root}: cannot be written: {error.strerror}; free space or rights") from error
+        raise EnvironmentFault(f"{root / FILE}: cannot be written: {error.strerror}; free space or rights") from error
     with handle:
         # 2^60 bytes to choose from: two families on one byte would only wait for each other.
         fcntl.lockf(handle, fcntl.LOCK_EX, 1, int(family[:15], 16))

@@ -5,10 +5,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from numerai_ray import trees
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.dataset import DatasetIndex
 from numerai_ray.eras import Fold
-from numerai_ray.models import Ladder, Model
+from numerai_ray.models import Engine, Ladder, Model
+from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import UserModel
 
 # Raised whenever the code comes to train differently from the same values.
@@ -37,17 +39,17 @@ def fit_identity(
     fold: Fold,
     index: DatasetIndex,
     features: Sequence[str],
-    others: tuple[Mapping[str, str], Model],
+    others: tuple[Mapping[str, str], Model, Engine],
 ) -> tuple[str, str, int | None]:
     """Key, family and length of a fit; the key is 64 hex digits of everything that decides its predictions.
 
     Fits of one family differ in their length alone, as models on a ladder do; see :class:`~numerai_ray.models.Ladder`.
     ``config`` has one target and at most one seed, which stands in its params; ``fold`` and ``features`` are what is
     left after sampling; ``others`` are the benchmark columns that are looked at while training, with their
-    file's fingerprint, and the model.
+    file's fingerprint, the model, and what grows its trees.
     What a config does not use is not in its key: a new setting leaves every stored fit of those without it valid.
     """
-    looked_at, model = others
+    looked_at, model, engine = others
     (target,) = config.data.targets
     decides: dict[str, Any] = {
         "fit_version": FIT_VERSION,
@@ -59,11 +61,14 @@ def fit_identity(
         "validation_eras": fold.validation_eras,
         "model": config.model.type,
         "params": model.canonical_params(config.model.params),
-        "sample": [config.model.max_train_samples, config.model.sample_seed]
+        # "default_rng": rows drawn otherwise, as they once were, made other fits.
+        "sample": [config.model.max_train_samples, config.model.sample_seed, "default_rng"]
         if config.model.max_train_samples
         else None,
         "libraries": {name: library_version(name) for name in model.libraries},
     }
+    if engine.name == FIVE_VALUES:
+        decides["engine"] = [FIVE_VALUES, trees.VERSION]
     if config.model.target_transform is not None:
         transform = config.model.target_transform
         own = {name: getattr(transform, name) for name in sorted(transform.own_keys[transform.type] - {"benchmark"})}

@@ -6,11 +6,10 @@ until it has the node to itself. Locks die with their holders, and marks count w
 """
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+
+from numerai_ray.own_files import open_own, own_temporary_folder
 
 
 @contextmanager
@@ -22,13 +21,15 @@ def fit_room(run: str, family: str) -> Iterator[bool]:
         family: what is trained.
 
     """
-    folder = Path(tempfile.gettempdir()) / f"numerai-ray-{os.getuid()}"
+    folder = own_temporary_folder()
+    if folder is None:
+        yield False
+        return
     try:
-        folder.mkdir(exist_ok=True, mode=0o700)
         mark = folder / f"{run}-{family[:16]}"
         again = mark.exists()
         mark.touch()
-        handle = (folder / f"room-{run}").open("a")
+        handle = open_own(folder / f"room-{run}", "a")
     except OSError:  # no room for marks: then without this care
         yield False
         return
@@ -44,7 +45,7 @@ def fit_room(run: str, family: str) -> Iterator[bool]:
 
 def forget_room(run: str) -> None:
     """Remove what a run left on this machine."""
-    folder = Path(tempfile.gettempdir()) / f"numerai-ray-{os.getuid()}"
-    for path in [*folder.glob(f"{run}-*"), folder / f"room-{run}"]:
+    folder = own_temporary_folder()
+    for path in [] if folder is None else [*folder.glob(f"{run}-*"), folder / f"room-{run}"]:
         with suppress(OSError):
             path.unlink(missing_ok=True)

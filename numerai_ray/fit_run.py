@@ -8,26 +8,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray import trees
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_key import library_version
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.model_store import StoredModel
-from numerai_ray.models import Batch, Ladder, Prepared, Rungs
+from numerai_ray.models import Batch, Ladder, Rungs
+from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.telling import Told, hearing, hearing_model
 from numerai_ray.training_data import training_data, validation_batch
-from numerai_ray.trial_plan import FitSpec
 
 Floats = npt.NDArray[np.float64]
 
 
 def run_fits(
     specs: Sequence[FitSpec],
-    features: FeatureMatrix | None,
+    features: FeatureMatrix,
     columns: Columns,
     threads: int,
-    prepared: Prepared | None,
     *,
     keep_model: bool = False,
 ) -> list[StoredFit]:
@@ -35,10 +36,9 @@ def run_fits(
 
     Args:
         specs: what to fit: one spec, or several of one family, ascending in length.
-        features: the whole dataset's features; None where the prepared copy is enough.
+        features: the whole dataset's features.
         columns: targets (NaN where unknown; such rows are not trained on) and benchmarks of the whole dataset.
         threads: how many the model may use; predictions do not depend on it.
-        prepared: what the model shares between fits on these features.
         keep_model: whether the last fit brings its model, which holds those of the others.
 
     Returns:
@@ -52,7 +52,7 @@ def run_fits(
     train = training_data(specs[0], features, columns)
     validation = validation_batch(specs[0], features, columns)
     with hearing() as told, hearing_model() as trained:
-        predictions = _predictions(specs, train.batch, validation, threads, prepared)
+        predictions = _predictions(specs, train.batch, validation, threads)
     if not all(np.isfinite(prediction).all() for prediction in predictions):
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
     shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
@@ -60,7 +60,8 @@ def run_fits(
     facts = {
         "train_rows": train.batch.n_rows,
         "dropped_rows": train.dropped_rows,
-        "made_by": ", ".join(f"{name} {library_version(name)}" for name in specs[0].model.libraries),
+        "made_by": _made_by(specs[0]),
+        "engine": specs[0].engine.name,
     }
     fits = [
         StoredFit(prediction, {**facts, "seconds": share, **_importance(spec, told)})
@@ -69,6 +70,12 @@ def run_fits(
     if keep_model:
         fits[-1] = replace(fits[-1], model=_model(specs[-1], trained[-1], {**facts, "seconds": sum(seconds)}))
     return fits
+
+
+def _made_by(spec: FitSpec) -> str:
+    if spec.engine.name == FIVE_VALUES:
+        return f"{FIVE_VALUES} {trees.VERSION}"
+    return ", ".join(f"{name} {library_version(name)}" for name in spec.model.libraries)
 
 
 def _model(spec: FitSpec, fitted: Any, facts: dict[str, Any]) -> StoredModel:
@@ -90,11 +97,9 @@ def _importance(spec: FitSpec, told: Told) -> dict[str, Any]:
     return {"importance": found.to_json()}
 
 
-def _predictions(
-    specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int, prepared: Prepared | None
-) -> list[Floats]:
+def _predictions(specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int) -> list[Floats]:
     model, params = specs[0].model, specs[-1].config.model.params
     if len(specs) == 1 or not isinstance(model, Ladder):
-        return [model.fit_predict(train, validation, params, threads, prepared)]
+        return [model.fit_predict(train, validation, params, threads)]
     rungs = Rungs(params, tuple(spec.length or 0 for spec in specs))
-    return model.fit_predict_lengths(train, validation, rungs, threads, prepared)
+    return model.fit_predict_lengths(train, validation, rungs, threads)

@@ -6,18 +6,17 @@ aside and its fit trained again.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_claims import claimed
 from numerai_ray.model_store import StoredModel
-from numerai_ray.storage import Place, local_folder, rename, write_whole
-from numerai_ray.store_entry import decoded, encoded
+from numerai_ray.storage import Place, local_folder
+from numerai_ray.store_entry import mapping, read_entry, set_aside, write_entry
 
 MAGIC = b"numerai-ray fit 1\n"
 FOLDER = "store"  # below the data root
@@ -72,33 +71,21 @@ class FitStore:
 
         """
         payload = np.ascontiguousarray(fit.predictions, np.float64).tobytes()
-        write_whole(self.path(key), encoded(MAGIC, {"facts": dict(fit.facts)}, payload))
+        write_entry(self.path(key), MAGIC, {"facts": dict(fit.facts)}, payload)
 
     def get(self, key: str) -> StoredFit | None:
-        """The fit, or None when there is none; a damaged entry is renamed to ``*.damaged`` and counts as none."""
-        path = self.path(key)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        fit = _decode(content)
-        if fit is None:
-            self.set_aside(key)
-        return fit
+        """The fit, or None when there is none; a damaged entry is renamed to ``*.damaged`` and counts as none.
+
+        Raises:
+            EnvironmentFault: the entry cannot be read.
+
+        """
+        return read_entry(self.path(key), MAGIC, _decode, f"{key}.damaged")
 
     def set_aside(self, key: str) -> None:
-        """Rename a damaged entry to ``*.damaged``, where that can be done."""
-        path = self.path(key)
-        with suppress(OSError, EnvironmentFault):
-            rename(path, f"{path.stem}.damaged")
+        """Rename an entry that turned out to be damaged to ``*.damaged``, where that can be done."""
+        set_aside(self.path(key), f"{key}.damaged")
 
 
-def _decode(content: bytes) -> StoredFit | None:
-    found = decoded(MAGIC, content)
-    if found is None:
-        return None
-    head, payload = found
-    try:
-        return StoredFit(np.frombuffer(payload, np.float64), head["facts"])
-    except (ValueError, KeyError):
-        return None
+def _decode(head: Mapping[str, Any], payload: bytes) -> StoredFit:
+    return StoredFit(np.frombuffer(payload, np.float64), mapping(head["facts"]))

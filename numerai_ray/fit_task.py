@@ -24,17 +24,17 @@ from numerai_ray.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
 from numerai_ray.fit_room import fit_room
 from numerai_ray.fit_run import run_fits
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.machine import give_back_memory
-from numerai_ray.models import Model
+from numerai_ray.models import Compiled, Model
 from numerai_ray.models.pulse import listening
 from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
 from numerai_ray.resource_plan import GB
 from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
 from numerai_ray.trainings import Trained, Training, carry_out
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 T = TypeVar("T")
 # Ray's words for a node, or all of Ray, having gone.
@@ -60,10 +60,10 @@ class FitOrder:
 def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, tuple[FoldScore | FitError, ...]]:
     """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
     check_here(order.environment)
-    features, prepared = order.inputs.put_together(given)
+    features = order.inputs.put_together(given)
 
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
-        return run_fits(specs, features, columns, order.threads, prepared, keep_model=order.store.keep_models)
+        return run_fits(specs, features, columns, order.threads, keep_model=order.store.keep_models)
 
     with fit_room(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
         trained = carry_out(order.training, order.store, train, order.origin)
@@ -74,6 +74,9 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, t
 @ray.remote(num_cpus=1, max_retries=0)
 def warm_up(models: Sequence[Model]) -> int:
     """Import what fits of these models need (handing them over does): a process's first fit takes seconds longer."""
+    for model in models:
+        if isinstance(model, Compiled):
+            model.warm_up()
     return len(models)
 
 

@@ -10,14 +10,14 @@ import pandas as pd
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.fit_run import run_fits
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import serving
 from numerai_ray.machine import this_machine
 from numerai_ray.model_store import ModelStore
 from numerai_ray.models import Batch, Fitted
-from numerai_ray.prepared import inputs_of
+from numerai_ray.training_data import inputs_of
 from numerai_ray.trainings import Training, carry_out
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +136,9 @@ def fold_model(spec: FitSpec, store: FitStore, *, train: bool = False) -> FoldMo
 
 def _train(spec: FitSpec, store: FitStore) -> None:
     threads = this_machine().cores
-    features, columns, prepared = inputs_of(spec, threads)
+    features, columns = inputs_of(spec)
     carry_out(
         Training((spec,)),
         store,
-        lambda specs: run_fits(specs, features, columns, threads, prepared, keep_model=True),
+        lambda specs: run_fits(specs, features, columns, threads, keep_model=True),
     )

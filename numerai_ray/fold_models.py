@@ -4,9 +4,41 @@ They decide nothing and are in no key. A fit whose model is lacking is trained o
 fit stays as it is. The longest model of a ladder serves every length, so one is kept for all of its fits.
 """
 
-from numerai_ray.fit_store import FitStore
+import math
+from typing import Any
+
+from numerai_ray.fit_spec import FitSpec
+from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.model_store import ModelStore, StoredModel
-from numerai_ray.trial_plan import FitSpec
+
+
+def stored_fit(store: FitStore, spec: FitSpec) -> StoredFit | None:
+    """What the store holds of a fit; a whole entry that cannot be this fit's is set aside as a damaged one is."""
+    fit = store.get(spec.key)
+    if fit is None or _is_of(fit, spec):
+        return fit
+    store.set_aside(spec.key)
+    return None
+
+
+def _is_of(fit: StoredFit, spec: FitSpec) -> bool:
+    rows = sum(stop - start for start, stop in spec.index.row_ranges(spec.fold.validation_eras))
+    numbers = (fit.facts.get(name) for name in ("train_rows", "dropped_rows", "seconds"))
+    told = fit.facts.get("importance")
+    return (
+        len(fit.predictions) == rows
+        and all(_is_number(each) for each in numbers)
+        and (told is None or _is_importance(told, len(spec.features)))
+    )
+
+
+def _is_importance(value: Any, features: int) -> bool:
+    values = value.get("values") if isinstance(value, dict) and isinstance(value.get("kind"), str) else None
+    return isinstance(values, list) and len(values) == features and all(_is_number(each) for each in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_stored(store: FitStore, spec: FitSpec) -> bool:
@@ -46,5 +78,5 @@ def keep_model(store: FitStore, spec: FitSpec, model: StoredModel) -> None:
 
 def _lengths(models: ModelStore, spec: FitSpec) -> dict[int, str]:
     """Names of the models of a ladder, by their length."""
-    names = (name for name in models.names(spec.family) if name != spec.family)
-    return {int(name.rpartition("-")[2]): name for name in names}
+    ends = ((name.rpartition("-")[2], name) for name in models.names(spec.family) if name != spec.family)
+    return {int(end): name for end, name in ends if end.isdecimal()}

@@ -7,7 +7,7 @@ at a time: the plain way, and the reference for the one on Ray.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, repeat
 from typing import Protocol
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes
+from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
 from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
@@ -25,13 +25,12 @@ from numerai_ray.eras import Fold
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_models import is_stored, lacks_model
+from numerai_ray.fold_models import is_stored, lacks_model, stored_fit
 from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
-from numerai_ray.models import Prepared
-from numerai_ray.prepared import is_enough, prepare, prepared_key
 from numerai_ray.pruning import Stopped
 from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.round_stops import Stops
@@ -39,7 +38,6 @@ from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
 from numerai_ray.training_data import take
 from numerai_ray.trainings import Training, carry_out, is_earlier, trainings
-from numerai_ray.trial_plan import FitSpec, TrialPlan
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,7 +47,7 @@ class Progress:
     """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
 
     ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped;
-    ``stored`` of the folds were not trained but read.
+    ``stored`` of the folds were not trained but read; ``fits`` tells by key whether each fit of these folds was stored.
     """
 
     trial: str
@@ -59,6 +57,7 @@ class Progress:
     error: str | None = None
     pruned: str | None = None
     stored: int = 0
+    fits: Mapping[str, bool] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
@@ -182,7 +181,8 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
 def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
     """What is told after a fold: those so far, and how many of them were read from the store."""
     stored = sum(all(record.stored for record in fold.records) for fold in scored)
-    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored)
+    fits = {record.key: record.stored for fold in scored for record in fold.records}
+    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
 
 
 def join_scores(scored: Sequence[FoldScore]) -> EraScores:
@@ -265,7 +265,6 @@ class InProcessRunner:
         self._began: float | None = None
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}
-        self._prepared: dict[str, Prepared] = {}
         self._parts = LinearParts(threads)
 
     def spent(self) -> Spent:
@@ -324,24 +323,28 @@ class InProcessRunner:
         fits: dict[str, StoredFit] = {}
         predictions: list[Floats] = []
         scored: list[FoldScore] = []
+        error: str | None = None
         for position, specs in enumerate(plan.fold_fits):
-            records = []
-            for spec in specs:
-                fit, stored = self._fit(spec, waiting, columns, plan.origin)
-                if isinstance(fit, FitError):
-                    waiting.stops.arrive(plan.id, spec.fold.index, None)
-                    message = f"{spec.place}: {fit}"
-                    on_progress(Progress(plan.id, len(scored), len(plan.fold_fits), np.nan, message))
-                    return failed(plan, message)
-                fits[spec.key] = fit
-                records.append(fit_record(spec, fit, stored=stored))
+            tried = [(spec, *self._fit(spec, waiting, columns, plan.origin)) for spec in specs]
+            refused = [f"{spec.place}: {fit}" for spec, fit, _ in tried if isinstance(fit, FitError)]
+            if refused or (error is not None and is_stacked(plan)):  # a stack is made of the folds before it, too
+                error = error or refused[0]
+                waiting.stops.arrive(plan.id, specs[0].fold.index, None)
+                on_progress(Progress(plan.id, 0, len(plan.fold_fits), np.nan, error))
+                if not waiting.stops.may_stop:
+                    break
+                continue  # others may be stopped by what its other folds score
+            good = [(spec, fit, stored) for spec, fit, stored in tried if not isinstance(fit, FitError)]
+            fits |= {spec.key: fit for spec, fit, _ in good}
             made = assemble_fold(plan, position, fits, columns, parts=self._parts)
             predictions.append(made.prediction)
+            records = [fit_record(spec, fit, stored=stored) for spec, fit, stored in good]
             scored.append(score_assembled(plan, position, made, records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1].bmc)
-            metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
-            on_progress(progress_of(plan, scored, metrics))
-        return succeeded(plan, predictions, scored)
+            if error is None:
+                metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
+                on_progress(progress_of(plan, scored, metrics))
+        return succeeded(plan, predictions, scored) if error is None else failed(plan, error)
 
     def _fit(
         self, spec: FitSpec, waiting: "_Waiting", columns: Columns, origin: str
@@ -350,7 +353,7 @@ class InProcessRunner:
         done = waiting.done.get(spec.key)
         if done is not None:
             return done, False
-        kept = self.store.get(spec.key)
+        kept = stored_fit(self.store, spec)
         if kept is not None and not lacks_model(self.store, spec):
             return kept, is_earlier(kept, origin)
         training = waiting.together.get(spec.key, Training((spec,)))
@@ -360,16 +363,10 @@ class InProcessRunner:
 
     def _train(self, specs: Sequence[FitSpec], columns: Columns) -> list[StoredFit]:
         spec = specs[0]
-        key = prepared_key(spec)
-        if key is not None and key not in self._prepared:
-            self._prepared = {key: prepare(spec, self.threads)}
-        prepared = None if key is None else self._prepared[key]
-        features = None
-        if prepared is None or not is_enough(spec, prepared.seen):
-            if spec.dataset not in self._features:
-                self._features = {spec.dataset: load_features(spec.index, spec.features)}
-            features = self._features[spec.dataset]
-        return run_fits(specs, features, columns, self.threads, prepared, keep_model=self.store.keep_models)
+        if spec.dataset not in self._features:
+            self._features = {spec.dataset: load_features(spec.index, spec.features)}
+        features = self._features[spec.dataset]
+        return run_fits(specs, features, columns, self.threads, keep_model=self.store.keep_models)
 
     def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)

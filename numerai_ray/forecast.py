@@ -1,7 +1,7 @@
 """What an experiment is going to do, before anything is trained: stages, first rounds, fits, time and memory."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored
 from numerai_ray.resource_plan import Machine, plan_resources
@@ -24,7 +25,7 @@ from numerai_ray.round_policy import (
     ScoutRound,
 )
 from numerai_ray.shared_dataset import workload
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 # Rounds that are shown and counted; later ones depend on what these find.
 FIRST_ROUNDS = 4
@@ -32,7 +33,7 @@ FIRST_ROUNDS = 4
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage: what its data are and what one config of it costs."""
+    """One stage: what its data are, what one config of it costs, and what else is to be known of it."""
 
     stage: Stage
     file: str
@@ -46,6 +47,8 @@ class StageForecast:
     gpus_a_fit: float
     fit_bytes: int
     fits_at_once: int
+    engines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,4 +207,18 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
         gpus_a_fit=work.needs.gpus,
         fit_bytes=resources.fit_bytes,
         fits_at_once=resources.fits_at_once,
+        engines=plan.engines,
+        notes=(*_nothing_new(outlook.loaded, stage), *plan.notes),
     )
+
+
+def _nothing_new(loaded: LoadedPlan, stage: Stage) -> Iterator[str]:
+    """Whether a stage scores what an earlier one has scored already; a holdout scores other eras."""
+    if stage in ("interpret", "scout", "holdout"):
+        return
+    own = loaded.config(stage, {}).fingerprint()
+    earlier = [each for each in loaded.stages[: loaded.stages.index(stage)] if each != "interpret"]
+    same = next((each for each in reversed(earlier) if loaded.config(each, {}).fingerprint() == own), None)
+    if same is not None:
+        where = f"data, feature_set or overrides under stages.{stage}"
+        yield f"changes nothing against {same}, whose results it repeats; set {where} if it is to tell more"

@@ -1,18 +1,23 @@
-"""Ctrl-C once: finish what is being written, then stop. Twice: now.
+"""Ctrl-C once: finish what is being written, then stop. Twice: now. The same for SIGTERM and SIGHUP.
 
-Either way the same command goes on later: every file is whole or absent, and what was trained is stored.
+SIGTERM is what Slurm, systemd and docker send, SIGHUP a terminal that closes. Either way the same command goes on
+later: every file is whole or absent, and what was trained is stored.
 """
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 INTERRUPTED = 130
-
+# signal -> exit code of a command that it stopped, as a shell would tell it
+CODES = {int(signal.SIGINT): INTERRUPTED, int(signal.SIGTERM): 143}
+if hasattr(signal, "SIGHUP"):
+    CODES[int(signal.SIGHUP)] = 129
 
 # A deadline is looked at again so often: where cores join, what is left of a budget is used up sooner.
 LOOK_S, SOON_S = 10.0, 0.01
@@ -26,42 +31,115 @@ class DeadlineReached(BaseException):
         self.budget = budget
 
 
+def _nothing(text: str) -> None:
+    del text
+
+
 @dataclass
 class _State:
-    """``asked`` once there was an interrupt; while something is ``held`` it waits."""
+    """``asked``: the exit code once there was an interrupt; while something is ``held`` it waits."""
 
-    asked: bool = False
+    asked: int = 0
     held: bool = False
+    listening: bool = False
+    say: Callable[[str], None] = _nothing
+    arrivals: int | None = None
 
 
 _state = _State()
 
 
 @contextmanager
-def two_step_interrupts(say: Callable[[str], None]) -> Iterator[None]:
-    """Handle interrupts in two steps while the block runs; elsewhere than in the main thread none arrive."""
-    _state.asked = _state.held = False
+def two_step_interrupts(say: Callable[[str], None] = _nothing) -> Iterator[None]:
+    """Handle interrupts in two steps while the block runs; elsewhere than in the main thread none arrive.
+
+    A block within another one only changes who is told.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if _state.asked:
-            os._exit(INTERRUPTED)
-        _state.asked = True
-        if _state.held:
-            say("stopping when what is being written is finished; interrupt again to stop now")
+    told, _state.say = _state.say, say
+    try:
+        if _state.listening:
+            yield
             return
-        say("stopping; interrupt again to stop now")
-        raise KeyboardInterrupt
+        with _listening():
+            yield
+    finally:
+        _state.say = told
 
-    before = signal.signal(signal.SIGINT, handle)
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    _state.asked, _state.held, _state.listening = 0, False, True
+    # What somebody wants to be ignored, as nohup does, stays ignored.
+    numbers = [each for each in CODES if each == signal.SIGINT or signal.getsignal(each) is not signal.SIG_IGN]
+    _state.arrivals, arrived = os.pipe()
+    for end in (_state.arrivals, arrived):
+        os.set_blocking(end, False)
+    woken = signal.set_wakeup_fd(arrived, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _handle) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        _state.asked = _state.held = False  # what was asked of this block is asked of nothing after it
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        os.close(arrived)
+        os.close(_state.arrivals)
+        # what was asked of this block is asked of nothing after it
+        _state.asked, _state.held, _state.listening, _state.arrivals = 0, False, False, None
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    del frame
+    if _state.asked:
+        os._exit(_state.asked)
+    _state.asked = CODES[number]
+    if CODES[number] == 129:
+        _leave_terminal()
+    again = "interrupt again to stop now"
+    with suppress(OSError):  # nobody listens any more
+        _state.say(f"stopping when what is being written is finished; {again}" if _state.held else f"stopping; {again}")
+    if not _state.held:
+        raise KeyboardInterrupt
+
+
+def _leave_terminal() -> None:
+    """A terminal that hung up takes no more words, and each would raise where it is said."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for each in (1, 2):
+            if stat.S_ISCHR(os.fstat(each).st_mode):
+                os.dup2(nowhere, each)
+        os.close(nowhere)
+
+
+def stop_asked() -> int:
+    """The exit code of the interrupt that came, also of one that Python has not handled yet; 0 where there was none."""
+    if not _state.asked and _state.arrivals is not None:
+        with suppress(OSError):
+            return next((CODES[each] for each in os.read(_state.arrivals, 4096) if each in CODES), 0)
+    return _state.asked
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Put the handlers back that a library sets for its own in the block, and take its end by SIGTERM for ours."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in CODES}
+    try:
+        yield
+    except SystemExit:
+        _state.asked = stop_asked()
+        if not _state.asked:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

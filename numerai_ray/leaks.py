@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from numerai_ray.column_values import number_values
 from numerai_ray.dataset import DatasetIndex, open_parquet
 from numerai_ray.storage import Place
 
@@ -30,10 +31,10 @@ def _leaks(path: Place, fingerprint: str, features: tuple[str, ...], targets: tu
     if table is None or table.num_rows < MIN_ROWS:
         return ()
     # Both in steps of 0 to 4, as Numerai writes them.
-    matrix = np.column_stack([table[name].to_numpy() for name in features]).astype(np.float32)
+    matrix = np.column_stack([number_values(table[name]) for name in features]).astype(np.float32)
     flags = []
     for target in targets:
-        label = np.asarray(table[target].to_numpy(), np.float32) * 4
+        label = number_values(table[target]).astype(np.float32) * 4
         known = ~np.isnan(label)
         if known.sum() < MIN_ROWS or len(np.unique(label[known])) < 2:
             continue

@@ -5,8 +5,7 @@ against, and the prediction itself. So it serves any variant that predicts the s
 """
 
 import hashlib
-import zipfile
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import Any
@@ -16,11 +15,10 @@ import numpy.typing as npt
 
 from numerai_ray.config import fingerprint
 from numerai_ray.diagnosis import Diagnosis
-from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_key import library_version
-from numerai_ray.storage import Place, rename, write_whole
-from numerai_ray.store_entry import decoded, encoded
-from numerai_ray.trial_plan import TrialPlan
+from numerai_ray.fit_spec import TrialPlan
+from numerai_ray.storage import Place
+from numerai_ray.store_entry import read_entry, write_entry
 
 Floats = npt.NDArray[np.float64]
 MAGIC = b"numerai-ray look 1\n"
@@ -47,23 +45,28 @@ class LookStore:
         content = BytesIO()
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(look, field.name)) for field in fields(look)}
         np.savez(content, **arrays)
-        write_whole(self.path(key), encoded(MAGIC, {}, content.getvalue()))
+        write_entry(self.path(key), MAGIC, {}, content.getvalue())
 
     def get(self, key: str) -> Diagnosis | None:
-        """The look, or None; a damaged entry is renamed to ``*.damaged`` and counts as none."""
-        path = self.path(key)
-        try:
-            found = decoded(MAGIC, path.read_bytes())
-        except FileNotFoundError:
-            return None
-        if found is not None:
-            with suppress(KeyError, ValueError, zipfile.BadZipFile):
-                parts = np.load(BytesIO(found[1]), allow_pickle=False)
-                arrays = {field.name: parts[field.name] for field in fields(Diagnosis) if field.name != "eras"}
-                return Diagnosis(eras=tuple(parts["eras"].tolist()), **arrays)
-        with suppress(OSError, EnvironmentFault):
-            rename(path, f"{path.stem}-look.damaged")
-        return None
+        """The look, or None; a damaged entry is renamed to ``*.damaged`` and counts as none.
+
+        Raises:
+            EnvironmentFault: the entry cannot be read.
+
+        """
+        return read_entry(self.path(key), MAGIC, _decode, f"{key}-look.damaged")
+
+
+def _decode(head: Mapping[str, Any], payload: bytes) -> Diagnosis:
+    del head
+    parts = np.load(BytesIO(payload), allow_pickle=False)
+    arrays = {field.name: parts[field.name] for field in fields(Diagnosis) if field.name != "eras"}
+    eras = parts["eras"]
+    for name, each in arrays.items():
+        of = arrays["exposure"] if name in ("exposure", "counted") else eras
+        if each.shape != (len(of),) or each.dtype.kind not in "fi":
+            raise ValueError(f"{name}: {each.dtype} {each.shape}")
+    return Diagnosis(eras=tuple(eras.tolist()), **arrays)
 
 
 def look_key(plan: TrialPlan, prediction: Floats) -> str:

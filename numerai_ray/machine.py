@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -78,6 +79,13 @@ def _proportional_bytes(pid: int) -> int:
     return 0  # gone, or no such file
 
 
+def resident_bytes(pid: int) -> int:
+    """What a process holds of memory right now, 0 when it is gone; on any system."""
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
+
+
 def this_machine() -> Machine:
     """Cores and memory that this process may use: its affinity and its container's limits count, not the box's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -85,7 +93,9 @@ def this_machine() -> Machine:
     limit = _cgroup_limit()
     if limit is not None:
         memory = min(memory, limit)
-    shm = shutil.disk_usage(SHM).free if SHM.is_dir() else memory
+    # Without it Ray's object store is files in the temporary folder, mapped into memory.
+    room = shutil.disk_usage(SHM if SHM.is_dir() else tempfile.gettempdir()).free
+    shm = room if SHM.is_dir() else min(room, memory)
     return Machine(cores, memory, shm, _gpus())
 
 

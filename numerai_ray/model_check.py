@@ -14,7 +14,16 @@ import numpy.typing as npt
 from numerai_ray.config import ModelConfig
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
-from numerai_ray.models import Batch, Model, ModelSource, model_for, model_problems, settled
+from numerai_ray.models import (
+    Batch,
+    Model,
+    ModelSource,
+    engine_of,
+    model_for,
+    model_problems,
+    rule_here,
+    settled,
+)
 from numerai_ray.models.telling import Told, hearing
 from numerai_ray.models.user import UserModel
 
@@ -40,6 +49,9 @@ def check_model(config: ModelConfig, source: ModelSource | None) -> list[Finding
         return [Finding("parameters", kept=False, seen="; ".join(map(str, problems)))]
     model = model_for(config.type, source)
     config, note = settled(model, config)
+    if config.type == "lightgbm":
+        engine = engine_of(config, "2", model.canonical_params(config.params), rule_here())
+        model = model_for(config.type, None, engine.name)
     bench = _Bench(model, config)
     accepted = Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted")
     try:
@@ -94,7 +106,7 @@ class _Bench:
     def predict(self, threads: int = 1, seed: int | None = None) -> Floats:
         params = self.params if seed is None else self.model.with_seed(self.params, seed)
         train, validation = self.batch(TRAIN, target=True), self.batch(VALIDATION, target=False)
-        return self.model.fit_predict(train, validation, params, threads, None)
+        return self.model.fit_predict(train, validation, params, threads)
 
     def learned(self, predictions: Floats) -> Finding:
         """What came of it; whether a model is any good is not judged, as the market may be too small for it."""
@@ -116,11 +128,11 @@ class _Bench:
         for column in blank:
             column[TRAIN[1] * ROWS_AN_ERA :] = 0
         matrix = FeatureMatrix(self.features.names, blank, values_seen(np.stack(blank), self.features.seen.era_starts))
-        fitted = self.model.fit(self.batch(TRAIN, target=True, features=matrix), self.params, 1, None)
+        fitted = self.model.fit(self.batch(TRAIN, target=True, features=matrix), self.params, 1)
         return fitted.predict(self.batch(VALIDATION, target=False), 1)
 
     def predict_halves(self) -> Floats:
-        fitted = self.model.fit(self.batch(TRAIN, target=True), self.params, 1, None)
+        fitted = self.model.fit(self.batch(TRAIN, target=True), self.params, 1)
         middle = (VALIDATION[0] + VALIDATION[1]) // 2
         halves = ((VALIDATION[0], middle), (middle, VALIDATION[1]))
         return np.concatenate([fitted.predict(self.batch(half, target=False), 1) for half in halves])
@@ -130,7 +142,7 @@ class _Bench:
         train = self.batch(TRAIN, target=True)
         before = (np.stack(self.features.columns), np.array(train.target))
         try:
-            self.model.fit(train, self.params, 1, None)
+            self.model.fit(train, self.params, 1)
         except FitError as error:
             return Finding(name, kept=False, seen=str(error))
         after = (np.stack(self.features.columns), np.array(train.target))

@@ -26,7 +26,7 @@ class TargetTransform(Section):
     proportion: float = Field(default=1.0, ge=0, le=1)
     fit_intercept: bool = True
     per_era: bool = True
-    scale: float = 0.07
+    scale: float = Field(default=0.07, ge=-1000, le=1000)  # labels stay numbers that a library takes
 
     @property
     def needs_benchmark(self) -> bool:
@@ -108,14 +108,16 @@ class Resources(Section):
 class ModelConfig(Section):
     """What is trained. ``params`` are the library's own; threads are never among them.
 
+    ``engine`` ``auto`` has LightGBM's trees grown by our own engine wherever that takes the params.
     With ``seeds``, a fit is made with each of them and the predictions are averaged.
     """
 
     added: ClassVar[frozenset[str]] = frozenset(
-        {"seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
+        {"engine", "seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
     )
 
     type: ModelType = "lightgbm"
+    engine: Literal["auto", "lightgbm"] = "auto"
     params: dict[str, Any] = Field(default_factory=dict)
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     target_transform: TargetTransform | None = None

@@ -7,16 +7,15 @@ store runs nobody's code.
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.errors import EnvironmentFault
-from numerai_ray.storage import Place, files_below, rename, write_whole
-from numerai_ray.store_entry import decoded, encoded
+from numerai_ray.json_text import parse_json
+from numerai_ray.storage import Place, files_below
+from numerai_ray.store_entry import mapping, read_entry, write_entry
 
 MAGIC = b"numerai-ray model 1\n"
 BYTES = "$bytes"  # what stands for bytes in the tree of a model: where they begin and end in the payload
@@ -66,24 +65,22 @@ class ModelStore:
         tree = {"model": model, "facts": dict(kept.facts), "predictions": len(kept.predictions)}
         # The tree lies in what the checksum is of; the head says where.
         blob, text = b"".join(parts), json.dumps(tree).encode()
-        write_whole(self.path(key), encoded(MAGIC, {"tree_at": len(blob)}, blob + text))
+        write_entry(self.path(key), MAGIC, {"tree_at": len(blob)}, blob + text)
 
     def get(self, key: str) -> StoredModel | None:
-        """The model, or None; a damaged entry is renamed to ``*.damaged`` and counts as none."""
-        path = self.path(key)
-        try:
-            found = decoded(MAGIC, path.read_bytes())
-        except FileNotFoundError:
-            return None
-        if found is not None:
-            head, payload = found
-            with suppress(KeyError, TypeError, ValueError):
-                tree = json.loads(payload[head["tree_at"] :])
-                predictions = np.frombuffer(payload, np.float64, tree["predictions"])
-                return StoredModel(_together(tree["model"], payload), predictions, tree["facts"])
-        with suppress(OSError, EnvironmentFault):
-            rename(path, f"{path.stem}-model.damaged")
-        return None
+        """The model, or None; a damaged entry is renamed to ``*.damaged`` and counts as none.
+
+        Raises:
+            EnvironmentFault: the entry cannot be read.
+
+        """
+        return read_entry(self.path(key), MAGIC, _decode, f"{key}-model.damaged")
+
+
+def _decode(head: Mapping[str, Any], payload: bytes) -> StoredModel:
+    tree = parse_json(payload[head["tree_at"] :])
+    predictions = np.frombuffer(payload, np.float64, tree["predictions"])
+    return StoredModel(_together(tree["model"], payload), predictions, mapping(tree["facts"]))
 
 
 def _apart(value: Any, parts: list[bytes]) -> Any:

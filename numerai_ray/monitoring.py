@@ -27,7 +27,7 @@ from typing import Any, Literal
 Kind = Literal["gauge", "counter"]
 PREFIX = "numerai_ray_"
 STATES = {
-    "trials": ("running", "done", "failed"),
+    "trials": ("running", "done", "failed", "pruned"),
     "fits": ("waiting", "running", "trained", "stored"),
 }
 # name -> (kind, what it is, labels beside the experiment)

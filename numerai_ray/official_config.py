@@ -1,29 +1,28 @@
-"""Configs of the official pipeline (``numerai/example-scripts``, ``agents/``), read unchanged.
+"""Official configs (``numerai/example-scripts``, ``agents/``), read unchanged.
 
 A ``CONFIG`` dict in a ``.py`` file, or the same as JSON. What the official pipeline calls ``training.cv`` is our
 ``cv``, and so on; thread counts are dropped, because the machine decides them and predictions do not depend on
 them. ``embargo`` and ``bmc_last_200_eras`` count the eras present in the file there, and do so here too.
 ``target_transform`` is a mapping, or a type's name alone; keys that its type has no use for are passed over there, and
-are here.
+are here. What a config says is kept in its own words for the results JSON.
 """
 
+import re
 import runpy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from numerai_ray.config import (
     Config,
-    CvConfig,
-    DataConfig,
     DataPath,
     Json,
-    ModelConfig,
     Name,
-    ScoreConfig,
     Section,
+    nearest,
     parse_yaml,
     read_text,
     validate,
@@ -36,6 +35,35 @@ MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
 DROPPED_PARAMS = frozenset(
     {"n_jobs", "num_threads", "num_thread", "nthread", "nthreads", "thread_count", "verbose", "verbosity", "silent"}
 )
+# What a config without data_version, or one of a version whose name says nothing, means since July 2026.
+NEWEST_VERSION = "v5.3"
+NEWEST_BENCHMARK = "v53_lgbm_ender20"
+# Groups of columns that a model can be given, under all their names. LGBMRegressor picks the features out of them.
+X_GROUPS = ("features", "era", "benchmark_models", "benchmark", "benchmarks", "id", "target", "y")
+# Keys that say something of a model beside its type and params, and that results repeat.
+TOLD_OF_MODEL = (
+    "x_groups",
+    "data_needed",
+    "target_transform",
+    "prediction_transform",
+    "era_weighting",
+    "prediction_batch_size",
+    "benchmark",
+    "baseline",
+)
+_OURS = "in a config of numerai-ray's own"
+# Keys that would change what a model does, and are not done under these names.
+NOT_DONE = {
+    "era_weighting": (
+        f"is not done from here; write model.era_weights ({{type: equal}}, or {{type: recency, half_life_eras: N}}) "
+        f"{_OURS}, or remove it"
+    ),
+    "prediction_transform": f"is not done from here; write post (neutralize, blend, rank) {_OURS}, or remove it",
+    "benchmark": (
+        "is not looked at; name the benchmark to score against in data.benchmark_model, one to train against in "
+        "model.target_transform.benchmark_col, and remove it"
+    ),
+}
 # numerai/example-scripts, agents/modeling/utils/constants.py
 DEFAULT_LGBM_PARAMS: Json = {
     "n_estimators": 2000,
@@ -48,16 +76,31 @@ DEFAULT_LGBM_PARAMS: Json = {
 }
 
 
+def _whole(value: Any) -> Any:
+    """Counts are made whole there: 1e5 is a float in Python."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(_whole)]
+
+
 class OfficialData(Section):
-    data_version: Name = "v5.2"
+    data_version: Name = NEWEST_VERSION
     feature_set: Name = "small"
     target_col: Name = "target"
     era_col: Name = "era"
     id_col: Name = "id"
     full_data_path: DataPath | None = None
     benchmark_data_path: DataPath | None = None
-    embargo_eras: int = Field(default=13, ge=0)
-    benchmark_model: Name = "v52_lgbm_ender20"
+    embargo_eras: Count = Field(default=13, ge=0)
+    benchmark_model: Name | None = None
+    baselines_dir: str | None = None  # where files of another of its metrics are
+
+    @property
+    def benchmark(self) -> str:
+        """The benchmark column that scores are taken against: the version's own, unless one is named."""
+        number = re.fullmatch(r"v(\d+)\.(\d+)", self.data_version)
+        return self.benchmark_model or (f"v{number[1]}{number[2]}_lgbm_ender20" if number else NEWEST_BENCHMARK)
 
 
 # agents/modeling/utils/target_transforms.py: each type under both of its names
@@ -92,9 +135,14 @@ class OfficialTransform(Section):
 class OfficialModel(Section):
     type: str = "LGBMRegressor"
     params: dict[str, Any] | None = None
-    x_groups: list[str] = Field(default_factory=lambda: ["features"])
+    x_groups: list[str] | None = None
+    data_needed: list[str] | None = None  # its older name
     target_transform: OfficialTransform | None = None
     baseline: dict[str, Any] | str | None = None
+    prediction_batch_size: Count | None = Field(default=None, ge=1)  # decides no prediction
+    era_weighting: Any = None
+    prediction_transform: Any = None
+    benchmark: Any = None
 
     @field_validator("target_transform", mode="before")
     @classmethod
@@ -112,15 +160,18 @@ class OfficialPreprocessing(Section):
 
 class OfficialCv(Section):
     enabled: bool = True
-    n_splits: int = Field(default=5, ge=2, le=1000)
-    embargo: int | None = Field(default=None, ge=0)
+    n_splits: Count = Field(default=5, ge=2, le=1000)
+    embargo: Count | None = Field(default=None, ge=0)
     mode: Literal["expanding", "blocked"] = "expanding"
-    min_train_size: int = Field(default=0, ge=0)
+    min_train_size: Count = Field(default=0, ge=0)
 
 
 class OfficialTraining(Section):
-    max_train_samples: int | None = Field(default=None, ge=1)
-    sample_seed: int = Field(default=1337, ge=0)
+    max_train_samples: Count | None = Field(default=None, ge=1)
+    sample_seed: Count = Field(default=1337, ge=0)
+    prediction_batch_size: Count | None = Field(default=None, ge=1)
+    era_weighting: Any = None
+    prediction_transform: Any = None
     cv: OfficialCv = OfficialCv()
 
 
@@ -128,6 +179,7 @@ class OfficialOutput(Section):
     output_dir: str | None = None
     results_name: Name | None = None
     predictions_name: Name | None = None
+    baselines_dir: str | None = None
 
 
 class Official(Section):
@@ -140,12 +192,16 @@ class Official(Section):
 
 @dataclass(frozen=True)
 class OfficialRun:
-    """One official config: ours, and where its outputs go (relative to the output folder)."""
+    """One official config: ours, where its outputs go (relative to the output folder), and what its results say of it.
+
+    ``told`` are the sections of the results JSON that repeat the config, in its own words; None where these are ours.
+    """
 
     config: Config
     output_dir: str | None
     results_name: str
     predictions_name: str
+    told: Json | None
 
 
 def read_official(path: Path) -> Json:
@@ -168,7 +224,8 @@ def read_official(path: Path) -> Json:
 def load_official(path: Path) -> OfficialRun:
     """An official config file as our config; raises :class:`ConfigError` with every problem."""
     source = str(path)
-    official = validate(Official, read_official(path), source)
+    given = read_official(path)
+    official = validate(Official, given, source)
     problems = [Problem(where, message) for where, message in _unsupported(official)]
     if problems:
         raise ConfigError(source, problems)
@@ -178,6 +235,7 @@ def load_official(path: Path) -> OfficialRun:
         output_dir=official.output.output_dir,
         results_name=name,
         predictions_name=official.output.predictions_name or name,
+        told=_told(official, given.get("model", {})),
     )
 
 
@@ -190,8 +248,7 @@ def _unsupported(official: Official) -> list[tuple[str, str]]:
     if transform is not None and transform.per_era and transform.era_col != official.data.era_col:
         rule = f"must be data.era_col, which is {official.data.era_col!r}, but is {transform.era_col!r}"
         found.append(("$.model.target_transform.era_col", rule))
-    if "features" not in official.model.x_groups:
-        found.append(("$.model.x_groups", f"must contain 'features', but is {official.model.x_groups}"))
+    found += [*_groups_refused(official.model), *_not_done(official)]
     if not official.training.cv.enabled:
         found.append(("$.training.cv.enabled", "must be true: every result here is out of fold"))
     if official.preprocessing.nan_missing_all_twos and official.preprocessing.missing_value != 2.0:
@@ -200,17 +257,37 @@ def _unsupported(official: Official) -> list[tuple[str, str]]:
     return found
 
 
+def _groups_refused(model: OfficialModel) -> Iterator[tuple[str, str]]:
+    """Groups of columns that are none, or that bring more than columns; features need not be named."""
+    place = "$.model.x_groups" if model.x_groups else "$.model.data_needed"
+    for group in model.x_groups or model.data_needed or ():
+        if group == "baseline":
+            what = "there it leaves out every row that the baseline does not predict, and gives its predictions too"
+            instead = f"remove it, or mix both models' predictions (ensemble) {_OURS}"
+            yield place, f"'baseline' is not taken: {what}; {instead}"
+        elif group not in X_GROUPS:
+            yield place, f"no group of columns is named {group!r}{nearest(group, X_GROUPS)}"
+
+
+def _not_done(official: Official) -> Iterator[tuple[str, str]]:
+    for section, values in (("model", official.model), ("training", official.training)):
+        for name, rule in NOT_DONE.items():
+            value = getattr(values, name, None)
+            off = not value or (isinstance(value, dict) and value.get("enabled") is False)
+            if not off and not (name == "benchmark" and value == official.data.benchmark):
+                yield f"$.{section}.{name}", rule
+
+
 def _convert(official: Official, source: str) -> Config:
     data, training = official.data, official.training
-    embargo = data.embargo_eras if training.cv.embargo is None else training.cv.embargo
     params = DEFAULT_LGBM_PARAMS if official.model.params is None else official.model.params
     transform = official.model.target_transform
     values = {
         "data": {
             "version": data.data_version,
             "file": "full",
-            "path": data.full_data_path,
-            "benchmark_path": data.benchmark_data_path,
+            "path": _at_home(data.full_data_path),
+            "benchmark_path": _at_home(data.benchmark_data_path),
             "feature_set": data.feature_set,
             "target": data.target_col,
             "missing": "nan" if official.preprocessing.nan_missing_all_twos else "two",
@@ -220,64 +297,59 @@ def _convert(official: Official, source: str) -> Config:
         "cv": {
             "n_splits": training.cv.n_splits,
             "mode": training.cv.mode,
-            "embargo_eras": embargo,
+            "embargo_eras": _embargo(official),
             "embargo_unit": "retained",
             "min_train_eras": training.cv.min_train_size,
         },
         "model": {
             "type": MODEL_TYPES[official.model.type],
-            "params": {key: value for key, value in params.items() if key not in DROPPED_PARAMS},
+            # None is the default of the estimator's arguments that have no other.
+            "params": {key: value for key, value in params.items() if key not in DROPPED_PARAMS and value is not None},
             "max_train_samples": training.max_train_samples,
             "sample_seed": training.sample_seed,
             **({} if transform is None else {"target_transform": transform.ours()}),
         },
-        "score": {"target": data.target_col, "benchmark": data.benchmark_model},
+        "score": {"target": data.target_col, "benchmark": data.benchmark},
     }
     return validate(Config, values, source)
 
 
-def to_official(config: Config) -> Json:
-    """Our config in the words of the official one, for its results JSON."""
-    data: DataConfig = config.data
-    cv: CvConfig = config.cv
-    model: ModelConfig = config.model
-    score: ScoreConfig = config.score
-    path, benchmark_path = data.files()
-    types = {ours: theirs for theirs, ours in MODEL_TYPES.items()}
+def _embargo(official: Official) -> int:
+    own = official.training.cv.embargo
+    return official.data.embargo_eras if own is None else own
+
+
+def _at_home(path: str | None) -> str | None:
+    return str(Path(path).expanduser()) if path is not None and path.startswith("~") else path
+
+
+def _told(official: Official, model: Mapping[str, Any]) -> Json:
+    """What results repeat of an official config; ``model`` is the section as it stands in the file."""
+    data, training = official.data, official.training
+    params = DEFAULT_LGBM_PARAMS if official.model.params is None else official.model.params
     return {
-        "model": {"type": types.get(model.type, model.type), "params": model.params, **_transform_told(config)},
-        "preprocessing": {"missing_value": 2.0, "nan_missing_all_twos": data.missing == "nan"},
-        "data": {
-            "data_version": data.version,
-            "feature_set": data.feature_set,
-            "target": data.target,
-            "full_data_path": path,
-            "embargo_eras": cv.embargo_eras,
+        "model": {
+            "type": official.model.type,
+            "params": params,
+            **{key: model[key] for key in TOLD_OF_MODEL if key in model},
         },
-        "benchmark": {"model": score.benchmark, "file": benchmark_path},
+        "preprocessing": official.preprocessing.model_dump(mode="json"),
+        "data": {
+            "data_version": data.data_version,
+            "feature_set": data.feature_set,
+            "target": data.target_col,
+            "full_data_path": data.full_data_path,
+            "embargo_eras": data.embargo_eras,
+        },
+        "benchmark": {
+            "model": data.benchmark,
+            "file": data.benchmark_data_path or f"{data.data_version}/full_benchmark_models.parquet",
+        },
         "training": {
             "data_sampling": {
-                "max_train_samples": model.max_train_samples,
-                "sample_seed": model.sample_seed if model.max_train_samples else None,
+                "max_train_samples": training.max_train_samples,
+                "sample_seed": training.sample_seed if training.max_train_samples else None,
             },
-            "cv": {
-                "enabled": True,
-                "n_splits": cv.n_splits,
-                "embargo": cv.embargo_eras,
-                "mode": cv.mode,
-                "min_train_size": cv.min_train_eras,
-            },
+            "cv": {**training.cv.model_dump(mode="json"), "embargo": _embargo(official)},
         },
     }
-
-
-def _transform_told(config: Config) -> Json:
-    """``target_transform`` in the official words; nothing where there is none."""
-    transform = config.model.target_transform
-    if transform is None:
-        return {}
-    own = transform.own_keys[transform.type] - {"benchmark"}
-    told: Json = {"type": transform.type, **{name: getattr(transform, name) for name in sorted(own)}}
-    if transform.needs_benchmark:
-        told["benchmark_col"] = transform.benchmark or config.score.benchmark
-    return {"target_transform": told}

@@ -24,9 +24,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from numerai_ray.cluster_plan import Node, RoundCost, Spent, shape_fits
 from numerai_ray.errors import EnvironmentFault, ResourceShortage
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.resource_plan import Needs, ResourcePlan
 from numerai_ray.shared_dataset import workload
-from numerai_ray.trial_plan import FitSpec
 
 log = logging.getLogger("ray.numerai_ray")
 

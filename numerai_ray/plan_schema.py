@@ -1,12 +1,14 @@
 """``experiment.yaml``: its sections, each with its defaults and the reasons for them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from numerai_ray.config import DataFile, Json, Name, Section, apply_overrides
 from numerai_ray.search_space import SearchSpace
 
+# What a reader needs to know of an experiment before its numbers.
+Sentence = Annotated[str, Field(min_length=10)]
 Stage = Literal["interpret", "scout", "confirm", "scale", "final", "holdout"]
 # In the order in which an experiment comes to them; which of them a plan has, LoadedPlan.stages says.
 ALL_STAGES: tuple[Stage, ...] = ("interpret", "scout", "confirm", "scale", "final", "holdout")
@@ -106,8 +108,8 @@ class ExperimentPlan(Section):
     """
 
     name: Name | None = None
-    idea: str = Field(min_length=10)
-    novelty: str = Field(min_length=10)
+    idea: Sentence
+    novelty: Sentence
     baseline: Name = "small_lgbm_ender20"
     benchmark: Name | None = None
     data_version: Name | None = None

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.job_submission import JobStatus, JobSubmissionClient
-
 from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.ray_needs import TOKEN_ADVICE, use_token
+
+# isort: split
+use_token()  # Ray looks for it when it is imported
+
+from ray.job_submission import JobStatus, JobSubmissionClient
 
 POLL_S = 1.0
 
@@ -49,6 +53,8 @@ class JobDesk:
             self._client = JobSubmissionClient(address)
         except (OSError, RuntimeError, ValueError) as error:
             first = (str(error).splitlines() or [""])[0]
+            if "Authentication" in str(error):
+                raise EnvironmentFault(f"--address: {address}: {first:.200}; {TOKEN_ADVICE}") from None
             raise EnvironmentFault(
                 f"--address: {address}: no Ray job server answers ({first:.200}); start the cluster, or open a tunnel "
                 f"to its head: ssh -N -L 8265:127.0.0.1:8265 HEAD"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import platform
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ for _name, _value in {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # On macOS Ray refuses a store over 2 GiB as slow; we ask for more only where the data need it.
+    "RAY_ENABLE_MAC_LARGE_OBJECT_STORE": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_task_oom_retries": str(FIT_RETRIES),
 }.items():
@@ -28,8 +31,11 @@ for _name, _value in {
 import ray
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.interrupts import own_handlers
 from numerai_ray.last_words import last_words
 from numerai_ray.monitoring import job_metadata
+from numerai_ray.own_files import open_own
+from numerai_ray.ray_needs import TOKEN_ADVICE, check_machine
 from numerai_ray.ray_watch import RayWatch
 from numerai_ray.resource_plan import Machine
 
@@ -73,17 +79,17 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
 
     """
     _log_to_file(settings.log_file)
+    if settings.address is None:
+        check_machine()
     about = job_metadata(settings.experiment, str(settings.trial_dir.parent.parent))
     job = ray.job_config.JobConfig(metadata=about)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "job_config": job}
     if settings.address is None:
-        # Ray's own default, unless the dataset needs more.
-        room = max(store_bytes, min(int(0.3 * machine.memory_bytes), int(0.9 * machine.shm_bytes)))
         options |= {
             "address": "local",
             "num_cpus": machine.cores,
             "num_gpus": machine.gpus,
-            "object_store_memory": room,
+            "object_store_memory": object_store_bytes(machine, store_bytes, platform.system()),
             "include_dashboard": settings.dashboard,
             "dashboard_host": "127.0.0.1",
         }
@@ -93,13 +99,22 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
     after = f"see {settings.log_file}, then run again: what was trained is kept"
     try:
         # A raylet that dies just when this process says hello to it makes Ray's core end the process (exit code 1).
-        with last_words(f"error: Ray does not start on {where}, and ended this command; {after}"):
+        words = f"error: Ray does not start on {where}, and ended this command; {after}"
+        with own_handlers(), last_words(words):
             context: Any = ray.init(**options)
+    except ray.exceptions.AuthenticationError as error:
+        raise EnvironmentFault(f"Ray on {where}: {str(error).split('.')[0]}; {TOKEN_ADVICE}") from None
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
     if settings.address is None and settings.on_lost is not None:
         _watched.by = RayWatch(settings.on_lost)
     return context.dashboard_url and f"http://{context.dashboard_url}"
+
+
+def object_store_bytes(machine: Machine, needed: int, system: str) -> int:
+    """Ray's own default on this ``system`` (as :func:`platform.system` calls it), unless the dataset needs more."""
+    usual = min(int(0.3 * machine.memory_bytes), int(0.9 * machine.shm_bytes))
+    return max(needed, min(usual, 2 * 2**30) if system == "Darwin" else usual)
 
 
 def disconnect() -> None:
@@ -134,7 +149,10 @@ def smallest_node_cores() -> int:
 def _log_to_file(path: Path) -> None:
     """Ray's and Tune's own messages go to a file: the screen is for results."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    try:
+        handler = logging.StreamHandler(open_own(path, "a"))
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be written: {error.strerror}; check its rights") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in ("ray", "ray.tune", "ray.data"):
         logger = logging.getLogger(name)

@@ -6,6 +6,8 @@ from typing import Any
 
 import ray
 
+from numerai_ray.interrupts import stop_asked
+
 # Without either of them there is no Ray; others may end, and are told of in its logs.
 VITAL = ("raylet", "gcs_server")
 EVERY_S = 0.1
@@ -28,7 +30,9 @@ class RayWatch:
 
     def _watch(self) -> None:
         while not self._stopped.wait(EVERY_S):
-            gone = [kind for kind, _ in self._node.dead_processes() if kind in VITAL]
+            dead = [kind for kind, _ in self._node.dead_processes()]
+            # Whoever stops a service or a job stops all of its processes, and a Ray that goes answers nobody.
+            gone = dead if stop_asked() else [kind for kind in dead if kind in VITAL]
             if gone:
                 self._node.kill_all_processes(check_alive=False)
                 self._on_lost(f"Ray on this machine is gone ({gone[0]})")

@@ -1,21 +1,19 @@
 """Pure arithmetic: cores, bytes and a round's work in; threads a fit, fits at once and object-store size out.
 
-Measured with LightGBM 4.7 on two cores: one fit on 2 threads runs 1.67 times as fast as on 1 thread, two fits side
-by side on 1 thread each 1.8 times: more fits win over more threads while memory allows, and fits x threads never
-exceeds the cores (oversubscription costs up to 10 times).
+One fit on two threads runs 1.6 to 1.7 times as fast as on one, two fits side by side 1.8 times: more fits win over more
+threads while memory allows, and fits x threads never exceeds the cores (oversubscription costs up to 10 times).
 
-What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums, ``copies_of_bins.py`` a fit's share)::
+What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums)::
 
-    object store   the bins of all rows, half a byte a value; int8 features, a byte, where a model reads those;
-                   ids, targets and benchmarks, 120 bytes a row
-    a fit          its process; the bins of the rows it trains on, and as much for a block of those it predicts, half
-                   a byte a value, or a byte where that is at most 0.75 GB more;
-                   gradients, scores and row lists, 60 bytes a row;
-                   histograms, 16 bytes a bin and leaf, six bins a feature
-    a fit loads    one at a time on a machine; meanwhile it holds its bins twice
-    making bins    once, before the fits, in one process, a block of features at a time: the block's int8 values, and
-                   those of the one before; where LightGBM has to bin all rows itself, its bins twice (it fills two
-                   buffers), and its sample of 200,000 rows, ten bytes a value
+    object store   int8 features, a byte a value; ids, targets and benchmarks, 120 bytes a row
+    a fit          its process; and by what grows its trees:
+      five_values  a record of 8 bytes for every 24 features that a tree draws, and 60 bytes a row of ids, scores,
+                   gradients, labels; histograms, 80 bytes a drawn feature and leaf
+      lightgbm     a Dataset of its rows: bins of half a byte a value, twice (it fills two buffers), a sample of 200,000
+                   rows, ten bytes a value; the rows to predict as float32, 100,000 at a time; 60 bytes a row;
+                   histograms, 96 bytes a feature and leaf
+      others       features as float32, and once more in the form that they compute with
+    loading        a block of features at a time: its values, and the same as they are handed to the store
 """
 
 from collections.abc import Sequence
@@ -28,19 +26,55 @@ GB = 10**9
 WORKER_BYTES = GB // 5
 # Ray's own processes on the driver's machine.
 RAY_BYTES = GB
-# LightGBM keeps four-bit bins for five-valued features. A byte each it reads in three quarters of the time (see
-# `models.wide_bins`): more than what is lost where the same memory then has room for fewer fits, of more threads each.
-BINNED_BYTES_PER_VALUE, WIDE_BYTES_PER_VALUE = 0.5, 1.0
-MOST_FOR_WIDE_BYTES = 3 * GB // 4
-# A model that reads the features themselves: as float32, and once more in the form that it computes with.
-UNPREPARED_BYTES_PER_VALUE = 8.0
 COLUMN_BYTES_PER_ROW = 120
 FIT_BYTES_PER_ROW = 60
-BINS_PER_FEATURE = 6  # five values and the one for missing
-HISTOGRAM_BYTES_PER_BIN = 16
+# Of our own engine: a tree's features are packed in words, and its histograms are of whole quads.
+FEATURES_A_WORD, WORD_BYTES, HISTOGRAM_BYTES_PER_FEATURE = 24, 8, 80
+# Of LightGBM itself: bins of half a byte, filled twice; six bins a feature, five values and the one for missing.
+LIGHTGBM_BYTES_PER_VALUE, BIN_BYTES, BINS_PER_FEATURE = 1.0, 16, 6
 SAMPLED_ROWS, SAMPLE_BYTES_PER_VALUE = 200_000, 10
-# Features are binned in blocks that take this much: enough of them to keep all cores at work.
-BLOCK_BYTES = 3 * GB // 2
+PREDICTED_ROWS, PREDICTED_BYTES_PER_VALUE = 100_000, 4
+# A model that reads the features themselves: as float32, and once more in the form that it computes with.
+DENSE_BYTES_PER_VALUE = 8.0
+# Features travel to the store in blocks of so many bytes: one huge object is slow to send, and to lose.
+BLOCK_BYTES = GB // 4
+
+
+@dataclass(frozen=True)
+class FitSize:
+    """One fit: rows that it trains on and predicts, features, and by what it is grown.
+
+    ``span`` are the dataset's rows from the first that it trains on to the last, ``drawn`` features those of a tree,
+    ``leaves`` those of its largest.
+    """
+
+    engine: str
+    rows: int
+    predicted: int
+    span: int
+    features: int
+    drawn: int
+    leaves: int = 31
+    weighted: bool = False
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak private memory of the fit, its process included."""
+        return int(WORKER_BYTES + self._own())
+
+    def _own(self) -> float:
+        answers = 16 * self.predicted
+        if self.engine == "five_values":
+            words = -(-self.drawn // FEATURES_A_WORD)
+            a_row = words * WORD_BYTES + FIT_BYTES_PER_ROW + (16 if self.weighted else 0)
+            return self.span * a_row + answers + HISTOGRAM_BYTES_PER_FEATURE * self.drawn * (self.leaves + 1)
+        if self.engine.startswith("lightgbm"):
+            bins = self.rows * self.features * LIGHTGBM_BYTES_PER_VALUE
+            sample = min(self.rows, SAMPLED_ROWS) * self.features * SAMPLE_BYTES_PER_VALUE
+            shown = min(self.predicted, PREDICTED_ROWS) * self.features * PREDICTED_BYTES_PER_VALUE
+            histograms = BIN_BYTES * BINS_PER_FEATURE * self.features * self.leaves
+            return max(bins + sample, bins / 2 + shown) + self.rows * FIT_BYTES_PER_ROW + answers + histograms
+        return (self.rows + self.predicted) * (DENSE_BYTES_PER_VALUE * self.features + FIT_BYTES_PER_ROW)
 
 
 @dataclass(frozen=True)
@@ -77,12 +111,6 @@ class Needs:
         return ", ".join(parts)
 
 
-def fit_bytes_per_value(train_rows: int, features: int) -> float:
-    """What a fit on bins holds of each: a byte where that takes it little more memory than half a byte does."""
-    more = train_rows * features * (WIDE_BYTES_PER_VALUE - BINNED_BYTES_PER_VALUE)
-    return WIDE_BYTES_PER_VALUE if more <= MOST_FOR_WIDE_BYTES else BINNED_BYTES_PER_VALUE
-
-
 def heaviest(needs: Sequence[Needs]) -> Needs:
     """The most that any of them asks for, each thing by itself."""
     cores = [each.cores for each in needs if each.cores is not None]
@@ -100,58 +128,34 @@ def lightest(needs: Sequence[Needs]) -> Needs:
 class Workload:
     """A round's work: ``fits`` over a dataset of ``rows`` x ``features`` int8 values.
 
-    ``fit_rows`` are the rows that the largest fit trains on and predicts, all of them when None; ``bytes_per_value``
-    is the most that a fit holds of so many values, by default LightGBM's bins; ``leaves`` are those of the largest
-    tree.
-    ``shared_bytes`` is what the object store holds in all, by default the bins and columns of this dataset alone.
-    ``needs`` is what its most demanding fit asks for, and ``usual`` the least demanding one.
+    ``fit_bytes`` is the peak private memory of its largest fit; ``shared_bytes`` what the object store holds in all, by
+    default the features and columns of this dataset alone. ``needs`` is what its most demanding fit asks for, and
+    ``usual`` the least demanding one.
     """
 
     rows: int
     features: int
     fits: int
-    fit_rows: int | None = None
-    bytes_per_value: float = BINNED_BYTES_PER_VALUE
-    leaves: int = 31
+    fit_bytes: int
     shared_bytes: int | None = None
     needs: Needs = Needs()
     usual: Needs = Needs()
 
     @property
-    def fit_bytes(self) -> int:
-        """Peak private memory of one fit: what it asks for, or else the estimate."""
-        if self.needs.memory_bytes is not None:
-            return self.needs.memory_bytes
-        rows = self.rows if self.fit_rows is None else self.fit_rows
-        histograms = HISTOGRAM_BYTES_PER_BIN * BINS_PER_FEATURE * self.features * self.leaves
-        return int(WORKER_BYTES + rows * (self.bytes_per_value * self.features + FIT_BYTES_PER_ROW) + histograms)
-
-    @property
-    def loading_bytes(self) -> int:
-        """What a fit holds on top while it loads its rows; fits of one machine do so one after the other."""
-        rows = self.rows if self.fit_rows is None else self.fit_rows
-        return int(rows * self.bytes_per_value * self.features)
-
-    @property
     def store_bytes(self) -> int:
         """What the object store must have room for; never less than 200 MB, because Ray needs some."""
-        own = self.rows * (BINNED_BYTES_PER_VALUE * self.features + COLUMN_BYTES_PER_ROW)
+        own = self.rows * (self.features + COLUMN_BYTES_PER_ROW)
         return max(int(1.1 * (own if self.shared_bytes is None else self.shared_bytes)), GB // 5)
 
     @property
-    def preparing_bytes(self) -> int:
-        """Peak private memory of the one process that bins, beside the store."""
-        return WORKER_BYTES + min(self.features, block_features(self.rows)) * _block_bytes(self.rows)
+    def loading_bytes(self) -> int:
+        """Peak private memory of the process that reads features, a block at a time, before they are in the store."""
+        return WORKER_BYTES + 2 * min(BLOCK_BYTES, self.rows * self.features)
 
 
 def block_features(rows: int) -> int:
-    """How many features are binned at once."""
-    return max(1, BLOCK_BYTES // max(1, _block_bytes(rows)))
-
-
-def _block_bytes(rows: int) -> int:
-    """What binning takes for each feature of a block."""
-    return int((2 + 2 * BINNED_BYTES_PER_VALUE) * rows) + SAMPLE_BYTES_PER_VALUE * min(rows, SAMPLED_ROWS)
+    """How many features make a block."""
+    return max(1, BLOCK_BYTES // max(1, rows))
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
     """Resources for a round.
 
     Raises:
-        ResourceShortage: the data cannot be shared or prepared, or not even one fit at a time has room; the message
+        ResourceShortage: the data cannot be shared or read, or not even one fit at a time has room; the message
             holds the numbers.
 
     """
@@ -186,17 +190,14 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
             f"the shared dataset needs {store / GB:.1f} GB of /dev/shm ({size}), {machine.shm_bytes / GB:.1f} GB "
             f"there; {smaller}, or enlarge /dev/shm (Docker: --shm-size)"
         )
-    fixed = store + RAY_BYTES + work.loading_bytes
-    for what, needed in (
-        ("one fit at a time", fixed + per_fit),
-        ("binning the features", RAY_BYTES + store + work.preparing_bytes),
-    ):
+    fixed = store + RAY_BYTES
+    for what, needed in (("one fit at a time", fixed + per_fit), ("reading the features", fixed + work.loading_bytes)):
         if needed > machine.memory_bytes:
             raise ResourceShortage(
                 f"{what} needs {needed / GB:.1f} GB ({size}), {machine.memory_bytes / GB:.1f} GB free here; {smaller}"
             )
     room = (machine.memory_bytes - fixed) // per_fit
     at_once = max(1, min(work.usual.at_once(machine.cores, machine.gpus), work.fits, int(room)))
-    peak = max(fixed + at_once * per_fit, RAY_BYTES + store + work.preparing_bytes)
+    peak = fixed + max(at_once * per_fit, work.loading_bytes)
     threads = work.usual.cores or max(1, machine.cores // at_once)
     return ResourcePlan(at_once, threads, store, per_fit, peak)

@@ -12,15 +12,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
 from numerai_ray.atomic_files import write_text
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.importance import Importance
+from numerai_ray.json_text import parse_json
+from numerai_ray.own_files import open_own
+from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.scoring import EraScores, Summary, last_eras, summarize
-from numerai_ray.significance import Evidence, PairedDelta
+from numerai_ray.significance import Evidence
 
+# A ledger's lines are read as strictly as a user's config.
+_STRICT = ConfigDict(extra="forbid", strict=True)
 Role = Literal["base", "variant", "baseline", "benchmark"]
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True)
 class Metrics:
     """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.scoring`)."""
@@ -79,6 +87,7 @@ class FoldRecord:
     importance: Importance | None = None
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True)
 class VariantRecord:
     """One line of a round's table. ``metrics`` is None and ``error`` set when the trial failed.
@@ -104,6 +113,7 @@ class VariantRecord:
     evidence: Evidence | None = None
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True)
 class Decision:
     """What a round led to. ``winner`` is a variant's id; ``changes`` are relative to the experiment's base."""
@@ -115,6 +125,7 @@ class Decision:
     reason: str
 
 
+@with_config(_STRICT)
 @dataclass(frozen=True)
 class RoundRecord:
     """One decided round, as the ledger keeps it.
@@ -149,6 +160,9 @@ class RoundRecord:
     def find(self, role: Role) -> VariantRecord | None:
         """The first variant in this role."""
         return next((variant for variant in self.variants if variant.role == role), None)
+
+
+_ROUND = TypeAdapter(RoundRecord)
 
 
 @dataclass(frozen=True)
@@ -239,12 +253,6 @@ class ExperimentPaths:
         return self.root / "logs" / f"{variant}.log"
 
 
-def next_commands(folder: Path) -> tuple[str, str]:
-    """What follows a finished experiment: its winner as a proved pickle, and that pickle at Numerai."""
-    pickle = f"{folder.resolve().name}.pkl"
-    return f"numerai-ray export {folder} --out {pickle}", f"numerai-ray upload {pickle} --model NAME"
-
-
 def without_nan(value: Any) -> Any:
     """``value`` with NaN and infinities as None: JSON knows neither."""
     if isinstance(value, float):
@@ -271,31 +279,50 @@ def read_ledger(path: Path) -> list[RoundRecord]:
     """All decided rounds, oldest first; a last line cut short by a crash does not count.
 
     Raises:
-        DataError: a line in the middle is damaged.
+        DataError: a line in the middle is damaged, or the file cannot be read.
 
     """
     if not path.exists():
         return []
+    if not path.is_file():
+        raise DataError(f"{path}: must be a file, but is none; move it away and restore the file")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     rounds = []
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if number == len(lines):  # what follows the last newline: nothing, or a line cut short
-            break
+    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a line cut short
         try:
-            rounds.append(round_from_json(json.loads(line)))
+            rounds.append(_round(number, line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path}, line {number}: damaged ({error}); restore the file, or remove this line and those after "
-                f"it to redo their rounds (stored fits are kept)"
+                f"{path}, line {number}: damaged ({_why(error)}); restore the file, or remove this line and those "
+                f"after it to redo their rounds (stored fits are kept)"
             ) from error
     return rounds
+
+
+def _round(number: int, line: bytes) -> RoundRecord:
+    record = round_from_json(parse_json(line))
+    if record.number != number:
+        raise ValueError(f"it holds round {record.number}, but must hold round {number}")
+    if record.stage not in ALL_STAGES:
+        raise ValueError(f"no stage {record.stage!r:.60}")
+    return record
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, but is {first['input']!r:.60}"
 
 
 def append_ledger(path: Path, record: RoundRecord) -> None:
     """Add one decided round, durably, after dropping a line that a crash cut short."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as handle:
+        with open_own(path, "ab+") as handle:
             handle.seek(0)
             kept = handle.read().rfind(b"\n") + 1
             handle.truncate(kept)
@@ -303,58 +330,28 @@ def append_ledger(path: Path, record: RoundRecord) -> None:
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:
-        raise EnvironmentFault(f"{path}: cannot be written: {error}; free some space, then run again") from error
+        why = error.strerror or str(error)
+        raise EnvironmentFault(f"{path}: cannot be written: {why}; free some space, then run again") from error
 
 
-def round_from_json(value: Mapping[str, Any]) -> RoundRecord:
-    """Inverse of :func:`to_json` for a :class:`RoundRecord`."""
-    return RoundRecord(
-        **{
-            **value,
-            "variants": tuple(_variant_from_json(item) for item in value["variants"]),
-            "decision": Decision(**value["decision"]),
-            "notes": tuple(value["notes"]),
-            "edits": tuple(value.get("edits", ())),
-        }
-    )
+def round_from_json(value: Any) -> RoundRecord:
+    """Inverse of :func:`to_json` for a :class:`RoundRecord`; raises :class:`ValueError` where a type is another."""
+    for variant in value["variants"]:
+        evidence = variant.get("evidence")
+        variant["metrics"] = variant["metrics"] and _with_nan(variant["metrics"])
+        if evidence:
+            variant["evidence"] = {name: each and _with_nan(each) for name, each in evidence.items()}
+    found: RoundRecord = _ROUND.validate_json(json.dumps(value), strict=True)
+    return found
 
 
-def _variant_from_json(value: Mapping[str, Any]) -> VariantRecord:
-    return VariantRecord(
-        **{
-            **value,
-            "metrics": value["metrics"] and _metrics_from_json(value["metrics"]),
-            "flags": tuple(value["flags"]),
-            "data_flags": tuple(value.get("data_flags", ())),
-            "evidence": value.get("evidence") and _evidence_from_json(value["evidence"]),
-        }
-    )
-
-
-def _evidence_from_json(value: Mapping[str, Any]) -> Evidence:
-    def delta(item: Mapping[str, Any]) -> PairedDelta:
-        first, second, third = (_number(share) for share in item["thirds"])
-        return PairedDelta(**{**{key: _number(each) for key, each in item.items()}, "thirds": (first, second, third)})
-
-    return Evidence(delta(value["to_base"]), None if value["to_best"] is None else delta(value["to_best"]))
-
-
-def _number(item: Any) -> Any:
+def _with_nan(value: Any) -> Any:
     """JSON has no NaN: null is unknown."""
-    return math.nan if item is None else item
-
-
-def _metrics_from_json(value: Mapping[str, Any]) -> Metrics:
-    def summary(item: Mapping[str, Any]) -> Summary:
-        return Summary(**{key: _number(field_value) for key, field_value in item.items()})
-
-    return Metrics(
-        corr=summary(value["corr"]),
-        bmc=summary(value["bmc"]),
-        bmc_last=summary(value["bmc_last"]),
-        avg_corr_with_benchmark=_number(value["avg_corr_with_benchmark"]),
-        avg_corr_with_benchmark_last=_number(value["avg_corr_with_benchmark_last"]),
-    )
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
 
 
 def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
@@ -379,15 +376,6 @@ def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
 def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
     """Name of the interpretation that became the base; "" without one."""
     return next((record.choice for record in history if record.choice), "")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON mapping that we wrote; empty when it is missing or damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:

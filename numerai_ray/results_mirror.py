@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy, RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.storage import FileFacts, Place, download, files_below, upload, write_whole
 
@@ -182,7 +183,7 @@ class _Lease:
 
     def read(self) -> dict[str, str] | None:
         try:
-            found = json.loads(self.where.read_text())
+            found = parse_json(self.where.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError:

@@ -167,6 +167,17 @@ def order(variant: VariantRecord) -> tuple[float, float]:
     return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)
 
 
+def is_finished(history: Sequence[RoundRecord]) -> bool:
+    """Whether nothing is left of an experiment: its final stage is decided and, where eras were kept out, scored.
+
+    The ledger tells whether they were, and a run refuses a plan that says otherwise than its rounds.
+    """
+    if not history:
+        return False
+    last = history[-1]
+    return last.stage == "holdout" or (last.stage == "final" and last.origin.get("holdout_eras", "None") == "None")
+
+
 def last_compared(history: Sequence[RoundRecord]) -> RoundRecord | None:
     """The last round whose winner and scores stand for the experiment; None before the first.
 

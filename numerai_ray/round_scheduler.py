@@ -15,8 +15,10 @@ from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
+from numerai_ray.json_text import read_json
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -28,7 +30,6 @@ from numerai_ray.results import (
     append_ledger,
     chosen_interpretation,
     known_by_fingerprint,
-    read_json,
     read_ledger,
     write_json,
 )
@@ -38,21 +39,10 @@ from numerai_ray.round_decision import choose
 from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
+from numerai_ray.round_start import RoundStart, fit_work
 from numerai_ray.search_space import Dimension
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trial_plan import Catalog
 from numerai_ray.yaml_text import yaml_text
-
-
-@dataclass(frozen=True)
-class RoundStart:
-    """What a watcher is told when a round begins; ``trials`` maps ids to names, ``known`` ran in earlier rounds."""
-
-    number: int
-    stage: Stage
-    dimension: str | None
-    trials: Mapping[str, str]
-    folds: Mapping[str, int]
-    known: tuple[VariantRecord, ...]
 
 
 class Watcher(Protocol):
@@ -130,6 +120,8 @@ class RoundScheduler:
         history = read_ledger(self.shop.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
+        if history:
+            self.shop.archive(self._search(history))  # what was lost of it, or damaged, is there again
         start, over = len(history), ""
         while True:
             search = self._search(history)
@@ -209,6 +201,7 @@ class RoundScheduler:
         origin = {
             "the base config": base.fingerprint(),
             "the data file": self.shop.catalog.index(base.data).fingerprint,
+            "engine": self.shop.catalog.rule,
         }
         if plan.interpretations:
             origin["interpretations"] = fingerprint(plan.interpretations)
@@ -386,10 +379,11 @@ def _start(
         stage=setup.stage,
         dimension=setup.dimension,
         trials={trial: each.name for trial, each in new.items()},
-        folds={plan.id: len(plan.fits) for plan in plans},
+        folds={plan.id: len(plan.fold_fits) for plan in plans},
         known=tuple(
             replace(ran, name=each.name, role=each.role)
             for each in setup.candidates
             if (ran := known.get(identity(each.config, setup.stage)))
         ),
+        fits=fit_work(plans),
     )

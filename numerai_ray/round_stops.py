@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from numerai_ray.assembly import is_stacked
 from numerai_ray.eras import least_honest_gap
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.pruning import PruningRule, Stopped, stopped
 from numerai_ray.significance import Series
-from numerai_ray.trial_plan import TrialPlan
 
 
 @dataclass
@@ -20,18 +21,25 @@ class Stops:
 
     def arrive(self, trial: str, fold: int, bmc: Series | None) -> dict[str, Stopped]:
         """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
-        # A stacked fold waits for the folds before it, and everybody's look would wait for it.
-        plans = [plan for plan in self.plans if not is_stacked(plan)]
-        may_stop = frozenset(plan.id for plan in plans if plan.may_stop)
-        if not may_stop:
+        if not self.may_stop:
             return {}
         self._arrived.setdefault(trial, {})[fold] = bmc
-        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in plans}
+        arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in self._looked_at}
         overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
-        now = stopped(arrived, PruningRule(may_stop, self._folds(), overlap))
+        now = stopped(arrived, PruningRule(self.may_stop, self._folds(), overlap))
         new = {trial: why for trial, why in now.items() if trial not in self.found}
         self.found |= new
         return new
+
+    @cached_property
+    def may_stop(self) -> frozenset[str]:
+        """Trials that may be stopped; where there are none, nothing is looked at."""
+        return frozenset(plan.id for plan in self._looked_at if plan.may_stop)
+
+    @property
+    def _looked_at(self) -> list[TrialPlan]:
+        """All but stacks: a stacked fold waits for the folds before it, and everybody's look would wait for it."""
+        return [plan for plan in self.plans if not is_stacked(plan)]
 
     def _folds(self) -> tuple[int, ...]:
         """The order of looks: as fits are trained, the largest first."""

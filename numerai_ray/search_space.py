@@ -5,6 +5,7 @@ and is then still one decision. A variant is a complete config that differs from
 dimension; :func:`check_one_variable` refuses anything else with the list of differences.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numerai_ray.value_range import Range, implied_range, is_number
 
 Coupling = Literal["inverse", "proportional"]
 
+MAX_PARTS = 16  # of a path: twice what any config has
 MAX_NAME = 160  # of a variant; file systems take 255 bytes, and more stands before and after it
 
 # What a round may vary: everything else is decided by the stage, or would change what is compared.
@@ -119,7 +121,7 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
         base: the config (plain values) that the change starts from; couplings are relative to it.
 
     Raises:
-        ConfigError: a coupled path has no number in the base to scale.
+        ConfigError: a coupled path has no number in the base to scale, or is scaled beyond all numbers.
 
     """
     changes = {dimension.path: value}
@@ -132,7 +134,13 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
             if not is_number(number) or number == 0:
                 rule = f"a coupling scales it, so the base must hold a number other than 0, but it holds {number!r}"
                 raise ConfigError("search space", [Problem(f"$.{where}", rule)])
-        scaled = other * old / value if coupling == "inverse" else other * value / old
+        try:
+            scaled = other * old / value if coupling == "inverse" else other * value / old
+        except (OverflowError, ZeroDivisionError):
+            scaled = math.inf
+        if not math.isfinite(scaled):
+            rule = f"is {coupling} to {dimension.path}, and goes beyond what a number holds where that is {value!r}"
+            raise ConfigError("search space", [Problem(f"$.{path}", f"{rule}; try values nearer to {old!r}")])
         changes[path] = round(scaled) if isinstance(other, int) else scaled
     return changes
 
@@ -210,8 +218,12 @@ def space_problems(space: SearchSpace, at: str = "$.dimensions") -> list[Problem
         for path in dimension.paths():
             with_type = path == MODEL_PARAMS and dimension.path == MODEL_TYPE and path in dimension.coupled
             if not with_type and (not path.startswith(VARIABLE_PATHS) or path.endswith(".")):
-                rule = f"a round may vary {', '.join(VARIABLE_PATHS)}*; but is {path!r}"
+                rule = f"a round may vary {', '.join(VARIABLE_PATHS)}*; but is {path!r:.120}"
                 problems.append(Problem(f"{where}.path" if path == dimension.path else f"{where}.coupled", rule))
+        for path in (*dimension.paths(), *dimension.when):
+            if len(parts := path.split(".")) > MAX_PARTS:
+                rule = f"a path has at most {MAX_PARTS} parts, but {path!r:.60}… has {len(parts):,}"
+                problems.append(Problem(where, rule))
         if dimension.path in owners:
             problems.append(Problem(f"{where}.path", f"is also the path of {owners[dimension.path]!r}"))
         owners.setdefault(dimension.path, name)

@@ -7,7 +7,10 @@ process would rather do; and as every file is whole or absent at any time, the s
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+
+from numerai_ray.interrupts import stop_asked
 
 # How often this command has started over; handed on to what takes its place.
 TIMES = "NUMERAI_RAY_STARTED_OVER"
@@ -35,7 +38,14 @@ def own_process() -> None:
 
 
 def start_over(why: str) -> None:
-    """Replace the process by the same command; returns where it has more to do, or started over too often."""
+    """Replace the process by the same command; returns where it has more to do, or started over too often.
+
+    Whoever stops a service or a job stops all of its processes at once: then Ray is gone because it was to go.
+    """
+    if _process.owned and (code := stop_asked()):
+        with suppress(OSError):  # the terminal may be gone, too
+            os.write(2, b"interrupted; run the same command again to go on\n")
+        os._exit(code)
     times = int(os.environ.get(TIMES, "0"))
     if not _process.owned or times >= MOST:
         return

@@ -5,6 +5,7 @@ on data and stores, so the same lines read either. Where the server is and who a
 (``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or the machine's own role), never from the URL.
 """
 
+import atexit
 import os
 import re
 from collections.abc import Iterator
@@ -204,10 +205,15 @@ def facts(where: Place) -> FileFacts:
 
 
 def files_below(where: Place) -> list[FileFacts]:
-    """Every file below a folder, sorted by name; none where the folder is missing."""
+    """Every file below a folder, sorted by name; none where the folder is missing.
+
+    Raises:
+        EnvironmentFault: a folder below it cannot be read: what is in there would be missing without a word.
+
+    """
     if isinstance(where, Path):
         found = []
-        for folder, _, names in os.walk(where):
+        for folder, _, names in os.walk(where, onerror=_unreadable):
             for path in (Path(folder, name) for name in names):
                 with suppress(FileNotFoundError):  # another thread or process puts files in place meanwhile
                     stat = path.stat()
@@ -221,6 +227,11 @@ def files_below(where: Place) -> list[FileFacts]:
         for info in infos
         if info.type == fs.FileType.File
     )
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # removed in the meantime
+        raise EnvironmentFault(f"{error.filename}: cannot be read ({error.strerror}); check its rights") from error
 
 
 def folders_in(where: Place) -> list[str]:
@@ -296,6 +307,11 @@ def _connection(scheme: str, query: str, bucket: str, environment: tuple[tuple[s
         allow_delayed_open=True,
         **settings,
     )
+
+
+def leave_unfinished() -> None:
+    """Have the end of this process not wait for requests that no storage answers."""
+    atexit.unregister(fs.ensure_s3_finalized)
 
 
 def _filesystem(url: Url) -> Any:

@@ -4,15 +4,18 @@ Nothing in a store is needed by a decided round: the ledger and the results file
 trained again when a later round asks for it, and that is all it costs.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
+from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import FitStore
 from numerai_ray.look_store import LookStore
 from numerai_ray.model_store import ModelStore
-from numerai_ray.storage import files_below
+from numerai_ray.storage import FileFacts, Place, files_below
 
 Kind = Literal["fit", "model", "look", "damaged", "partial"]
 KINDS: dict[str, Kind] = {f".{kind}": kind for kind in get_args(Kind)}
@@ -59,22 +62,41 @@ class Limits:
 
 @dataclass(frozen=True)
 class StoreCheck:
-    """What reading every entry found; ``damaged`` are keys, set aside; ``models`` counts by who made them."""
+    """What reading every entry found; ``damaged`` are keys, set aside; ``models`` counts by who made them.
+
+    ``unread`` says of each entry that could not be read why: it may be whole.
+    """
 
     whole: int
     damaged: tuple[str, ...]
     models: dict[str, int]
+    unread: tuple[str, ...] = ()
 
 
 def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
-    """Every file of the store that is or was to be an entry, oldest first; ``now_s`` is seconds since 1970."""
+    """Every file of the store that is or was to be an entry, oldest first; ``now_s`` is seconds since 1970.
+
+    A folder under the name of an entry is one too: it stands where that was to be.
+
+    Raises:
+        EnvironmentFault: a folder of the store cannot be read.
+
+    """
     found = []
-    for file in files_below(store.root):
+    for file in [*files_below(store.root), *_folders(store.root)]:
         kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
         if kind is not None:
             # A clock that was set back makes a file come from the future: it is new then.
             found.append(StoreFile(file.name, file.size_bytes, max(0.0, now_s - file.changed_ns / 1e9), kind))
     return sorted(found, key=lambda file: (-file.age_s, file.name))
+
+
+def _folders(root: Place) -> list[FileFacts]:
+    """Folders below the root that have the name of an entry; object storage has none."""
+    if not isinstance(root, Path):
+        return []
+    there = [path for path in root.glob("*/*") if path.suffix in KINDS and path.is_dir()]
+    return [FileFacts(path.relative_to(root).as_posix(), 0, path.stat().st_mtime_ns) for path in there]
 
 
 def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
@@ -109,7 +131,11 @@ def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
 def remove(store: FitStore, going: Iterable[Removal]) -> None:
     """Remove files; one that somebody else removed in the meantime is no matter."""
     for each in going:
-        (store.root / each.file.name).unlink(missing_ok=True)
+        where = store.root / each.file.name
+        if isinstance(where, Path) and where.is_dir() and not where.is_symlink():
+            shutil.rmtree(where, ignore_errors=True)
+        else:
+            where.unlink(missing_ok=True)
 
 
 def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
@@ -122,18 +148,27 @@ def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[
 
     """
     damaged: list[str] = []
+    unread: list[str] = []
     models: Counter[str] = Counter()
     kept, looks = ModelStore(store.root), LookStore(store.root)
     for file in (file for file in files if file.kind in ENTRIES):
-        if file.kind == "look":
-            what = None if looks.get(file.key) is None else "look at predictions"
+        try:
+            what = _what(file, store, kept, looks)
+        except EnvironmentFault as error:
+            unread.append(str(error))
         else:
-            entry = store.get(file.key) if file.kind == "fit" else kept.get(file.key)
-            of = "" if file.kind == "fit" else "trained model, "
-            what = None if entry is None else of + str(entry.facts.get("made_by", "unknown"))
-        if what is not None:
-            models[what] += 1
-        else:
-            damaged.append(file.key)
+            if what is None:
+                damaged.append(file.key)
+            else:
+                models[what] += 1
         on_file()
-    return StoreCheck(sum(models.values()), tuple(damaged), dict(sorted(models.items())))
+    return StoreCheck(sum(models.values()), tuple(damaged), dict(sorted(models.items())), tuple(unread))
+
+
+def _what(file: StoreFile, store: FitStore, kept: ModelStore, looks: LookStore) -> str | None:
+    """Of which kind a whole entry is, and who made it; None for one that is damaged."""
+    if file.kind == "look":
+        return None if looks.get(file.key) is None else "look at predictions"
+    entry = store.get(file.key) if file.kind == "fit" else kept.get(file.key)
+    of = "" if file.kind == "fit" else "trained model, "
+    return None if entry is None else of + str(entry.facts.get("made_by", "unknown"))

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import Columns
+from numerai_ray.dataset import Columns, load_columns, load_features
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.model_config import EraWeights, ModelConfig
 from numerai_ray.models import Batch
 from numerai_ray.transforms import (
@@ -19,7 +20,6 @@ from numerai_ray.transforms import (
     residual_to_benchmark,
     subtract_benchmark_zscore,
 )
-from numerai_ray.trial_plan import FitSpec
 
 Labels = npt.NDArray[np.float32]
 
@@ -39,7 +39,14 @@ def take(values: npt.NDArray[np.generic], ranges: Sequence[RowRange]) -> npt.NDA
     return np.concatenate([values[start:stop] for start, stop in ranges])
 
 
-def training_data(spec: FitSpec, features: FeatureMatrix | None, columns: Columns) -> TrainingData:
+def inputs_of(spec: FitSpec) -> tuple[FeatureMatrix, Columns]:
+    """What one fit by itself is trained on, as a round would; raises :class:`~numerai_ray.errors.DataError`."""
+    benchmarks = [name for name in (spec.asked.transform_benchmark, *spec.asked.read_benchmarks) if name]
+    columns = load_columns(spec.index, spec.config.data, [spec.target], benchmarks)
+    return load_features(spec.index, spec.features), columns
+
+
+def training_data(spec: FitSpec, features: FeatureMatrix, columns: Columns) -> TrainingData:
     """What ``spec`` trains on.
 
     Raises:
@@ -49,10 +56,14 @@ def training_data(spec: FitSpec, features: FeatureMatrix | None, columns: Column
     index, model = spec.index, spec.config.model
     eras = spec.fold.train_eras
     ranges = index.row_ranges(eras)
-    labels = _labels(spec, columns, ranges)
-    dropped = int(np.isnan(labels).sum())
-    keep = _kept_rows(labels, model)
-    if keep is not None:
+    labels = _labels(spec, columns)
+    known = np.flatnonzero(~np.isnan(labels))
+    dropped = len(labels) - len(known)
+    drawn = _drawn(known, model)
+    keep = None if len(drawn) == len(labels) else drawn
+    if len(drawn) < len(known):
+        labels = _labels(spec, columns, drawn)  # a transform looks at the rows that are trained on and at no others
+    elif keep is not None:
         labels = labels[keep]
     if not len(labels):
         why = "is NaN" if model.target_transform is None else "is NaN once transformed (a benchmark may be missing)"
@@ -74,7 +85,7 @@ def training_data(spec: FitSpec, features: FeatureMatrix | None, columns: Column
     return TrainingData(batch, dropped)
 
 
-def validation_batch(spec: FitSpec, features: FeatureMatrix | None, columns: Columns) -> Batch:
+def validation_batch(spec: FitSpec, features: FeatureMatrix, columns: Columns) -> Batch:
     """The rows that ``spec`` predicts; no target is handed over."""
     index, eras = spec.index, spec.fold.validation_eras
     ranges = index.row_ranges(eras)
@@ -96,19 +107,28 @@ def _benchmarks(
     return taken if keep is None else {name: values[keep] for name, values in taken.items()}
 
 
-def _labels(spec: FitSpec, columns: Columns, ranges: Sequence[RowRange]) -> Labels:
-    """(n,): the target of the training eras, transformed where the config says so; NaN where unknown."""
-    labels: Labels = take(columns.targets[spec.target], ranges)
-    transform = spec.config.model.target_transform
+def _labels(spec: FitSpec, columns: Columns, drawn: npt.NDArray[np.int64] | None = None) -> Labels:
+    """(n,): the target of the training eras, transformed where the config says so; NaN where unknown.
+
+    Of those rows alone that are ``drawn``, ascending positions within the training eras; None for all.
+    """
+    index, transform = spec.index, spec.config.model.target_transform
+    ranges, starts = index.row_ranges(spec.fold.train_eras), index.starts_of(spec.fold.train_eras)
+    if drawn is not None:
+        starts = np.searchsorted(drawn, starts)
+
+    def rows(values: npt.NDArray[np.generic]) -> npt.NDArray:  # type: ignore[type-arg]
+        taken = take(values, ranges)
+        return taken if drawn is None else taken[drawn]
+
+    labels: Labels = rows(columns.targets[spec.target])
     if transform is None:
         return labels
-    index = spec.index
-    starts = index.starts_of(spec.fold.train_eras)
     if transform.type == "rank":
         return rank_target(labels, starts).astype(np.float32)
     if transform.type == "gauss":
         return gaussianize_target(labels, starts).astype(np.float32)
-    benchmark = take(columns.benchmarks[spec.asked.transform_benchmark or ""], ranges)
+    benchmark = rows(columns.benchmarks[spec.asked.transform_benchmark or ""])
     if transform.type == "subtract_benchmark_zscore":
         return subtract_benchmark_zscore(labels, benchmark, starts, scale=transform.scale).astype(np.float32)
     return residual_to_benchmark(
@@ -121,15 +141,17 @@ def _labels(spec: FitSpec, columns: Columns, ranges: Sequence[RowRange]) -> Labe
     ).astype(np.float32)
 
 
-def _kept_rows(labels: Labels, model: ModelConfig) -> npt.NDArray[np.int64] | None:
-    """Positions that are trained on: labelled, and sampled as ``pandas.DataFrame.sample`` does; None for all."""
-    keep = np.flatnonzero(~np.isnan(labels))
-    if model.max_train_samples and len(keep) > model.max_train_samples:
-        # The official pipeline samples with pandas, whose generator this is; in file order, because trees depend
-        # on the order of rows only through rounding.
-        chosen = np.random.RandomState(model.sample_seed).choice(len(keep), model.max_train_samples, replace=False)
-        keep = keep[np.sort(chosen)]
-    return None if len(keep) == len(labels) else keep
+def _drawn(known: npt.NDArray[np.int64], model: ModelConfig) -> npt.NDArray[np.int64]:
+    """Positions that are trained on: of the ``known`` those that ``max_train_samples`` draws, as the official pipeline.
+
+    There the rows stay in the order in which they were drawn, and here in the file's, so that eras are slices: trees
+    without bagging depend on the order of rows only through rounding.
+    """
+    size = model.max_train_samples
+    if size is None or len(known) <= size:
+        return known
+    chosen = np.random.default_rng(model.sample_seed).choice(len(known), size=size, replace=False)
+    return known[np.sort(chosen)]
 
 
 def _weights(

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_models import keep_model, lacks_model
+from numerai_ray.fold_models import keep_model, lacks_model, stored_fit
 from numerai_ray.model_store import StoredModel
-from numerai_ray.trial_plan import FitSpec
 
 # A fit that failed for a reason of its own stands in for its result: the other rungs of its ladder go on.
 Fits = Mapping[str, StoredFit | FitError]
@@ -64,7 +64,7 @@ def carry_out(training: Training, store: FitStore, train: Train, origin: str = "
     """
     with store.claim(training.longest.family):
         # Looked at again under the claim: another driver may have been at it.
-        stored = {spec.key: fit for spec in training.specs if (fit := store.get(spec.key)) is not None}
+        stored = {spec.key: fit for spec in training.specs if (fit := stored_fit(store, spec)) is not None}
         lacking = [spec for spec in training.specs if spec.key not in stored]
         if training.longest not in lacking and lacks_model(store, training.longest):
             lacking.append(training.longest)  # once more, for its model alone

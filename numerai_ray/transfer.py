@@ -20,7 +20,9 @@ import urllib3
 
 from numerai_ray.atomic_files import put_in_place, write_text
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.json_text import parse_json
 from numerai_ray.network import OnRetry, PassingFault, Patience, network_reason, patiently
+from numerai_ray.own_files import open_own
 
 # The most that is read at once; less when less has arrived, so that slow lines show progress and lose nothing.
 _CHUNK_BYTES = 1 << 16
@@ -74,7 +76,7 @@ class Partial:
     def held(self) -> Held | None:
         """What can go on; None when nothing is there, or nothing that a server could confirm."""
         try:
-            about = json.loads(self._about.read_text(encoding="utf-8"))
+            about = parse_json(self._about.read_bytes())
             held = Held(str(about["source"]), self.path.stat().st_size, int(about["size"]), str(about["etag"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -184,7 +186,7 @@ class RemoteFile:
     def _copy(self, response: requests.Response, partial: Partial, size: int | None, on_bytes: OnBytes) -> int:
         done = 0
         try:
-            with partial.path.open("ab") as handle:
+            with open_own(partial.path, "ab") as handle:
                 done = handle.tell()
                 on_bytes(done, size)
                 for chunk in self._chunks(response):

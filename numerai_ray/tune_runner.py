@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.ray_start import RaySettings, connect, disconnect, smallest_node_cores
+from numerai_ray.ray_start import RaySettings, connect, disconnect
 
 # isort: split
 import ray
@@ -31,6 +31,7 @@ from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.fit_room import forget_room
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fit_task import (
     LOST,
@@ -44,7 +45,7 @@ from numerai_ray.fit_task import (
     unless_failed,
     warm_up,
 )
-from numerai_ray.fold_models import lacks_model
+from numerai_ray.fold_models import lacks_model, stored_fit
 from numerai_ray.fold_runner import (
     FoldScore,
     OnProgress,
@@ -56,13 +57,14 @@ from numerai_ray.fold_runner import (
     with_looks,
 )
 from numerai_ray.machine import PeakMemory, this_machine
+from numerai_ray.models.engine import FIVE_VALUES
+from numerai_ray.models.user import is_user_model
 from numerai_ray.placement import NodeClock, Placement, let_go
-from numerai_ray.prepared import prepare_ahead, prepared_key
 from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, sides, workload
+from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
 from numerai_ray.trainings import Trained, is_earlier, trainings
-from numerai_ray.trial_plan import FitSpec, TrialPlan
+from numerai_ray.trees.kernel_cache import fill_beside
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
@@ -124,8 +126,8 @@ class TuneRunner:
 
     def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
-        whole = (key for key, spec in specs.items() if not lacks_model(self.store, spec))
-        stored = {key: fit for key in whole if (fit := self.store.get(key)) is not None}
+        whole = (spec for spec in specs.values() if not lacks_model(self.store, spec))
+        stored = {spec.key: fit for spec in whole if (fit := stored_fit(self.store, spec)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
         resources = self._start(plans, missing, missing or list(specs.values()))
@@ -158,7 +160,7 @@ class TuneRunner:
         resources: ResourcePlan,
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
-        self._shared.open(plans, missing, smallest_node_cores(), self._ahead)
+        self._shared.open(plans, missing, self._ahead)
         self._ahead = Ahead()
         flight = Flight()
         self._put_stored(flight, plans, stored)
@@ -220,25 +222,26 @@ class TuneRunner:
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources, shared = self._resources(specs), self._shared
-        with ThreadPoolExecutor(1, "prepare") as pool:
-            one_each = {key: spec for spec in missing if (key := prepared_key(spec)) and not shared.holds(key)}
-            prepared = {key: pool.submit(prepare_ahead, spec, self._machine.cores) for key, spec in one_each.items()}
+        if any(spec.engine.name == FIVE_VALUES for spec in missing):
+            fill_beside()
+        with ThreadPoolExecutor(1, "read") as pool:
             columns = {
                 side: pool.submit(load_columns, plan.index, plan.config.data, *side[1:])
                 for side, plan in sides(plans).items()
                 if not shared.holds(side)
             }
+            blocks = pool.submit(read_ahead, missing, shared)
             if not ray.is_initialized():
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 self._warm_up(missing, resources.fits_at_once)
-            copies = {key: copy for key, each in prepared.items() if (copy := each.result()) is not None}
-            self._ahead = Ahead(copies, {side: each.result() for side, each in columns.items()})
+            self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})
         return resources
 
     def _warm_up(self, missing: Sequence[FitSpec], fits_at_once: int) -> None:
         """Have workers import what fits need while data is still prepared and put where they find it."""
         # Code of the user's own is read when its fit is due, and libraries look for a GPU only where they have one.
-        models = {spec.model.libraries: spec.model for spec in missing if spec.model.libraries and not spec.needs.gpus}
+        shipped = (spec for spec in missing if not is_user_model(spec.config.model.type) and not spec.needs.gpus)
+        models = {(spec.config.model.type, spec.engine.name): spec.model for spec in shipped}
         if models:
             for _ in range(min(fits_at_once, self._machine.cores)):
                 warm_up.remote([*models.values()])

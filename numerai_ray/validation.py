@@ -21,7 +21,8 @@ ModelType = Annotated[
 # Relative to the data root, or absolute.
 DataPath = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Weight = Annotated[float, Field(gt=0)]
+# Sums of weights, and of what they multiply, stay finite.
+Weight = Annotated[float, Field(gt=0, le=1e9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 

@@ -37,8 +37,12 @@ class Range(Section):
     def _ends(self) -> "Range":
         if not self.low < self.high:
             raise ValueError(f"`low < high` must hold, but got low={self.low:g}, high={self.high:g}")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"`high - low` must be finite, but {self.high:g} - {self.low:g} is not; narrow it")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"`low > 0` must hold for scale log, but got low={self.low:g}")
+        if not self._scaled(self.low) < self._scaled(self.high):
+            raise ValueError(f"ends must differ in their logarithm too, but got low={self.low}, high={self.high}")
         if self.integer and (self.low % 1 or self.high % 1):
             raise ValueError(f"whole ends are needed with integer, but got low={self.low:g}, high={self.high:g}")
         return self
@@ -57,7 +61,7 @@ class Range(Section):
             return round(min(max(value, self.low), self.high))
         width = self.high - self.low
         digits = DIGITS - 1 - math.floor(math.log10(min(width, abs(value)) if self.scale == "log" else width))
-        return min(max(round(value, digits), self.low), self.high)
+        return min(max(_rounded(value, digits), self.low), self.high)
 
     def contains(self, value: Any) -> bool:
         return is_number(value) and self.low <= value <= self.high
@@ -66,15 +70,24 @@ class Range(Section):
         return math.log(value) if self.scale == "log" else value
 
 
+def _rounded(value: float, digits: int) -> float:
+    try:
+        return round(value, digits)
+    except OverflowError:  # the next round number is beyond all
+        return value
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def implied_range(values: Sequence[Any]) -> Range | None:
-    """The range that a list of numbers spans; None for fewer than two numbers or anything else."""
+    """The range that a list of numbers spans; None for fewer than two numbers, none between, or anything else."""
     if len(values) < 2 or not all(is_number(value) for value in values):
         return None
     low, high = min(values), max(values)
+    if not (float(low) < float(high) and math.isfinite(float(high) - float(low))):
+        return None  # so near, or so far apart, that there is no telling what lies between
     log = low > 0 and high / low >= LOG_FROM_RATIO
     whole = all(isinstance(value, int) for value in values)
     return Range(low=float(low), high=float(high), scale="log" if log else "linear", integer=whole)

@@ -14,7 +14,7 @@ from numerai_ray.dataset import Columns
 from numerai_ray.diagnostics_output import Alike, diagnostics_json
 from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
-from numerai_ray.official_config import to_official
+from numerai_ray.official_words import to_official
 from numerai_ray.results import FoldRecord, official_metrics, write_json
 from numerai_ray.scoring import SCORING_VERSION, EraScores
 
@@ -22,18 +22,23 @@ EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
 
 
 def results_json(
-    outcome: VariantOutcome, output_dir: str, predictions_file: str, alike: Alike = MappingProxyType({})
+    outcome: VariantOutcome,
+    output_dir: str,
+    predictions_file: str,
+    alike: Alike = MappingProxyType({}),
+    told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The official results of a trial that succeeded, and beside them per-era scores, fold records and its config.
 
     ``config`` is all that decided it: the official sections know nothing of ensembles, seeds, weights and ``post``.
-    ``diagnostics`` says what kind of model it is; ``alike`` are its correlations with other variants.
+    ``diagnostics`` says what kind of model it is; ``alike`` are its correlations with other variants. ``told`` are
+    the sections that repeat the config in words of its own, where it has some.
     """
     if outcome.metrics is None:
         raise ValueError(f"{outcome.plan.id} failed and has no results")
     config, index = outcome.plan.config, outcome.plan.index
-    official = to_official(config)
-    official["data"] |= {
+    official = dict(to_official(config) if told is None else told)
+    official["data"] = official["data"] | {
         "full_rows": index.n_rows,
         "full_eras": len(index.eras),
         "oof_rows": len(outcome.rows),
@@ -50,6 +55,7 @@ def results_json(
         "scoring_version": SCORING_VERSION,
         "notes": list(outcome.notes),
         "config": config.to_json(),
+        "engines": list(outcome.plan.engines),
         "diagnostics": diagnostics_json(outcome, alike),
         "per_era": per_era_json(outcome.eras, outcome.scores),
     }
@@ -118,17 +124,23 @@ def per_era_scores(value: Mapping[str, Any]) -> tuple[tuple[int, ...], EraScores
 
 
 def predictions_table(outcome: VariantOutcome, columns: Columns) -> pa.Table:
-    """One row an out-of-fold id: id, era, the score target, prediction, cv_fold; official column names."""
+    """One row an out-of-fold id: id, era, the score target, prediction, cv_fold; official column names.
+
+    Eras are text such as ``0575``, as in Numerai's files, or integers where the data file has integers.
+    """
     config, index = outcome.plan.config, outcome.plan.index
     positions = np.searchsorted(index.era_starts, outcome.rows, side="right") - 1
-    labels = pa.array([era_label(era) for era in index.eras])
+    kind = index.types.get(config.data.era_col, "")
+    if kind.startswith(("int", "uint")):
+        eras = pa.array(np.asarray(index.eras)[positions]).cast(kind)
+    else:
+        labels = pa.array([era_label(era) for era in index.eras])
+        eras = pa.DictionaryArray.from_arrays(pa.array(positions, pa.int32()), labels).cast(pa.string())
     target = config.score.target
     return pa.table(
         {
             config.data.id_col: pa.array(columns.ids[outcome.rows]).cast(pa.string()),
-            config.data.era_col: pa.DictionaryArray.from_arrays(pa.array(positions, pa.int32()), labels).cast(
-                pa.string()
-            ),
+            config.data.era_col: eras,
             target: columns.targets[target][outcome.rows],
             "prediction": outcome.prediction,
             "cv_fold": outcome.fold,
@@ -142,10 +154,16 @@ def write_variant(
     results: Path,
     predictions: Path,
     alike: Alike = MappingProxyType({}),
+    told: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder."""
+    """Write both files, each whole or not at all; ``results`` names ``predictions`` relative to their common folder.
+
+    That folder is named as it was given where a config is ``told`` in its own words, and by its last part otherwise: an
+    experiment may move.
+    """
     root = results.parent.parent
+    place = root.name if told is None else str(root)
     with whole_file(predictions) as partial:
         pq.write_table(predictions_table(outcome, columns), partial, compression="zstd", compression_level=1)
     relative = predictions.relative_to(root) if predictions.is_relative_to(root) else predictions
-    write_json(results, results_json(outcome, root.name, str(relative), alike))
+    write_json(results, results_json(outcome, place, str(relative), alike, told))

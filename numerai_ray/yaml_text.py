@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.plain_files import read_plain_text
 from numerai_ray.value_trees import Json
 
 
@@ -101,8 +102,10 @@ def _pairs_without_repeats(pairs: list[tuple[str, Any]]) -> Json:
 def read_text(path: Path) -> str:
     """Text of a file that the user named, or one clear error."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain_text(path)
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("$", "no such file; check the path")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("$", f"cannot be read: {error}; name a file that can be")]) from None
+    except ValueError as error:
         raise ConfigError(str(path), [Problem("$", f"cannot be read: {error}")]) from None

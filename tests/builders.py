@@ -199,7 +199,11 @@ class History:
             base_changes=base_changes,
             variants=(*variants, self._benchmark(stage)),
             decision=decision,
-            origin={"the base config": "0123456789ab", "the data file": "ba9876543210"},
+            origin={
+                "the base config": "0123456789ab",
+                "the data file": "ba9876543210",
+                "holdout_eras": str(self.loaded.plan.holdout_eras),
+            },
             started=f"2026-11-23T10:{len(self.records):02d}:00+00:00",
             wall_s=83.25,
             notes=("validation eras 0001-0157 have no training eras before them and are not predicted",),

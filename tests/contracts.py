@@ -11,10 +11,11 @@ import pytest
 
 from numerai_ray.cluster_plan import Spent
 from numerai_ray.config import Config, apply_overrides, validate
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
 from numerai_ray.model_store import ModelStore
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 SMALL: dict[str, Any] = {
     "data": {"version": "tiny", "file": "full", "feature_set": "medium"},
@@ -28,6 +29,18 @@ STACKED: dict[str, Any] = {
     "members": {"few": {"model": {"params": {"num_leaves": 3}}}, "other": {"data": {"target": "target_ender_60"}}},
     "stack": {"min_fit_eras": 5},
 }
+
+# Fails in the first fold alone, which has the fewest rows.
+FRAGILE = """
+import numpy as np
+class Fragile:
+    def fit(self, rows):
+        if len(rows.features) < 1200:
+            raise ValueError("too few rows")
+        return self
+    def predict(self, rows):
+        return np.nan_to_num(rows.features)[:, 0].astype(float)
+"""
 
 
 def config(changes: Mapping[str, Any] | None = None) -> Config:
@@ -237,12 +250,21 @@ class RunnerContract(ABC):
         averaged = config({"model": {"params": {"num_leaves": 2, "n_estimators": 2}, "seeds": [3, 4]}})
         plans.append(catalog.plan("averaged", "test/r2/averaged", averaged))
         plans = [plans[0], *(replace(plan, may_stop=True) for plan in plans[1:])]
+        # Who fails, in every fold or in one, changes nothing for the others.
+        (tmp_path / "fragile.py").write_text(FRAGILE)
+        own = Catalog(catalog.data_root, tmp_path)
+        fragile = config({"model": {"type": "fragile.py:Fragile"}})
+        fragile = fragile.model_copy(update={"model": fragile.model.model_copy(update={"params": {}})})
+        plans.insert(1, own.plan("fragile", "test/r2/fragile", fragile))
+        plans.insert(1, catalog.plan("bad", "test/r2/bad", config(params(monotone_constraints=[1, 0]))))
         expected = InProcessRunner(FitStore(tmp_path / "expected"), threads=1).run(plans, ignore)
         seen: list[Progress] = []
         outcomes = self.make(store).run(plans, seen.append)
-        assert {trial: each.pruned for trial, each in outcomes.items()} == {
-            trial: each.pruned for trial, each in expected.items()
+        assert {trial: (each.pruned, each.error) for trial, each in outcomes.items()} == {
+            trial: (each.pruned, each.error) for trial, each in expected.items()
         }
+        assert str(outcomes["bad"].error).startswith("fold 1: ")
+        assert str(outcomes["fragile"].error).startswith("fold 1: ")
         stopped = {trial for trial, each in outcomes.items() if each.pruned}
         assert {"averaged"} < stopped
         assert plans[0].id not in stopped

@@ -189,6 +189,55 @@ PLANS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"base.cv.embargo_eras": 500},
         ("$.base.cv", "no fold has training eras", "embargo of 500", "smaller embargo"),
     ),
+    "a coupling beyond all numbers": (
+        {f"{RATE}.values": [1e-320, 0.2]},
+        (f"$.{RATE}.values", "1e-320 at $.model.params.n_estimators", "inverse to model.params.learning_rate"),
+    ),
+    "a range beyond all numbers": (
+        {RATE: {"path": "model.params.learning_rate", "range": {"low": -1.7e308, "high": 1.7e308}}},
+        (f"$.{RATE}.range", "`high - low` must be finite", "-1.7e+308", "narrow it"),
+    ),
+    "values so far apart that there is nothing between": (
+        {RATE: {"path": "model.params.learning_rate", "values": [-1.7e308, 1.7e308]}, "rounds.proposer": "refine"},
+        ("LightGBM says", "learning_rate must be > 0.0"),
+    ),
+    "a path of a thousand parts": (
+        {f"{LEAVES}.path": "model.params." + ".".join("a" * 1500)},
+        (f"$.{LEAVES}", "a path has at most 16 parts", "has 1,502"),
+    ),
+    "a coupled path of a thousand parts": (
+        {f"{LEAVES}.coupled": {"model.params." + ".".join("a" * 1500): [1, 2]}},
+        (f"$.{LEAVES}", "a path has at most 16 parts", "has 1,502"),
+    ),
+    "a condition on a path of a thousand parts": (
+        {f"{LEAVES}.when": {"model.params." + ".".join("a" * 1500): [1]}},
+        (f"$.{LEAVES}", "a path has at most 16 parts", "has 1,502"),
+    ),
+    "a holdout of all eras": (
+        {"holdout_eras": 500},
+        ("holdout_eras: 500 and the embargo before them leave 0 of the file's 15 eras to search", "lower it"),
+    ),
+    "a holdout that leaves too few eras": (
+        {"holdout_eras": 50},
+        ("holdout_eras: 50 and the embargo before them leave 1 of the file's 15 eras", "lower it", "3 > 1"),
+    ),
+    "more splits than eras beside a small holdout": (
+        {"holdout_eras": 4, "base.cv.n_splits": 50},
+        ("$.base.cv", "n_splits must be at most the number of eras, but got 50 > "),
+    ),
+    "more trees than a library counts": (
+        {"base.model.params.n_estimators": 10**15, RATE: REMOVED},
+        ("$.base.model.params.n_estimators", "at most 2,147,483,647", "1000000000000000", "lower it"),
+    ),
+    "more trees than a library counts by another name": (
+        {f"{LEAVES}.path": "model.params.max_depth", f"{DIMENSIONS}.n": {"path": "data.missing", "values": ["nan"]}}
+        | {"base.model.params": {"num_trees": 10**15}, "baseline": "treeless", RATE: REMOVED},
+        ("$.base.model.params.num_trees", "at most 2,147,483,647", "lower it"),
+    ),
+    "memory that no machine has": (
+        {"base.model.resources": {"memory_gb": 1e6}},
+        ("$.base.model.resources.memory_gb", "asks for 1000000.0 GB a fit", "lower it", "--address"),
+    ),
     "data path that is not there": (
         {"base.data.path": "v5.2/mine.parquet"},
         ("v5.2/mine.parquet", "no such file"),
@@ -217,6 +266,7 @@ def test_text_that_is_no_plan(name: str, desk: Desk, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize("name", PLANS)
 def test_wrong_plan(name: str, desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
     changes, words = PLANS[name]
+    (desk.experiments / "baselines" / "treeless.yaml").write_text("cv: {n_splits: 3, embargo_eras: 5}")
     desk.write_plan(changes)
     refuse(desk, capfd, desk.run_arguments(), words)
 

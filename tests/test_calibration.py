@@ -1,6 +1,7 @@
 """What short rounds tell of long ones: time by steps and rows, by cores, by what is stored; measured once."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from numerai_ray.calibration_rounds import calibrate
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan, steps_of
+from numerai_ray.trial_plan import Catalog
 
 
 def config(**changes: Any) -> Config:
@@ -98,9 +100,21 @@ def test_rows_that_are_predicted_take_their_time(market: Path) -> None:
 def test_models_that_were_not_measured_are_told_from_their_like(market: Path) -> None:
     plan = Catalog(market).plan("t", "t", trees(10))
     mine, other = Speed(1.0, 0.0, 0.0), Speed(100.0, 0.0, 0.0)
-    told = expected(Calibration({"lightgbm/7/x": mine, "mlp/7/x": other}, cores=1), [plan], every_fit, 0)
+    speeds = {"five_values/7/x": mine, "mlp/7/x": other, "lightgbm/15/x": other}
+    told = expected(Calibration(speeds, cores=1), [plan], every_fit, 0)
     assert told is not None
     assert told.seconds == pytest.approx(3.0)
+
+
+def test_what_another_engine_grows_is_not_its_like(market: Path) -> None:
+    """They differ several times in speed, whatever their parameters have in common."""
+    fast = Catalog(market).plan("t", "t", trees(10))
+    slow = Catalog(market).plan("t", "t", config(model={"params": {"objective": "huber"}}))
+    known = all_known([fast], Speed(1.0, 0.0, 0.0))
+    features = len(fast.fits[0].features)
+    known = replace(known, speeds={**known.speeds, f"lightgbm/{features + 1}/x": Speed(100.0, 0.0, 0.0)})
+    told = [expected(known, [plan], every_fit, 1) for plan in (fast, slow)]
+    assert [each.seconds if each else None for each in told] == pytest.approx([2.0 + 3.0, 2.0 + 300.0])
 
 
 @pytest.mark.parametrize(

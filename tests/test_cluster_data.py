@@ -89,7 +89,7 @@ def where(label):
 
 def shared():
     held = runner._shared
-    return [*(ref for refs in held._prepared.values() for ref in refs[1:]), *held._columns.values()]
+    return [*held._blocks.values(), *held._columns.values()]
 
 def holders():
     found = ray.experimental.get_object_locations(shared())
@@ -115,7 +115,7 @@ for trial, outcome in outcomes.items():
     same_outcome(outcome, reference[trial])
 told["together"] = where("data/r5/")
 told["holders_after"] = holders()[1]
-told["loaded_on"] = where("load ") + where("prepare ")
+told["loaded_on"] = where("load ")
 gpu = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=store)
 told["gpu"] = gpu.node_id
 asks = {{"model": {{"params": {{"num_leaves": 6}}, "resources": {{"gpus": 1}}}}}}

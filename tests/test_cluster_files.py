@@ -29,7 +29,7 @@ KUBERAY = {
     },
     "RayClusterSpec": {
         "headGroupSpec", "workerGroupSpecs", "rayVersion", "enableInTreeAutoscaling", "autoscalerOptions",
-        "headServiceAnnotations", "suspend",
+        "headServiceAnnotations", "suspend", "authOptions",
     },
     "HeadGroupSpec": {"serviceType", "headService", "enableIngress", "rayStartParams", "template"},
     "WorkerGroupSpec": {
@@ -59,6 +59,8 @@ def test_ray_accepts_the_cluster_file(name: str) -> None:
         first, *others = config[f"{kind}_start_ray_commands"]
         assert first == "ray stop"
         assert [flag in line for line in others if "ray start" in line] == [True]
+        assert all("RAY_AUTH_MODE=token" in line for line in others if "ray start" in line)
+    assert config["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}, "the same token on every node"
 
 
 @pytest.mark.parametrize("name", CLOUD[1:])
@@ -107,6 +109,7 @@ def test_kuberay_knows_every_field(name: str) -> None:
         assert set(value["spec"]) <= KUBERAY["RayJobSpec"]
         assert value["spec"]["shutdownAfterJobFinishes"] is True
     assert set(cluster) <= KUBERAY["RayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
     assert set(cluster["autoscalerOptions"]) <= KUBERAY["AutoscalerOptions"]
     assert set(cluster["headGroupSpec"]) <= KUBERAY["HeadGroupSpec"]
     pods = [cluster["headGroupSpec"]]
@@ -177,6 +180,7 @@ def test_every_pin_is_exact() -> None:
 
 def test_the_slurm_script_is_sound() -> None:
     script = CLUSTER / "slurm.sh"
+    assert "export RAY_AUTH_TOKEN RAY_AUTH_MODE=token" in script.read_text()
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed (Debian: shellcheck)")

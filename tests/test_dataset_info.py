@@ -21,7 +21,7 @@ BENCHMARKS = "validation_benchmark_models.parquet"
 @pytest.fixture
 def folder(market: Path, tmp_path: Path) -> Path:
     """A whole version to damage."""
-    ignored = shutil.ignore_patterns(".prepared", ".fingerprints.json")
+    ignored = shutil.ignore_patterns(".fingerprints.json")
     return shutil.copytree(market / "tiny", tmp_path / "data" / "v5.2", ignore=ignored)
 
 

@@ -13,10 +13,11 @@ import pytest
 from contracts import SMALL, ignore, same_outcome
 
 from numerai_ray.config import Config, validate
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.models.sklearn import Sklearn
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 FOREST = "sklearn.ensemble:RandomForestRegressor"
 # Sampling and dropout where the model has them: what draws at random could depend on who draws first.

@@ -151,18 +151,29 @@ def test_more_splits_than_eras_are_refused() -> None:
         era_folds([1, 2, 3, 4, 4], CvPlan(n_splits=5))
 
 
-def test_too_few_training_eras_are_refused() -> None:
-    plan = CvPlan(n_splits=4, mode="blocked", embargo=3, min_train_eras=28)
-    assert len(era_folds(range(1, 41), CvPlan(4, "blocked", 3, "weeks", 24)).trainable) == 4
+def test_too_few_training_eras_are_refused_as_in_the_official_pipeline() -> None:
+    plan = CvPlan(n_splits=4, mode="blocked", embargo=3, unit="retained", min_train_eras=28)
+    assert len(era_folds(range(1, 41), replace(plan, min_train_eras=24)).trainable) == 4
     with pytest.raises(FoldError) as refusal:
         era_folds(range(1, 41), plan)
     # the first block loses 10 eras and 3 after it
     assert str(refusal.value).startswith("fold 0 has 27 training eras, fewer than min_train_eras=28; lower n_splits")
-
-
-def test_the_first_expanding_fold_counts_too_as_in_the_official_pipeline() -> None:
     with pytest.raises(FoldError, match="fold 0 has 0 training eras, fewer than min_train_eras=1"):
-        era_folds(range(1, 41), CvPlan(n_splits=4, min_train_eras=1))
+        era_folds(range(1, 41), CvPlan(n_splits=4, unit="retained", min_train_eras=1))
+
+
+@pytest.mark.parametrize(("least", "left"), [(0, [1, 2, 3]), (1, [1, 2, 3]), (6, [2, 3]), (15, [2, 3]), (16, [3])])
+def test_folds_with_too_few_training_eras_are_left_out_and_the_others_stay_as_they_are(least, left) -> None:
+    plan = CvPlan(n_splits=4, embargo=5)
+    everything, some = (era_folds(range(1, 41), replace(plan, min_train_eras=each)) for each in (0, least))
+    assert [fold.index for fold in some.trainable] == left
+    assert some.trainable == everything.trainable[-len(left) :]
+    assert some.untrainable == tuple(tuple(range(1 + 10 * each, 11 + 10 * each)) for each in range(4 - len(left)))
+
+
+def test_no_fold_with_enough_training_eras_is_refused() -> None:
+    with pytest.raises(FoldError, match=r"no fold has min_train_eras=99 training eras: .*lower min_train_eras"):
+        era_folds(range(1, 41), CvPlan(n_splits=4, min_train_eras=99))
 
 
 @pytest.mark.parametrize("unit", ["weeks", "retained"])

@@ -16,15 +16,12 @@ import yaml
 from contracts import config
 from desk import BASELINE, CLI, Desk
 
-from numerai_ray.config import apply_overrides
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_room import fit_room, forget_room
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.interrupts import finish_first, interruptible, two_step_interrupts
 from numerai_ray.trial_plan import Catalog
 
-# Without a prepared copy: LightGBM reads that through a memory file, which a limit on files stops too.
-UNPREPARED = apply_overrides(BASELINE, {"model": {"params": {"extra_trees": True}}})
 STEPS = {
     "rounds": {"variants": 2, "patience": 1},
     "budget": {"rounds": 1},
@@ -33,7 +30,7 @@ STEPS = {
 
 def desk_in(root: Path, market: Path) -> Desk:
     desk = Desk(root, market, STEPS)
-    (desk.folder.parent / "baselines" / "tiny.yaml").write_text(yaml.safe_dump(UNPREPARED))
+    (desk.folder.parent / "baselines" / "tiny.yaml").write_text(yaml.safe_dump(BASELINE))
     return desk
 
 
@@ -95,13 +92,24 @@ def test_an_experiment_moves_to_another_place(undisturbed: Desk, tmp_path: Path,
     assert second.untimed() == undisturbed.untimed()
 
 
-def test_library_versions_share_a_store_without_meeting(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
-    monkeypatch.setattr("numerai_ray.fit_key.version", lambda _: "99.0")
-    library_version.cache_clear()  # as another process would start
-    other = {spec.key for spec in Catalog(market).plan("a", "a", config()).fits}
-    library_version.cache_clear()
-    assert not keys & other
+@pytest.mark.parametrize(("engine", "decides"), [("auto", False), ("lightgbm", True)])
+def test_library_versions_share_a_store_without_meeting(
+    market: Path, monkeypatch: pytest.MonkeyPatch, engine: str, decides: bool
+) -> None:
+    """Whatever grows the trees: our own engine has a version of its own, and LightGBM's says nothing of its trees."""
+
+    def keys() -> set[str]:
+        library_version.cache_clear()  # as another process would start
+        found = {spec.key for spec in Catalog(market).plan("a", "a", config({"model": {"engine": engine}})).fits}
+        library_version.cache_clear()
+        return found
+
+    before = keys()
+    with monkeypatch.context() as other:
+        other.setattr("numerai_ray.fit_key.version", lambda _: "99.0")
+        assert not before & keys() if decides else before == keys()
+    monkeypatch.setattr("numerai_ray.trees.VERSION", 99)
+    assert before == keys() if decides else not before & keys()
 
 
 def test_a_clock_that_jumps_changes_no_decision(undisturbed: Desk, tmp_path: Path, market: Path) -> None:

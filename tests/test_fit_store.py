@@ -1,8 +1,14 @@
 """What was trained is read back to the bit, and what is damaged is set aside and trained again."""
 
+import hashlib
+import json
 import math
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +18,8 @@ from hypothesis.extra.numpy import arrays
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import MAGIC, FitStore, StoredFit
+from numerai_ray.fold_models import stored_fit
+from numerai_ray.store_entry import write_entry
 
 KEY = "ab" + "0" * 62
 FACTS = {"train_seconds": 1.5, "rows": 3, "library": "lightgbm 4.7.0", "best": None, "lengths": [1, 2]}
@@ -122,6 +130,112 @@ def test_a_damaged_entry_is_set_aside_and_replaced(store: FitStore, how) -> None
     found = store.get(KEY)
     assert found is not None
     assert found.predictions.tolist() == [0.4]
+
+
+def test_no_bit_of_an_entry_changes_unseen(store: FitStore) -> None:
+    """Head and size too: one bit of a stored importance changed what a report said, and nobody saw it."""
+    path = store.path(KEY)
+    store.put(KEY, fit(0.1, 0.2))
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 2]) + content[at + 1 :])
+        assert store.get(KEY) is None, f"byte {at}: {content[at : at + 1]!r}"
+
+
+def test_entries_of_the_version_before_stay_readable(store: FitStore) -> None:
+    """Their checksum is of the predictions alone."""
+    payload = np.array([0.1, 0.2]).tobytes()
+    head = json.dumps({"facts": FACTS, "sha256": hashlib.sha256(payload).hexdigest()}).encode()
+    store.path(KEY).parent.mkdir(parents=True)
+    store.path(KEY).write_bytes(MAGIC + len(head).to_bytes(8, "little") + head + payload)
+    found = store.get(KEY)
+    assert found is not None
+    assert (found.predictions.tolist(), found.facts) == ([0.1, 0.2], FACTS)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def another_entry(path: Path) -> None:
+    other = FitStore(path.parent.parent)
+    other.put("ab" + "1" * 62, fit(9.0, 9.0))
+    other.path("ab" + "1" * 62).replace(path)
+
+
+def a_head(value: Any) -> Callable[[Path], None]:
+    return lambda path: write_entry(path, MAGIC, value, np.zeros(2).tobytes())
+
+
+def a_head_nested_without_end(path: Path) -> None:
+    text, payload = b'{"facts": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", np.zeros(2).tobytes()
+    path.write_bytes(MAGIC + len(text).to_bytes(8, "little") + text + payload)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [a_folder, a_pipe, another_entry, a_head_nested_without_end, a_head({}), a_head({"facts": [1]})],
+    ids=["folder", "pipe", "of another name", "nested", "no facts", "a list of facts"],
+)
+def test_what_is_no_entry_is_set_aside_and_replaced(store: FitStore, put: Callable[[Path], None]) -> None:
+    store.put(KEY, fit(0.1, 0.2))
+    path = store.path(KEY)
+    assert isinstance(path, Path)
+    put(path)
+    assert store.get(KEY) is None
+    assert not store.has(KEY)
+    store.put(KEY, fit(0.4))
+    found = store.get(KEY)
+    assert found is not None
+    assert found.predictions.tolist() == [0.4]
+
+
+def test_an_entry_that_cannot_be_read_is_one_message_and_stays(
+    store: FitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(KEY, fit(0.1))
+
+    def refused(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "read_bytes", refused)
+        with pytest.raises(EnvironmentFault, match=rf"{KEY}\.fit: cannot be read \(Permission denied\); check"):
+            store.get(KEY)
+    assert store.has(KEY)
+
+
+IMPORTANCE = {"kind": "gain", "values": [0.5, 0.5, 0.0]}
+WHOLE = {"train_rows": 9, "dropped_rows": 0, "seconds": 0.5, "importance": IMPORTANCE}
+
+
+@pytest.mark.parametrize(
+    ("rows", "facts"),
+    [
+        (4, WHOLE),
+        (5, {"train_rows": 9}),
+        (5, {**WHOLE, "seconds": "long"}),
+        (5, {**WHOLE, "importance": [1]}),
+        (5, {**WHOLE, "importance": {**IMPORTANCE, "values": [0.5, 0.5]}}),
+        (5, {**WHOLE, "importance": {**IMPORTANCE, "values": [0.5, None, 0.5]}}),
+    ],
+)
+def test_a_whole_entry_of_another_fit_is_set_aside(store: FitStore, rows: int, facts: dict[str, Any]) -> None:
+    index = SimpleNamespace(row_ranges=lambda eras: [(10 * era, 10 * era + 5) for era in eras])
+    spec: Any = SimpleNamespace(
+        key=KEY, index=index, fold=SimpleNamespace(validation_eras=(7,)), features=("a", "b", "c")
+    )
+    store.put(KEY, StoredFit(np.zeros(5), WHOLE))
+    assert stored_fit(store, spec) is not None
+    store.put(KEY, StoredFit(np.zeros(rows), facts))
+    assert stored_fit(store, spec) is None
+    assert not store.has(KEY)
 
 
 def test_writers_and_readers_at_once_see_whole_entries(store: FitStore) -> None:

@@ -60,6 +60,26 @@ def test_what_users_write_is_shown_not_obeyed(tmp_path: Path) -> None:
     assert 'href="javascript' not in text
 
 
+@pytest.mark.parametrize(
+    "idea",
+    [
+        "![a picture](https://example.com/who-reads-this.png)",
+        "[![a picture](//example.com/a.png)](https://example.com)",
+        "![reference][r]\n\n[r]: https://example.com/a.png",
+        "![inline](data:image/svg+xml;base64,AAAA)",
+    ],
+)
+def test_pictures_in_what_users_write_load_nothing(tmp_path: Path, idea: str) -> None:
+    history = experiment(tmp_path / "demo", changes={"idea": idea, "novelty": idea})
+    history.scout("max_depth", {3: f"refused {idea}"})
+    write_report(history.loaded, history.paths, history.records)
+    text = page(history)
+    pictures = re.findall(r"<img [^>]*src=\"([^\"]*)", text)
+    assert all(each.startswith("data:image/png;base64,") for each in pictures)
+    assert "img-src data:" in text.split("<title>")[0], "and a browser would not load it"
+    assert "default-src 'none'" in text.split("<title>")[0]
+
+
 # --- in a browser ------------------------------------------------------------------------------------------------
 
 PROBE = """

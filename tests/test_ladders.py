@@ -11,11 +11,12 @@ import pytest
 from contracts import config, ignore, params, same_outcome
 
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.lightgbm import LightGBM
 from numerai_ray.trainings import carry_out, trainings
-from numerai_ray.trial_plan import Catalog, FitSpec, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 LENGTHS = (3, 9, 20)
 KINDS: dict[str, dict[str, Any]] = {

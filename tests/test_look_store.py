@@ -9,10 +9,11 @@ import pytest
 from contracts import config, ignore
 
 from numerai_ray.diagnosis import Diagnosis
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome, with_looks
 from numerai_ray.look_store import LookStore, look_key
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
-"""LightGBM as we use it: the plain library's trees, for any threads, from shared or own bins."""
+"""LightGBM as we use it: the plain library's trees, for any threads."""
 
-import tempfile
 from pathlib import Path
 
 import lightgbm as lgb
@@ -11,7 +10,7 @@ import pytest
 from numerai_ray.config import ModelConfig
 from numerai_ray.errors import FitError
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
-from numerai_ray.models import Batch, Prepared, model_for, model_problems
+from numerai_ray.models import Batch, Rungs, model_for, model_problems
 from numerai_ray.models.lightgbm import SAME_TREES
 
 ROWS_AN_ERA, ERAS, FEATURES = 90, 20, 12
@@ -41,15 +40,6 @@ def batch(features: FeatureMatrix, eras: range, labels: np.ndarray, *, missing_a
     return Batch(features, ((start, stop),), missing_as_null, labels[start:stop])
 
 
-def prepared(features: FeatureMatrix, *, missing_as_null: bool = False) -> Prepared:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bins"
-        MODEL.prepare([features], PARAMS, 2, path, missing_as_null=missing_as_null)
-        return Prepared(
-            f"{id(features)}-{missing_as_null}", tuple(np.array_split(np.fromfile(path, np.uint8), 3)), features.seen
-        )
-
-
 def plain(features: FeatureMatrix, train: Batch, validation: Batch) -> np.ndarray:
     """What LightGBM's own scikit-learn interface makes of the same rows as a pandas frame."""
 
@@ -68,19 +58,17 @@ def plain(features: FeatureMatrix, train: Batch, validation: Batch) -> np.ndarra
 
 @pytest.mark.parametrize("missing_as_null", [False, True])
 @pytest.mark.parametrize("missing_eras", [0, 12])
-@pytest.mark.parametrize("share", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_equals_the_plain_library(*, missing_as_null: bool, missing_eras: int, share: bool, threads: int) -> None:
+def test_equals_the_plain_library(*, missing_as_null: bool, missing_eras: int, threads: int) -> None:
     """Also where a window lacks values that other eras have, and where a feature is missing in all of it."""
     features = matrix(missing_eras=missing_eras)
     labels = target(features)
     train = batch(features, range(10), labels, missing_as_null=missing_as_null)
     validation = batch(features, range(14, 20), labels, missing_as_null=missing_as_null)
-    shared = prepared(features, missing_as_null=missing_as_null) if share else None
     expected = plain(features, train, validation)
-    fitted = MODEL.fit(train, PARAMS, threads, shared)
+    fitted = MODEL.fit(train, PARAMS, threads)
     np.testing.assert_array_equal(fitted.predict(validation, threads), expected)
-    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, threads, shared), expected)
+    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, threads), expected)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +88,9 @@ def test_predicting_while_training_is_predicting_afterwards(params: dict[str, ob
     features = matrix()
     labels = np.abs(target(features))
     train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
-    settings, shared = {**PARAMS, **params}, prepared(features)
-    together = MODEL.fit_predict(train, validation, settings, 2, shared)
-    np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1, None).predict(validation, 1))
+    settings = {**PARAMS, **params}
+    together = MODEL.fit_predict(train, validation, settings, 2)
+    np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1).predict(validation, 1))
 
 
 def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
@@ -120,13 +108,33 @@ def test_dropped_rows_and_several_ranges_train_on_exactly_the_rest() -> None:
     )
     start, stop = validation.ranges[0]
     expected = direct.predict(np.stack(features.columns)[:, start:stop].T.astype(np.float32))
-    for share in (None, prepared(features)):
-        np.testing.assert_array_equal(MODEL.fit(train, PARAMS, 2, share).predict(validation, 2), expected)
+    np.testing.assert_array_equal(MODEL.fit(train, PARAMS, 2).predict(validation, 2), expected)
 
 
-def test_nothing_is_shared_where_a_copy_would_differ() -> None:
-    assert MODEL.prepared_params({"extra_trees": True}) is None
-    assert MODEL.prepared_params({"max_bin": 15, "num_leaves": 3}) == {"max_bin": 15}
+def test_a_ladder_is_read_where_separate_fits_end() -> None:
+    features = matrix()
+    labels = target(features)
+    train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
+    params = {**PARAMS, "objective": "huber"}
+    read = MODEL.fit_predict_lengths(train, validation, Rungs(params, (3, 25)), 2)
+    for length, prediction in zip((3, 25), read, strict=True):
+        alone = MODEL.fit_predict(train, validation, MODEL.at_length(params, length), 1)
+        np.testing.assert_array_equal(prediction, alone)
+    assert np.abs(read[0] - read[1]).max() > 0.01
+
+
+def test_features_that_no_split_can_use_are_not_drawn_from() -> None:
+    """As LightGBM has it by default; what began when all were drawn from goes on so."""
+    features = matrix()
+    features.columns[0][:] = 3
+    features.columns[5][:-1] = 1  # one row is too few for a leaf
+    labels = target(features)
+    train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
+    expected = plain(features, train, validation)
+    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, 1), expected)
+    unfiltered = model_for("lightgbm", None, "lightgbm_unfiltered")
+    assert unfiltered.canonical_params(PARAMS) == {**MODEL.canonical_params(PARAMS), "feature_pre_filter": False}
+    assert np.abs(unfiltered.fit_predict(train, validation, PARAMS, 1) - expected).max() > 1e-3
 
 
 def test_equal_models_have_equal_canonical_params() -> None:
@@ -137,6 +145,12 @@ def test_equal_models_have_equal_canonical_params() -> None:
     assert MODEL.canonical_params({"force_row_wise": True}).get("force_col_wise") is None
 
 
+def test_an_estimators_arguments_that_decide_no_tree_are_taken() -> None:
+    params = {"n_estimators": 9, "importance_type": "gain"}
+    assert model_problems(ModelConfig(params=params)) == []
+    assert MODEL.canonical_params(params) == MODEL.canonical_params({"n_estimators": 9})
+
+
 @pytest.mark.parametrize(
     ("params", "name", "words"),
     [
@@ -145,6 +159,7 @@ def test_equal_models_have_equal_canonical_params() -> None:
         ({"colsample_bytree": 0.1, "feature_fraction": 0.2}, "feature_fraction", "same as 'colsample_bytree'"),
         ({"num_leaves": 1}, "num_leaves", "LightGBM says"),
         ({"num_leaves": "many"}, "num_leaves", "LightGBM says"),
+        ({"feature_pre_filter": False}, "feature_pre_filter", "by default"),
         ({"early_stopping_rounds": 5}, "early_stopping_rounds", "would leak"),
         ({"objective": "multiclass", "num_class": 3}, "objective", "one prediction a row"),
         ({"data_sample_strategy": "goss"}, "data_sample_strategy", "number of threads"),
@@ -156,6 +171,13 @@ def test_wrong_params_are_named(params: dict[str, object], name: str, words: str
     problem = model_problems(ModelConfig(params=params))[0]
     assert problem.path == f"$.model.params.{name}"
     assert words in problem.message
+
+
+def test_a_parameter_is_not_told_to_be_itself() -> None:
+    """Arguments of the estimator alone are not among the names that are offered."""
+    (problem,) = model_problems(ModelConfig(params={"class_weight": "balanced"}))
+    assert "no such parameter" in problem.message
+    assert "class_weight" not in problem.message
 
 
 def test_unknown_model_offers_the_known_ones() -> None:
@@ -170,7 +192,7 @@ def test_what_only_the_data_can_tell_is_a_fit_error() -> None:
     params = {**PARAMS, "monotone_constraints": [1]}
     assert model_problems(ModelConfig(params=params)) == []
     with pytest.raises(FitError, match="monotone_constraints"):
-        MODEL.fit(batch(features, range(5), labels), params, 1, None)
+        MODEL.fit(batch(features, range(5), labels), params, 1)
 
 
 def test_forced_library_names_exist() -> None:

@@ -14,11 +14,12 @@ from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
 from numerai_ray.cli.round_state import Snapshot
 from numerai_ray.fold_runner import Progress
 from numerai_ray.monitoring import METRICS, MOST_FAULTS, STATES, Monitor, Pulse, RunningFit
-from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.round_start import FitWork, RoundStart
 
 ROOT = Path(__file__).resolve().parent.parent
 MONITORING = ROOT / "cluster" / "monitoring"
-START = RoundStart(1, "scout", "num_leaves", {"r01-a": "a"}, {"r01-a": 3}, ())
+FITS = {f"k{fold}": FitWork(f"demo/r1/a/fold{fold}", f"k{fold}", 1.0) for fold in (1, 2, 3)}
+START = RoundStart(1, "scout", "num_leaves", {"r01-a": "a"}, {"r01-a": 3}, (), {"r01-a": FITS})
 
 
 class Told:
@@ -60,9 +61,9 @@ def test_a_round_as_gauges_and_counters(told: Told) -> None:
     watch = MonitorWatch(Monitor("demo"), lambda: 4096)
     watch.round_started(START)
     assert told.points["numerai_ray_fits", "waiting"] == 3
-    watch.trial_progress(Progress("r01-a", 1, 3, 0.001, stored=1))
+    watch.trial_progress(Progress("r01-a", 1, 3, 0.001, stored=1, fits={"k1": True}))
     watch.looked(Snapshot((RunningFit("demo/r1/a/fold2", 50, 100, 0.0, 5.0, "host", 1),)))
-    watch.trial_progress(Progress("r01-a", 2, 3, 0.001, stored=1))
+    watch.trial_progress(Progress("r01-a", 2, 3, 0.001, stored=1, fits={"k1": True, "k2": False}))
     points = {name.removeprefix("numerai_ray_") + state: value for (name, state), value in told.points.items()}
     assert points["round"] == 1
     assert points["trialsrunning"] == 1

@@ -8,7 +8,8 @@ import pytest
 
 from numerai_ray.config import Config, apply_overrides, leaves, nested, validate
 from numerai_ray.errors import ConfigError
-from numerai_ray.official_config import DEFAULT_LGBM_PARAMS, OfficialRun, load_official, to_official
+from numerai_ray.official_config import DEFAULT_LGBM_PARAMS, NOT_DONE, OfficialRun, load_official
+from numerai_ray.official_words import to_official
 
 
 def official(feature_set: str, name: str, **params: Any) -> dict[str, Any]:
@@ -43,6 +44,19 @@ SMALL = official(
 DEEP = official(
     "all", "deep_lgbm_ender20_baseline", learning_rate=0.001, max_depth=10, n_estimators=30000, num_leaves=1024
 )
+# Since July 2026: of the newest version and its benchmark, on every fourth week, on a GPU where there is one.
+NEWEST = apply_overrides(
+    SMALL,
+    {
+        "data": {
+            "data_version": "v5.3",
+            "full_data_path": "v5.3/downsampled_full.parquet",
+            "benchmark_data_path": "v5.3/downsampled_full_benchmark_models.parquet",
+        },
+        "model": {"params": {"device_type": "gpu"}, "x_groups": ["features", "era", "benchmark_models"]},
+        "output": {"output_dir": "baselines"},
+    },
+)
 TRANSFORM = {"type": "residual_to_benchmark", "benchmark_col": "v52_lgbm_ender60"}
 WRITERS = {
     "config.py": lambda config: f"CONFIG = {config!r}\n",
@@ -74,28 +88,32 @@ def problems_of(tmp_path: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("baseline", [SMALL, DEEP], ids=["small", "deep"])
+@pytest.mark.parametrize("baseline", [SMALL, DEEP, NEWEST], ids=["small", "deep", "newest"])
 def test_the_official_baselines_are_read_from_every_format(tmp_path, baseline, name) -> None:
     run = load(tmp_path, baseline, name)
+    version = baseline["data"]["data_version"]
     params = {key: value for key, value in baseline["model"]["params"].items() if key != "n_jobs"}
     assert run.config == validate(
         Config,
         {
             "data": {
-                "version": "v5.2",
+                "version": version,
                 "file": "full",
+                "path": baseline["data"].get("full_data_path"),
+                "benchmark_path": baseline["data"].get("benchmark_data_path"),
                 "feature_set": baseline["data"]["feature_set"],
                 "target": "target",
             },
             "cv": {"n_splits": 5, "mode": "expanding", "embargo_eras": 13, "embargo_unit": "retained"},
             "model": {"type": "lightgbm", "params": params, "sample_seed": 1337},
-            "score": {"target": "target", "benchmark": "v52_lgbm_ender20", "last_eras": 200},
+            "score": {"target": "target", "benchmark": f"v{version[1]}{version[3]}_lgbm_ender20", "last_eras": 200},
         },
         "expected",
     )
-    assert len(params) == 7
-    assert run.config.data.files() == ("v5.2/full.parquet", "v5.2/full_benchmark_models.parquet")
-    assert run.output_dir == "agents/baselines"
+    assert len(params) >= 7
+    kind = "downsampled_full" if baseline is NEWEST else "full"
+    assert run.config.data.files() == (f"{version}/{kind}.parquet", f"{version}/{kind}_benchmark_models.parquet")
+    assert run.output_dir == baseline["output"]["output_dir"]
     assert run.results_name == run.predictions_name == baseline["output"]["results_name"]
 
 
@@ -115,7 +133,7 @@ def test_defaults_are_those_of_the_official_pipeline(tmp_path: Path) -> None:
     run = load_text(tmp_path, "CONFIG = {}\n", "my_idea.py")
     assert run.config.model_dump() == {
         "data": {
-            "version": "v5.2",
+            "version": "v5.3",
             "file": "full",
             "path": None,
             "benchmark_path": None,
@@ -138,30 +156,69 @@ def test_defaults_are_those_of_the_official_pipeline(tmp_path: Path) -> None:
             "max_train_samples": None,
             "sample_seed": 1337,
         },
-        "score": {"target": "target", "benchmark": "v52_lgbm_ender20", "last_eras": 200},
+        "score": {"target": "target", "benchmark": "v53_lgbm_ender20", "last_eras": 200},
     }
     assert (run.output_dir, run.results_name, run.predictions_name) == (None, "my_idea", "my_idea")
     assert load(tmp_path, {"model": {"params": {}}}).config.model.params == {}
 
 
+def test_a_config_of_ours_keeps_the_version_that_it_meant() -> None:
+    config = validate(Config, {}, "ours")
+    assert (config.data.version, config.score.benchmark) == ("v5.2", "v52_lgbm_ender20")
+
+
+@pytest.mark.parametrize(
+    ("data", "version", "benchmark"),
+    [
+        ({}, "v5.3", "v53_lgbm_ender20"),
+        ({"data_version": "v5.3"}, "v5.3", "v53_lgbm_ender20"),
+        ({"data_version": "v5.2"}, "v5.2", "v52_lgbm_ender20"),
+        ({"data_version": "v6.0"}, "v6.0", "v60_lgbm_ender20"),
+        ({"data_version": "mine"}, "mine", "v53_lgbm_ender20"),
+        ({"benchmark_model": "v52_lgbm_ender60"}, "v5.3", "v52_lgbm_ender60"),
+        ({"data_version": "v5.2", "benchmark_model": None}, "v5.2", "v52_lgbm_ender20"),
+    ],
+)
+def test_a_version_brings_its_own_benchmark(tmp_path, data, version, benchmark) -> None:
+    run = load(tmp_path, {"data": data})
+    assert (run.config.data.version, run.config.score.benchmark) == (version, benchmark)
+    assert run.told is not None
+    assert run.told["data"]["data_version"] == version
+    assert run.told["benchmark"] == {"model": benchmark, "file": f"{version}/full_benchmark_models.parquet"}
+
+
 @pytest.mark.parametrize(
     ("theirs", "value", "ours"),
     [
-        ("data.data_version", "v5.3", {"data.version": "v5.3"}),
+        ("data.data_version", "v5.4", {"data.version": "v5.4", "score.benchmark": "v54_lgbm_ender20"}),
         ("data.feature_set", "all", {"data.feature_set": "all"}),
         ("data.target_col", "target_x_60", {"data.target": "target_x_60", "score.target": "target_x_60"}),
         ("data.era_col", "week", {"data.era_col": "week"}),
         ("data.id_col", "key", {"data.id_col": "key"}),
         ("data.full_data_path", "v5.2/down.parquet", {"data.path": "v5.2/down.parquet"}),
+        ("data.full_data_path", "/elsewhere/down.parquet", {"data.path": "/elsewhere/down.parquet"}),
+        ("data.full_data_path", "~/down.parquet", {"data.path": str(Path.home() / "down.parquet")}),
         ("data.benchmark_data_path", "v5.2/b.parquet", {"data.benchmark_path": "v5.2/b.parquet"}),
         ("data.embargo_eras", 8, {"cv.embargo_eras": 8}),
         ("data.benchmark_model", "v53_lgbm_ender60", {"score.benchmark": "v53_lgbm_ender60"}),
         ("model.params", {"num_leaves": 7}, {"model.params.num_leaves": 7}),
+        ("data.baselines_dir", "baselines", {}),
+        ("output.baselines_dir", "baselines", {}),
         ("model.x_groups", ["features", "era"], {}),
+        *[("model.x_groups", groups, {}) for groups in (["era"], [], None, ["id", "benchmarks", "y"])],
+        ("model.data_needed", ["features", "benchmark"], {}),
+        ("model.baseline", {"name": "b", "predictions_path": "b.parquet"}, {}),  # which no group asks for
+        ("model.benchmark", "v53_lgbm_ender20", {}),
+        ("model.prediction_batch_size", 1000, {}),
+        ("training.prediction_batch_size", 1e5, {}),
+        *[(f"model.{key}", off, {}) for key in NOT_DONE for off in (None, {}, "")],
+        ("model.era_weighting", {"enabled": False, "scheme": "linear"}, {}),
+        ("training.era_weighting", {"enabled": False, "scheme": "linear"}, {}),
         ("model.target_transform", {}, {}),
         ("preprocessing.nan_missing_all_twos", True, {"data.missing": "nan"}),
         ("preprocessing.missing_value", -1.0, {}),
         ("training.max_train_samples", 5000, {"model.max_train_samples": 5000}),
+        ("training.max_train_samples", 1e5, {"model.max_train_samples": 100_000}),
         ("training.sample_seed", 7, {"model.sample_seed": 7}),
         ("training.cv.n_splits", 3, {"cv.n_splits": 3}),
         ("training.cv.embargo", 0, {"cv.embargo_eras": 0}),
@@ -241,7 +298,16 @@ def test_a_config_may_be_computed(tmp_path: Path) -> None:
         ("model.target_transform", {"type": "subtract_benchmark", "benchmark_col": "b", "scal": 1.0}, "'scale'"),
         ("model.target_transform", TRANSFORM | {"proportion": 1.5}, "less than or equal to 1, but is 1.5"),
         ("model.target_transform", TRANSFORM | {"era_col": "week"}, "must be data.era_col, which is 'era'"),
-        ("model.x_groups", ["era"], "must contain 'features', but is ['era']"),
+        ("model.x_groups", ["features", "foo"], "no group of columns is named 'foo'; known: benchmark, "),
+        ("model.x_groups", ["features", "benchmark_model"], "did you mean 'benchmark_models'?"),
+        ("model.x_groups", ["baseline"], "leaves out every row that the baseline does not predict"),
+        ("model.data_needed", ["features", "baseline"], "mix both models' predictions (ensemble)"),
+        ("model.benchmark", {"name": "b"}, "name the benchmark to score against in data.benchmark_model"),
+        ("model.era_weighting", {"scheme": "linear"}, "write model.era_weights"),
+        ("training.era_weighting", {"enabled": True}, "write model.era_weights"),
+        ("model.prediction_transform", {"type": "add_benchmark"}, "write post (neutralize, blend, rank)"),
+        ("model.prediction_batch_size", 0, "greater than or equal to 1, but is 0"),
+        ("training.max_train_samples", 1.5, "must be a valid integer"),
         ("training.cv.enabled", False, "must be true"),
         ("training.cv.n_splits", 1, "greater than or equal to 2, but is 1"),
         ("training.cv.mode", "sliding", "must be 'expanding' or 'blocked', but is 'sliding'"),
@@ -269,7 +335,7 @@ def test_missing_values_other_than_two_cannot_become_nan(tmp_path: Path) -> None
 
 
 def test_all_that_is_not_supported_is_told_at_once(tmp_path: Path) -> None:
-    model = {"type": "LGBMRanker", "x_groups": [], "target_transform": TRANSFORM | {"era_col": "x"}}
+    model = {"type": "LGBMRanker", "x_groups": ["x"], "target_transform": TRANSFORM | {"era_col": "x"}}
     found = problems_of(tmp_path, {"model": model, "training": {"cv": {"enabled": False}}})
     assert set(found) == {
         "$.model.type",
@@ -302,56 +368,3 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for name in ("nowhere.py", "nowhere.json"):
         with pytest.raises(ConfigError, match="no such file"):
             load_official(tmp_path / name)
-
-
-# And back
-
-
-@pytest.mark.parametrize("baseline", [SMALL, DEEP], ids=["small", "deep"])
-def test_results_say_what_the_config_said(tmp_path, baseline) -> None:
-    """The official results JSON repeats its config's sections, paths filled in, ``target`` for ``target_col``."""
-    told = to_official(load(tmp_path, baseline).config)
-    params = {key: value for key, value in baseline["model"]["params"].items() if key != "n_jobs"}
-    assert told == {
-        "model": {"type": "LGBMRegressor", "params": params},
-        "preprocessing": baseline["preprocessing"],
-        "data": {
-            "data_version": "v5.2",
-            "feature_set": baseline["data"]["feature_set"],
-            "target": "target",
-            "full_data_path": "v5.2/full.parquet",
-            "embargo_eras": 13,
-        },
-        "benchmark": {"model": "v52_lgbm_ender20", "file": "v5.2/full_benchmark_models.parquet"},
-        "training": {
-            "data_sampling": {"max_train_samples": None, "sample_seed": None},
-            "cv": baseline["training"]["cv"],
-        },
-    }
-
-
-def test_what_results_say_leads_back_to_the_config(tmp_path: Path) -> None:
-    changes = {
-        "data": {"data_version": "v5.3", "target_col": "target_x_60", "full_data_path": "a.parquet"},
-        "preprocessing": {"nan_missing_all_twos": True},
-        "training": {"max_train_samples": 99, "sample_seed": 5, "cv": {"n_splits": 3, "mode": "blocked", "embargo": 4}},
-    }
-    config = load(tmp_path, apply_overrides(SMALL, changes)).config
-    told = to_official(config)
-    again = {
-        "data": {
-            "data_version": told["data"]["data_version"],
-            "feature_set": told["data"]["feature_set"],
-            "target_col": told["data"]["target"],
-            "full_data_path": told["data"]["full_data_path"],
-            "benchmark_data_path": told["benchmark"]["file"],
-            "benchmark_model": told["benchmark"]["model"],
-        },
-        "model": told["model"],
-        "preprocessing": told["preprocessing"],
-        "training": {**told["training"]["data_sampling"], "cv": told["training"]["cv"]},
-    }
-    back = load(tmp_path, again).config
-    assert back.data.files() == config.data.files()
-    filled = apply_overrides(config.to_json(), {"data": {"benchmark_path": config.data.files()[1]}})
-    assert back.to_json() == filled

@@ -11,6 +11,7 @@ from desk import PLAN, Desk
 
 from numerai_ray.calibration import AROUND_S, read_calibration
 from numerai_ray.cli.main import run
+from numerai_ray.cli.options import open_experiment
 from numerai_ray.config import apply_overrides
 from numerai_ray.experiment_plan import load_plan
 from numerai_ray.plan_template import SPACES
@@ -55,6 +56,73 @@ def test_new_asks_for_what_is_not_given(tmp_path: Path, monkeypatch: pytest.Monk
     assert values == {"num_leaves": [15, 63], "target": ["target_ender_20", "target_ender_60"]}
 
 
+def test_an_answer_that_is_refused_is_asked_for_again_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Wider trees: they help.\ntoo short\nNobody has tried that.\n"))
+    assert run(["new", str(tmp_path / "wide")]) == 0
+    out, err = capsys.readouterr()
+    assert "at least 10 characters, but 'too short' has 9" in out + err
+    plan = yaml.safe_load((tmp_path / "wide" / "experiment.yaml").read_text())
+    assert (plan["idea"], plan["novelty"]) == ("Wider trees: they help.", "Nobody has tried that.")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--baseline", "small_lgbm_ender21"], "did you mean 'small_lgbm_ender20'?"),
+        (["--space", "targetz"], "did you mean 'targets'?"),
+        (["--vary", "model.parms.x=1"], "a round may vary"),
+        (["--vary", "model.params.num_leaves=4,4"], "each value once"),
+        (["--vary", "model.params.num_leaves"], "must be PATH=V1,V2"),
+        (["--kind", "hyperparam"], "did you mean 'hyperparameters'?"),
+        (["--feature-set", "a/b"], "'a/b'"),
+        (["--idea", "trees"], "at least 10 characters"),
+    ],
+)
+def test_a_flag_that_is_refused_is_refused_before_anything_is_asked(
+    flags: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Wider trees: they help.\nNobody has tried that.\n"))
+    assert run(["new", str(tmp_path / "wide"), *flags]) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "Novelty" not in out + err
+    assert not (tmp_path / "wide").exists()
+
+
+def test_answers_that_never_come_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Wider trees: they help.\n"))
+    assert run(["new", str(tmp_path / "wide")]) == 2
+    assert "--novelty is needed where nobody can be asked" in capsys.readouterr().err
+    assert not (tmp_path / "wide").exists()
+
+
+# --- a shipped experiment by its bare name ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "leaderboard", "report"])
+def test_a_bare_name_makes_no_second_folder(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    made = tmp_path / "experiments" / "quickstart"
+    made.mkdir(parents=True)
+    (made / "experiment.yaml").write_text(yaml.safe_dump(PLAN))
+    monkeypatch.chdir(tmp_path)
+    assert run([command, "quickstart"]) == 2
+    assert "did you mean experiments/quickstart?" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["experiments"]
+
+
+def test_a_shipped_experiment_that_is_put_in_place_is_told(tmp_path: Path, capsys: Any) -> None:
+    _, loaded = open_experiment(tmp_path / "experiments" / "quickstart")
+    assert loaded.name == "quickstart"
+    err = capsys.readouterr().err
+    assert "experiments/quickstart is new: its experiment.yaml is the one that comes with the package" in err
+
+
 # --- plan ----------------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +153,23 @@ def test_plan_counts_fits_new_stored_and_shared(tmp_path: Path, market: Path, ca
     assert run(list(arguments)) == 0
     shown = capsys.readouterr().out
     assert "expected time" in shown and "peak memory" in shown
+
+
+def test_plan_says_which_stage_changes_nothing_and_what_is_not_predicted(
+    tmp_path: Path, market: Path, capsys: Any
+) -> None:
+    same = {"data": "full", "feature_set": "medium"}
+    desk = Desk(tmp_path, market, {"stages": {"scout": same, "confirm": same, "final": {"feature_set": "all"}}})
+    arguments = ["plan", str(desk.folder), "--data-dir", str(desk.data), "--in-process", "--no-calibrate"]
+    notes = {each["stage"]: each["notes"] for each in output(capsys, *arguments)["stages"]}
+    told = [[note for note in notes[stage] if "changes nothing" in note] for stage in ("scout", "confirm", "final")]
+    words = "changes nothing against scout, whose results it repeats; set data, feature_set or overrides under"
+    assert told == [[], [f"{words} stages.confirm if it is to tell more"], []]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert f"note: confirm: {words}" in shown
+    assert shown.count("have no training eras before them and are not predicted") == 1
+    assert "note: scout, confirm, final: validation eras 0001–0029 have no training eras" in shown
 
 
 # --- one experiment, steered --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.report import leaderboard, write_report
 from numerai_ray.report.data_section import stage_facts
 from numerai_ray.report.experiment_md import report_text
+from numerai_ray.report.plots import PLOTS
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, markdown_table, number, round_rows
 from numerai_ray.results import read_ledger, to_json
@@ -180,6 +181,17 @@ def test_finished_report_has_its_sections_and_only_relative_links_to_files_of_th
     assert "fold 2: lightgbm refuses learning_rate" in section(report, "## Threats to the result")
     assert "drift: CORR rises while BMC falls" in section(report, "## Threats to the result")
     assert "`0123456789ab`" in section(report, "## Reproduction")
+
+
+def test_a_plot_has_one_title_wherever_it_is_shown(finished: History) -> None:
+    shown: dict[str, str] = {}
+
+    def picture(name: str, title: str, caption: str) -> list[str]:
+        shown[name] = title
+        return [caption]
+
+    report_text(reading(finished), {plot.name: "a caption" for plot in PLOTS}, picture)
+    assert shown == {plot.name: plot.title for plot in PLOTS}
 
 
 def test_same_history_same_text_apart_from_times(finished: History) -> None:

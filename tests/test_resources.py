@@ -165,9 +165,9 @@ def test_what_is_asked_for_goes_before_the_estimate(market: Path) -> None:
     assert estimate < GB
     assert asked == 3 * GB
     work = workload(plans[1].fits)
-    assert (work.fit_bytes, work.needs, work.usual) == (3 * GB, Needs(2, 0.25, 3 * GB), Needs(2, 0.25))
+    assert (work.fit_bytes, work.needs, work.usual) == (3 * GB, Needs(2, 0.25), Needs(2, 0.25))
     mixed = workload([*plans[0].fits, *plans[1].fits])
-    assert (mixed.fit_bytes, mixed.needs, mixed.usual) == (3 * GB, Needs(2, 0.25, 3 * GB), Needs())
+    assert (mixed.fit_bytes, mixed.needs, mixed.usual) == (3 * GB, Needs(2, 0.25), Needs())
 
 
 # --- arithmetic
@@ -184,12 +184,12 @@ def test_what_is_asked_for_goes_before_the_estimate(market: Path) -> None:
     ],
 )
 def test_fits_are_cut_for_gpus_and_cores(machine, needs, at_once, threads) -> None:
-    plan = plan_resources(machine, Workload(100_000, 100, 20, needs=needs, usual=needs))
+    plan = plan_resources(machine, Workload(100_000, 100, 20, GB, needs=needs, usual=needs))
     assert (plan.fits_at_once, plan.threads_per_fit) == (at_once, threads)
 
 
 def test_a_few_fits_on_gpus_hold_back_no_others() -> None:
-    work = Workload(100_000, 100, 20, needs=Needs(gpus=1), usual=Needs())
+    work = Workload(100_000, 100, 20, GB, needs=Needs(gpus=1), usual=Needs())
     assert plan_resources(Machine(8, PLENTY, PLENTY, 1), work).fits_at_once == 8
 
 
@@ -202,7 +202,7 @@ def test_a_few_fits_on_gpus_hold_back_no_others() -> None:
 )
 def test_a_shortage_says_by_how_much(needs, words) -> None:
     with pytest.raises(ResourceShortage, match=words):
-        plan_resources(Machine(4, PLENTY, PLENTY), Workload(100_000, 100, 20, needs=needs, usual=needs))
+        plan_resources(Machine(4, PLENTY, PLENTY), Workload(100_000, 100, 20, GB, needs=needs, usual=needs))
 
 
 def node(cores: int, gpus: int) -> Node:

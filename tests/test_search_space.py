@@ -1,5 +1,6 @@
 """Dimensions: what moves with a value, what a variant is called, and that it changes one variable."""
 
+import math
 import re
 from typing import Any
 
@@ -321,3 +322,17 @@ def test_a_space_without_dimensions_or_values_is_refused() -> None:
     for value in ({}, {"dimensions": {}}, {"dimensions": {"a": {"path": RATE, "values": []}}}):
         with pytest.raises(ConfigError, match=r"\$\.dimensions"):
             validate(SearchSpace, value, "a space")
+
+
+POSITIVE = st.one_of(st.sampled_from([5e-324, 1e-300, 1e300, 1.7e308]), st.floats(5e-324, 1.7e308))
+
+
+@given(POSITIVE, POSITIVE, st.sampled_from(["inverse", "proportional"]), st.sampled_from([100, 10**18, 0.3]))
+def test_a_coupling_gives_a_number_or_says_that_there_is_none(value, old, coupling, other) -> None:
+    space = dimension(RATE, [value], coupled={TREES: coupling})
+    try:
+        changes = changes_in_base(space, value, learning_rate=old, n_estimators=other)
+    except ConfigError as error:
+        assert "goes beyond what a number holds" in str(error)
+    else:
+        assert math.isfinite(changes[TREES])

@@ -1,7 +1,9 @@
-"""A dataset as Ray objects: chunks, blocks that feature sets share, and the loss of the node that holds them."""
+"""A dataset as Ray objects: blocks that feature sets share, and the loss of the node that holds them."""
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,23 @@ from contracts import config, params
 from numerai_ray import resource_plan, shared_dataset
 from numerai_ray.dataset import load_features
 from numerai_ray.dataset_build import build
-from numerai_ray.prepared import prepare
-from numerai_ray.resource_plan import BINNED_BYTES_PER_VALUE, COLUMN_BYTES_PER_ROW, UNPREPARED_BYTES_PER_VALUE
-from numerai_ray.shared_dataset import InputShape, fit_bytes, workload
+from numerai_ray.resource_plan import COLUMN_BYTES_PER_ROW, FitSize
+from numerai_ray.shared_dataset import (
+    InputShape,
+    SharedDatasets,
+    blocks_of,
+    fit_bytes,
+    read_ahead,
+    read_block,
+    workload,
+)
 from numerai_ray.synthetic import MarketSpec, write_market
 from numerai_ray.trial_plan import Catalog
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A market whose chunks are too large for Ray to carry them inside its messages."""
+    """A market whose blocks are too large for Ray to carry them inside its messages."""
     root = tmp_path_factory.mktemp("wide")
     write_market(MarketSpec(eras=60, rows=600, features=40, seed=2), root / "tiny")
     build(root / "tiny")
@@ -29,74 +38,90 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_worker_puts_together_what_it_is_handed(market: Path) -> None:
     spec = Catalog(market).plan("x", "t/r1/x", config({"data": {"feature_set": "all"}})).fits[-1]
-    prepared = prepare(spec, 1)
     loaded = load_features(spec.index, spec.features)
     half = len(spec.features) // 2
     names = (spec.features[:half], spec.features[half:])
-    blocks = [load_features(spec.index, part) for part in names]
+    handed = [read_block(spec.index, part) for part in names]
     chosen = tuple(reversed(spec.features[3:-2]))
-    shape = InputShape("key", len(prepared.chunks), chosen, names)
-    handed = [prepared.seen, *prepared.chunks, *((np.stack(block.columns), block.seen) for block in blocks)]
-    features, copy = shape.put_together(handed)
-    assert features is not None
-    assert copy is not None
-    assert copy.chunks == prepared.chunks
+    features = InputShape(chosen, names).put_together(handed)
     assert features.names == chosen
     np.testing.assert_array_equal(np.stack(features.columns), np.stack(loaded.select(chosen).columns))
     np.testing.assert_array_equal(features.seen.bits, loaded.select(chosen).seen.bits)
-    assert all(any(np.shares_memory(column, array) for array, _ in handed[-2:]) for column in features.columns)
-    assert InputShape(None, 0, (), ()).put_together([]) == (None, None)
+    assert all(any(np.shares_memory(column, array) for array, _ in handed) for column in features.columns)
+
+
+def test_feature_sets_share_their_blocks(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each feature once, whatever the order of the fits, and however many sets it is in."""
+    catalog = Catalog(market)
+    small, medium, everything = (
+        catalog.plan(name, f"t/r1/{name}", config({"data": {"feature_set": name}})).fits
+        for name in ("small", "medium", "all")
+    )
+    monkeypatch.setattr(resource_plan, "BLOCK_BYTES", 7 * small[0].index.n_rows)
+    blocks = blocks_of([*small, *everything, *medium])
+    names = [name for _, block in blocks for name in block]
+    assert sorted(names) == sorted(everything[0].features)
+    assert max(len(block) for _, block in blocks) == 7
+    assert blocks == blocks_of([*everything, *medium, *small])
+    assert sorted(name for _, block in blocks_of(small) for name in block) == sorted(small[0].features)
+
+
+def test_the_driver_reads_ahead_so_much_and_nothing_twice(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = Catalog(market).plan("x", "t/r1/x", config({"data": {"feature_set": "all"}})).fits
+    a_feature = fits[0].index.n_rows
+    monkeypatch.setattr(resource_plan, "BLOCK_BYTES", 7 * a_feature)
+    first, second, *_ = blocks_of(fits)
+    shared = SharedDatasets()
+    for room, expected in ((6, []), (7, [first]), (20, [first, second]), (10**6, list(blocks_of(fits)))):
+        monkeypatch.setattr(shared_dataset, "AHEAD_BYTES", room * a_feature)
+        assert list(read_ahead(fits, shared)) == expected
+    monkeypatch.setattr(shared, "holds", {first}.__contains__)
+    monkeypatch.setattr(shared_dataset, "AHEAD_BYTES", 7 * a_feature)
+    (found,) = read_ahead(fits, shared).items()
+    assert found[0] == second
+    np.testing.assert_array_equal(found[1][0], np.stack(load_features(fits[0].index, second[1]).columns))
 
 
 def test_the_work_of_a_round_is_counted_from_its_fits(market: Path) -> None:
     catalog = Catalog(market)
     medium = catalog.plan("m", "t/r1/m", config(params(num_leaves=100))).fits
     everything = catalog.plan("a", "t/r1/a", config({"data": {"feature_set": "all"}})).fits
-    work = workload([*medium, *everything])
-    rows = medium[0].index.n_rows
-    counts = [len(each[0].features) for each in (medium, everything)]
-    assert (work.rows, work.features, work.fits, work.leaves) == (rows, max(counts), 6, 100)
-    assert work.shared_bytes == int(BINNED_BYTES_PER_VALUE * rows * sum(counts) + COLUMN_BYTES_PER_ROW * rows)
-    assert work.fit_rows is not None
-    assert 0.7 * rows < work.fit_rows <= rows
-    assert fit_bytes(medium[0]) < fit_bytes(medium[-1]) < work.fit_bytes
-    apart = catalog.plan("e", "t/r1/e", config(params(extra_trees=True))).fits  # its features are read themselves
-    assert workload(apart).bytes_per_value == UNPREPARED_BYTES_PER_VALUE
-    assert workload(apart).shared_bytes == rows * (counts[0] + COLUMN_BYTES_PER_ROW)
+    huber = catalog.plan("h", "t/r1/h", config(params(objective="huber"))).fits
+    work = workload([*medium, *everything, *huber])
+    rows, most = medium[0].index.n_rows, len(everything[0].features)
+    assert (work.rows, work.features, work.fits) == (rows, most, 9)
+    assert work.shared_bytes == rows * (most + COLUMN_BYTES_PER_ROW), "the features of all sets, each once"
+    assert work.fit_bytes == max(map(fit_bytes, [*medium, *everything, *huber]))
+    assert fit_bytes(medium[0]) < fit_bytes(medium[-1])
+    assert workload(medium).shared_bytes == rows * (len(medium[0].features) + COLUMN_BYTES_PER_ROW)
 
 
-def test_small_fits_on_wide_bins_do_not_count_as_large_ones(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fits = Catalog(market).plan("m", "t/r1/m", config(params())).fits
-    values = [fit.train_rows * len(fit.features) for fit in fits]
-    for most in (0, min(values) // 2, max(values) // 2):
-        monkeypatch.setattr(resource_plan, "MOST_FOR_WIDE_BYTES", most)
-        held = [shared_dataset._bytes_per_value(fit) for fit in fits]
-        assert held == [1.0 if value / 2 <= most else 0.5 for value in values]
-        assert workload(fits).fit_bytes == pytest.approx(max(map(fit_bytes, fits)), abs=1)
+def test_the_size_of_a_fit_follows_from_its_fold_and_config(market: Path) -> None:
+    def size(**changes: object) -> FitSize:
+        return Catalog(market).plan("x", "t/r1/x", config(changes)).fits[-1].size
 
-
-def test_of_rows_to_predict_a_block_counts_where_trees_are_read(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rows(**changes: object) -> tuple[int | None, int]:
-        (fit,) = Catalog(market).plan("x", "t/r1/x", config(changes)).fits[-1:]
-        return workload([fit]).fit_rows, fit.train_rows
-
-    held, train = rows()
-    monkeypatch.setattr(shared_dataset, "BLOCK_ROWS", 100)
-    assert held is not None
-    assert held > train + 100, "a small market is less than a block"
-    assert rows() == (train + 100, train)
-    assert rows(**params(objective="huber")) == (train + 100, train)
-    for left_to_lightgbm in ({"data": {"missing": "nan"}}, params(objective="poisson"), params(extra_trees=True)):
-        assert rows(**left_to_lightgbm) == (held, train)
+    plain = size()
+    assert plain.engine == "five_values"
+    assert plain.span == plain.rows > plain.predicted > 0, "an expanding window is one piece"
+    assert (plain.drawn, plain.leaves, plain.weighted) == (math.ceil(plain.features / 2), 7, False)
+    assert replace(size(**params(colsample_bytree=0.1, num_leaves=63)), drawn=0) == replace(plain, leaves=63, drawn=0)
+    assert size(**params(colsample_bytree=0.1)).drawn == math.ceil(plain.features / 10)
+    assert size(model={"era_weights": {"type": "equal"}}) == replace(plain, weighted=True)
+    sampled = size(model={"era_sample": {"every": 2}})
+    assert sampled.rows < 0.6 * plain.rows
+    assert sampled.span > 0.95 * plain.span, "what lies between is there, too"
+    asked = {"model": {"engine": "lightgbm"}}
+    for left_to_lightgbm in ({"data": {"missing": "nan"}}, params(objective="poisson"), asked):
+        assert size(**left_to_lightgbm) == replace(plain, engine="lightgbm")
 
 
 @pytest.mark.ray
 def test_a_lost_node_is_loaded_again(wide: Path) -> None:
-    """Bins in chunks and features in blocks, all on a node that then dies: the next one reads them again."""
+    """Features in blocks, and columns, all on a node that then dies: the next one reads them again."""
     code = LOST_NODE.format(market=str(wide), tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert "chunks: 4, blocks: 8" in done.stdout
+    assert "blocks: 8" in done.stdout
     assert "the same after the loss" in done.stdout
 
 
@@ -108,51 +133,36 @@ from pathlib import Path
 from numerai_ray.ray_start import RaySettings
 import ray
 from ray.cluster_utils import Cluster
-from contracts import config, params
-from numerai_ray import prepared, shared_dataset
+from contracts import config
+from numerai_ray import resource_plan, shared_dataset
 from numerai_ray.trial_plan import Catalog
 
-prepared.CHUNK_BYTES = shared_dataset.CHUNK_BYTES = 200_000
+resource_plan.BLOCK_BYTES = 200_000
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "object_store_memory": 200_000_000}})
 holder = cluster.add_node(num_cpus=2, object_store_memory=200_000_000)
 ray.init(address=cluster.address, log_to_driver=False)
 catalog = Catalog(Path({market!r}))
-plans = [
-    catalog.plan("bins", "t/r1/bins", config({{"data": {{"feature_set": "all"}}}})),
-    catalog.plan("small", "t/r1/small", config({{"data": {{"feature_set": "small"}}, **params(extra_trees=True)}})),
-    catalog.plan("all", "t/r1/all", config({{"data": {{"feature_set": "all"}}, **params(extra_trees=True)}})),
-]
-
-def chunk_count(spec):  # what the driver expects and the worker makes must agree; workers have the default size
-    return 4
-
-shared_dataset.chunk_count = chunk_count
-
-@ray.remote(num_returns=5, max_retries=3)
-def in_four(spec, threads):
-    import numpy as np
-    whole = prepared.prepare(spec, threads)
-    return whole.seen, *np.array_split(np.concatenate(whole.chunks), 4)
-
-shared_dataset._prepare = in_four
+plans = [catalog.plan(name, "t/r1/" + name, config({{"data": {{"feature_set": name}}}})) for name in ("small", "all")]
 shared = shared_dataset.SharedDatasets()
-shared.open(plans, [fit for plan in plans for fit in plan.fits], 1)
-bins, small, everything = (shared.inputs(plan.fits[-1]) for plan in plans)
-assert not bins.shape.blocks and len(small.refs) < len(everything.refs), "a smaller set needs fewer blocks"
+shared.open(plans, [fit for plan in plans for fit in plan.fits])
+small, everything = (shared.inputs(plan.fits[-1]) for plan in plans)
+assert len(small.refs) < len(everything.refs), "a smaller set needs fewer blocks"
 assert set(small.refs) < set(everything.refs), "and shares them with the larger one"
-print(f"chunks: {{bins.shape.chunks}}, blocks: {{len(everything.refs)}}")
+print(f"blocks: {{len(everything.refs)}}")
 
 @ray.remote(num_cpus=1, max_retries=3)
-def digest(shape, *values):
-    features, copy = shape.put_together(values)
-    parts = [*(copy.chunks if copy else ()), *(features.columns if features else ())]
+def digest(shape, columns, *values):
+    features = shape.put_together(values)
+    parts = [*features.columns, *columns.targets.values()]
     return [zlib.crc32(part) for part in parts]
 
 def digests():
-    return ray.get([digest.remote(each.shape, *each.refs) for each in (bins, small, everything)], timeout=120)
+    columns = shared.columns(plans[0])
+    return ray.get([digest.remote(each.shape, columns, *each.refs) for each in (small, everything)], timeout=120)
 
 before = digests()
 assert all(before)
+assert shared.shared_bytes() > 40 * 36_000
 cluster.remove_node(holder, allow_graceful=False)
 cluster.add_node(num_cpus=2, object_store_memory=200_000_000)
 assert digests() == before

@@ -28,7 +28,6 @@ from numerai_ray.storage import (
     facts,
     files_below,
     folders_in,
-    local_folder,
     open_random,
     place,
     rename,
@@ -194,7 +193,10 @@ def test_data_in_a_bucket_equals_data_in_a_folder(
     runs = [InProcessRunner(FitStore(tmp_path / str(number)), threads=1) for number in range(2)]
     near, there = (run.run([plan], ignore)["base"] for run, plan in zip(runs, plans, strict=True))
     same_outcome(there, near)
-    assert (local_folder(far / "tiny") / ".prepared").is_dir(), "what is made of it stays on this machine"
+    given = {each.name for each in files_below(market) if not each.name.split("/")[-1].startswith(".")}
+    there = {each.name for each in files_below(far)}
+    assert "tiny/full.parquet" in there
+    assert there - given <= {"tiny/.fingerprints.json"}, "nothing is made of the data there"
 
 
 def test_a_file_in_a_bucket_is_hashed_once(s3: str, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:

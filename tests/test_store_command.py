@@ -106,6 +106,49 @@ def test_verify_sets_damage_aside(root: Path, capsys: pytest.CaptureFixture[str]
     assert run(["store", "verify", "--data-dir", str(root)]) == 0
 
 
+def test_verify_says_what_it_could_not_read(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = FitStore(root / "store").path(KEYS[2]), Path.read_bytes
+
+    def refused(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    value = answer(capsys, "verify", "--data-dir", str(root), code=3)
+    assert (value["whole"], value["damaged"]) == (4, [])
+    assert value["unread"] == [f"{path}: cannot be read (Permission denied); check its rights"]
+    assert run(["store", "verify", "--data-dir", str(root)]) == 3
+    assert f"not read: {path}" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word a whole part of a store was taken for nothing."""
+    scan = os.scandir
+
+    def refused(folder: Any) -> Any:
+        if str(folder).endswith("/02"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert run(["store", "verify", "--data-dir", str(root)]) == 2
+    assert "02: cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_a_folder_in_an_entrys_place_is_found_and_goes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = FitStore(root / "store").path(KEYS[2])
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    assert answer(capsys, "verify", "--data-dir", str(root), code=3)["damaged"] == [KEYS[2]]
+    answer(capsys, "gc", "--delete", "--data-dir", str(root))
+    assert not list((root / "store").rglob("*.damaged"))
+
+
 def test_an_empty_store_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "info", "--data-dir", str(tmp_path))["fits"] == 0
     assert run(["store", "verify", "--data-dir", str(tmp_path)]) == 0

@@ -2,7 +2,14 @@
 
 import importlib.util
 import json
+import os
+import socket
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +92,89 @@ def test_the_track_command(finished: History, capsys: pytest.CaptureFixture[str]
 
 def test_without_mlflow_one_clear_message(finished: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(EnvironmentFault, match=r"pip install 'numerai-ray\[mlflow\]'"):
+    with pytest.raises(EnvironmentFault, match=r"pip install '\.\[mlflow\]'"):
         MLflowTracker(finished.paths, "demo", "sqlite:///x.db")(finished.records)
+
+
+@pytest.mark.parametrize("command", ["run", "track"])
+@pytest.mark.parametrize(
+    ("uri", "words"), [("abc", "but is 'abc'"), ("ftp://u:hush@h", "'ftp://***@h'"), ("sqlite:///x.db", "'.[mlflow]'")]
+)
+def test_what_cannot_work_is_refused_before_anything_is_trained(
+    finished: History, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str, uri: str, words
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert run([command, str(finished.paths.root), "--mlflow", uri]) == 2
+    told = capfd.readouterr()
+    assert "--mlflow" in told.err
+    assert words in told.err
+    assert "hush" not in told.out + told.err
+    assert not finished.paths.tensorboard.exists(), "nothing was begun"
+
+
+@contextmanager
+def server(answer: bytes | None, every_s: float = 0.0) -> Iterator[str]:
+    """Takes connections; sends ``answer`` again and again, or nothing."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            kept = []
+            with suppress(OSError):
+                while not over.is_set():
+                    kept.append(listener.accept()[0])
+                    while answer is not None and not over.wait(every_s):
+                        kept[-1].sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("run", "--data-dir"), ("run --data-dir .", "--results"), ("status", "--results")]
+)
+def test_a_storage_that_does_not_answer_is_one_line_before_anything_is_trained(
+    finished: History, command: str, option: str
+) -> None:
+    """The whole command: neither it nor its end waits for the storage's client."""
+    code = (
+        "import sys, numerai_ray.cli.options as options\noptions.PATIENCE_S = 1.0\n"
+        "from numerai_ray.cli import main\nmain()"
+    )
+    with server(None) as address:
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_ENDPOINT_URL": f"http://{address}"}
+        arguments = [*command.split(), str(finished.paths.root), option, "s3://bucket/x"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env={**os.environ, **keys}, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {option}: s3://bucket/x: the storage cannot be reached")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not MLFLOW, reason="needs the extra mlflow")
+@pytest.mark.parametrize("kind", ["down", "silent", "dripping", "no HTTP"])
+def test_a_server_that_does_not_answer_is_one_masked_line_once_and_holds_no_run(
+    finished: History, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    monkeypatch.setattr("numerai_ray.outside.PATIENCE_S", 2.0)
+    drip = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" if kind == "dripping" else b"what?\r\n"
+    with server(None if kind == "silent" else drip, 0.3) as address:
+        host = "127.0.0.1:9" if kind == "down" else address
+        MLflow = MLflowTracker(finished.paths, "demo", f"http://me:hush@{host}")
+        began = time.monotonic()
+        with pytest.raises(EnvironmentFault) as fault:
+            MLflow(finished.records)
+        MLflow(finished.records)
+        assert time.monotonic() - began < 8, "mlflow's own import is in it"
+    assert f"http://***@{host}" in str(fault.value)
+    assert "track" in str(fault.value)
+    assert "\n" not in str(fault.value)
+    told = capfd.readouterr()
+    assert "hush" not in str(fault.value) + told.out + told.err
 
 
 @pytest.mark.slow

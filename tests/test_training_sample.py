@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,16 @@ from contracts import config, ignore
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numerai_ray.config import fingerprint
 from numerai_ray.dataset import load_columns
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.model_config import EraSample, FeatureSample
 from numerai_ray.training_data import training_data
 from numerai_ray.training_sample import sampled_eras, sampled_features
-from numerai_ray.trial_plan import Catalog, FitSpec
+from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import results_json
 
 SEED = st.integers(0, 1000)
@@ -54,7 +57,7 @@ def spec_of(market: Path, **model) -> FitSpec:
     return Catalog(market).plan("x", "t/r1/x", config({"model": model})).fits[-1]
 
 
-def test_rows_are_sampled_as_pandas_does_and_the_unlabelled_are_left_out(market: Path) -> None:
+def test_rows_are_drawn_as_the_official_pipeline_does_and_the_unlabelled_are_left_out(market: Path) -> None:
     spec = spec_of(market, max_train_samples=300, sample_seed=7)
     columns = load_columns(spec.index, spec.config.data, [TARGET], [])
     labels = columns.targets[TARGET].copy()
@@ -64,13 +67,45 @@ def test_rows_are_sampled_as_pandas_does_and_the_unlabelled_are_left_out(market:
     rows = np.concatenate([np.arange(*each) for each in spec.index.row_ranges(spec.fold.train_eras)])
     known = pd.Series(labels[rows], rows).dropna()
     assert found.dropped_rows == len(rows) - len(known) >= 40
-    theirs = known.sample(300, random_state=7).sort_index()
+    theirs = known.iloc[np.random.default_rng(7).choice(len(known), size=300, replace=False)].sort_index()
     np.testing.assert_array_equal(found.batch.rows(), theirs.index)
     np.testing.assert_array_equal(found.batch.target, theirs.to_numpy())
     everything = training_data(spec_of(market), None, replace(columns, targets={TARGET: labels}))
     assert everything.batch.n_rows == len(known)
     with pytest.raises(FitError, match=r"every target_ender_20 of the training eras is NaN; train on a target with"):
         training_data(spec, None, replace(columns, targets={TARGET: np.full_like(labels, np.nan)}))
+
+
+@pytest.mark.parametrize("kind", ["rank", "subtract_benchmark_zscore"])
+def test_a_transform_sees_the_drawn_rows_alone(market: Path, kind: str) -> None:
+    model = {"max_train_samples": 900, "sample_seed": 7, "target_transform": {"type": kind}}
+    spec = Catalog(market).plan("x", "t/r1/x", config({"model": model}), to_run=False).fits[-1]
+    columns = load_columns(spec.index, spec.config.data, [TARGET], ["v52_lgbm_ender20"])
+    batch = training_data(spec, None, columns).batch
+    rows = batch.rows()
+    frame = pd.DataFrame({"era": batch.eras, "y": columns.targets[TARGET][rows].astype(float)})
+    frame["b"] = columns.benchmarks["v52_lgbm_ender20"][rows]
+    if kind == "rank":
+        expected = (frame.groupby("era")["y"].rank() - 0.5) / frame.groupby("era")["y"].transform("size")
+    else:
+        b = frame.groupby("era")["b"]
+        expected = frame["y"] - 0.07 * (frame["b"] - b.transform("mean")) / b.transform("std", ddof=0)
+    assert len(rows) == 900
+    np.testing.assert_allclose(batch.target, expected, atol=1e-6)
+
+
+def test_fits_of_rows_drawn_otherwise_are_not_reused_and_all_others_are(market: Path) -> None:
+    """Keys as they were before the draw became the official pipeline's."""
+    rule = "numerai_ray.fit_key.fingerprint"
+    decides: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rule, lambda value, digits=12: decides.append(value) or fingerprint(value, digits))
+        spec_of(market)
+        spec_of(market, max_train_samples=300, sample_seed=7)
+    samples = [each["sample"] for each in decides if isinstance(each, dict)]
+    assert None in samples
+    assert [300, 7, "default_rng"] in samples
+    assert [300, 7] not in samples
 
 
 def test_dropped_rows_are_told_in_the_results(market: Path, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def never(_: object) -> bool:
         ({"low": 9, "high": 3}, "`low < high` must hold"),
         ({"low": 0, "high": 3, "scale": "log"}, "`low > 0` must hold for scale log, but got low=0"),
         ({"low": 0.5, "high": 3, "integer": True}, "whole ends are needed with integer"),
+        ({"low": -1.7e308, "high": 1.7e308}, "`high - low` must be finite"),
+        ({"low": 1e15, "high": 1e15 + 0.2, "scale": "log"}, "ends must differ in their logarithm too"),
         ({"low": 1, "high": "many"}, "$.high"),
         ({"low": 1}, "required key is missing @ $.high"),
         ({"low": 1, "high": 2, "scale": "cubic"}, "'linear' or 'log'"),
@@ -62,6 +64,8 @@ def test_refining_goes_halfway_to_the_neighbours_and_to_an_end_with_nothing_beyo
         ([3, 4, 8], Range(low=3, high=8, integer=True)),
         ([0, 100], Range(low=0, high=100, integer=True)),
         ([5], None),
+        ([2**53, 2**53 + 1], None),
+        ([-1.7e308, 1.7e308], None),
         (["a", "b"], None),
         ([True, False], None),
     ],
@@ -86,6 +90,22 @@ def test_nothing_leaves_the_range_and_nothing_is_proposed_twice(span, place, cou
     ):
         assert len(set(found)) == len(found) <= count
         assert all(span.low <= value <= span.high for value in found)
+
+
+EXTREMES = st.sampled_from([0.0, 5e-324, 1e-308, 1.0, 2.0**53, 1e16, 1e300, 8.9e307, 1.7976e308])
+NUMBERS = st.one_of(EXTREMES, EXTREMES.map(lambda value: -value), st.floats(allow_nan=False, allow_infinity=False))
+
+
+@given(NUMBERS, NUMBERS, st.sampled_from(["linear", "log"]), st.booleans(), st.floats(0, 1))
+def test_any_range_that_is_taken_can_be_searched_to_its_ends(one, other, scale, integer, place) -> None:
+    values = {"low": min(one, other), "high": max(one, other), "scale": scale, "integer": integer}
+    try:
+        span = validate(Range, values, "a range")
+    except ConfigError:
+        return
+    for found in (span.at(place), *spread(span, 4, never), *mapped(span, [span.at(place)], 4, never)):
+        assert span.low <= found <= span.high
+        assert 0 <= span.position(found) <= 1
 
 
 @given(ranges, st.floats(0, 1))

@@ -18,7 +18,7 @@ from submission_desk import exported, live_of, needs_python
 from numerai_ray.cli.main import run
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.submission import interpreters
-from numerai_ray.submission.containers import CONTAINERS
+from numerai_ray.submission.containers import CONTAINERS, container_for
 from numerai_ray.submission.environment import Environment, Limits, run_inside
 from numerai_ray.submission.inside import runner
 from numerai_ray.submission.live import live_predictions, submission_problem
@@ -191,6 +191,22 @@ def test_a_python_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreters, "_first_working", lambda version: Path("x") if version == "3.11" else None)
     with pytest.raises(EnvironmentFault, match=r"Python 3.14 is not on this machine.*pyenv install.*here are 3.11"):
         interpreters.find_python("3.14")
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+def test_pins_are_those_of_the_images_lock_files(python: str) -> None:
+    pins = CONTAINERS[python].pins
+    locked = {"pandas": "2.3.2", "scipy": "1.16.2", "xgboost": "3.0.5", "joblib": "1.5.2", "numpy": "2.1.3"}
+    assert {name: pins[name] for name in locked} == locked
+
+
+@pytest.mark.parametrize(
+    ("python", "words"),
+    [("3.10", r"not offered: .*lightgbm 4.0.0.*choose one of 3.11, 3.12"), ("3.9", r"no container for Python '3.9'")],
+)
+def test_a_container_that_is_not_offered_is_refused_with_the_reason(python: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        container_for(python)
 
 
 def test_a_library_that_the_container_lacks() -> None:

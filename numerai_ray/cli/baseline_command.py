@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from numerai_ray.cli.experiment_session import open_runner
 from numerai_ray.cli.live_view import number
 from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOption, JsonOption, data_place
+from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, FitError, RequestError
 from numerai_ray.results import Metrics, official_metrics, to_json
@@ -48,11 +48,11 @@ def baseline(
     there = entry is not None
     entry = entry or _run(name, plan, store, root, address, in_process=in_process, quiet=as_json)
     if as_json:
-        typer.echo(to_json(told(entry) | {"ran": not there}, indent=2))
+        say(to_json(told(entry) | {"ran": not there}, indent=2))
         return
     data = entry.config["data"]
-    typer.echo(f"{entry.name} on {data['version']}, {data['file']}, {data['feature_set']}: {_line(entry.metrics)}")
-    typer.echo(f"{entry.folder}" + (f" (there since {entry.made}; nothing was run)" if there else ""))
+    say(f"{entry.name} on {data['version']}, {data['file']}, {data['feature_set']}: {_line(entry.metrics)}")
+    say(f"{entry.folder}" + (f" (there since {entry.made}; nothing was run)" if there else ""))
 
 
 def told(entry: Any) -> dict[str, Any]:
@@ -88,6 +88,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
     if version is not None:
         values = apply_overrides(values, {"data": {"version": version}})
     config = validate(Config, values, str(file))
+    tell_code(*model_code(config))
     try:
         return Catalog(root, file.parent, elsewhere=elsewhere).plan(name, f"baseline/{name}", config)
     except ConfigError as error:

@@ -18,6 +18,7 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
 )
+from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
 from numerai_ray.results import Metrics, read_ledger, without_nan
 from numerai_ray.round_decision import last_compared
@@ -230,7 +231,7 @@ def _show(found: Compared, asked: Asked) -> None:
             raise RequestError("--plot: no per-era score is there to draw; run the experiments, or lower --start-era")
         write_picture(asked.plot, lambda theme: draw_compare(info, theme), DARK if asked.dark else LIGHT)
     if asked.as_json:
-        typer.echo(json.dumps(without_nan({"rows": found.rows, "plot": asked.plot and str(asked.plot)}), indent=2))
+        say(json.dumps(without_nan({"rows": found.rows, "plot": asked.plot and str(asked.plot)}), indent=2))
         return
     table = Table(box=None, pad_edge=False)
     texts: list[str] = [key for key in ("experiment", "stage", "configuration", "benchmark") if key in found.rows[0]]
@@ -242,6 +243,6 @@ def _show(found: Compared, asked: Asked) -> None:
         table.add_row(*(row[key] for key in texts), *(number(row[key], digits) for key, digits in COLUMNS.items()))
     wide_console().print(table)
     if len(found.grounds) > 1:
-        typer.echo("Stages or data differ, so the values of one experiment do not compare with another's.")
+        say("Stages or data differ, so the values of one experiment do not compare with another's.")
     if asked.plot is not None:
-        typer.echo(str(asked.plot))
+        say(str(asked.plot))

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from numerai_ray.cli import download_command, info_command
 from numerai_ray.cli.options import DataDirOption, data_root, within, writable_folder
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest
 from numerai_ray.dataset_build import BuildSpec, build
 from numerai_ray.errors import RequestError
@@ -65,7 +65,7 @@ def synth(
     version_dir = _version_dir(writable_folder(out, "--out"), version)
     make_market(MarketSpec(eras=eras, rows=rows, features=features, seed=seed), version_dir)
     for line in build_files(version_dir, BuildSpec()):
-        typer.echo(line)
+        say(line)
 
 
 @app.command("build", epilog="Example: numerai-ray data build --data-dir data --version v5.2")
@@ -87,7 +87,7 @@ def build_command(
         hint = nearest(version, there) or "; download a version there, or make one with `numerai-ray data synth`"
         raise RequestError(f"--version: {root} holds no folder {version!r}{hint}")
     for line in build_files(version_dir, BuildSpec(step, offset)):
-        typer.echo(line)
+        say(line)
 
 
 def _version_dir(root: Path, version: str) -> Path:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -20,6 +19,7 @@ from rich.progress import (
 
 from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import JsonOption, data_root, within
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ def download(
         settled = download_files(version, names, version_dir, Patience(tries=retries + 1), view.step)
     if as_json:
         value = {"version": version, "folder": str(version_dir), "files": [_as_json(each) for each in settled]}
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
         return
     for each in settled:
-        typer.echo(_line(each))
+        say(_line(each))
 
 
 def _as_json(file: "LocalFile") -> dict[str, Any]:

@@ -1,19 +1,17 @@
 """What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from numerai_ray.cli.data_commands import build_files, make_market
 from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.cli.options import writable_place
 from numerai_ray.cli.round_state import Budget
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.interrupts import two_step_interrupts
@@ -42,12 +40,14 @@ def scheduler_at_work(
     session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
 ) -> Iterator[Any]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
+    from numerai_ray.machine import this_machine
     from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.variant_files import restore_files
 
     paths, loaded, console = session.paths, session.loaded, session.console
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
     budget = Budget(loaded.plan.budget.rounds, history)
-    live = LiveView(console, budget) if console.is_terminal else PlainView(console)
+    live = LiveView(console, budget, history=history) if console.is_terminal else PlainView(console)
     view = JsonView() if session.as_json else live
     with (
         two_step_interrupts(_say),
@@ -60,25 +60,32 @@ def scheduler_at_work(
             in_process=session.in_process,
             keep_models=loaded.plan.keep_models,
         ) as runner,
-        watching(view, loaded.name, paths, runner) as watcher,
+        watching(view, loaded.name, paths, runner, history) as watcher,
     ):
         told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
+            console.print(f"note: {line}", highlight=False, soft_wrap=True, markup=False)
         yield scheduler_of(loaded, catalog, runner, told, settings, report)
     for problem in report.problems:
         console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, err=True)
 
 
 def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:
-    """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``."""
+    """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``.
+
+    Trees are grown by the rule that the experiment began with.
+    """
     from numerai_ray.eras import Holdout
+    from numerai_ray.models import rule_of
+    from numerai_ray.results import read_ledger
     from numerai_ray.trial_plan import Catalog
 
-    kept = loaded.plan.holdout_eras
-    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None)
+    kept, rule = loaded.plan.holdout_eras, rule_of([each.origin for each in read_ledger(paths.ledger)])
+    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None, rule=rule)
 
 
 def tell_devices(console: Console, catalog: Any) -> None:
@@ -198,7 +205,7 @@ def scheduler_of(
         reporter=report,
         watcher=watcher,
         estimate=lambda plans, cores: expected(read_calibration(paths), plans, lambda fit: not stored(fit), cores),
-        archive=archive_of(loaded, paths),
+        archive=archive_of(loaded, paths, report.problems.append),
         stored=stored,
         baselines=BaselineStore.below(catalog.data_root),
     )
@@ -217,13 +224,12 @@ def proposer_of(loaded: LoadedPlan) -> Any:
     return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
 
 
-def archive_of(loaded: LoadedPlan, paths: ExperimentPaths) -> Any:
-    """Keeps Optuna's studies after every round, where Optuna guides; else nothing."""
+def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Any:
+    """Keeps Optuna's studies after every round, where Optuna guides; else nothing. Faults of a database are told."""
     from numerai_ray.round_scheduler import no_archive
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive
-    from numerai_ray.optuna_studies import keep_studies, open_storage
+    from numerai_ray.optuna_studies import open_archive
 
-    storage = open_storage(paths.journal, loaded.plan.rounds.storage)
-    return lambda search: keep_studies(storage, loaded.name, search)
+    return open_archive(paths.journal, loaded.plan.rounds.storage, loaded.name, tell)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from numerai_ray.cli.options import DataDirOption, JsonOption, data_root
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
 
@@ -52,10 +53,10 @@ def info(
     with _progress() as progress:
         found = [_read(root / name, progress, deep=deep) for name in ([version] if version else there)]
     if as_json:
-        typer.echo(json.dumps(answer(root, found, deep=deep), indent=2))
+        say(json.dumps(answer(root, found, deep=deep), indent=2))
         return
     if not found:
-        typer.echo(f"{root}: holds no data version; {_NEXT_STEP}")
+        say(f"{root}: holds no data version; {_NEXT_STEP}")
     console = Console()
     for position, each in enumerate(found):
         if position:

@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -23,14 +22,17 @@ from numerai_ray.cli.round_state import (
     number,
     progress_json,
     round_title,
+    told,
     usage_text,
     varied,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
+from numerai_ray.ray_needs import token_words
 from numerai_ray.results import RoundRecord, to_json, without_nan
 from numerai_ray.results_mirror import ResultsMirror
-from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.round_start import RoundStart
 
 __all__ = ["JsonView", "LiveView", "PlainView", "ProgressFile", "Watchers", "decided_line", "duration", "number"]
 
@@ -53,7 +55,7 @@ class ProgressFile:
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
-            self._state.progress[progress.trial] = progress
+            self._state.tell(progress)
         self._write(force=False)
 
     def round_decided(self, record: RoundRecord) -> None:
@@ -94,9 +96,15 @@ class MirrorWatcher:
 class LiveView:
     """The running round on a terminal; decided rounds stay above it as lines."""
 
-    def __init__(self, console: Console, budget: Budget | None = None, look: Callable[[], Snapshot] = Snapshot):
+    def __init__(
+        self,
+        console: Console,
+        budget: Budget | None = None,
+        look: Callable[[], Snapshot] = Snapshot,
+        history: Sequence[RoundRecord] = (),
+    ):
         self.console = console
-        self.best = Best()
+        self.best = Best(history)
         self.budget = budget or Budget(0)
         self.look = look
         self._state: RoundState | None = None
@@ -114,7 +122,7 @@ class LiveView:
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
-            self._state.progress[progress.trial] = progress
+            self._state.tell(progress)
 
     def round_decided(self, record: RoundRecord) -> None:
         self.best.decided(record)
@@ -123,7 +131,7 @@ class LiveView:
         self.console.print(decided_line(record), highlight=False, markup=False)
 
     def dashboard(self, url: str) -> None:
-        self.console.print(f"Ray dashboard: {url}", highlight=False)
+        self.console.print(f"Ray dashboard: {url}{token_words()}", highlight=False, soft_wrap=True, markup=False)
 
     def _render(self) -> Group | Text:
         state = self._state
@@ -133,7 +141,7 @@ class LiveView:
         value = progress_json(state, self.look())
         parts: list[Any] = [_trial_table(value, known), *_machine_lines(value)]
         parts.append(Text(f"best so far: {self.best.text()}", style="dim"))
-        left, later = state.seconds_left(), self.budget.seconds_left()
+        left, later = value["seconds_left"], self.budget.seconds_left()
         times = f"time left: {'not known yet' if left is None else f'{duration(left)} of this round'}"
         if later is not None:
             times += f", at most {duration(later)} of the budget's further rounds"
@@ -233,7 +241,7 @@ class PlainView:
         self._say(decided_line(record))
 
     def dashboard(self, url: str) -> None:
-        self._say(f"Ray dashboard: {url}")
+        self._say(f"Ray dashboard: {url}{token_words()}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
@@ -255,13 +263,13 @@ class JsonView:
     def round_started(self, start: RoundStart) -> None:
         self._state, self._last = RoundState(start), time.monotonic()
         known = [each.id for each in start.known]
-        value = {**{k: v for k, v in vars(start).items() if k != "known"}, "known": known}
+        value = {**{k: v for k, v in vars(start).items() if k not in ("known", "fits")}, "known": known}
         self._say("round_started", value)
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
-            self._state.progress[progress.trial] = progress
-        self._say("progress", asdict(progress))
+            self._state.tell(progress)
+        self._say("progress", told(progress))
 
     def round_decided(self, record: RoundRecord) -> None:
         self._state = None
@@ -279,7 +287,7 @@ class JsonView:
 
     def _say(self, event: str, value: Mapping[str, Any]) -> None:
         # One call a line: two threads may speak.
-        print(json.dumps(without_nan({"event": event, **value})) + "\n", end="", flush=True)
+        say(json.dumps(without_nan({"event": event, **value})))
 
 
 def wide_console() -> Console:

@@ -2,10 +2,12 @@
 
 import atexit
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Never
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Never
 
 import typer
 
@@ -25,10 +27,12 @@ from numerai_ray.cli import (
     track_command,
     upload_command,
 )
-from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.cli.streams import never_raise
+from numerai_ray.cli.terminal import checked_arguments, say
+from numerai_ray.errors import FitError, NumeraiRayError, shortened
+from numerai_ray.interrupts import CODES, INTERRUPTED, stop_asked, two_step_interrupts
 from numerai_ray.start_over import own_process
 
-INTERRUPTED = 130
 SOME_FAILED = 3
 
 app = typer.Typer(
@@ -36,12 +40,34 @@ app = typer.Typer(
     help="Numerai research from an idea to a submitted model: rounds of one-variable experiments on Ray Tune.\n\n"
     "Start with: numerai-ray run experiments/quickstart",
     epilog="Exit codes: 0 done; 2 the request is wrong; 3 some trials failed, the rest is saved; "
-    "130 interrupted, run the same command again to go on.",
+    "130 interrupted (143 by SIGTERM, 129 by SIGHUP), run the same command again to go on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            number = version("numerai-ray")
+        except PackageNotFoundError:  # its code alone, as a Ray job carries it
+            number = "(not installed)"
+        say(f"numerai-ray {number}, Python {platform.python_version()}, Ray {version('ray')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 plan_commands.register(app)
 run_commands.register(app)
 baseline_command.register(app)
@@ -59,10 +85,12 @@ app.add_typer(store_commands.app, name="store")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 wrong request, 3 some trials failed, 130 interrupted (143, 129)."""
+    never_raise()
     if arguments is None:
         own_process()
-        _leave(run())
+        with two_step_interrupts():
+            _leave(run())
     sys.exit(run(arguments))
 
 
@@ -81,18 +109,33 @@ def _leave(code: int) -> Never:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command; every error raised on purpose is one message on stderr."""
+    code = _run(arguments)
+    # Also where what was stopped ended in an error of its own, as when Ray was stopped with it.
+    asked = stop_asked()
+    if code and asked:
+        code = asked
+    if code in CODES.values():
+        _tell("interrupted; run the same command again to go on")
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=checked_arguments(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-        if code == INTERRUPTED:
-            print("interrupted; run the same command again to go on", file=sys.stderr)
-        return code
+        return end.code if isinstance(end.code, int) else 0
     except FitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return SOME_FAILED
     except NumeraiRayError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
     except OSError as error:
-        print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        _tell(shortened(f"error: {error.filename or 'system'}: {error.strerror or error}"))
     return 2
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # nobody reads any more
+        say(text, err=True)

@@ -1,22 +1,24 @@
 """Tells Ray's metrics what a round does: a watcher that only watches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from numerai_ray.cli.round_state import Best, RoundState, Snapshot
 from numerai_ray.fold_runner import Progress
 from numerai_ray.monitoring import Monitor
 from numerai_ray.results import RoundRecord
-from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.round_start import RoundStart
 
 
 class MonitorWatch:
     """Turns events of a run into gauges and counters, see :data:`numerai_ray.monitoring.METRICS`."""
 
-    def __init__(self, monitor: Monitor, shared_bytes: Callable[[], int] = lambda: 0):
+    def __init__(
+        self, monitor: Monitor, shared_bytes: Callable[[], int] = lambda: 0, history: Sequence[RoundRecord] = ()
+    ):
         self.monitor = monitor
         self._shared_bytes = shared_bytes
         self._state: RoundState | None = None
-        self._best = Best()
+        self._best = Best(history)
         self._running = 0
 
     def round_started(self, start: RoundStart) -> None:
@@ -27,12 +29,12 @@ class MonitorWatch:
     def trial_progress(self, progress: Progress) -> None:
         if self._state is None:
             return
-        before = self._state.progress[progress.trial]
-        self._state.progress[progress.trial] = progress
-        hits = max(0, progress.stored - before.stored)
+        before = self._state.fits()
+        self._state.tell(progress)
+        now = self._state.fits()
         with self.monitor.together():
-            self.monitor.count("store_hits_total", hits)
-            self.monitor.count("fits_trained_total", max(0, progress.folds_done - before.folds_done - hits))
+            self.monitor.count("store_hits_total", now["stored"] - before["stored"])
+            self.monitor.count("fits_trained_total", now["trained"] - before["trained"])
             self._tell()
 
     def round_decided(self, record: RoundRecord) -> None:
@@ -60,11 +62,7 @@ class MonitorWatch:
         self.monitor.show("best_primary", self._best.primary)
         self.monitor.show("round", self._state.start.number)
         self.monitor.show("trials", self._state.trials())
-        done, total = self._state.folds()
-        stored = sum(each.stored for each in self._state.progress.values())
-        waiting = max(0, total - done - self._running)
-        fits = {"waiting": waiting, "running": self._running, "trained": done - stored, "stored": stored}
-        self.monitor.show("fits", fits)
+        self.monitor.show("fits", self._state.fits(self._running))
 
 
 class DashboardNote:

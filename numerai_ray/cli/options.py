@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from numerai_ray.atomic_files import write_text
+from numerai_ray.cli.terminal import say
 from numerai_ray.config import nearest
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment_plan import LoadedPlan, load_plan
+from numerai_ray.outside import PATIENCE_S, in_time
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.shipped_files import find_shipped, shipped_experiments, shipped_plan
-from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, place
+from numerai_ray.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place
 
 ExperimentArgument = Annotated[
     Path, typer.Argument(metavar="EXP", help="Folder of an experiment, e.g. experiments/quickstart.")
@@ -74,9 +76,28 @@ def data_place(given: str | None, *, made_here: bool = False) -> Place:
     root, name = _data_root(given)
     if not isinstance(root, Url):
         return data_root(given, made_here=made_here)
-    if not root.is_dir():
+    if not answering(root, name).is_dir():
         raise RequestError(f"{name}: {root}: no such folder there; copy the folders of the data versions to it")
     return root
+
+
+def answering(where: Place, name: str) -> Place:
+    """``where``, after making sure that a storage answers: its client alone would wait for minutes.
+
+    Raises:
+        EnvironmentFault: it does not.
+
+    """
+    if isinstance(where, Url):
+        try:
+            in_time(where.exists, PATIENCE_S)
+        except TimeoutError as error:
+            leave_unfinished()
+            raise EnvironmentFault(
+                f"{name}: {where}: the storage cannot be reached ({error}); check AWS_ENDPOINT_URL and the network, "
+                f"then run again"
+            ) from None
+    return where
 
 
 def _data_root(given: str | None) -> tuple[Place, str]:
@@ -130,6 +151,7 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
     paths = ExperimentPaths(folder)
     if paths.plan.is_file():
         return paths
+    _refuse_bare_name(folder)
     if folder.is_file():
         hint = f"did you mean {folder.parent}?" if folder.name == paths.plan.name else "give the folder"
         raise RequestError(f"{folder}: EXP must be a folder with an experiment.yaml, but this is a file; {hint}")
@@ -140,9 +162,19 @@ def experiment_paths(folder: Path) -> ExperimentPaths:
     raise RequestError(f"{folder}: no experiment.yaml there{nearest(folder.name, known)}")
 
 
+def _refuse_bare_name(folder: Path) -> None:
+    """Refuse a folder that is not there where ``experiments/`` beside it has one of that name: it is meant."""
+    meant = folder.parent / "experiments" / folder.name
+    if not folder.exists() and ExperimentPaths(meant).plan.is_file():
+        raise RequestError(f"{folder}: no such folder; did you mean {meant}?")
+
+
 def fetch_results(folder: Path, results: str | None) -> None:
     """Bring an experiment's copy here, so that reading commands see what runs elsewhere."""
-    if results is not None and ResultsMirror(folder, place(results)).fetch(reader=True) == 0 and not folder.exists():
+    if results is None:
+        return
+    copy = answering(place(results), "--results")
+    if ResultsMirror(folder, copy).fetch(reader=True) == 0 and not folder.exists():
         raise RequestError(f"--results: {results}: holds no experiment yet; check the URL, or wait for its first round")
 
 
@@ -150,6 +182,8 @@ def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:
     """An experiment and its checked plan; one that comes with the package is put in place on first use."""
     shipped = shipped_plan(folder.name)
     if not folder.exists() and shipped is not None:
+        _refuse_bare_name(folder)
+        say(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder))

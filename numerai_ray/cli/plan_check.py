@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from numerai_ray.cli.terminal import model_code, tell_code
 from numerai_ray.config import Config
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.fit_spec import TrialPlan
+from numerai_ray.machine import this_machine
+from numerai_ray.resource_plan import GB, RAY_BYTES
 from numerai_ray.search_space import Dimension, changes_for
 from numerai_ray.trial_plan import Catalog
 
@@ -45,9 +49,15 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
     """Plan configs by the place that asks for them; see :func:`check_plan`."""
     found: dict[tuple[str, str], Problem] = {}
     data_errors: list[DataError] = []
+    room = this_machine().memory_bytes
+    code: dict[str, None] = {}
     for place, config in asked:
+        tell_code(*(new := [each for each in model_code(config) if each not in code]))
+        code |= dict.fromkeys(new)
         try:
-            catalog.plan("check", place, config)
+            plan = catalog.plan("check", place, config)
+            for problem in _memory_problems(plan, catalog, room):
+                found.setdefault((problem.path, problem.message), _placed(place, problem))
         except ConfigError as error:
             for problem in error.problems:
                 found.setdefault((problem.path, problem.message), _placed(place, problem))
@@ -59,6 +69,17 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
         raise data_errors[0]
     if found:
         raise ConfigError(source, list(found.values()))
+
+
+def _memory_problems(plan: TrialPlan, catalog: Catalog, room: int) -> list[Problem]:
+    """A fit that is said to take more memory than there is, whatever its data: no smaller data would help."""
+    asked = max((fit.needs.memory_bytes or 0 for fit in plan.fits), default=0)
+    if catalog.elsewhere or asked + RAY_BYTES <= room:
+        return []
+    there = f"{room / GB:.1f} GB are free here, {RAY_BYTES / GB:.0f} of them for Ray"
+    rule = f"asks for {asked / GB:.1f} GB a fit, but {there}"
+    remedy = "lower it, leave it out (memory is estimated then), or use a cluster that has it (--address)"
+    return [Problem("$.model.resources.memory_gb", f"{rule}; {remedy}")]
 
 
 def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:

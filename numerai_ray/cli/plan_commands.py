@@ -1,12 +1,12 @@
 """Commands that plan: ``new`` writes an experiment, ``plan`` shows what one will do, ``round`` runs one by hand."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-from rich.console import Console
+from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from numerai_ray.atomic_files import write_text
@@ -31,10 +31,12 @@ from numerai_ray.cli.options import (
     data_place,
     open_experiment,
 )
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest, parse_yaml
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import load_plan
+from numerai_ray.plan_schema import Sentence
 from numerai_ray.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger, without_nan
 from numerai_ray.results_mirror import mirrored
@@ -43,6 +45,7 @@ from numerai_ray.shipped_files import find_shipped
 from numerai_ray.storage import place
 
 GB = 10**9
+NOT_YET = "what is still to be asked for"
 
 
 def register(app: typer.Typer) -> None:
@@ -81,8 +84,8 @@ def new(
         raise RequestError(f"--kind: no kind of research {kind!r}{nearest(kind, SPACES)}")
     answers = Answers(
         name=folder.name,
-        idea=idea or _asked("Idea: what should help, and why?", "--idea"),
-        novelty=novelty or _asked("Novelty: what has nobody tried yet?", "--novelty"),
+        idea=idea or NOT_YET,
+        novelty=novelty or NOT_YET,
         baseline=baseline,
         kind=found,
         space=space or SPACES[found][0],
@@ -92,13 +95,18 @@ def new(
     )
     write_text(paths.plan, plan_text(answers))
     try:
+        # Before anything is asked: an answer is not lost to a flag that is refused.
         load_plan(paths.plan, lambda sort, name: find_shipped(sort, name, folder))
-    except ConfigError:
+        if not (idea and novelty):
+            idea = idea or _asked("Idea: what should help, and why?", "--idea")
+            novelty = novelty or _asked("Novelty: what has nobody tried yet?", "--novelty")
+            write_text(paths.plan, plan_text(replace(answers, idea=idea, novelty=novelty)))
+    except BaseException:
         paths.plan.unlink()
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
-    typer.echo(f"{paths.plan}\nnext: numerai-ray plan {folder}")
+    say(f"{paths.plan}\nnext: numerai-ray plan {folder}")
 
 
 def plan(
@@ -144,7 +152,7 @@ def plan(
         write_calibration(paths, known)
     found = forecast(outlook, setups, known)
     if as_json:
-        typer.echo(json.dumps(without_nan(asdict(found)), indent=2))
+        say(json.dumps(without_nan(asdict(found)), indent=2))
         return
     console = Console()
     _show(console, found)
@@ -220,14 +228,21 @@ def _dimension(space: SearchSpace, path: str, values: list[Any]) -> tuple[str, D
 
 
 def _asked(question: str, flag: str) -> str:
-    """An answer from the terminal; where there is none to ask, the flag is named."""
+    """An answer from the terminal, asked for again until it will do; where there is none to ask, the flag is named."""
     try:
-        return str(typer.prompt(question))
+        return str(typer.prompt(question, value_proc=_sentence))
     except typer.Abort:
         raise RequestError(f"{flag} is needed where nobody can be asked; give it as a flag") from None
 
 
-def _show(console: Console, found: Any) -> None:
+def _sentence(answer: str) -> str:
+    try:
+        return TypeAdapter(Sentence).validate_python(answer)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{error.errors()[0]['msg']}, but {answer!r} has {len(answer)}") from None
+
+
+def _show_stages(console: Console, found: Any) -> None:
     stages = Table(title="Stages", title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "data", "feature set", "features", "eras", "rows", "fits a config", "a fit takes", "memory"):
         stages.add_column(name, justify="left" if name in ("stage", "data", "feature set") else "right")
@@ -238,7 +253,19 @@ def _show(console: Console, found: Any) -> None:
         numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
+    engines = dict.fromkeys(engine for each in found.stages for engine in each.engines)
+    console.print(f"trained by: {'; '.join(engines)}", highlight=False, soft_wrap=True, markup=False)
+    notes: dict[str, list[str]] = {}
+    for each in found.stages:
+        for note in each.notes:
+            notes.setdefault(note, []).append(each.stage)
+    for note, told in notes.items():
+        console.print(f"note: {', '.join(told)}: {note}", highlight=False, soft_wrap=True, markup=False)
     console.print()
+
+
+def _show(console: Console, found: Any) -> None:
+    _show_stages(console, found)
     if not found.rounds:
         text = "nothing is left to run: all stages are there; `numerai-ray run EXP --extend` goes on scouting"
         console.print(text, highlight=False, soft_wrap=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from numerai_ray.cli.options import (
@@ -29,6 +28,7 @@ from numerai_ray.cli.submission_commands import (
     root_if_there,
     steps,
 )
+from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.cli.upload_command import ModelOption, ViaOption, YesOption, confirm, connect, watch
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, without_nan
@@ -71,6 +71,8 @@ def predict(
     pickle = target
     if not target.is_file():
         pickle = _exported(target, variant, python, data_dir, address, in_process=in_process)
+    else:
+        tell_code(str(pickle))
     environment, version = _environment(pickle, python)
     data = given or live_of(root_if_there(data_dir), version)
     if data is None:
@@ -81,9 +83,9 @@ def predict(
     write_predictions(frame, out)
     submitted = None if submit is None else _submit(out, submit, via, yes=yes)
     if as_json:
-        typer.echo(json.dumps({"predictions": str(out), "rows": len(frame), "submission": submitted}, indent=2))
+        say(json.dumps({"predictions": str(out), "rows": len(frame), "submission": submitted}, indent=2))
         return
-    typer.echo(f"{out}: {len(frame):,} predictions" + (f", submitted as {submitted}" if submitted else ""))
+    say(f"{out}: {len(frame):,} predictions" + (f", submitted as {submitted}" if submitted else ""))
 
 
 def diagnose(
@@ -125,7 +127,7 @@ def diagnose(
             "metrics": table,
             "message": theirs.get("message"),
         }
-        typer.echo(json.dumps(without_nan(value), indent=2))
+        say(json.dumps(without_nan(value), indent=2))
         return
     _print_compared(table, len(found.eras))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +22,8 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
 )
+from numerai_ray.cli.round_state import running_of
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
 from numerai_ray.results import (
@@ -33,7 +35,7 @@ from numerai_ray.results import (
     without_nan,
 )
 from numerai_ray.results_mirror import last_sign
-from numerai_ray.round_decision import last_compared
+from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.storage import place
 
 WATCH_S = 1.0
@@ -63,7 +65,7 @@ def status(
     if as_json and watch:
         _watch_json(paths, exp)
     elif as_json:
-        typer.echo(json.dumps(without_nan(status_json(paths, exp, results)), indent=2))
+        say(json.dumps(without_nan(status_json(paths, exp, results)), indent=2))
     elif watch:
         _watch(paths, exp)
     else:
@@ -77,7 +79,7 @@ def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -
     return {
         "experiment": str(exp),
         "state": _state(paths, history, results),
-        "finished": _finished(history),
+        "finished": is_finished(history),
         "best": None if best is None else json.loads(to_json(best)),
         "rounds": [json.loads(to_json(record)) for record in history],
         "running": running(paths, results),
@@ -106,7 +108,7 @@ def leaderboard(
     shown = table[table["stage"] == stage] if stage else table
     shown = shown.groupby("stage", sort=False).head(top).reset_index()
     if as_json:
-        typer.echo(json.dumps(without_nan({"experiment": str(exp), "rows": shown.to_dict("records")}), indent=2))
+        say(json.dumps(without_nan({"experiment": str(exp), "rows": shown.to_dict("records")}), indent=2))
         return
     screen = Table(box=None, pad_edge=False)
     digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
@@ -134,6 +136,7 @@ def report(
 ) -> None:
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.report import write_report
+    from numerai_ray.variant_files import AGAIN, LEFT_OUT, lost_files
 
     fetch_results(exp, results)
     history = read_ledger(experiment_paths(exp).ledger)
@@ -141,6 +144,8 @@ def report(
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     paths, loaded = open_experiment(exp)
     path = write_report(loaded, paths, history, start_era)
+    for lost in lost_files(paths, history):
+        say(f"note: {lost}; {LEFT_OUT}; {AGAIN.format(exp)}", err=True)
     if as_json:
         value = {
             "report": str(path),
@@ -148,9 +153,9 @@ def report(
             "plots": sorted(str(file) for file in paths.plots.glob("*.png")),
             "rounds": [json.loads(to_json(record)) for record in history],
         }
-        typer.echo(json.dumps(without_nan(value), indent=2))
+        say(json.dumps(without_nan(value), indent=2))
     else:
-        typer.echo(f"{path}\n{paths.html}")
+        say(f"{path}\n{paths.html}")
 
 
 def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
@@ -163,11 +168,8 @@ def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
 
 def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
     """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
-    try:
-        found = json.loads(paths.progress.read_text(encoding="utf-8"))["running"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, dict) and _holder(paths, results) else None
+    found = running_of(paths.progress)
+    return found if found and _holder(paths, results) else None
 
 
 def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
@@ -175,14 +177,10 @@ def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
     return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
 
 
-def _finished(history: list[RoundRecord]) -> bool:
-    return bool(history) and history[-1].stage in {"final", "holdout"}
-
-
 def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
     if _holder(paths, results):
         return "running"
-    if _finished(history):
+    if is_finished(history):
         return "finished"
     return "stopped" if history else "not started"
 
@@ -195,7 +193,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         parts.append(running_table(now))
     last, best = last_compared(history), best_variant(history)
     if last is not None and best is not None and best.metrics is not None:
-        so_far = "best" if _finished(history) else "best so far"
+        so_far = "best" if is_finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
     state = _state(paths, history, results)
@@ -234,7 +232,7 @@ def _watch_json(paths: ExperimentPaths, exp: Path) -> None:
         alive = lock_holder(paths.lock)
         value = status_json(paths, exp)
         value["rounds"] = len(value["rounds"])
-        typer.echo(json.dumps(without_nan(value)))
+        say(json.dumps(without_nan(value)))
         if not alive:
             return
         time.sleep(WATCH_S)

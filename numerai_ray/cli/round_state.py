@@ -3,15 +3,20 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ValidationError
+
 from numerai_ray.fold_runner import Progress
+from numerai_ray.json_text import read_json
 from numerai_ray.machine import Usage, usage
 from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_candidates import JOINT
-from numerai_ray.round_scheduler import RoundStart
+from numerai_ray.round_start import FitWork, RoundStart
 from numerai_ray.significance import INTERVAL_PERCENT, PairedDelta, e4
 
 # Running fits are asked for this often: rarely enough to cost nothing, often enough to look alive.
@@ -49,20 +54,42 @@ class Snapshot:
 
 
 class RoundState:
-    """The running round: folds done, metrics so far, time left."""
+    """The running round: folds and fits done, metrics so far, time left."""
 
     def __init__(self, start: RoundStart):
         self.start = start
-        self.began = time.monotonic()
+        self.began = time.monotonic()  # or when its first fit was seen running: until then, Ray starts and data is read
         self.progress: dict[str, Progress] = {
             trial: Progress(trial, 0, start.folds[trial], math.nan) for trial in start.trials
         }
+        self._done: dict[str, bool] = {}  # fits by key, and whether they were stored
+        self._seen = False
 
-    def seconds_left(self) -> float | None:
-        """Of this round, from the folds done so far; None before the first."""
-        going = [each for each in self.progress.values() if each.error is None]
-        done, total = sum(each.folds_done for each in going), sum(each.folds for each in going)
-        return None if done == 0 else (time.monotonic() - self.began) * (total - done) / done
+    def tell(self, progress: Progress) -> None:
+        """Note a trial's progress."""
+        self.progress[progress.trial] = progress
+        self._done |= progress.fits
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Note what runs."""
+        if snapshot.fits and not self._seen:
+            took = max(fit.done / fit.per_second if fit.per_second else 0.0 for fit in snapshot.fits)
+            self._seen, self.began = True, time.monotonic() - took
+
+    def seconds_left(self, snapshot: Snapshot | None = None) -> float | None:
+        """Of this round, from the work done so far, what runs right now included; None before there is any.
+
+        Work is the fits' cost, not their number: the largest folds are trained first.
+        """
+        left = self._work(key for key in self._asked if key not in self._done)
+        trained = self._work(key for key, stored in self._done.items() if not stored)
+        tasks = {each.task: each.cost for each in left.values()}
+        running = sum(
+            tasks.get(fit.name, 0.0) * min(1.0, fit.done / fit.total) for fit in snapshot.fits if fit.total
+        ) if snapshot else 0.0
+        done = sum(each.cost for each in trained.values()) + running
+        todo = sum(each.cost for each in left.values()) - running
+        return None if done <= 0 else (time.monotonic() - self.began) * max(0.0, todo) / done
 
     def title(self) -> str:
         """``round 3, scout: varying num_leaves``."""
@@ -70,26 +97,48 @@ class RoundState:
 
     def trials(self) -> dict[str, int]:
         """Trials by state."""
-        failed = sum(each.error is not None for each in self.progress.values())
-        done = sum(each.error is None and each.folds_done == each.folds for each in self.progress.values())
-        return {"running": len(self.progress) - failed - done, "done": done, "failed": failed}
+        states = ["failed" if each.error else "pruned" if each.pruned else _going(each) for each in self.all]
+        return {state: states.count(state) for state in ("running", "done", "failed", "pruned")}
 
-    def folds(self) -> tuple[int, int]:
-        """Folds done, and folds in all; a fit that two variants share counts for both."""
-        return (
-            sum(each.folds_done for each in self.progress.values()),
-            sum(each.folds for each in self.progress.values()),
-        )
+    def fits(self, running: int = 0) -> dict[str, int]:
+        """Fits by state, each once, whoever asks for it; those of trials that are over wait no longer."""
+        stored = sum(self._done.values())
+        waiting = sum(key not in self._done for key in self._asked)
+        states = {"waiting": max(0, waiting - running), "running": running}
+        return states | {"trained": len(self._done) - stored, "stored": stored}
+
+    @property
+    def all(self) -> list[Progress]:
+        """Every trial's last word."""
+        return list(self.progress.values())  # a copy: another thread tells
+
+    @property
+    def _asked(self) -> set[str]:
+        """Keys of the fits that trials ask for which are not over."""
+        going = [each.trial for each in self.all if not each.error and not each.pruned]
+        return {key for trial in going for key in self.start.fits.get(trial, ())}
+
+    def _work(self, keys: Iterable[str]) -> dict[str, FitWork]:
+        """The trainings that these fits are, by family."""
+        known = {key: work for fits in self.start.fits.values() for key, work in fits.items()}
+        found: dict[str, FitWork] = {}
+        for work in (known[key] for key in keys if key in known):
+            if work.family not in found or found[work.family].cost < work.cost:
+                found[work.family] = work
+        return found
 
 
 class Best:
-    """The best configuration so far, by primary metric, in the stage that ran last."""
+    """The best configuration so far, by primary metric, in the stage that ran last; a holdout decides nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: Sequence[RoundRecord] = ()) -> None:
         self.record: VariantRecord | None = None
-        self.base: str = ""
+        for record in history:
+            self.decided(record)
 
     def decided(self, record: RoundRecord) -> None:
+        if record.stage == "holdout":
+            return
         winner = next((v for v in record.variants if v.id == record.decision.winner), None)
         self.record = winner or self.record
 
@@ -175,15 +224,61 @@ def varied(dimension: str) -> str:
     return "several at once" if dimension == JOINT else dimension
 
 
+class _Trial(BaseModel):
+    variant: str
+    folds_done: int
+    folds: int
+    primary: float | None
+    error: str | None
+    pruned: str | None = None
+
+
+class _Fit(BaseModel):
+    name: str
+    trees: int
+    trees_in_all: int
+    trees_per_second: float | None
+    unit: str = "trees"
+
+
+class _Usage(BaseModel):
+    cores_busy: float
+    cores: float
+    memory_used_bytes: float
+    memory_bytes: float
+
+
+class _Running(BaseModel):
+    """What is read out of a running round's JSON; the rest may be anything."""
+
+    round: int
+    stage: str
+    dimension: str | None = None
+    seconds_left: float | None = None
+    trials: list[_Trial]
+    fits: list[_Fit] | None = None
+    machine: _Usage | None = None
+
+
+def running_of(progress: Path) -> dict[str, Any] | None:
+    """The running round in a file of :func:`progress_json`; None where there is none, or it is damaged."""
+    found: Any = read_json(progress).get("running")
+    with suppress(ValidationError):
+        _Running.model_validate(found, strict=True)
+        return dict(found)
+    return None
+
+
 def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
     """The running round as ``status --json`` and the event stream tell it."""
     machine = snapshot.usage
+    state.look(snapshot)
     return {
         "round": state.start.number,
         "stage": state.start.stage,
         "dimension": state.start.dimension,
-        "seconds_left": state.seconds_left(),
-        "trials": [{"variant": state.start.trials[trial], **asdict(each)} for trial, each in state.progress.items()],
+        "seconds_left": state.seconds_left(snapshot),
+        "trials": [{"variant": state.start.trials[each.trial], **told(each)} for each in state.all],
         "fits": [
             {
                 "name": fit.name,
@@ -197,6 +292,15 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
         ],
         "machine": None if machine is None else asdict(machine),
     }
+
+
+def told(progress: Progress) -> dict[str, Any]:
+    """A trial's progress as JSON; its fits are counted, not listed."""
+    return {name: value for name, value in vars(progress).items() if name != "fits"}
+
+
+def _going(progress: Progress) -> str:
+    return "done" if progress.folds_done == progress.folds else "running"
 
 
 def counted(count: int, what: str) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from numerai_ray.atomic_files import tidy
 from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
@@ -24,18 +24,22 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
+    answering,
     data_place,
     open_experiment,
     within,
     writable_folder,
 )
+from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan, Stage
-from numerai_ray.results import ExperimentPaths, RoundRecord, next_commands, read_ledger, to_json
+from numerai_ray.official_config import OfficialRun, load_official
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
 from numerai_ray.results_mirror import mirrored
+from numerai_ray.round_decision import is_finished
 from numerai_ray.round_policy import Stop
 from numerai_ray.storage import place
 
@@ -69,16 +73,24 @@ def run(
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.fit_store import FOLDER
 
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
+    if mlflow is not None:
+        from numerai_ray.trackers import check_mlflow
+
+        check_mlflow(mlflow)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
+    copy = answering(place(results), "--results") if results else None
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
+    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
+        for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
+            tidy(folder)
         history = read_ledger(paths.ledger)
-        if extend or not history or history[-1].stage != loaded.stages[-1]:
+        if extend or not is_finished(history):
             prepare_data(loaded, root)
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(console, catalog)
@@ -91,7 +103,7 @@ def run(
 
 
 def train(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official CONFIG .py/.json, or ours.")],
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="An official .py (run) or .json, or ours.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", metavar="DIR", help="results/ and predictions/ go here.")],
     data_dir: DataDirOption = None,
     address: AddressOption = None,
@@ -104,49 +116,49 @@ def train(
     from numerai_ray.variant_output import results_json, write_variant
 
     root = data_place(data_dir)
-    ours, results_name, predictions_name = load_any_config(config)
+    asked = load_any_config(config)
+    tell_code(*model_code(asked.config))
     writable_folder(output_dir, "--output-dir")
     try:
         plan = Catalog(root, config.parent, elsewhere=address is not None).plan(
-            results_name, f"train/{results_name}", ours
+            asked.results_name, f"train/{asked.results_name}", asked.config
         )
     except ConfigError as error:
         raise ConfigError(str(config), error.problems) from None
     console = Console(stderr=True)
-    results = output_dir / "results" / f"{results_name}.json"
-    predictions = output_dir / "predictions" / f"{predictions_name}.parquet"
+    results = output_dir / "results" / f"{asked.results_name}.json"
+    predictions = output_dir / "predictions" / f"{asked.predictions_name}.parquet"
     with open_runner(root, output_dir, address, in_process=in_process) as runner:
         with console.status(f"training {len(plan.fits)} folds"):
             outcome = runner.run([plan], lambda _: None)[plan.id]
         if outcome.error is not None:
             console.print(f"error: {config}: {outcome.error}", style="red", highlight=False, soft_wrap=True)
             raise typer.Exit(3)
-        write_variant(outcome, runner.columns(plan), results, predictions)
+        write_variant(outcome, runner.columns(plan), results, predictions, told=asked.told)
     for note in outcome.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if as_json:
-        typer.echo(to_json(results_json(outcome, str(output_dir), str(predictions))))
+        say(to_json(results_json(outcome, str(output_dir), str(predictions), told=asked.told)))
         return
     metrics = outcome.metrics
     if metrics is not None:
-        typer.echo(
+        say(
             f"corr {number(metrics.corr.mean)}  bmc {number(metrics.bmc.mean)}  "
             f"bmc_last_200_eras {number(metrics.primary)}  "
             f"avg_corr_with_benchmark {number(metrics.avg_corr_with_benchmark, 3)}"
         )
-    typer.echo(f"{results}\n{predictions}")
+    say(f"{results}\n{predictions}")
 
 
-def load_any_config(path: Path) -> tuple[Config, str, str]:
-    """An official config or one of ours, with the names of its results and predictions."""
-    from numerai_ray.official_config import load_official
-
+def load_any_config(path: Path) -> OfficialRun:
+    """An official config or one of ours, whose outputs are named after its file."""
     if path.suffix != ".py":
         value = parse_yaml(read_text(path), str(path))
         if {"cv", "score"} & set(value):
-            return validate(Config, value, str(path)), path.stem, path.stem
-    official = load_official(path)
-    return official.config, official.results_name, official.predictions_name
+            return OfficialRun(validate(Config, value, str(path)), None, path.stem, path.stem, None)
+    else:
+        tell_code(str(path))
+    return load_official(path)
 
 
 def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:
@@ -171,6 +183,8 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
             soft_wrap=True,
             markup=False,
         )
+        from numerai_ray.report.closing_sections import next_commands
+
         for line in next_commands(paths.root):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     guessed = [record for record in history if record.estimated_s is not None]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from numerai_ray.cli.terminal import say
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
 
@@ -22,7 +23,7 @@ def schema(
     name: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="Of this command; else of all.")] = None,
 ) -> None:
     """JSON Schema of what commands print with --json."""
-    typer.echo(json.dumps(schemas() if name is None else schema_of(name), indent=2))
+    say(json.dumps(schemas() if name is None else schema_of(name), indent=2))
 
 
 @cache

@@ -2,13 +2,14 @@
 
 import json
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from numerai_ray.cli.options import DataDirOption, JsonOption, data_place, within
+from numerai_ray.cli.terminal import Console, say
 
 if TYPE_CHECKING:
     from numerai_ray.fit_store import FitStore
@@ -43,17 +44,17 @@ def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None
         "removable_bytes": _bytes([*kinds["damaged"], *kinds["partial"]]),
     }
     if as_json:
-        typer.echo(json.dumps(value, indent=2))
+        say(json.dumps(value, indent=2))
         return
-    typer.echo(f"{value['store']}: {value['fits']:,} fits, {_size(_bytes(kinds['fit']))}")
+    say(f"{value['store']}: {value['fits']:,} fits, {_size(_bytes(kinds['fit']))}")
     for age, group in _by_age(kinds["fit"]).items():
-        typer.echo(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
+        say(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
     if kinds["model"]:
-        typer.echo(f"  {len(kinds['model']):,} trained models  {_size(_bytes(kinds['model']))}")
+        say(f"  {len(kinds['model']):,} trained models  {_size(_bytes(kinds['model']))}")
     if kinds["look"]:
-        typer.echo(f"  {len(kinds['look']):,} looks at predictions  {_size(_bytes(kinds['look']))}")
+        say(f"  {len(kinds['look']):,} looks at predictions  {_size(_bytes(kinds['look']))}")
     if kinds["damaged"] or kinds["partial"]:
-        typer.echo(
+        say(
             f"  {len(kinds['damaged'])} damaged and {len(kinds['partial'])} unfinished files; "
             f"`numerai-ray store gc --delete` removes them"
         )
@@ -90,21 +91,21 @@ def gc(
     if as_json:
         shown = {reason: {"files": len(group), "bytes": _bytes(group)} for reason, group in reasons.items()}
         total = _bytes([each.file for each in going])
-        typer.echo(json.dumps({"store": str(store.root), "deleted": delete, "bytes": total, "why": shown}, indent=2))
+        say(json.dumps({"store": str(store.root), "deleted": delete, "bytes": total, "why": shown}, indent=2))
         return
     for reason, group in reasons.items():
-        typer.echo(f"{reason}: {len(group):,} files, {_size(_bytes(group))}")
+        say(f"{reason}: {len(group):,} files, {_size(_bytes(group))}")
     if not going:
-        typer.echo(f"{store.root}: nothing to remove")
+        say(f"{store.root}: nothing to remove")
     elif not delete:
-        typer.echo("nothing was removed; add --delete to remove them")
+        say("nothing was removed; add --delete to remove them")
 
 
 @app.command(epilog="Example: numerai-ray store verify --data-dir data")
 def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
     """Read every entry to its last byte; what is damaged is set aside, and made again when it is asked for.
 
-    Exit code 3 when something was damaged.
+    Exit code 3 when something was damaged, or could not be read and may be either.
     """
     from numerai_ray.store_care import ENTRIES, check_store
 
@@ -114,14 +115,16 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
         task = progress.add_task("checking", total=sum(file.kind in ENTRIES for file in files))
         found = check_store(store, files, lambda: progress.advance(task))
     if as_json:
-        value = {"store": str(store.root), "whole": found.whole, "damaged": found.damaged, "models": found.models}
-        typer.echo(json.dumps(value, indent=2))
+        value = {"store": str(store.root), **asdict(found)}
+        say(json.dumps(value, indent=2))
     else:
         by = "".join(f"\n  {name}: {count:,}" for name, count in found.models.items())
-        typer.echo(f"{store.root}: {found.whole:,} whole, {len(found.damaged):,} damaged and set aside{by}")
+        say(f"{store.root}: {found.whole:,} whole, {len(found.damaged):,} damaged and set aside{by}")
         for key in found.damaged:
-            typer.echo(f"  damaged: {key}")
-    if found.damaged:
+            say(f"  damaged: {key}")
+        for why in found.unread:
+            say(f"  not read: {why}")
+    if found.damaged or found.unread:
         raise typer.Exit(SOME_DAMAGED)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from numerai_ray.cli.options import (
     AddressOption,
@@ -20,7 +19,9 @@ from numerai_ray.cli.options import (
     open_experiment,
     writable_folder,
 )
+from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.errors import RequestError
+from numerai_ray.json_text import parse_json
 from numerai_ray.results import ExperimentPaths, without_nan
 from numerai_ray.start_over import start_over
 from numerai_ray.storage import DATA_ROOT_VARIABLE
@@ -68,12 +69,12 @@ def export(
     """Refit a variant on every labelled era into a pickle that stands alone, proved for Numerai's container."""
     found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
     if as_json:
-        card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        typer.echo(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
+        card = parse_json(out.with_suffix(".json").read_bytes())
+        say(json.dumps({"files": [str(each) for each in _files(out)], **card}, indent=2))
         return
     _print_found(found)
-    typer.echo("\n".join(str(each) for each in _files(out)))
-    typer.echo(f"next: numerai-ray upload {out} --model NAME")
+    say("\n".join(str(each) for each in _files(out)))
+    say(f"next: numerai-ray upload {out} --model NAME")
 
 
 def verify(
@@ -94,6 +95,7 @@ def verify(
 
     if not pickle.is_file():
         raise RequestError(f"{pickle}: no such file; make one with `numerai-ray export EXP --out {pickle.name}`")
+    tell_code(str(pickle))
     card = read_card(SubmissionFiles(pickle))
     container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)
     given = live_given(live, benchmarks)
@@ -103,7 +105,7 @@ def verify(
         environment = environment_for(container, on_step)
         found = verify_pickle(pickle, environment, given)
     if as_json:
-        typer.echo(json.dumps(without_nan(found.to_json()), indent=2))
+        say(json.dumps(without_nan(found.to_json()), indent=2))
     else:
         _print_found(found)
     if not found.ok:
@@ -121,6 +123,8 @@ def export_to(
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
     from numerai_ray.fit_store import FitStore
+    from numerai_ray.models import rule_of
+    from numerai_ray.results import read_ledger
     from numerai_ray.submission.choice import choose
     from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.export import ExportOrder
@@ -129,14 +133,17 @@ def export_to(
     from numerai_ray.trial_plan import Catalog
 
     variant, python = what
-    writable_folder(pickle_path(out).parent, "--out")
+    folder = writable_folder(pickle_path(out).parent, "--out")
+    if not folder.exists():
+        say(f"note: --out: there is no folder {folder} yet; it is made with the pickle", err=True)
     container = container_for(python or DEFAULT_PYTHON)
     paths, loaded = open_experiment(exp)
     choice = choose(paths, loaded.name, variant)
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
-    catalog = Catalog(root, paths.root, elsewhere=address is not None)
+    rule = rule_of([each.origin for each in read_ledger(paths.ledger)])
+    catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule)
     with steps() as on_step:
         return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
 
@@ -205,7 +212,7 @@ def _print_found(found: "Verification") -> None:
     from numerai_ray.submission.words import verification_lines
 
     for line in verification_lines(found):
-        typer.echo(line)
+        say(line)
 
 
 class steps:  # noqa: N801  used as a function

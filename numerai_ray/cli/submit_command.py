@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from numerai_ray.cli.options import ExperimentArgument, open_experiment
+from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.shipped_files import FOLDERS, PACKAGE, find_shipped
@@ -84,7 +84,7 @@ def submit(
     if not follow:
         return
     try:
-        end = desk.follow(job_id, lambda text: print(text, end="", flush=True))
+        end = desk.follow(job_id, lambda text: say(text, end=""))
     except KeyboardInterrupt:
         again = f"numerai-ray submit {exp} --address {address} --results {results}"
         console.print(f"\n{job_id}: goes on without this terminal; watch it again with the same command ({again} …)")

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
+from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
+from numerai_ray.outside import masked
 from numerai_ray.results import read_ledger
 
 MLflowOption = Annotated[
@@ -22,10 +24,12 @@ def register(app: typer.Typer) -> None:
 
 def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: JsonOption = False) -> None:
     """Write an experiment's rounds for TensorBoard, and for MLflow where a server is named; nothing twice."""
-    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
+    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker, check_mlflow
     from numerai_ray.trackers.tensorboard import runs
 
     paths, loaded = open_experiment(exp)
+    if mlflow is not None:
+        check_mlflow(mlflow)
     history = read_ledger(paths.ledger)
     if not history:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
@@ -33,9 +37,13 @@ def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: Json
     if mlflow is not None:
         MLflowTracker(paths, loaded.name, mlflow)(history)
     if as_json:
-        value = {"tensorboard": str(paths.tensorboard), "runs": runs(paths.tensorboard), "mlflow": mlflow}
-        typer.echo(json.dumps(value, indent=2))
+        written = {"tensorboard": str(paths.tensorboard), "runs": runs(paths.tensorboard)}
+        value = {**written, "mlflow": mlflow and masked(mlflow)}
+        say(json.dumps(value, indent=2))
         return
-    typer.echo(f"tensorboard --logdir {paths.tensorboard}")
-    if mlflow is not None:
-        typer.echo(f"mlflow ui --backend-store-uri {mlflow}  (the whole of mlflow, in an environment of its own)")
+    say(f"tensorboard --logdir {paths.tensorboard}")
+    if mlflow is not None and mlflow.startswith("http"):
+        say(masked(mlflow))
+    elif mlflow is not None:
+        there = masked(mlflow)
+        say(f"mlflow ui --backend-store-uri {there}  (the whole of mlflow, in an environment of its own)")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from numerai_ray.cli.options import JsonOption, within
+from numerai_ray.cli.terminal import Console, harmless, say
 from numerai_ray.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model slot at Numerai: its name or id.")
 ]
 ViaOption = Annotated[
-    str, typer.Option("--via", metavar="WAY", help="numerapi, or mcp: Numerai's MCP server (pip extra 'mcp').")
+    str, typer.Option("--via", metavar="WAY", help="numerapi, or mcp: Numerai's MCP server (the extra mcp).")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before something leaves this machine.")]
 
@@ -75,11 +75,11 @@ def upload(
 
     state = send(order, numerai, watch())
     if as_json:
-        typer.echo(json.dumps({"model": order.slot.name, **_state(state)}, indent=2))
+        say(json.dumps({"model": order.slot.name, **_state(state)}, indent=2))
         return
-    typer.echo(f"{order.pickle} is {state.validation} at Numerai as {state.id}, model {order.slot.name}")
+    say(f"{order.pickle} is {state.validation} at Numerai as {state.id}, model {order.slot.name}")
     if assign:
-        typer.echo(f"{order.slot.name} submits with it from the next round on; watch it at https://numer.ai/models")
+        say(f"{order.slot.name} submits with it from the next round on; watch it at https://numer.ai/models")
 
 
 def connect(via: str) -> "Numerai":
@@ -178,7 +178,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise RequestError(f"{question} There is no terminal to answer on; add --yes")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(harmless(question), err=True):
         raise RequestError("nothing was uploaded")
 
 
@@ -199,13 +199,13 @@ def _with(order: "UploadOrder", *, assign: bool, trigger: bool, wait_s: int) -> 
 def _list(numerai: "Numerai", *, as_json: bool) -> None:
     slots = numerai.slots()
     if as_json:
-        typer.echo(json.dumps({"models": [asdict(each) for each in slots]}, indent=2))
+        say(json.dumps({"models": [asdict(each) for each in slots]}, indent=2))
         return
     if not slots:
-        typer.echo("this account has no model of the Classic tournament; make one with --new NAME")
+        say("this account has no model of the Classic tournament; make one with --new NAME")
     width = max((len(each.name) for each in slots), default=0)
     for each in slots:
-        typer.echo(f"{each.name:{width}}  {each.pickle or 'no pickle'}")
+        say(f"{each.name:{width}}  {each.pickle or 'no pickle'}")
 
 
 def _status(numerai: "Numerai", pickle_id: str, model: str | None, *, as_json: bool) -> None:
@@ -218,11 +218,11 @@ def _status(numerai: "Numerai", pickle_id: str, model: str | None, *, as_json: b
         raise RequestError(f"--status: no uploaded pickle {pickle_id!r} in this account; it says its id when uploaded")
     log = numerai.logs(state)
     if as_json:
-        typer.echo(json.dumps({**_state(state), "log": log}, indent=2))
+        say(json.dumps({**_state(state), "log": log}, indent=2))
         return
-    typer.echo(f"{state.filename or state.id}: {state.validation}")
+    say(f"{state.filename or state.id}: {state.validation}")
     for line in (*state.said, *log):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _state(state: "PickleState") -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Who watches a run, and what is written for other programs beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from numerai_ray.cli.live_view import LiveView, ProgressFile, Watchers
 from numerai_ray.cli.round_state import Observer
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.results import ExperimentPaths, RoundRecord
 
 
 def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:
@@ -17,7 +17,9 @@ def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]
 
 
 @contextmanager
-def watching(view: Any, name: str, paths: ExperimentPaths, runner: Any) -> Iterator[Watchers]:
+def watching(
+    view: Any, name: str, paths: ExperimentPaths, runner: Any, history: Sequence[RoundRecord]
+) -> Iterator[Watchers]:
     """Everyone who watches a run, and someone who looks at the running fits for them."""
     from numerai_ray.fold_runner import InProcessRunner
 
@@ -29,7 +31,7 @@ def watching(view: Any, name: str, paths: ExperimentPaths, runner: Any) -> Itera
     from numerai_ray.monitoring import Monitor, Quiet, running_fits
 
     told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
-    watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes), told)
+    watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes, history), told)
     looking = Quiet()
     observer = Observer(lambda: running_fits(looking), watchers.looked)
     if isinstance(view, LiveView):

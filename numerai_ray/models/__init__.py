@@ -1,6 +1,7 @@
 """Models: what turns a training batch into predictions. One file a model, its library imported on use."""
 
-from numerai_ray.models.protocol import Batch, Fitted, Ladder, Model, Prepared, Rungs
+from numerai_ray.models.engine import LIBRARY, RULES, Engine, Rule, engine_of, rule_here, rule_of
+from numerai_ray.models.protocol import Batch, Compiled, Fitted, Ladder, Model, Rungs
 from numerai_ray.models.registry import (
     MODELS,
     is_known,
@@ -14,19 +15,26 @@ from numerai_ray.models.registry import (
 from numerai_ray.models.user import ModelSource
 
 __all__ = [
+    "LIBRARY",
     "MODELS",
+    "RULES",
     "Batch",
+    "Compiled",
+    "Engine",
     "Fitted",
     "Ladder",
     "Model",
     "ModelSource",
-    "Prepared",
+    "Rule",
     "Rungs",
+    "engine_of",
     "is_known",
     "model_for",
     "model_problems",
     "needs_of",
     "read_benchmarks",
+    "rule_here",
+    "rule_of",
     "settled",
     "source_of",
 ]

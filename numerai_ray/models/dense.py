@@ -3,19 +3,18 @@
 import pickle
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
-from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.models.protocol import Batch, Params, Prepared, Rungs
+from numerai_ray.models.protocol import Batch, Params, Rungs
 from numerai_ray.models.telling import is_heard, tell_importance, tell_model
+from numerai_ray.outside import install_hint
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,30 +100,17 @@ class FittedDense:
 
 
 class DenseModel:
-    """What models over :class:`Rows` share: they prepare nothing, and predict after training."""
-
-    def prepared_params(self, params: Params) -> dict[str, Any] | None:  # noqa: ARG002
-        return None
-
-    def prepare(
-        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
-    ) -> None:
-        raise NotImplementedError("this model prepares nothing")
-
-    def predicts_prepared(self, params: Params) -> bool:  # noqa: ARG002
-        return False
+    """What models over :class:`Rows` share: they predict after training."""
 
     def fit_rows(self, rows: Rows, params: Params) -> Predictor:
         """Train on ``rows``, which have a target; raises :class:`~numerai_ray.errors.FitError`."""
         raise NotImplementedError
 
-    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> FittedDense:  # noqa: ARG002
+    def fit(self, batch: Batch, params: Params, threads: int) -> FittedDense:
         return FittedDense(self.fit_rows(rows_of(batch, threads), params))
 
-    def fit_predict(
-        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
-    ) -> Floats:
-        fitted = self.fit(train, params, threads, prepared)
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+        fitted = self.fit(train, params, threads)
         tell_model(fitted)
         rows = rows_of(validation, threads)
         tell_of(fitted.predictor, rows=rows)
@@ -138,11 +124,9 @@ class DenseLadder(DenseModel, ABC):
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         """``params`` with so many steps."""
 
-    def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
-    ) -> list[Floats]:
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
-        fitted = self.fit(train, longest, threads, prepared)
+        fitted = self.fit(train, longest, threads)
         tell_model(fitted)
         for length in ladder.lengths:
             tell_of(fitted.predictor, length)
@@ -179,7 +163,7 @@ def unpickled(content: bytes) -> Any:
 
 def rows_of(batch: Batch, threads: int) -> Rows:
     """The batch as read-only arrays (a copy of its features)."""
-    matrix = batch.matrix()
+    matrix = batch.features
     features = np.asarray(matrix.to_numpy(batch.ranges, np.float32), np.float32)
     if batch.missing_as_null:
         era_of_row = np.repeat(np.arange(len(matrix.seen.bits)), np.diff(matrix.seen.era_starts))
@@ -208,7 +192,7 @@ def library(module: str, extra: str) -> Any:
         package = module.split(".", 1)[0]
         raise EnvironmentFault(
             f"the model needs {package}, which cannot be imported ({error}); install it with "
-            f"`pip install 'numerai-ray[{extra}]'`, on every node of a cluster"
+            f"{install_hint(extra)}, on every node of a cluster"
         ) from None
 
 

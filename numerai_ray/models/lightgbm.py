@@ -1,17 +1,15 @@
-"""LightGBM: binned once for all fits, the same trees for any number of threads.
+"""LightGBM itself: what our own engine does not take, trained the documented way, on a ``Dataset`` of a fit's rows.
 
-A Numerai feature has five values, so the bins of all rows are the bins of any fold, and a fold cuts its rows out of
-one binned copy (measured on 384,000 x 400: 0.16 s instead of 10.6 s from pandas, identical trees). Where a feature
-does not take all its values in the training window, bins made of the window alone would differ: such a fold is
-binned by itself, so that a fit is always what LightGBM makes of exactly its rows.
+Trees are the same for any number of threads. Which features are drawn from follows from the fit's own rows, as it does
+for everyone who uses LightGBM.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
+from inspect import signature
 from typing import Any, ClassVar
 
 import lightgbm as lgb
@@ -20,42 +18,22 @@ import numpy.typing as npt
 
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix, joined
-from numerai_ray.models.binned_rows import StoredBytes
-from numerai_ray.models.boosters import FittedLightGBM, grown, rows_of, tell_gain
 from numerai_ray.models.dense import blamed, others
-from numerai_ray.models.few_rows import write_by_few
-from numerai_ray.models.joined_bins import save, save_joined
-from numerai_ray.models.protocol import Batch, NoDevice, Params, Prepared, Rungs
+from numerai_ray.models.protocol import Batch, NoDevice, Params, Rungs
 from numerai_ray.models.pulse import beat
-from numerai_ray.models.shared_bins import SharedBins
-from numerai_ray.models.telling import tell_model
-from numerai_ray.models.wide_bins import width_matters
-from numerai_ray.resource_plan import WIDE_BYTES_PER_VALUE, fit_bytes_per_value
+from numerai_ray.models.telling import tell_importance, tell_model
 
+Floats = npt.NDArray[np.float64]
 # Parameters that the resource plan or this file sets.
 OURS = {
     "num_threads": "threads come from the machine, and predictions do not depend on them; remove it",
     "verbosity": "logs are kept for you; remove it",
-    "feature_pre_filter": "is set for you, so that fits can share one binned copy; remove it",
+    "feature_pre_filter": "is as LightGBM has it by default; remove it",
     "data": "data comes from the config's data section; remove it",
     "valid": "validation eras come from the config's cv section; remove it",
     "early_stopping_round": "stopping on validation eras would leak them; set n_estimators instead",
     "linear_tree": "needs raw values, which are not kept; remove it",
 }
-# What LightGBM's bins depend on; everything else can change without binning again.
-BINNING = (
-    "max_bin",
-    "max_bin_by_feature",
-    "min_data_in_bin",
-    "bin_construct_sample_cnt",
-    "data_random_seed",
-    "enable_bundle",
-    "use_missing",
-    "zero_as_missing",
-    "categorical_feature",
-    "forcedbins_filename",
-)
 # Lists with one entry a feature, and files: only the real data can tell whether they fit.
 SHAPED = (
     "monotone_constraints",
@@ -66,12 +44,13 @@ SHAPED = (
     "forcedsplits_filename",
     "forcedbins_filename",
 )
-# The same trees for 1 and many threads (LightGBM otherwise times both histogram layouts and takes the faster one),
-# and for a shared and an own copy of the bins (it otherwise drops features that min_data_in_leaf could never split).
-SAME_TREES = {"deterministic": True, "force_col_wise": True, "feature_pre_filter": False}
+# The same trees for 1 and many threads (LightGBM otherwise times both histogram layouts and takes the faster one).
+SAME_TREES = {"deterministic": True, "force_col_wise": True}
 # What only a GPU has a use for; the processor would read past them, but they would be in the fit's key.
 ON_GPU = ("device_type", "gpu_platform_id", "gpu_device_id", "gpu_device_id_list", "gpu_use_dp", "num_gpu")
 QUIET = {"verbosity": -1}
+# Arguments of LightGBM's estimators that LightGBM itself does not know, and that decide no tree.
+ESTIMATOR_ONLY = frozenset({"importance_type"})
 
 
 class LightGBM:
@@ -81,7 +60,7 @@ class LightGBM:
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
         names = _main_names()
-        own = {names.get(name, name): value for name, value in params.items()}
+        own = {names.get(name, name): value for name, value in params.items() if name not in ESTIMATOR_ONLY}
         fixed = dict(SAME_TREES)
         if own.get("force_row_wise"):
             del fixed["force_col_wise"]
@@ -115,10 +94,12 @@ class LightGBM:
         names = _main_names()
         found = []
         given: dict[str, str] = {}
+        params = {name: value for name, value in params.items() if name not in ESTIMATOR_ONLY}
         for name, value in params.items():
             main = names.get(name)
             if main is None:
-                found.append((name, f"LightGBM has no such parameter{nearest(name, _usual_names())}"))
+                usual = [each for each in _usual_names() if each in names]
+                found.append((name, f"LightGBM has no such parameter{nearest(name, usual)}"))
             elif main in OURS:
                 found.append((name, OURS[main]))
             elif main in given:
@@ -166,67 +147,20 @@ class LightGBM:
             return "objective", f"must give one prediction a row, but gives {shape[1:]} of them"
         return None
 
-    def prepared_params(self, params: Params) -> dict[str, Any] | None:
-        canonical = self.canonical_params(params)
-        if canonical.get("extra_trees"):
-            return None  # its random thresholds come out differently from a copy of the bins (measured)
-        if self.gpus(params):
-            return None  # a GPU learner wants a dataset that was made for it
-        return {name: canonical[name] for name in BINNING if name in canonical}
-
-    def prepare(
-        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
-    ) -> None:
-        settings = {**(self.prepared_params(params) or {}), **QUIET, **SAME_TREES, "num_threads": threads}
-        path.unlink(missing_ok=True)  # LightGBM does not write over a file
-        write = partial(_save_bins, settings=settings, missing_as_null=missing_as_null)
-        # Settings with an entry a feature are read with all of them; blocks that cannot be joined are rare.
-        if not settings.keys().isdisjoint(SHAPED) or not save_joined(blocks, write, path, settings):
-            write(joined(list(blocks)), path)
-
-    def predicts_prepared(self, params: Params) -> bool:
-        return not self.gpus(params) and bool(self.canonical_params(params).get("boosting", "gbdt") == "gbdt")
-
-    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> FittedLightGBM:
+    def fit(self, batch: Batch, params: Params, threads: int) -> "FittedLightGBM":
         if batch.target is None:
             raise ValueError("a training batch needs a target")
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
-        bins = self._shared_bins(batch, prepared, params, threads)
         try:
-            return FittedLightGBM(
-                lgb.train(
-                    settings, _own_bins(batch, settings) if bins is None else rows_of(bins, batch), callbacks=[_beat]
-                )
-            )
+            return FittedLightGBM(lgb.train(settings, _dataset(batch, settings), callbacks=[_beat]))
         except lgb.basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
 
-    def fit_predict(
-        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
-    ) -> npt.NDArray[np.float64]:
-        """Predictions out of the shared bins: the same numbers as of rows turned into floats again, to the last bit."""
-        bins = self._shared_bins(train, prepared, params, threads)
-        if bins is None or not self.predicts_prepared(params):
-            fitted = self.fit(train, params, threads, prepared)
-            tell_gain(fitted.booster)
-            tell_model(fitted)
-            return fitted.predict(validation, threads)
-        settings = {**self.canonical_params(params), "num_threads": threads}
-        return grown(settings, bins, train, validation, [_trees(settings)])[0]
-
-    def _shared_bins(self, batch: Batch, prepared: Prepared | None, params: Params, threads: int) -> SharedBins | None:
-        """The bins of all rows, or None where the batch's rows by themselves could be binned differently.
-
-        They say how many ``threads`` there are, because LightGBM takes the last word on it for the whole process: a
-        dataset that leaves it open, made after the booster, would have the booster train on all cores, side by side
-        with the other fits (measured: 7 times slower).
-        """
-        if prepared is None or not prepared.seen.same_within(batch.ranges, missing_as_null=batch.missing_as_null):
-            return None
-        settings = {**(self.prepared_params(params) or {}), "num_threads": threads, **QUIET, **SAME_TREES}
-        held = fit_bytes_per_value(batch.n_rows, prepared.seen.bits.shape[1])
-        wide = held == WIDE_BYTES_PER_VALUE and not width_matters(self.canonical_params(params))
-        return SharedBins(StoredBytes(prepared.chunks), settings, wide=wide)
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+        fitted = self.fit(train, params, threads)
+        tell_gain(fitted.booster)
+        tell_model(fitted)
+        return fitted.predict(validation, threads)
 
     def length(self, params: Params) -> int | None:
         settings = self.canonical_params(params)
@@ -236,21 +170,14 @@ class LightGBM:
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         return {**self.canonical_params(params), "num_iterations": length}
 
-    def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
-    ) -> list[npt.NDArray[np.float64]]:
-        params = self.at_length(ladder.params, max(ladder.lengths))
-        bins = self._shared_bins(train, prepared, params, threads)
-        if bins is None or not self.predicts_prepared(params):
-            fitted = self.fit(train, params, threads, prepared)
-            for length in ladder.lengths:
-                tell_gain(fitted.booster, length)
-            tell_model(fitted)
-            return [fitted.predict(validation, threads, length) for length in ladder.lengths]
-        settings = {**params, "num_threads": threads}
-        return grown(settings, bins, train, validation, ladder.lengths)
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
+        fitted = self.fit(train, self.at_length(ladder.params, max(ladder.lengths)), threads)
+        for length in ladder.lengths:
+            tell_gain(fitted.booster, length)
+        tell_model(fitted)
+        return [fitted.predict(validation, threads, length) for length in ladder.lengths]
 
-    def plain(self, fitted: FittedLightGBM) -> str:
+    def plain(self, fitted: Any) -> str:
         """LightGBM's model text: its numbers have 17 digits, so nothing is lost, and other versions read it.
 
         It also says how many threads trained it, which decides nothing, and would make equal models differ.
@@ -258,8 +185,18 @@ class LightGBM:
         text = str(fitted.booster.model_to_string())
         return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 1]", text, flags=re.M)
 
-    def restored(self, plain: str) -> FittedLightGBM:
-        return FittedLightGBM(lgb.Booster(model_str=plain))
+    def restored(self, plain: str) -> "FittedLightGBM":
+        return FittedLightGBM.of_text(plain)
+
+
+class UnfilteredLightGBM(LightGBM):
+    """LightGBM drawing from all features, also from those that no split of a fold can use.
+
+    Experiments that began so, when fits shared bins that were made of all rows, end so.
+    """
+
+    def canonical_params(self, params: Params) -> dict[str, Any]:
+        return {**super().canonical_params(params), "feature_pre_filter": False}
 
 
 def _beat(env: Any) -> None:
@@ -270,19 +207,57 @@ def _trees(settings: Params) -> int:
     return int(settings.get("num_iterations", 100))
 
 
-def _own_bins(batch: Batch, settings: Params) -> lgb.Dataset:
-    """The batch's rows, binned by themselves."""
-    table = batch.matrix().to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
+class FittedLightGBM:
+    """A booster."""
+
+    def __init__(self, booster: lgb.Booster):
+        self.booster = booster
+
+    @classmethod
+    def of_text(cls, text: str) -> "FittedLightGBM":
+        """The booster that a model's text describes."""
+        return cls(lgb.Booster(model_str=text))
+
+    @property
+    def native(self) -> lgb.Booster:
+        return self.booster
+
+    def predict(self, batch: Batch, threads: int, length: int | None = None) -> npt.NDArray[np.float64]:
+        """Predictions of the whole booster, or of its first ``length`` trees."""
+        rows = sum(stop - start for start, stop in batch.ranges)
+        out = np.empty(rows, np.float64)
+        done = 0
+        for ranges in _pieces(batch.ranges, 100_000):
+            if batch.missing_as_null:
+                data: Any = batch.features.to_arrow(ranges, missing_as_null=True)
+            else:
+                data = batch.features.to_numpy(ranges, np.float32)
+            part = self.booster.predict(data, num_iteration=length, num_threads=threads)
+            out[done : done + len(part)] = part
+            done += len(part)
+        return out
+
+
+def tell_gain(booster: lgb.Booster, trees: int | None = None) -> None:
+    """How much each feature gained, in all trees or in the first ``trees``."""
+    tell_importance("gain", booster.feature_importance("gain", iteration=trees), trees)
+
+
+def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:
+    """``ranges`` cut into pieces of at most ``rows``: prediction copies, and a copy of a piece is small."""
+    return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
+
+
+def _dataset(batch: Batch, settings: Params) -> lgb.Dataset:
+    """The batch's rows, binned by themselves.
+
+    It says how many threads there are, because LightGBM takes the last word on it for the whole process: a dataset that
+    leaves it open, made after the booster, would have the booster train on all cores, beside the other fits (measured:
+    7 times slower).
+    """
+    table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
     table = table if batch.keep is None else table.take(batch.keep)
     return lgb.Dataset(table, batch.target, weight=batch.weights, params=dict(settings))
-
-
-def _save_bins(features: FeatureMatrix, path: Path, settings: Params, *, missing_as_null: bool) -> None:
-    """Save all rows of ``features``, binned; where a few rows do not tell how, as LightGBM does it."""
-    if missing_as_null or not write_by_few(features, path, settings):
-        table = features.to_arrow(((0, features.seen.n_rows),), missing_as_null=missing_as_null)
-        label = np.zeros(table.num_rows, np.float32)
-        save(lgb.Dataset(table, label, params=dict(settings)).construct(), path, settings)
 
 
 @contextmanager
@@ -311,5 +286,9 @@ def _main_names() -> dict[str, str]:
 
 
 def _usual_names() -> list[str]:
-    """Names to offer for a misspelt one: LightGBM's main names and those of its scikit-learn interface."""
-    return sorted({*_main_names().values(), *lgb.LGBMRegressor().get_params()})
+    """Names to offer for a misspelt one: LightGBM's main names and those of its scikit-learn interface.
+
+    The latter are read from the signature: without scikit-learn the class is there, but cannot be made.
+    """
+    own = set(signature(lgb.LGBMRegressor.__init__).parameters) - {"self", "kwargs"}
+    return sorted({*_main_names().values(), *own})

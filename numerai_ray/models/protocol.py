@@ -1,42 +1,27 @@
 """What a model is to the rest of the program."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.feature_matrix import FeatureMatrix, RowRange, ValuesSeen
+from numerai_ray.feature_matrix import FeatureMatrix, RowRange
 
 Params = Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What a model makes once of all features and shares between fits: for LightGBM, the binned copy.
-
-    ``key`` tells contents apart; ``chunks`` are its bytes in order, (n,) uint8 each; ``seen`` is what the features
-    hold.
-    """
-
-    key: str
-    chunks: tuple[npt.NDArray[np.uint8], ...]
-    seen: ValuesSeen
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rows of a dataset, read-only.
 
-    ``features`` is None where a fit is made of the prepared copy alone.
     ``ranges`` are the rows (start, stop); ``keep`` (k,) ascending positions within them, or None for all of them;
     ``target`` (k,) is aligned with what is kept, and None for prediction; so are ``eras`` (k,), the era number of each
     row, ``weights`` (k,), None where all rows weigh alike, and the columns of ``benchmarks`` (k,), NaN where unknown.
     """
 
-    features: FeatureMatrix | None
+    features: FeatureMatrix
     ranges: tuple[RowRange, ...]
     missing_as_null: bool
     target: npt.NDArray[np.float32] | None = None
@@ -44,12 +29,6 @@ class Batch:
     eras: npt.NDArray[np.int32] | None = None
     weights: npt.NDArray[np.float64] | None = None
     benchmarks: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
-
-    def matrix(self) -> FeatureMatrix:
-        """The features; raises ``ValueError`` where the batch comes without."""
-        if self.features is None:
-            raise ValueError("this batch has no features: the model said that it does without")
-        return self.features
 
     @property
     def n_rows(self) -> int:
@@ -92,30 +71,12 @@ class Model(Protocol):
         """(parameter, what is wrong with it) of params that would fail or be ignored, in the library's words."""
         ...
 
-    def prepared_params(self, params: Params) -> dict[str, Any] | None:
-        """The params that :meth:`prepare` depends on; None when there is nothing worth preparing."""
-        ...
-
-    def prepare(
-        self, blocks: Iterable[FeatureMatrix], params: Params, threads: int, path: Path, *, missing_as_null: bool
-    ) -> None:
-        """Write what every fit on these features shares to ``path``.
-
-        ``blocks`` are some of the features each, and can be gone through again; a block that is done with is let go,
-        so that all of them need not have room at once.
-        """
-        ...
-
-    def predicts_prepared(self, params: Params) -> bool:
-        """Whether :meth:`fit_predict` needs the prepared copy alone, where the training rows hold all its values."""
-        ...
-
-    def fit(self, batch: Batch, params: Params, threads: int, prepared: Prepared | None) -> Fitted:
-        """Train; ``prepared`` is what :meth:`prepare` made of the same features, or None."""
+    def fit(self, batch: Batch, params: Params, threads: int) -> Fitted:
+        """Train on a batch that has a target; raises :class:`~numerai_ray.errors.FitError`."""
         ...
 
     def fit_predict(
-        self, train: Batch, validation: Batch, params: Params, threads: int, prepared: Prepared | None
+        self, train: Batch, validation: Batch, params: Params, threads: int
     ) -> npt.NDArray[np.float64]:
         """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
         ...
@@ -169,6 +130,15 @@ class Rungs:
 
 
 @runtime_checkable
+class Compiled(Protocol):
+    """What a :class:`Model` may also be: one with code to compile, which a worker does before its first fit."""
+
+    def warm_up(self) -> None:
+        """Compile, or load, what fits need."""
+        ...
+
+
+@runtime_checkable
 class Ladder(Protocol):
     """What a :class:`Model` may also be: one whose fit of many steps holds those of fewer.
 
@@ -184,7 +154,7 @@ class Ladder(Protocol):
         ...
 
     def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int, prepared: Prepared | None
+        self, train: Batch, validation: Batch, ladder: Rungs, threads: int
     ) -> list[npt.NDArray[np.float64]]:
         """Predictions (n,) of ``validation`` at each length, equal to those of separate fits to the last bit."""
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from numerai_ray.config import ModelConfig, nearest
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.model_config import Resources
+from numerai_ray.models.engine import FIVE_VALUES, UNFILTERED
 from numerai_ray.models.protocol import Accelerated, Model
 from numerai_ray.models.user import ModelSource, UserModel, find_source, is_user_model
 from numerai_ray.resource_plan import GB, Needs
@@ -20,11 +21,16 @@ MODELS = {
     "sklearn": ("numerai_ray.models.sklearn", "Sklearn"),
     "mlp": ("numerai_ray.models.mlp", "Mlp"),
 }
+# what grows the trees of "lightgbm", where that is not LightGBM as it is
+ENGINES = {
+    FIVE_VALUES: ("numerai_ray.models.five_values", "FiveValues"),
+    UNFILTERED: ("numerai_ray.models.lightgbm", "UnfilteredLightGBM"),
+}
 
 
 @lru_cache(maxsize=64)
-def model_for(name: str, source: ModelSource | None = None) -> Model:
-    """The model of this name; a user's own comes out of its ``source``.
+def model_for(name: str, source: ModelSource | None = None, engine: str = "") -> Model:
+    """The model of this name; a user's own comes out of its ``source``. ``engine`` grows LightGBM's trees.
 
     Raises:
         KeyError: no such model (see :func:`model_problems`).
@@ -33,7 +39,7 @@ def model_for(name: str, source: ModelSource | None = None) -> Model:
     """
     if is_user_model(name):
         return UserModel(name, source or find_source(name, Path.cwd()))
-    module, attribute = MODELS[name]
+    module, attribute = ENGINES.get(engine) or MODELS[name]
     make: Callable[[], Model] = getattr(import_module(module), attribute)
     return make()
 

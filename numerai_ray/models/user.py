@@ -29,6 +29,7 @@ from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem
 from numerai_ray.model_config import Resources
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, pickled, unpickled
 from numerai_ray.models.protocol import Params
+from numerai_ray.plain_files import read_plain_text
 from numerai_ray.validation import validate
 from numerai_ray.value_trees import nearest
 
@@ -64,7 +65,7 @@ def find_source(name: str, folder: Path) -> ModelSource:
     try:
         if where.endswith(".py"):
             path = (folder / where).expanduser()
-            return ModelSource(str(path), path.read_text(encoding="utf-8"))
+            return ModelSource(str(path), read_plain_text(path))
         spec = importlib.util.find_spec(where)
     except (OSError, ImportError, ValueError) as error:
         raise ConfigError(name, [Problem("$.model.type", f"cannot be found: {error}; but is {name!r}")]) from None

@@ -11,7 +11,7 @@ from numerai_ray.eras import era_label
 from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4_judged, number
-from numerai_ray.results import RoundRecord, next_commands
+from numerai_ray.results import RoundRecord
 from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_focus import spreads
 from numerai_ray.significance import best_by_luck, e4, verdict
@@ -187,6 +187,16 @@ def _noise(reading: Reading) -> str:
     )
 
 
+# By the rule that an experiment began with, what grows LightGBM's trees.
+ENGINE_WORDS = {
+    "five_values": "LightGBM's trees were grown by the engine `five_values` wherever it takes the parameters; each "
+    "`results/<id>.json` names its `engines`.",
+    "lightgbm": "LightGBM's trees were grown by LightGBM itself, as numba was not installed when this began.",
+    "lightgbm_unfiltered": "LightGBM's trees were grown by LightGBM itself, drawing from all features (an experiment "
+    "that began before version 0.2).",
+}
+
+
 def _reproduction(reading: Reading) -> list[str]:
     folder = reading.paths.root.name
     versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)]
@@ -197,8 +207,11 @@ def _reproduction(reading: Reading) -> list[str]:
     ]
     if reading.history:
         origin = sorted(reading.history[-1].origin.items())
-        # The number of eras kept out is told where the holdout is; it has no fingerprint.
-        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in origin if what != "holdout_eras"]
+        # The number of eras kept out is told where the holdout is, the engine here; they have no fingerprint.
+        marks = [(what, mark) for what, mark in origin if what not in ("holdout_eras", "engine")]
+        lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in marks]
+        began = reading.history[0].origin.get("engine", "lightgbm_unfiltered")
+        lines.append(ENGINE_WORDS.get(began, f"What grew the trees: `{began}`."))
     configs = _winning_configs(reading)
     if configs:
         lines.append("Configs: " + ", ".join(configs) + "; every other one is linked in its table.")
@@ -262,3 +275,9 @@ def _edges(reading: Reading) -> list[str]:
             side = "below" if chosen == min(numbers) else "above"
             found.append(f"{name}: the best value {chosen} is the last one listed; try values {side} it.")
     return found
+
+
+def next_commands(folder: Path) -> tuple[str, str]:
+    """What follows a finished experiment: its winner as a proved pickle, and that pickle at Numerai."""
+    pickle = f"{folder.resolve().name}.pkl"
+    return f"numerai-ray export {folder} --out {pickle}", f"numerai-ray upload {pickle} --model NAME"

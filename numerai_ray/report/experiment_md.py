@@ -11,6 +11,7 @@ from numerai_ray.report.diagnostics_section import diagnostics_section
 from numerai_ray.report.estimate_section import estimate_section
 from numerai_ray.report.method_section import leaderboard_section, method
 from numerai_ray.report.plan_section import plan_section, sentence
+from numerai_ray.report.plots import TITLES
 from numerai_ray.report.reading import Headline, Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
 from numerai_ray.report.tables import Row, cell, number, primary_of
@@ -29,16 +30,16 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
 
     """
 
-    def figure(name: str, title: str) -> list[str]:
-        return (picture or markdown_picture)(name, title, captions[name]) if name in captions else []
+    def figure(name: str) -> list[str]:
+        return (picture or markdown_picture)(name, TITLES[name], captions[name]) if name in captions else []
 
     parts = [
         f"# {reading.loaded.name}",
         *_state(reading),
         "## Abstract",
         *abstract(reading),
-        *figure("cumulative", "Cumulative scores per era"),
-        *figure("delta", "Gain over what each stage is compared with"),
+        *figure("cumulative"),
+        *figure("delta"),
         "## Plan",
         *plan_section(reading),
         "## Data and folds",
@@ -48,18 +49,18 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         *round_sections(
             reading,
             [
-                *figure("rounds", "The primary metric round by round"),
-                *figure("sweeps", "The primary metric against the swept value"),
-                *figure("importances", "How much each dimension matters"),
+                *figure("rounds"),
+                *figure("sweeps"),
+                *figure("importances"),
             ],
         ),
         "## Leaderboard",
         *leaderboard_section(reading),
-        *figure("per-era", "Distribution of per-era scores"),
-        *figure("correlation", "Correlation of variants' predictions"),
+        *figure("per-era"),
+        *figure("correlation"),
         "## Diagnostics",
         *diagnostics_section(reading),
-        *figure("groups", "What models learn from and lean on, by group of features"),
+        *figure("groups"),
         "## Estimate against fact",
         *estimate_section(reading),
         *closing_sections(reading),

@@ -42,7 +42,8 @@ def _to_html(text: str) -> str:
     # What a user wrote is text: raw HTML in it is shown, not obeyed.
     from markdown_it import MarkdownIt  # noqa: PLC0415
 
-    body = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    # A picture in it would be fetched by every reader: its address is a link.
+    body = str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
     # A browser breaks a line after the sign of an exponent; what is inside a tag is left as it is.
     parts = re.split(r"(<[^>]*>)", body)
     parts[::2] = [re.sub(r"[+-]?\d+(?:\.\d+)?e-\d+", r'<span class="number">\g<0></span>', part) for part in parts[::2]]

@@ -6,11 +6,16 @@ One plot a file: first an info, plain values that tests read, then a thin drawin
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from numerai_ray.atomic_files import write_text
+from numerai_ray.json_text import read_json
 from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_pictures
 from numerai_ray.report.plot_correlation import correlation_caption, correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
@@ -45,18 +50,25 @@ PLOTS = (
     Plot(
         "correlation", "Correlation of variants' predictions", correlation_info, correlation_caption, draw_correlation
     ),
-    Plot("groups", "What models learn from and lean on", groups_info, groups_caption, draw_groups),
+    Plot(
+        "groups", "What models learn from and lean on, by group of features", groups_info, groups_caption, draw_groups
+    ),
 )
+TITLES = {plot.name: plot.title for plot in PLOTS}
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A plot on the disk: what is said under it, the mark of its data, after how many rounds it was drawn."""
+    """A plot on the disk: what is said under it, marks of its data and files, after how many rounds it was drawn."""
 
     title: str
     caption: str
     mark: str
     rounds: int
+    pictures: str
+
+
+_DRAWN = TypeAdapter(Drawn)
 
 
 def write_plots(reading: Reading) -> dict[str, Drawn]:
@@ -75,21 +87,22 @@ def write_plots(reading: Reading) -> dict[str, Drawn]:
         mark = _mark(info)
         files = {theme: reading.paths.plot(f"{plot.name}-{theme.name}") for theme in THEMES}
         held = before.get(plot.name)
-        if held is None or held.mark != mark or not all(file.exists() for file in files.values()):
+        if held is None or held.mark != mark or held.pictures != _pictures(files.values()):
             write_pictures(files, _drawing(plot, info))
-        drawn[plot.name] = Drawn(plot.title, plot.caption(info), mark, len(reading.history))
+        pictures = _pictures(files.values())
+        drawn[plot.name] = Drawn(plot.title, plot.caption(info), mark, len(reading.history), pictures)
     if drawn:
         write_text(reading.paths.plot_index, json.dumps({k: asdict(v) for k, v in drawn.items()}, indent=2) + "\n")
     return drawn
 
 
 def drawn_plots(paths: ExperimentPaths) -> dict[str, Drawn]:
-    """What is on the disk, as its index tells; a damaged index costs a new drawing."""
-    try:
-        value = json.loads(paths.plot_index.read_text(encoding="utf-8"))
-        return {name: Drawn(**each) for name, each in value.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    """What is on the disk, as its index tells; a damaged index, or picture, costs a new drawing."""
+    found, value = {}, read_json(paths.plot_index)
+    for plot in PLOTS:
+        with suppress(ValidationError):
+            found[plot.name] = _DRAWN.validate_python(value.get(plot.name))
+    return found
 
 
 def captions(drawn: Mapping[str, Drawn], rounds: int) -> dict[str, str]:
@@ -98,6 +111,16 @@ def captions(drawn: Mapping[str, Drawn], rounds: int) -> dict[str, str]:
         name: each.caption if each.rounds == rounds else f"{each.caption} Drawn after round {each.rounds}."
         for name, each in drawn.items()
     }
+
+
+def _pictures(files: Iterable[Path]) -> str:
+    """A mark of the files' bytes; "" where one is lacking."""
+    total = hashlib.sha256()
+    for file in files:
+        if not file.is_file():
+            return ""
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def _drawing(plot: Plot, info: Any) -> Callable[[Any], Any]:

@@ -18,6 +18,7 @@ from numerai_ray.report.tables import (
     rounds_ran,
 )
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.round_decision import is_finished
 from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -69,7 +70,7 @@ class Reading:
 
     @property
     def finished(self) -> bool:
-        return bool(self.history) and self.history[-1].stage == self.stages[-1]
+        return is_finished(self.history)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -79,7 +79,7 @@ def _base(record: RoundRecord) -> str:
 def _cost(record: RoundRecord) -> str:
     """``; 3.20 core-hours of 4 nodes (0.41 node-hours), of which fits held 2.90``; "" where it is not known."""
     cost = record.cost
-    if not cost.get("nodes"):
+    if not cost.get("nodes") or not cost.keys() >= {"core_hours", "fit_core_hours", "node_hours"}:
         return ""
     nodes = f"{cost['nodes']:.0f} node{'s' if cost['nodes'] > 1 else ''}"
     # A short round in hours is a row of zeros.

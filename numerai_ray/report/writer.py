@@ -8,15 +8,16 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from numerai_ray.errors import NumeraiRayError
 from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.outside import masked
 from numerai_ray.report import write_report, write_report_text
 from numerai_ray.report.plots import drawn_plots
 from numerai_ray.results import ExperimentPaths, RoundRecord
+from numerai_ray.round_decision import is_finished
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
-# After one of these an experiment may be over.
-FINAL_STAGES = ("final", "holdout")
 # Drawing may take this share of a round's time, lest pictures slow down what they show.
 SHARE = 0.05
 
@@ -75,7 +76,7 @@ class ReportWriter:
         current = drawn and self.paths.html.exists() and all(each.rounds == len(history) for each in drawn.values())
         if not history or current:
             return
-        finished = history[-1].stage in FINAL_STAGES
+        finished = is_finished(history)
         if finished or (time.monotonic() - self._began) * SHARE >= DRAWING_S:
             self._draw()
 
@@ -87,5 +88,6 @@ class ReportWriter:
         try:
             work()
         except Exception as error:
-            logging.getLogger("numerai_ray").warning("%s%s", what, error, exc_info=True)
-            self.problems.append(f"{what}{type(error).__name__}: {error}")
+            logging.getLogger("numerai_ray").debug("%s", what, exc_info=True)
+            kind = "" if isinstance(error, NumeraiRayError) else f"{type(error).__name__}: "
+            self.problems.append(f"{what}{kind}{masked(str(error))}")

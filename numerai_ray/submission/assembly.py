@@ -17,6 +17,7 @@ from numerai_ray.config import SCORE_BENCHMARK, Config
 from numerai_ray.dataset import load_columns
 from numerai_ray.eras import Fold
 from numerai_ray.errors import RequestError
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.post import rank
 from numerai_ray.submission.exporters import exporter_for
@@ -24,7 +25,7 @@ from numerai_ray.submission.packing import Recipe
 from numerai_ray.submission.proof_rows import ProofRows, proof_eras, proof_rows
 from numerai_ray.submission.refit import RefitJob, Refitted
 from numerai_ray.submission.stack_weights import stack_weights
-from numerai_ray.trial_plan import Catalog, TrialPlan
+from numerai_ray.trial_plan import Catalog
 
 Floats = npt.NDArray[np.float64]
 Part = dict[str, Any]
@@ -66,7 +67,7 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
         RequestError: a model that cannot travel, or a stack without the fits that its weights are learned from.
 
     """
-    folds = catalog.plan("refit", "the variant's config", config)
+    folds = catalog.plan("refit", "the variant's config", config, to_run=False)
     for spec in folds.fits:
         exporter_for(spec.config.model.type)
         if spec.asked.read_benchmarks:

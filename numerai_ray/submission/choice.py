@@ -8,6 +8,7 @@ from typing import Any
 from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
 from numerai_ray.errors import RequestError
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger
+from numerai_ray.round_decision import last_compared
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def refit_config(path: Path) -> Config:
 
 
 def _winner(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> tuple[RoundRecord, VariantRecord]:
-    last = history[-1]
-    found = last.find("base") if last.stage == "final" else None
-    if found is None or found.metrics is None:
+    last = last_compared(history)
+    found = last.find("base") if last is not None and last.stage == "final" else None
+    if last is None or found is None or found.metrics is None:
         known = ", ".join(_last_of(each.id for each in _scored(history)))
         raise RequestError(
             f"{paths.root}: is not finished, so it has no winner yet; finish it with `numerai-ray run {paths.root}`, "

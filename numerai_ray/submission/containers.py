@@ -1,7 +1,8 @@
-"""What Numerai runs a submitted pickle in: library versions by Python version, and the limits of a run.
+"""Numerai's containers, in which submitted pickles run: library versions by Python version, and the limits of a run.
 
-Pins: ``py3.*/requirements.txt`` of ``numerai/numerai-predict`` (3.11 at 3565cbd, 3.12 at 10e2fec, 3.13 at 03624a6,
-3.14 at 04eeb2a). Limits: Numerai's page on model uploads. Only what a prediction may need is listed.
+Pins: ``py3.*/poetry.lock`` of ``numerai/numerai-predict``, from which the images install (the ``requirements.txt``
+beside it may be older), as read in November 2026. Limits: Numerai's page on model uploads. Only what a prediction may
+need is listed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,12 @@ SECONDS = 600.0
 # What a round's live data has at most; times of smaller data are scaled up to it.
 LIVE_ROWS = 7_200
 
-_COMMON = {"joblib": "1.5.1", "threadpoolctl": "3.6.0", "python-dateutil": "2.9.0.post0", "pytz": "2025.2"}
-_OLDER = _COMMON | {"tzdata": "2025.2", "six": "1.17.0", "cloudpickle": "3.1.1", "scikit-learn": "1.6.1"}
+_COMMON = {"threadpoolctl": "3.6.0", "python-dateutil": "2.9.0.post0", "pytz": "2025.2"}
+_OLDER = (
+    _COMMON
+    | {"tzdata": "2025.2", "six": "1.17.0", "cloudpickle": "3.1.1", "scikit-learn": "1.6.1"}
+    | {"joblib": "1.5.2", "pandas": "2.3.2", "scipy": "1.16.2"}
+)
 _NEWER = (
     _COMMON
     | {"tzdata": "2025.3", "six": "1.17.0", "cloudpickle": "3.1.2", "scikit-learn": "1.6.1"}
@@ -62,14 +67,14 @@ CONTAINERS: Mapping[str, Container] = {
         Container(
             "3.11",
             _OLDER
-            | {"numpy": "2.1.3", "pandas": "2.3.1", "pyarrow": "21.0.0", "scipy": "1.16.0"}
-            | {"lightgbm": "4.6.0", "xgboost": "3.0.2", "catboost": "1.2.8"},
+            | {"numpy": "2.1.3", "pyarrow": "21.0.0"}
+            | {"lightgbm": "4.6.0", "xgboost": "3.0.5", "catboost": "1.2.8"},
         ),
         Container(
             "3.12",
             _OLDER
-            | {"numpy": "2.1.3", "pandas": "2.3.1", "pyarrow": "18.1.0", "scipy": "1.16.0"}
-            | {"lightgbm": "4.5.0", "xgboost": "3.0.2", "catboost": "1.2.8"},
+            | {"numpy": "2.1.3", "pyarrow": "18.1.0"}
+            | {"lightgbm": "4.5.0", "xgboost": "3.0.5", "catboost": "1.2.8"},
         ),
         Container(
             "3.13",
@@ -87,8 +92,21 @@ CONTAINERS: Mapping[str, Container] = {
 }
 
 
+# Images that Numerai has and that are not offered, and why.
+NOT_OFFERED = {
+    "3.10": "its libraries (lightgbm 4.0.0, xgboost 1.7.5, numpy 1.26.4) are years older than those that models are "
+    "trained with here, and Python 3.10 gets no more fixes",
+}
+
+
 def container_for(python: str) -> Container:
-    """Numerai's container of this Python version; raises :class:`RequestError` for one it does not have."""
+    """Numerai's container of this Python version; raises :class:`RequestError` for one that is not offered."""
+    if python in NOT_OFFERED:
+        offered = ", ".join(CONTAINERS)
+        raise RequestError(
+            f"--python: Numerai's container for Python {python} is not offered: {NOT_OFFERED[python]}; choose one of "
+            f"{offered} (default {DEFAULT_PYTHON}), which Numerai runs just as well"
+        )
     if python not in CONTAINERS:
         hint = nearest(python, CONTAINERS)
         raise RequestError(f"--python: Numerai has no container for Python {python!r}{hint}; default {DEFAULT_PYTHON}")

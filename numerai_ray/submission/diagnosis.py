@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from numerai_ray.column_values import matches, texts
 from numerai_ray.dataset import open_parquet
 from numerai_ray.eras import era_number
 from numerai_ray.errors import DataError, RequestError
@@ -15,6 +17,7 @@ from numerai_ray.results import ExperimentPaths
 from numerai_ray.scoring import summarize
 from numerai_ray.storage import Place
 from numerai_ray.submission.choice import Choice
+from numerai_ray.variant_files import AGAIN
 
 # our name, how it is called in Numerai's answer
 ROWS = (
@@ -47,8 +50,11 @@ def diagnosis_of(choice: Choice, paths: ExperimentPaths, validation: Place) -> D
 
     """
     ids = _validation_ids(validation)
-    path = paths.predictions(choice.record.id)
-    table = open_parquet(path, "run the experiment again").read(["id", "era", "prediction"]).to_pandas()
+    path, again = paths.predictions(choice.record.id), AGAIN.format(paths.root)
+    try:
+        table = open_parquet(path, again).read(["id", "era", "prediction"]).to_pandas()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DataError(f"{path}: is damaged ({(str(error).splitlines() or [''])[0]}); {again}") from error
     inside = table[table["id"].isin(ids)]
     if inside.empty:
         raise RequestError(
@@ -66,8 +72,12 @@ def _validation_ids(validation: Place) -> set[str]:
     names = file.schema_arrow.names
     if "id" not in names or "data_type" not in names:
         raise DataError(f"{validation}: no column 'id' or 'data_type'; download it again")
-    table = file.read(["id", "data_type"]).to_pandas().reset_index()
-    return set(table.loc[table["data_type"] == "validation", "id"])
+    table = file.read(["id", "data_type"])
+    try:
+        ids = texts(table["id"])
+    except ValueError as error:
+        raise DataError(f"{validation}: ids {error}; download it again") from None
+    return set(ids.filter(matches(table["data_type"], ["validation"]).combine_chunks()).to_pylist())
 
 
 def _ours(choice: Choice, paths: ExperimentPaths, eras: tuple[int, ...]) -> dict[str, float]:

@@ -17,14 +17,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.machine import resident_bytes
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.interpreters import find_python
 
 CACHE_VARIABLE = "NUMERAI_RAY_CACHE"
 _READY = ".ready"
 _POLL_S = 0.05
+AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # what another program says
 _BUILD_S = 900.0
 # A process that may see one core makes as many threads; libraries that do not ask are told.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -114,7 +117,7 @@ def _build(root: Path, interpreter: Path, requirements: Sequence[str]) -> None:
 
 def _told(command: Sequence[str], what: str) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_S, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=_BUILD_S, check=False, **AS_TEXT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnvironmentFault(f"{what}: {error}; check the connection to the package index") from None
     if done.returncode:
@@ -166,22 +169,13 @@ def run_inside(environment: Environment, arguments: Sequence[str], folder: Path,
 def _watched(process: "subprocess.Popen[bytes]", started: float, limits: Limits) -> tuple[str | None, int]:
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _resident_bytes(process.pid))
+        peak = max(peak, resident_bytes(process.pid))
         if peak > limits.memory_bytes:
             return "memory", peak
         if time.monotonic() - started > limits.seconds:
             return "time", peak
         time.sleep(_POLL_S)
     return None, peak
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0
-    line = next((line for line in status.splitlines() if line.startswith("VmRSS:")), "VmRSS: 0")
-    return int(line.split()[1]) * 1024
 
 
 def _one_core() -> None:

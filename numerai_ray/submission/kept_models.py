@@ -36,7 +36,7 @@ def refits_of(
 
 def _read(job: RefitJob, store: ModelStore) -> Refitted | None:
     found = store.get(job.spec.key)
-    if found is None:
+    if found is None or not found.facts.keys() >= {"train_rows", "dropped_rows", "seconds"}:
         return None
     facts = found.facts
     return Refitted(found.model, found.predictions, facts["train_rows"], facts["dropped_rows"], facts["seconds"])

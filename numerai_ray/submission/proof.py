@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numerai_ray.atomic_files import whole_file
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
+from numerai_ray.json_text import parse_json
 from numerai_ray.submission.proof_rows import ProofRows
 
 EXPECTED = "expected_prediction"
@@ -52,7 +53,7 @@ def proof_table(rows: ProofRows, features: Sequence[str], benchmarks: Sequence[s
     """The rows without the expected prediction."""
     index, columns, matrix = rows.index, rows.columns, rows.matrix.select(features)
     labels = np.repeat([era_label(era) for era in index.eras], np.diff(index.era_starts))
-    data: dict[str, Any] = {"id": pa.array(columns.ids.astype(str)), "era": pa.array(labels)}
+    data: dict[str, Any] = {"id": pa.array(columns.ids).cast(pa.string()), "era": pa.array(labels)}
     data |= dict(zip(features, matrix.columns, strict=True))
     data |= {name: columns.benchmarks[name] for name in benchmarks}
     return pa.table(data)
@@ -77,7 +78,7 @@ def read_proof(path: Path, pickle_sha256: str) -> Proof | None:
         return None
     try:
         table = pq.read_table(path)
-        facts = json.loads((table.schema.metadata or {})[_META])
+        facts = parse_json((table.schema.metadata or {})[_META])
         proof = Proof(table, tuple(facts["features"]), tuple(facts["benchmarks"]), facts)
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({str(error).splitlines()[0]}); export the model again") from None

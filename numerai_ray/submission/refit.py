@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import FitError
+from numerai_ray.fit_spec import FitSpec
 from numerai_ray.models import Fitted
-from numerai_ray.prepared import inputs_of
 from numerai_ray.resource_plan import Needs
 from numerai_ray.submission.exporters import Trained, exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
-from numerai_ray.training_data import TrainingData, training_data, validation_batch
-from numerai_ray.trial_plan import FitSpec
+from numerai_ray.training_data import TrainingData, inputs_of, training_data, validation_batch
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,6 +88,6 @@ def refit(job: RefitJob, threads: int) -> Refitted:
 
 def _trained(spec: FitSpec, threads: int) -> tuple[TrainingData, Fitted]:
     """The model, made of what a round would make it of."""
-    features, columns, prepared = inputs_of(spec, threads)
+    features, columns = inputs_of(spec)
     train = training_data(spec, features, columns)
-    return train, spec.model.fit(train.batch, spec.config.model.params, threads, prepared)
+    return train, spec.model.fit(train.batch, spec.config.model.params, threads)

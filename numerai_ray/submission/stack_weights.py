@@ -11,10 +11,11 @@ import numpy as np
 from numerai_ray.assembly import member_columns, stack_plan
 from numerai_ray.dataset import Columns
 from numerai_ray.errors import RequestError
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
+from numerai_ray.fold_models import stored_fit
 from numerai_ray.post import stack
 from numerai_ray.training_data import take
-from numerai_ray.trial_plan import TrialPlan
 
 
 def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
@@ -27,7 +28,7 @@ def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping
     ensemble = plan.config.ensemble
     if ensemble is None or ensemble.stack is None:
         return None
-    fits = {spec.key: store.get(spec.key) for spec in plan.fits}
+    fits = {spec.key: stored_fit(store, spec) for spec in plan.fits}
     there = {key: fit for key, fit in fits.items() if fit is not None}
     if len(there) < len(fits):
         raise RequestError(

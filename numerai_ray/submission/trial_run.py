@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numerai_ray.json_text import parse_json
 from numerai_ray.storage import Place, download
 from numerai_ray.submission.containers import LIVE_ROWS, MEMORY_BYTES, SECONDS
 from numerai_ray.submission.environment import Environment, Limits, Ran, isolation, run_inside
@@ -93,8 +94,8 @@ class Desk:
 
     def _report(self, ran: Ran) -> dict[str, Any]:
         try:
-            return dict(json.loads((self.folder / "report.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return dict(parse_json((self.folder / "report.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
             return {"ok": False, "step": "start", "error": ran.output.strip()[-500:] or f"exit code {ran.code}"}
 
 

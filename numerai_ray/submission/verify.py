@@ -4,7 +4,6 @@ Numerai answers a broken pickle hours later, with a log; everything that it chec
 thing that it cannot: that the predictions are those of our own pipeline.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from numerai_ray.errors import DataError, RequestError
+from numerai_ray.json_text import parse_json
+from numerai_ray.store_entry import mapping
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.environment import Environment, isolation
 from numerai_ray.submission.packing import SubmissionFiles, sha256
@@ -71,7 +72,9 @@ def read_card(files: SubmissionFiles) -> dict[str, Any] | None:
     if not files.card.exists():
         return None
     try:
-        card = dict(json.loads(files.card.read_text(encoding="utf-8")))
+        card = dict(parse_json(files.card.read_bytes()))
+        for name in ("data", "pickle"):
+            mapping(card.get(name, {}))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{files.card}: is damaged ({error}); export the model again, or remove the card") from None
     return card

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.outside import install_hint
 from numerai_ray.submission.answers import address_of, lines_of, offers_of, slot_of, slots_of, state_of
 from numerai_ray.submission.numerai import CLASSIC, Address, Offer, PickleState, Slot, text_of
 from numerai_ray.submission.via_graphql import DATA_VERSIONS, IMAGES, MODELS, VALIDATION_LOG
@@ -110,7 +111,7 @@ class McpNumerai:
         try:
             import mcp  # noqa: F401, PLC0415  an extra
         except ImportError:
-            raise EnvironmentFault("--via mcp needs the MCP client: pip install 'numerai-ray[mcp]'") from None
+            raise EnvironmentFault(f"--via mcp needs the MCP client: {install_hint('mcp')}") from None
         try:
             return asyncio.run(self._session(tool, arguments))
         except (RequestError, EnvironmentFault):

@@ -16,8 +16,6 @@ from numerai_ray.trees.forest import Forest, Tree
 
 # Numerical, no missing values; to the left below the threshold, as LightGBM finds it from the right.
 _DECISION = 2
-# What LightGBM's text holds between names: names with these, or that read as JSON, cannot be written.
-_NOT_IN_NAMES = frozenset(' \t\n\r",:[]{}')
 
 
 def model_text(forest: Forest, names: Sequence[str], params: Mapping[str, Any]) -> str:
@@ -25,13 +23,11 @@ def model_text(forest: Forest, names: Sequence[str], params: Mapping[str, Any]) 
 
     Args:
         forest: the trees.
-        names: one for each column; where some cannot be written, all are numbered as LightGBM would.
+        names: one for each column, none with what LightGBM refuses: blanks, and signs of JSON.
         params: what is told of the training, under LightGBM's main names.
 
     """
     bins = forest.bins
-    writable = all(not _NOT_IN_NAMES & set(name) for name in names)
-    written = names if writable else [f"Column_{place}" for place in range(len(names))]
     bodies = [f"Tree={number}\n{_tree_text(tree, bins)}\n\n" for number, tree in enumerate(forest.trees)]
     lines = [
         "tree",
@@ -41,13 +37,13 @@ def model_text(forest: Forest, names: Sequence[str], params: Mapping[str, Any]) 
         "label_index=0",
         f"max_feature_idx={len(names) - 1}",
         "objective=regression",
-        f"feature_names={' '.join(written)}",
+        f"feature_names={' '.join(names)}",
         f"feature_infos={' '.join(_infos(bins))}",
         f"tree_sizes={' '.join(str(len(body)) for body in bodies)}",
         "",
         "",
     ]
-    gains = [(int(gain), name) for gain, name in zip(forest.importance(), written, strict=True)]
+    gains = [(int(gain), name) for gain, name in zip(forest.importance(), names, strict=True)]
     told = [f"{name}={gain}" for gain, name in sorted(gains, key=lambda each: -each[0]) if gain > 0]
     given = [f"[{name}: {_parameter(value)}]" for name, value in params.items()]
     ending = ["end of trees", "", "feature_importances:", *told, "", "parameters:", *given, "", "end of parameters", ""]

@@ -28,8 +28,8 @@ from numerai_ray.dataset import Columns, open_index
 from numerai_ray.diagnosis import MOST_ERAS, diagnose_fold
 from numerai_ray.era_slabs import era_slabs
 from numerai_ray.eras import Fold, Folds
+from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.looked import Looked
-from numerai_ray.trial_plan import TrialPlan
 
 ERAS, ROWS, FEATURES, NEUTRAL = 24, 2_400, 2_748, 400
 FULL_ROWS = 6_250

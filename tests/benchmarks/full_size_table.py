@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numerai_ray.models.few_rows import FEW_ROWS
 
 from numerai_ray.errors import ResourceShortage
 from numerai_ray.feature_matrix import FeatureMatrix, values_seen
-from numerai_ray.models.few_rows import FEW_ROWS
 from numerai_ray.models.lightgbm import LightGBM
 from numerai_ray.resource_plan import GB, Machine, Workload, plan_resources
 

@@ -18,7 +18,7 @@ KEY = "/root/.ssh/id_ed25519"
 # `ray down` stops the head; a worker's Ray ends when it has not heard from it for a minute.
 GONE_S = 120
 # What the head's autoscaler has to say about a worker that does not come.
-WORDS = "ray status; tail -n 60 /tmp/ray/session_latest/logs/monitor.*"
+WORDS = "RAY_AUTH_MODE=token ray status; tail -n 60 /tmp/ray/session_latest/logs/monitor.*"
 
 
 def main() -> int:
@@ -45,6 +45,8 @@ def play(stage: Stage) -> None:
     laptop.run(sys.executable, "-c", f"open('/root/local.yaml', 'w').write({edited()!r})")
     stage.say("sshd answers on both hosts")
     try:
+        laptop.ray("get-auth-token", "--generate")
+        laptop.run("chmod", "600", "/root/.ray/auth_token")
         laptop.ray("up", "-y", "--no-config-cache", "/root/local.yaml", timeout_s=300)
         stage.say("ray up: done")
         wait_until(lambda: nodes_up(hosts[0]) == 2, 120, "the worker did not join",
@@ -75,7 +77,8 @@ def left_on(host: Host) -> list[str]:
 
 def nodes_up(head: Host) -> int:
     """How many nodes the autoscaler sees, active or idle."""
-    return sum(map(int, re.findall(r"^ (\d+) local\.", head.ray("status").stdout, re.M)))
+    told = head.run("sh", "-c", "RAY_AUTH_MODE=token ray status", check=False).stdout
+    return sum(map(int, re.findall(r"^ (\d+) local\.", told, re.M)))
 
 
 def with_sshd(stage: Stage, called: str, last: int) -> Host:

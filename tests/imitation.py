@@ -1,0 +1,15 @@
+"""Starts a program of ours as on another machine (see ``imitated/sitecustomize.py``)."""
+
+import os
+from pathlib import Path
+
+IMITATED = Path(__file__).resolve().parent / "imitated"
+# Everything that only an extra brings, and what only the tests use.
+EXTRAS = ("sklearn", "xgboost", "catboost", "mlflow", "mcp", "optuna_dashboard", "torch", "sqlparse", "numerai_tools")
+
+
+def environment(*, hidden: tuple[str, ...] = (), macos: bool = False) -> dict[str, str]:
+    """The variables of such a machine, for the program and all that it starts."""
+    path = os.pathsep.join(filter(None, (str(IMITATED), str(IMITATED.parent.parent), os.environ.get("PYTHONPATH"))))
+    system = {"NUMERAI_TEST_SYSTEM": "macos"} if macos else {}
+    return {**os.environ, **system, "PYTHONPATH": path, "NUMERAI_TEST_HIDDEN": ",".join(hidden)}
