@@ -212,7 +212,7 @@ COMPILE_ALL = COMPILE_ONE.replace("draws.sampled_rows(300_000, 200_000, 1)", "pa
 )
 
 
-@pytest.mark.parametrize("code", [COMPILE_ONE, pytest.param(COMPILE_ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("code", [COMPILE_ONE, pytest.param(COMPILE_ALL, marks=pytest.mark.slow)], ids=["one", "all"])
 def test_of_two_processes_that_find_an_empty_cache_at_once_one_compiles(code: str, tmp_path: Path) -> None:
     """The other one waits for it without work, and takes what it made."""
     marks = [tmp_path / "first", tmp_path / "second"]
@@ -224,7 +224,8 @@ def test_of_two_processes_that_find_an_empty_cache_at_once_one_compiles(code: st
     ]
     told = sorted((json.loads(each.communicate()[0]) for each in processes), key=lambda each: each["found"])
     assert [(each["compiled"], each["found"]) for each in told] == [(1, 0), (0, 1)]
-    assert told[1]["cpu_s"] < told[0]["cpu_s"] / 2, told
+    if code == COMPILE_ALL:  # to have numba begin takes about as long as to compile one small kernel
+        assert told[1]["cpu_s"] < told[0]["cpu_s"] / 3, told
 
 
 NOTHING_MORE = """
