@@ -85,6 +85,19 @@ def test_any_settings_have_lightgbms_trees(own: dict[str, Any], has: dict[str, A
     assert found.fine, found
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_leaves_that_gain_the_same_that_of_the_first_feature_is_split(first: int) -> None:
+    """All sums are exact, so this is no tie to be forgiven."""
+    half, part = np.arange(800) // 400, (np.arange(800) // 100 % 2).astype(np.int8)
+    other = (np.arange(800) // 50 % 2).astype(np.int8)
+    known, blind = np.where(half == first - 1, part, other), np.where(half == first - 1, other, part)
+    columns = [(4 * half).astype(np.int8), known, blind]
+    target = np.where(half == 1, 4.0, -4.0) + np.where(part == 1, 1.0, -1.0)
+    case = Case(columns, target.astype(np.float32), None, None, Settings(num_leaves=3), None, 1)
+    for threads in (1, 2):
+        assert assert_equal(case, threads).trees[0].feature.tolist() == [0, 1]
+
+
 def test_mirrored_columns() -> None:
     """A mirrored column gains what the column does, to rounding: which of the two is taken, nobody can say."""
     case = plain_case(3000, 6, 8)
@@ -263,7 +276,7 @@ def test_a_feature_of_some_values(kept: list[int]) -> None:
 def test_values_that_the_sample_of_rows_does_not_show() -> None:
     """Bins are made of 200,000 rows: of 250,000, two that alone have a value may be among the others."""
     case = plain_case(250_000, 3, 3, num_leaves=7)
-    sample = grower.sampled_rows(250_000, grower.SAMPLED_ROWS, 1)
+    sample = grower.sampled_rows(250_000, 200_000, 1)
     outside = np.setdiff1d(np.arange(250_000), sample)
     for column, low, high in zip(case.columns, (1, 0, 0), (4, 3, 4), strict=True):
         np.clip(column, low, high, out=column)
@@ -305,7 +318,7 @@ def test_each_seed_changes_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_all_draws(monkeypatch: pytest.MonkeyPatch, seeds: Seeds, seed: int | None) -> Case:
-    """A case that draws features, bags and rows to make bins of: fewer than usual, so rare values depend on them."""
+    """A case that draws features, bags, and rows to make bins of: fewer than usual, and rare values depend on them."""
 
     class Sampled(Case):
         def lightgbm_params(self) -> dict[str, Any]:
@@ -324,6 +337,7 @@ def test_many_leaves_and_trees() -> None:
     case = plain_case(30_000, 10, 3, num_leaves=700, min_data_in_leaf=20)
     forest = assert_equal(case)
     assert forest.trees[0].n_leaves > 256
+    assert_equal(plain_case(30_000, 10, 3, num_leaves=300, bagging_fraction=0.5, bagging_freq=1))
     assert_equal(plain_case(3000, 10, 150, feature_fraction=0.5))
 
 

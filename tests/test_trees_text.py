@@ -116,14 +116,7 @@ def test_importances_are_lightgbms(name: str) -> None:
     assert told == theirs
 
 
-@pytest.mark.parametrize("name", ["a b", "a,b", 'a"', "a:b", "[a]", "{a}", "tab\t"])
-def test_names_that_cannot_be_written_are_numbered(name: str) -> None:
-    case = plain_case(600, 3, 2)
-    text = model_text(case.ours(), [name, "plain", "füñf"], {})
-    assert lgb.Booster(model_str=text).feature_name() == ["Column_0", "Column_1", "Column_2"]
-
-
-def test_other_names_are_kept() -> None:
+def test_names_are_kept() -> None:
     case = plain_case(600, 3, 2)
     names = ["feature_untidy.x-1", "plain", "füñf"]
     assert lgb.Booster(model_str=model_text(case.ours(), names, {})).feature_name() == names
@@ -137,6 +130,7 @@ def large_case(**more: Any) -> Case:
 LARGE: dict[str, Callable[[], Case]] = {
     "plain": large_case,
     "weights": lambda: weighted(large_case()),
+    "weights and many leaves": lambda: weighted(plain_case(int(2.2 * ROWS_FOR_ALL), 9, 2, num_leaves=400)),
     "bags": lambda: large_case(bagging_fraction=0.7, bagging_freq=2),
     "unused rows": lambda: partly_used(large_case()),
     "depth": lambda: large_case(max_depth=4),

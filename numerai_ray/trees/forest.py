@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,14 +80,18 @@ def _add_trees(columns, start, stop, trees, numbers, out):
                 out[begin - start + row] += adds[numbers[row]]
 
 
+def leaf_numbers(most: int) -> type[np.unsignedinteger[Any]]:
+    """The type of a leaf's number, for so many leaves at most: a vector instruction does more of a shorter one."""
+    return np.uint8 if most <= 1 << 8 else np.uint16 if most <= 1 << 16 else np.uint32
+
+
 def add_trees(
     trees: Sequence[Tree], columns: npt.NDArray[np.uintp], ranges: Sequence[tuple[int, int]], out: Floats, team: Team
 ) -> None:
     """Add what ``trees`` predict to ``out`` (n,), whose rows are ``ranges`` of the int8 columns at these addresses."""
     for first in range(0, len(trees), TREES_AT_ONCE):
         some = trees[first : first + TREES_AT_ONCE]
-        most = max(tree.n_leaves for tree in some)
-        number = np.uint8 if most <= 1 << 8 else np.uint16 if most <= 1 << 16 else np.uint32
+        number = leaf_numbers(max(tree.n_leaves for tree in some))
         arrays = (
             np.concatenate([tree.leaf for tree in some]).astype(number),
             np.concatenate([tree.feature for tree in some]),

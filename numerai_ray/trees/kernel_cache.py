@@ -37,6 +37,14 @@ def identity() -> str:
 
 
 @cache
+def _installation() -> str:
+    """Stands for where this code lies and when it was written, without which numba does not find a kernel of it."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    told = [f"{path} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:8]
+
+
+@cache
 def folder() -> Path | None:
     """The folder, made where it is not there; None where none can be had: then nothing is kept."""
     for parent in _parents():
@@ -64,7 +72,7 @@ def _parents() -> Iterator[Path]:
 
 
 def _is_ours(place: Path) -> bool:
-    """Whether this user, and nobody else, can write there."""
+    """Whether this user, and nobody else, can write there, or put another folder in its place."""
     with suppress(OSError):
         found = place.lstat()
         return (
@@ -72,8 +80,20 @@ def _is_ours(place: Path) -> bool:
             and found.st_uid == os.getuid()
             and not found.st_mode & 0o022
             and os.access(place, os.W_OK)
+            and all(_keeps_what_lies_in_it(above) for above in place.resolve().parents)
         )
     return False
+
+
+def _keeps_what_lies_in_it(above: Path) -> bool:
+    """Whether only this user and the system's can rename what is in a folder.
+
+    Its group may: many systems give each user a group of their own, which may write in all that is theirs.
+    """
+    found = above.stat()
+    # In a container the system's user may have another number.
+    trusted = found.st_uid in {os.getuid(), 0, Path("/").stat().st_uid}
+    return trusted and (not found.st_mode & stat.S_IWOTH or bool(found.st_mode & stat.S_ISVTX))
 
 
 @contextmanager
@@ -87,7 +107,11 @@ def compiling(what: str) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
         with suppress(OSError):
-            (place / f"{_FILLED}-{what}").touch()
+            _mark(place, what).touch()
+
+
+def _mark(place: Path, what: str) -> Path:
+    return place / f"{_FILLED}-{what}-{_installation()}"
 
 
 def fill_beside() -> None:
@@ -96,7 +120,7 @@ def fill_beside() -> None:
     Whoever needs them before waits for it.
     """
     place = folder()
-    if place is None or (place / f"{_FILLED}-plain").exists():
+    if place is None or _mark(place, "plain").exists():
         return
     code = "from numerai_ray.trees.growing import warm_up; warm_up()"
     with suppress(OSError):
