@@ -49,10 +49,12 @@ def test_memory_of_the_table_is_that_of_the_resource_plan(monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
     full_size_table = importlib.import_module("full_size_table")
 
-    shown = [row.split(" | ") for row in PAGE.splitlines() if re.match(r"\| (64|256) GB", row)]
+    shown = [row.split(" | ") for row in PAGE.splitlines() if re.match(r"\| (32|64|256) GB", row)]
+    rates = (4e-9, full_size_table.Rates(1e-9, 5e-9))
     made = [
-        full_size_table.line(name, machine, baseline, (4e-9, 7e-8, 3e-9)).split(" | ")
+        full_size_table.line(name, machine, data, baseline, rates).split(" | ")
+        for data in full_size_table.DATA
         for name, machine in full_size_table.MACHINES.items()
         for baseline in full_size_table.BASELINES
     ]
-    assert [row[:6] for row in shown] == [row[:6] for row in made]
+    assert [row[:7] for row in shown] == [row[:7] for row in made]
