@@ -2,7 +2,7 @@
 
 ``python tests/trees_beside_lightgbm.py 2000`` compares so many cases, of the seeds 0, 1, 2, ...; ``--first`` begins at
 another one. Cases of odd seeds are grown by two threads. Prints each case that differs, and at the end how many were
-ties; exits 1 when one was no tie. 2,000 cases take about two minutes.
+ties; exits 1 when one was neither that nor a gradient rounded otherwise. 2,000 cases take about two minutes.
 """
 
 import argparse
@@ -25,6 +25,9 @@ from numerai_ray.trees.model_text import model_text
 
 # How far two gains may be apart to be a tie; and the predictions of equal trees, of what the target spans.
 TIE, EQUAL = 1e-9, 1e-9
+# LightGBM rounds gradients to float32. Scores that differ in the eleventh digit are now and then rounded apart, by 6e-8
+# of the largest; where rows of few kinds share a gradient, a leaf's rows are so at once (1 of 5,000 random cases).
+ROUNDED = 1e-8
 
 
 @dataclass
@@ -156,14 +159,20 @@ class Found:
     message: str = ""
     trees: tuple[int, int] = (0, 0)  # ours, LightGBM's
     splits: int = 0  # of ours
+    same: bool = False  # where they do not predict the same: whether each tree has the same splits
 
     @property
     def equal(self) -> bool:
         return self.difference <= EQUAL and self.trees[0] == self.trees[1]
 
     @property
+    def rounded(self) -> bool:
+        """The same trees, but for a gradient that was rounded to another float32."""
+        return self.same and EQUAL < self.difference <= ROUNDED
+
+    @property
     def fine(self) -> bool:
-        return self.equal or self.tie
+        return self.equal or self.tie or self.rounded
 
 
 def compare(case: Case, threads: int = 1) -> Found:
@@ -226,8 +235,9 @@ def _first_difference(case: Case, booster: lgb.Booster, forest: Forest, found: F
         for new, (leaf, feature, threshold) in enumerate(ours, start=1):
             numbers[(numbers == leaf) & (case.columns[feature][rows] > threshold)] = new
         score += tree.leaf_value[numbers]
-    what = "one has more trees" if found.trees[0] != found.trees[1] else "but not what they predict"
-    return replace(found, message=f"the trees are the same, {what}")
+    same = found.trees[0] == found.trees[1]
+    what = "but not what they predict" if same else "but one has more of them"
+    return replace(found, same=same, message=f"the trees are the same, {what}")
 
 
 def _bag(case: Case, forest: Forest, number: int) -> np.ndarray:
@@ -282,13 +292,16 @@ def main() -> int:
     parser.add_argument("cases", type=int)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
-    started, failures, ties, split = time.perf_counter(), [], [], 0
+    started, split = time.perf_counter(), 0
+    failures: list[int] = []
+    ties: list[int] = []
+    rounded: list[int] = []
     for done, seed in enumerate(range(options.first, options.first + options.cases), start=1):
         found = compare(random_case(seed), threads=1 + seed % 2)
         split += found.splits > 0
         if not found.equal:
-            (ties if found.tie else failures).append(seed)
-            what = "tie" if found.tie else "FAILED"
+            kind, what = (ties, "tie") if found.tie else (rounded, "rounded") if found.rounded else (failures, "FAILED")
+            kind.append(seed)
             print(f"{what}: seed {seed}, difference {found.difference:.1e}; {found.message}", flush=True)
         if done % 100 == 0 or done == options.cases:
             print(
@@ -298,8 +311,8 @@ def main() -> int:
             )
     share = 100 / options.cases
     print(f"{split} of {options.cases} cases had splits ({split * share:.1f} %)")
-    print(f"ties: {len(ties)} of {options.cases} ({len(ties) * share:.2f} %)")
-    print(f"failures: {len(failures)} of {options.cases} ({len(failures) * share:.2f} %) {failures or ''}".rstrip())
+    for what, seeds in (("ties", ties), (f"same trees, within {ROUNDED}", rounded), ("failures", failures)):
+        print(f"{what}: {len(seeds)} of {options.cases} ({len(seeds) * share:.2f} %) {seeds or ''}".rstrip())
     return 1 if failures else 0
 
 
