@@ -91,7 +91,7 @@ def test_the_winner_of_an_unfinished_experiment(finished: Desk, tmp_path: Path) 
 # Every kind of model, as the winner's ``model`` section; each in two containers, 3.12 where it is here.
 MODELS: dict[str, dict[str, Any]] = {
     "lightgbm": {"type": "lightgbm", "params": {"n_estimators": 4, "num_leaves": 4, "min_data_in_leaf": 20}},
-    "lightgbm itself": {"type": "lightgbm", "params": {"n_estimators": 4, "num_leaves": 4, "min_data_in_leaf": 5}},
+    "lightgbm_itself": {"type": "lightgbm", "params": {"n_estimators": 4, "num_leaves": 4, "min_data_in_leaf": 5}},
     "xgboost": {"type": "xgboost", "params": {"n_estimators": 8, "max_depth": 3}},
     "catboost": {"type": "catboost", "params": {"iterations": 8, "depth": 3, "learning_rate": 0.1}},
     "ridge": {"type": "sklearn", "params": {"estimator": "sklearn.linear_model:Ridge", "alpha": 10.0}},
