@@ -22,6 +22,8 @@ from numerai_ray.models.telling import tell_importance, tell_model
 Floats = npt.NDArray[np.float64]
 # Rows of a span that must be trained on; of fewer the features are copied together.
 LEAST_SHARE = 0.6
+# A thread for so many rows: with fewer, handing work to threads takes longer than they save.
+ROWS_A_THREAD = 1 << 18
 
 
 class FiveValues(LightGBM):
@@ -39,7 +41,8 @@ class FiveValues(LightGBM):
     def fit(self, batch: Batch, params: Params, threads: int) -> "FittedForest":  # type: ignore[override]
         canonical = self.canonical_params(params)
         trees = int(canonical.get("num_iterations", 100))
-        grown = _growing().grow(_training_rows(batch), _settings(canonical), trees, threads, beat)
+        useful = max(1, min(threads, batch.n_rows // ROWS_A_THREAD))
+        grown = _growing().grow(_training_rows(batch), _settings(canonical), trees, useful, beat)
         return FittedForest(grown, batch.features.names, canonical)
 
     def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:

@@ -14,7 +14,7 @@ from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
 from numerai_ray.trees.forest import Tree, add_trees, addresses, constant_tree
 from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, layout, scratch
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
-from numerai_ray.trees.splits import EPSILON, Rules, count_left, partition
+from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition
 from numerai_ray.trees.team import Team
 
 # Nodes of so many rows are expanded by all threads together, smaller ones by one thread each.
@@ -174,23 +174,33 @@ class Grower:
         )
 
     def _grow_together(self, growth: Growth, packed: Packed, rules: Rules) -> None:
-        """Grow from the root, a wave of leaves at a time: those that are next in line to be split, as it looks now.
+        """Grow from the root: a large leaf at a time by all threads, small ones in waves.
 
-        A leaf that is then not split after all was expanded in vain; nothing else comes of it.
+        A leaf of a wave that is then not split after all was expanded in vain; nothing else comes of it.
         """
-        while nodes.commit(growth) >= 0:
-            open_nodes = growth.leaves[: growth.counts[LEAVES]]
-            wanted = open_nodes[(growth.nodes["gain"][open_nodes] > 0) & (growth.nodes["child"][open_nodes] < 0)]
-            order = np.argsort(-growth.nodes["gain"][wanted], kind="stable")
-            wave = wanted[order][: len(growth.leaves) - int(growth.counts[LEAVES])]
-            for node in wave.tolist():
-                nodes.prepare_children(growth, node)
-            sizes = growth.nodes["end"][wave] - growth.nodes["begin"][wave]
-            for node in wave[sizes >= ROWS_FOR_ALL].tolist():
-                self._expand_by_all(growth, node, packed, rules)
-            self._expand_apart(growth, wave[sizes < ROWS_FOR_ALL], packed, rules)
-            for node in wave.tolist():
-                nodes.settle_slots(growth, node)
+        while (best := int(nodes.commit(growth))) >= 0:
+            if growth.nodes["end"][best] - growth.nodes["begin"][best] >= ROWS_FOR_ALL:
+                wave = np.array([best])
+                nodes.prepare_all(growth, wave)
+                self._expand_by_all(growth, best, packed, rules)
+            else:
+                wave = self._next_wave(growth, best)
+                nodes.prepare_all(growth, wave)
+                self._expand_apart(growth, wave, packed, rules)
+            nodes.settle_all(growth, wave)
+
+    def _next_wave(self, growth: Growth, best: int) -> npt.NDArray[np.int64]:
+        """``best``, which is due, and what is likely to follow: small nodes of high gain, whoever their parents are.
+
+        No more than half of what a tree of all expanded nodes still lacks, so that little is done in vain.
+        """
+        found = growth.nodes[: growth.counts[NODES]]
+        rows = found["end"] - found["begin"]
+        likely = np.flatnonzero((found["gain"] > 0) & (found["child"] < 0) & (rows < ROWS_FOR_ALL))
+        likely = likely[likely != best]
+        lacking = len(growth.leaves) - 1 - np.count_nonzero(found["child"] >= 0)
+        order = np.argsort(-found["gain"][likely], kind="stable")
+        return np.append(best, likely[order[: max(0, lacking // 2)]])
 
     def _expand_apart(
         self, growth: Growth, wave: npt.NDArray[np.int64], packed: Packed, rules: Rules
@@ -220,18 +230,8 @@ class Grower:
         ids = growth.ids[own["buffer"]]
         out = growth.ids[left["buffer"]]
         shares = team.shares(int(own["end"] - own["begin"]), int(own["begin"]))
-        goes_left = np.array(team.run(count_left, [(column, n, ids, a, b, threshold) for a, b in shares]))
-        before = np.append(0, np.cumsum(goes_left))
-        lefts = own["begin"] + before
-        rights = own["end"] - 1 - (np.array([a for a, _ in shares]) - own["begin"] - before[:-1])
-        team.run(
-            partition,
-            [
-                (column, n, ids, a, b, threshold, out, int(to_left), int(to_right))
-                for (a, b), to_left, to_right in zip(shares, lefts, rights, strict=False)
-            ],
-        )
-        left["end"] = right["begin"] = lefts[-1]
+        ends = team.run(partition, [(column, n, ids, a, b, threshold, out, a, b - 1) for a, b in shares])
+        left["end"] = right["begin"] = join_parts(out, np.array(shares), np.array(ends))
         smaller = nodes.smaller_child(growth, node, rules)
         if smaller < 0:
             return

@@ -196,6 +196,18 @@ def _expand(growth, node, rows, packed, ends, rules, scratch):
 
 
 @kernel
+def prepare_all(growth, wave):
+    for node in wave:
+        prepare_children(growth, node)
+
+
+@kernel
+def settle_all(growth, wave):
+    for node in wave:
+        settle_slots(growth, node)
+
+
+@kernel
 def expand_prepared(growth, wave, rows, packed, ends, rules, scratch):
     """Expand nodes whose children have been prepared."""
     for node in wave:
@@ -216,12 +228,24 @@ def grow_alone(growth, rows, packed, ends, rules, scratch):
 
 @kernel
 def add_leaves(growth, first, stop, values, score):
-    """Add the values of leaves ``first`` to ``stop`` to the scores of their rows."""
+    """Add the values of leaves ``first`` to ``stop`` to the scores of their rows.
+
+    The rows of a leaf that was expanded in vain are those of the nodes below it: its own list may be written over.
+    """
+    nodes = growth.nodes
+    below = np.empty(nodes.size, np.int64)
     for leaf in range(first, stop):
-        node = growth.nodes[growth.leaves[leaf]]
-        ids, value = growth.ids[node.buffer], values[leaf]
-        for i in range(node.begin, node.end):
-            score[ids[i]] += value
+        below[0], waiting = growth.leaves[leaf], 1
+        while waiting:
+            waiting -= 1
+            node = nodes[below[waiting]]
+            if node.child >= 0:
+                below[waiting], below[waiting + 1] = node.child, node.child + 1
+                waiting += 2
+            else:
+                ids = growth.ids[node.buffer]
+                for i in range(node.begin, node.end):
+                    score[ids[i]] += values[leaf]
 
 
 def hessians(some: npt.NDArray[np.void], rules: Rules) -> npt.NDArray[np.float64]:

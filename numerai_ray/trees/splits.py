@@ -104,16 +104,6 @@ def best_split(histogram, features, ends, n_features, can_split, sums, n_rows, r
 
 
 @kernel
-def count_left(address, n_rows, ids, begin, end, threshold):
-    """How many of the rows ``ids[begin:end]`` go left; ``address`` is that of a feature of ``n_rows``."""
-    values = values_at(address, 0, n_rows)
-    left = np.int64(0)
-    for i in range(begin, end):
-        left += np.int64(values[ids[i]] <= threshold)
-    return left
-
-
-@kernel
 def partition(address, n_rows, ids, begin, end, threshold, out, left, right):
     """Write the rows ``ids[begin:end]`` that go left to ``out`` from ``left`` upwards, the others down from ``right``.
 
@@ -128,3 +118,24 @@ def partition(address, n_rows, ids, begin, end, threshold, out, left, right):
         left += goes_left
         right -= 1 - goes_left
     return left
+
+
+@kernel
+def join_parts(ids, parts, ends):
+    """Bring rows that were parted in several parts to one left and one right side; returns where the right one begins.
+
+    ``parts`` (m, 2) are neighbouring ranges of ``ids``, the lefts of each before ``ends`` (m,). As many right ones lie
+    before the border as left ones behind it: they change places. No result depends on the order of a leaf's rows.
+    """
+    border = parts[0, 0]
+    for part in range(ends.size):
+        border += ends[part] - parts[part, 0]
+    source, place = 0, max(border, parts[0, 0])
+    for part in range(ends.size):
+        for wrong in range(ends[part], min(parts[part, 1], border)):
+            while place >= ends[source]:
+                source += 1
+                place = max(border, parts[source, 0])
+            ids[wrong], ids[place] = ids[place], ids[wrong]
+            place += 1
+    return border
