@@ -15,8 +15,6 @@ import pyarrow as pa
 # Every value of a missing feature in an era is 2: int8 has no NaN.
 MISSING_VALUE = 2
 ALL_MISSING = np.uint8(1 << MISSING_VALUE)
-# Stands for a null where a missing feature is one.
-NULL_BIT = np.uint8(1 << 7)
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]+")
 _TURNED_AT_ONCE = 64  # features, when rows are made of them: their cache lines are then filled at once
 
@@ -40,15 +38,6 @@ class ValuesSeen:
     def missing(self) -> npt.NDArray[np.bool_]:
         """(n_eras, n_features): true where Numerai has no data, that is, where a whole era is 2."""
         return np.asarray(self.bits == ALL_MISSING)
-
-    def same_within(self, ranges: Sequence[RowRange], *, missing_as_null: bool) -> bool:
-        """Whether every feature takes the same values in these rows as in all of them."""
-        inside = np.zeros(len(self.bits), bool)
-        for start, stop in ranges:
-            first, last = np.searchsorted(self.era_starts, [start, stop])
-            inside[first:last] = True
-        bits = np.where(self.missing(), NULL_BIT, self.bits) if missing_as_null else self.bits
-        return bool(np.array_equal(np.bitwise_or.reduce(bits[inside]), np.bitwise_or.reduce(bits)))
 
 
 @dataclass(frozen=True, eq=False)
