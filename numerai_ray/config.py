@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from numerai_ray.combine_config import EnsembleConfig, PostConfig
-from numerai_ray.eras import CvPlan, EmbargoUnit, Mode
 from numerai_ray.model_config import ModelConfig
 from numerai_ray.validation import DataPath, Name, Place, Section, Weight, validate
 from numerai_ray.value_trees import (
@@ -34,6 +33,7 @@ __all__ = [
     "DataConfig",
     "DataFile",
     "DataPath",
+    "EmbargoUnit",
     "EnsembleConfig",
     "Json",
     "ModelConfig",
@@ -55,6 +55,8 @@ __all__ = [
 ]
 
 DataFile = Literal["full", "downsampled"]
+Mode = Literal["expanding", "blocked", "walk_forward"]
+EmbargoUnit = Literal["weeks", "retained"]
 DATA_FILES: dict[DataFile, tuple[str, str]] = {
     "full": ("full.parquet", "full_benchmark_models.parquet"),
     "downsampled": ("downsampled_full.parquet", "downsampled_full_benchmark_models.parquet"),
@@ -122,11 +124,6 @@ class CvConfig(Section):
             rule = f"mode {self.mode!r} with window_eras {self.window_eras}"
             raise ValueError(f"'walk_forward' needs window_eras, and only it takes one, but got {rule}")
         return self
-
-    def plan(self) -> CvPlan:
-        return CvPlan(
-            self.n_splits, self.mode, self.embargo_eras, self.embargo_unit, self.min_train_eras, self.window_eras
-        )
 
 
 class ScoreConfig(Section):

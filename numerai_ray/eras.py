@@ -7,32 +7,11 @@ era has seen part of its label. The embargo is the number of eras skipped betwee
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Mode = Literal["expanding", "blocked", "walk_forward"]
-EmbargoUnit = Literal["weeks", "retained"]
+from numerai_ray.config import CvConfig
 
 # Labels of 20 (60) trading days plus two lag days overlap for 4 (12) later eras; the least honest gap is one more.
 LEAST_HONEST_GAP = {20: 5, 60: 13}
-
-
-@dataclass(frozen=True)
-class CvPlan:
-    """How eras are cut into folds.
-
-    ``embargo`` counts calendar eras (``unit="weeks"``: on every-4th-era data an embargo of 16 skips 4 retained
-    eras) or, as the official pipeline does, eras present in the file (``unit="retained"``). In ``walk_forward`` mode
-    a fold trains on the last ``window`` eras before its embargo, counted in the same unit. A fold with fewer than
-    ``min_train_eras``, counted in eras of the file, is left out and not predicted; with ``unit="retained"`` it is
-    refused, as the official pipeline does.
-    """
-
-    n_splits: int = 5
-    mode: Mode = "expanding"
-    embargo: int = 16
-    unit: EmbargoUnit = "weeks"
-    min_train_eras: int = 0
-    window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,21 +86,22 @@ def era_label(era: int) -> str:
     return f"{era:04d}"
 
 
-def every_nth_era(eras: Iterable[int], step: int, offset: int = 0) -> tuple[int, ...]:
-    """Every ``step``-th of the ascending distinct ``eras``, the first retained one at position ``offset``."""
-    return tuple(sorted(set(eras))[offset::step])
-
-
 def least_honest_gap(targets: Iterable[str]) -> int:
     """Smallest honest gap in eras for these target names: 13 when any spans 60 days, else 5."""
     days = 60 if any(name.endswith("_60") for name in targets) else 20
     return LEAST_HONEST_GAP[days]
 
 
-def era_folds(eras: Iterable[int], plan: CvPlan) -> Folds:
-    """Cut ``eras`` into ``plan.n_splits`` equal validation blocks (the remainder joins the last).
+def era_folds(eras: Iterable[int], cv: CvConfig) -> Folds:
+    """Cut ``eras`` into ``cv.n_splits`` equal validation blocks (the remainder joins the last).
 
-    With ``unit="retained"`` the folds are those of the official pipeline
+    ``cv.embargo_eras`` counts calendar eras (``embargo_unit="weeks"``: on every-4th-era data an embargo of 16 skips 4
+    retained eras) or, as the official pipeline does, eras present in the file (``"retained"``). In ``walk_forward``
+    mode a fold trains on the last ``window_eras`` before its embargo, counted in the same unit. A fold with fewer than
+    ``min_train_eras``, counted in eras of the file, is left out and not predicted; counting retained eras it is
+    refused, as the official pipeline does.
+
+    With ``embargo_unit="retained"`` the folds are those of the official pipeline
     (``numerai/example-scripts``, ``agents/modeling/utils/numerai_cv.py::era_cv_splits``).
 
     Raises:
@@ -130,47 +110,47 @@ def era_folds(eras: Iterable[int], plan: CvPlan) -> Folds:
 
     """
     ordered = sorted(set(eras))
-    if plan.n_splits > len(ordered):
-        raise FoldError(f"n_splits must be at most the number of eras, but got {plan.n_splits} > {len(ordered)}")
-    size = len(ordered) // plan.n_splits
+    if cv.n_splits > len(ordered):
+        raise FoldError(f"n_splits must be at most the number of eras, but got {cv.n_splits} > {len(ordered)}")
+    size = len(ordered) // cv.n_splits
     trainable: list[Fold] = []
     untrainable: list[tuple[int, ...]] = []
-    for index in range(plan.n_splits):
+    for index in range(cv.n_splits):
         start = index * size
-        end = len(ordered) if index == plan.n_splits - 1 else start + size
-        train = _train_eras(ordered, start, end, plan)
-        if len(train) < plan.min_train_eras and plan.unit == "retained":
+        end = len(ordered) if index == cv.n_splits - 1 else start + size
+        train = _train_eras(ordered, start, end, cv)
+        if len(train) < cv.min_train_eras and cv.embargo_unit == "retained":
             raise FoldError(
-                f"fold {index} has {len(train)} training eras, fewer than min_train_eras={plan.min_train_eras}; "
+                f"fold {index} has {len(train)} training eras, fewer than min_train_eras={cv.min_train_eras}; "
                 f"lower n_splits, the embargo or min_train_eras"
             )
-        if len(train) >= max(1, plan.min_train_eras):
+        if len(train) >= max(1, cv.min_train_eras):
             trainable.append(Fold(index, tuple(train), tuple(ordered[start:end])))
         else:
             untrainable.append(tuple(ordered[start:end]))
     if not trainable:
         few, lower = "training eras left", ""
-        if plan.min_train_eras > 1:
-            few, lower = f"min_train_eras={plan.min_train_eras} training eras", ", a lower min_train_eras"
+        if cv.min_train_eras > 1:
+            few, lower = f"min_train_eras={cv.min_train_eras} training eras", ", a lower min_train_eras"
         raise FoldError(
-            f"no fold has {few}: {len(ordered)} eras in {plan.n_splits} {plan.mode} splits with an "
-            f"embargo of {plan.embargo} ({plan.unit}); use more eras{lower}, fewer splits or a smaller embargo"
+            f"no fold has {few}: {len(ordered)} eras in {cv.n_splits} {cv.mode} splits with an "
+            f"embargo of {cv.embargo_eras} ({cv.embargo_unit}); use more eras{lower}, fewer splits or a smaller embargo"
         )
     return Folds(tuple(trainable), tuple(untrainable))
 
 
-def _train_eras(ordered: Sequence[int], start: int, end: int, plan: CvPlan) -> list[int]:
-    if plan.unit == "retained":
-        before = list(ordered[: max(0, start - plan.embargo)])
-        after = list(ordered[end + plan.embargo :])
+def _train_eras(ordered: Sequence[int], start: int, end: int, cv: CvConfig) -> list[int]:
+    if cv.embargo_unit == "retained":
+        before = list(ordered[: max(0, start - cv.embargo_eras)])
+        after = list(ordered[end + cv.embargo_eras :])
     else:
         first, last = ordered[start], ordered[end - 1]
-        before = [era for era in ordered[:start] if first - era - 1 >= plan.embargo]
-        after = [era for era in ordered[end:] if era - last - 1 >= plan.embargo]
-    if plan.mode == "blocked":
+        before = [era for era in ordered[:start] if first - era - 1 >= cv.embargo_eras]
+        after = [era for era in ordered[end:] if era - last - 1 >= cv.embargo_eras]
+    if cv.mode == "blocked":
         return before + after
-    if plan.mode == "expanding" or plan.window is None:
+    if cv.mode == "expanding" or cv.window_eras is None:
         return before
-    if plan.unit == "retained":
-        return before[-plan.window :]
-    return [era for era in before if ordered[start] - era - 1 < plan.embargo + plan.window]
+    if cv.embargo_unit == "retained":
+        return before[-cv.window_eras :]
+    return [era for era in before if ordered[start] - era - 1 < cv.embargo_eras + cv.window_eras]

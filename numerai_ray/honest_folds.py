@@ -26,7 +26,7 @@ def honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdo
     try:
         if holdout is not None and kept:
             return Folds((holdout.fold(index.eras, gap),), ())
-        folds = era_folds(eras, config.cv.plan())
+        folds = era_folds(eras, config.cv)
     except FoldError as error:
         rule = str(error)
         if holdout is not None and not kept and _can_be_cut(index.eras, config):
@@ -49,7 +49,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _can_be_cut(eras: Sequence[int], config: Config) -> bool:
     try:
-        return bool(era_folds(eras, config.cv.plan()).trainable)
+        return bool(era_folds(eras, config.cv).trainable)
     except FoldError:
         return False
 

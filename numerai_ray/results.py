@@ -28,7 +28,6 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 Role = Literal["base", "variant", "baseline", "benchmark"]
 
 
-@with_config(_STRICT)
 @dataclass(frozen=True)
 class Metrics:
     """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.scoring`)."""

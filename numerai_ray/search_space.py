@@ -2,7 +2,7 @@
 
 A dimension is one config path with values. It may be *coupled* to others (a lower learning rate with more trees)
 and is then still one decision. A variant is a complete config that differs from its round's base in exactly one
-dimension; :func:`check_one_variable` refuses anything else with the list of differences.
+dimension; :func:`check_variables` refuses anything else with the list of differences.
 """
 
 import math
@@ -175,18 +175,15 @@ def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def check_one_variable(base: Config, variant: Config, dimension: Dimension, name: str) -> None:
-    """Raise unless ``variant`` differs from ``base`` in ``dimension`` (with its couplings) and in nothing else.
+def check_variables(base: Config, variant: Config, dimensions: Sequence[Dimension], name: str) -> None:
+    """Raise unless ``variant`` differs from ``base`` in ``dimensions`` (with their couplings) and in nothing else.
+
+    A round's variants differ in one dimension, those of a joint round in several.
 
     Raises:
         ConfigError: with one problem for each other difference, or for none at all.
 
     """
-    check_variables(base, variant, [dimension], name)
-
-
-def check_variables(base: Config, variant: Config, dimensions: Sequence[Dimension], name: str) -> None:
-    """The same for a variant that may change several dimensions, as joint rounds do."""
     found = differences(base, variant)
     allowed = [path for dimension in dimensions for path in dimension.paths()]
     own = [dimension.path for dimension in dimensions]

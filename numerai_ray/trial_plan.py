@@ -79,9 +79,7 @@ class Catalog:
                 self._features[version, name] = feature_names(self.data_root, version, name)
         return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
-    def plan(
-        self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True
-    ) -> TrialPlan:
+    def plan(self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True) -> TrialPlan:
         """The fits of one variant; with ``kept`` the one fold that scores the eras that were kept out.
 
         Raises:

@@ -179,9 +179,7 @@ def test_results_and_predictions_are_made_again_from_stored_fits(
     assert not lost_files(paths, history)
 
 
-def test_what_cannot_be_made_again_is_told_and_the_run_goes_on(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_made_again_is_told_and_the_run_goes_on(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     paths = ExperimentPaths(desk.folder)
     (first, second, *_) = [each["id"] for each in desk.rounds()[0]["variants"]]
     paths.results(first).unlink()

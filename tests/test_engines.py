@@ -86,7 +86,9 @@ def test_without_numba_the_plan_says_what_trains(market: Path, monkeypatch: pyte
 
 def test_both_engines_predict_alike_through_a_runner(market: Path, tmp_path: Path) -> None:
     """Folds, unknown labels, a ladder and weights, as rounds have them."""
-    changes: dict[str, Any] = {"model": {"era_weights": {"type": "equal"}}, }
+    changes: dict[str, Any] = {
+        "model": {"era_weights": {"type": "equal"}},
+    }
     found = []
     for rule in ("five_values", "lightgbm"):
         catalog = Catalog(market, rule=rule)

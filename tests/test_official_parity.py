@@ -138,7 +138,9 @@ class Official:
         self.score_benchmark = data.get("benchmark_model", f"v{version[1]}{version[3]}_lgbm_ender20")
         cv = self.training.get("cv", {})
         self.folds = oracle_era_folds(
-            self.full[self.era], cv.get("n_splits", 5), cv.get("embargo", data.get("embargo_eras", 13)),
+            self.full[self.era],
+            cv.get("n_splits", 5),
+            cv.get("embargo", data.get("embargo_eras", 13)),
             cv.get("mode", "expanding"),
         )
 

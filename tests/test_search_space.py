@@ -14,7 +14,7 @@ from numerai_ray.search_space import (
     Dimension,
     SearchSpace,
     changes_for,
-    check_one_variable,
+    check_variables,
     differences,
     space_problems,
     variant_name,
@@ -174,11 +174,11 @@ def test_differences_are_what_was_changed(changes) -> None:
 
 
 def test_a_change_of_one_dimension_passes() -> None:
-    check_one_variable(config(), config({LEAVES: 7}), dimension(), "v")
+    check_variables(config(), config({LEAVES: 7}), [dimension()], "v")
     coupled = dimension(RATE, [0.02], coupled={TREES: "inverse"})
-    check_one_variable(config(), config({RATE: 0.02, TREES: 1000}), coupled, "v")
+    check_variables(config(), config({RATE: 0.02, TREES: 1000}), [coupled], "v")
     # rounding may leave the coupled value where it was
-    check_one_variable(config(), config({RATE: 0.02}), coupled, "v")
+    check_variables(config(), config({RATE: 0.02}), [coupled], "v")
 
 
 def test_the_first_parameter_of_a_base_without_any_passes() -> None:
@@ -186,13 +186,13 @@ def test_the_first_parameter_of_a_base_without_any_passes() -> None:
     assert base.model.params == {}
     variant = validate(Config, nested(LEAVES, 7), "v")
     assert differences(base, variant) == {LEAVES: (None, 7)}
-    check_one_variable(base, variant, dimension(), "v")
+    check_variables(base, variant, [dimension()], "v")
 
 
 def test_every_other_difference_is_refused_by_name() -> None:
     other = config({LEAVES: 7, RATE: 0.02, "cv.embargo_eras": 8, "model.params.max_bin": 5})
     with pytest.raises(ConfigError) as refusal:
-        check_one_variable(config(), other, dimension(), "num_leaves=7")
+        check_variables(config(), other, [dimension()], "num_leaves=7")
     assert refusal.value.source == "variant num_leaves=7"
     assert [problem.path for problem in refusal.value.problems] == [
         "$.cv.embargo_eras",
@@ -206,13 +206,13 @@ def test_every_other_difference_is_refused_by_name() -> None:
 def test_a_coupled_change_alone_is_no_variant() -> None:
     coupled = dimension(RATE, [0.02], coupled={TREES: "inverse"})
     with pytest.raises(ConfigError) as refusal:
-        check_one_variable(config(), config({TREES: 1000}), coupled, "v")
+        check_variables(config(), config({TREES: 1000}), [coupled], "v")
     assert refusal.value.problems == (Problem(f"$.{RATE}", "does not differ from the base"),)
 
 
 def test_no_difference_is_refused() -> None:
     with pytest.raises(ConfigError, match=f"does not differ from the base @ \\$.{LEAVES}"):
-        check_one_variable(config(), config(), dimension(), "v")
+        check_variables(config(), config(), [dimension()], "v")
 
 
 # What is wrong with dimensions themselves

@@ -84,9 +84,11 @@ class RoundState:
         left = self._work(key for key in self._asked if key not in self._done)
         trained = self._work(key for key, stored in self._done.items() if not stored)
         tasks = {each.task: each.cost for each in left.values()}
-        running = sum(
-            tasks.get(fit.name, 0.0) * min(1.0, fit.done / fit.total) for fit in snapshot.fits if fit.total
-        ) if snapshot else 0.0
+        running = (
+            sum(tasks.get(fit.name, 0.0) * min(1.0, fit.done / fit.total) for fit in snapshot.fits if fit.total)
+            if snapshot
+            else 0.0
+        )
         done = sum(each.cost for each in trained.values()) + running
         todo = sum(each.cost for each in left.values()) - running
         return None if done <= 0 else (time.monotonic() - self.began) * max(0.0, todo) / done

@@ -75,9 +75,7 @@ class Model(Protocol):
         """Train on a batch that has a target; raises :class:`~numerai_ray.errors.FitError`."""
         ...
 
-    def fit_predict(
-        self, train: Batch, validation: Batch, params: Params, threads: int
-    ) -> npt.NDArray[np.float64]:
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> npt.NDArray[np.float64]:
         """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
         ...
 

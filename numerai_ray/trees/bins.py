@@ -92,9 +92,7 @@ def bins_of(
         parted = (left >= enough) & (counts.sum(axis=1, keepdims=True) - left >= enough)
         usable &= (parted & ((ends[:, None] >> np.arange(VALUES - 1)) & 1).astype(bool)).any(axis=1)
     seen = counts > 0
-    return Bins(
-        ends, bounds, np.flatnonzero(usable), seen.argmax(axis=1), VALUES - 1 - seen[:, ::-1].argmax(axis=1)
-    )
+    return Bins(ends, bounds, np.flatnonzero(usable), seen.argmax(axis=1), VALUES - 1 - seen[:, ::-1].argmax(axis=1))
 
 
 def _bounds_of(counts: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -202,9 +202,7 @@ class Grower:
         order = np.argsort(-found["gain"][likely], kind="stable")
         return np.append(best, likely[order[: max(0, lacking // 2)]])
 
-    def _expand_apart(
-        self, growth: Growth, wave: npt.NDArray[np.int64], packed: Packed, rules: Rules
-    ) -> None:
+    def _expand_apart(self, growth: Growth, wave: npt.NDArray[np.int64], packed: Packed, rules: Rules) -> None:
         """Expand each of these nodes by one thread, the largest first to whoever has least to do."""
         sizes = growth.nodes["end"][wave] - growth.nodes["begin"][wave]
         loads, shares = [0] * self._team.threads, [[] for _ in range(self._team.threads)]  # type: ignore[var-annotated]
@@ -338,4 +336,3 @@ def _hessians(rows: Rows) -> tuple[npt.NDArray[np.int32] | None, float]:
         return None, 0.0
     step = 2.0 ** (math.frexp(float(rows.weight[rows.used].max()))[1] - STEP_BITS)
     return np.rint(np.where(rows.used, rows.weight, 0) / step).astype(np.int32), step
-
