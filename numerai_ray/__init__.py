@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numerai_ray.errors import ConfigError, DataError, FitError, NumeraiRayError, RequestError
-    from numerai_ray.experiment import Experiment
+    from numerai_ray.session.experiment import Experiment
 
 # Before any library is loaded that reads them. Threads that spin while they wait take cores from whoever has work:
 # beside other programs a run took 64 s that takes 16 s without. LightGBM, XGBoost, scikit-learn and PyTorch use
@@ -29,7 +29,7 @@ WINDOWS_ADVICE = (
     "numerai-ray runs on Linux and macOS, not on Windows itself; install WSL there (`wsl --install`), which is a "
     "Linux, and use numerai-ray in it"
 )
-_HOMES = {"Experiment": "numerai_ray.experiment"}
+_HOMES = {"Experiment": "numerai_ray.session.experiment"}
 
 
 def __getattr__(name: str) -> Any:

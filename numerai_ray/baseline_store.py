@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.config import fingerprint, leaves
 from numerai_ray.dataset import Columns, file_fingerprint
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import VariantOutcome
-from numerai_ray.json_text import parse_json, read_json
-from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of, to_json, write_json
+from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of
 from numerai_ray.scoring import SCORING_VERSION
-from numerai_ray.storage import Place, download, folders_in, upload, write_whole
+from numerai_ray.system.files import write_text
+from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json
+from numerai_ray.system.storage import Place, download, folders_in, upload, write_whole
 from numerai_ray.variant_output import per_era_scores, write_variant
 
 FOLDER = "baselines"  # below the data root

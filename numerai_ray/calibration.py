@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from numerai_ray.assembly import is_assembled
 from numerai_ray.config import fingerprint
 from numerai_ray.fit_spec import STEPS, FitSpec, TrialPlan
-from numerai_ray.json_text import read_json
-from numerai_ray.results import ExperimentPaths, write_json
+from numerai_ray.results import ExperimentPaths
+from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.trainings import trainings
 
 # What changes a fit's length, or nothing about its time.

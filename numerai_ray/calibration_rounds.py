@@ -24,7 +24,7 @@ from numerai_ray.errors import FitError
 from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
-from numerai_ray.storage import Place
+from numerai_ray.system.storage import Place
 from numerai_ray.trial_plan import Catalog
 
 # Trees of the first short fits, and of longer ones: more and more, until the time that they add stands out from what

@@ -31,9 +31,9 @@ from numerai_ray.column_values import (
 from numerai_ray.config import DataConfig, nearest
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.feature_matrix import FeatureMatrix, RowRange, values_seen
-from numerai_ray.json_text import parse_json, read_json
-from numerai_ray.plain_files import plain_file, read_plain_text
-from numerai_ray.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
+from numerai_ray.system.files import plain_file, read_plain_text
+from numerai_ray.system.json_text import parse_json, read_json
+from numerai_ray.system.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole
 
 Floats = npt.NDArray[np.float64]
 # Of ids that come again in other eras, at most this share are different.

@@ -21,7 +21,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.atomic_files import tidy
 from numerai_ray.column_values import (
     LIVE,
     MAX_ERA,
@@ -36,8 +35,8 @@ from numerai_ray.column_values import (
 from numerai_ray.era_writer import era_writer, only
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.json_text import parse_json
-from numerai_ray.plain_files import plain_file
+from numerai_ray.system.files import plain_file, tidy
+from numerai_ray.system.json_text import parse_json
 
 BUILD_VERSION = 1  # what a change of the outputs' contents or layout must raise
 BUILD_KEY = b"numerai_ray.build"

@@ -9,8 +9,8 @@ import numpy as np
 
 from numerai_ray.dataset_build import SOURCES, out_of_date
 from numerai_ray.file_scan import FileScan, Finding, era_key
-from numerai_ray.json_text import parse_json
-from numerai_ray.plain_files import read_plain_text
+from numerai_ray.system.files import read_plain_text
+from numerai_ray.system.json_text import parse_json
 
 FEATURES_FILE = "features.json"
 TRUTH_FILE = "market_truth.json"  # beside a synthetic market

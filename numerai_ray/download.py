@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.config import nearest
 from numerai_ray.dataset import file_fingerprint
 from numerai_ray.download_check import (
@@ -28,11 +27,11 @@ from numerai_ray.download_check import (
     read_features,
 )
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.json_text import parse_json
-from numerai_ray.network import PATIENT, Patience
 from numerai_ray.numerai_api import NumeraiApi
-from numerai_ray.own_files import open_own
-from numerai_ray.transfer import Partial, Remote, RemoteFile
+from numerai_ray.system.files import open_own, write_text
+from numerai_ray.system.http import PATIENT, Patience
+from numerai_ray.system.json_text import parse_json
+from numerai_ray.system.transfer import Partial, Remote, RemoteFile
 
 # What experiments need, in the order in which one file is checked against another.
 EXPERIMENT_FILES = (

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
-from numerai_ray.json_text import parse_json
+from numerai_ray.system.json_text import parse_json
 
 CHECK_VERSION = 1  # to be raised when a check is added that files checked before might fail
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numerai_ray.config import DataConfig
 from numerai_ray.dataset import DatasetIndex, load_columns, open_parquet, read_group
 from numerai_ray.errors import DataError
-from numerai_ray.storage import Place
+from numerai_ray.system.storage import Place
 
 Eras = frozenset[int]
 

@@ -4,8 +4,8 @@ import re
 from contextlib import suppress
 from uuid import uuid4
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.system.files import write_text
 
 
 def experiment_identity(paths: ExperimentPaths) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
-from numerai_ray.json_text import parse_json
-from numerai_ray.own_files import open_own
+from numerai_ray.system.files import open_own
+from numerai_ray.system.json_text import parse_json
 
 
 @contextmanager

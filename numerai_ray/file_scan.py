@@ -37,7 +37,7 @@ from numerai_ray.column_values import (
     type_problem,
 )
 from numerai_ray.eras import era_label
-from numerai_ray.plain_files import plain_file
+from numerai_ray.system.files import plain_file
 
 Hashes = npt.NDArray[np.uint64]
 OnValues = Callable[[int], None]  # called with the number of values read since the last time

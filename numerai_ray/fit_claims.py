@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.own_files import open_own
-from numerai_ray.storage import Place, Url
+from numerai_ray.system.files import open_own
+from numerai_ray.system.storage import Place, Url
 
 FILE = ".claims"
 

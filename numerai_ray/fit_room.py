@@ -9,7 +9,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from numerai_ray.own_files import open_own, own_temporary_folder
+from numerai_ray.system.files import open_own, own_temporary_folder
 
 
 @contextmanager

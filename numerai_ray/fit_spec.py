@@ -17,7 +17,7 @@ from numerai_ray.eras import Fold, Folds
 from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.looked import Looked
 from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of
-from numerai_ray.resource_plan import FitSize, Needs
+from numerai_ray.system.resources import FitSize, Needs
 from numerai_ray.value_range import is_number
 
 # What models call their number of trees or epochs.

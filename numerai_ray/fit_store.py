@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from numerai_ray.fit_claims import claimed
 from numerai_ray.model_store import StoredModel
-from numerai_ray.storage import Place, local_folder
 from numerai_ray.store_entry import mapping, read_entry, set_aside, write_entry
+from numerai_ray.system.storage import Place, local_folder
 
 MAGIC = b"numerai-ray fit 1\n"
 FOLDER = "store"  # below the data root

@@ -27,13 +27,13 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
-from numerai_ray.machine import give_back_memory
 from numerai_ray.models import Compiled, Model
 from numerai_ray.models.pulse import listening
 from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
-from numerai_ray.resource_plan import GB
 from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
+from numerai_ray.system.machine import give_back_memory
+from numerai_ray.system.resources import GB
 from numerai_ray.trainings import Trained, Training, carry_out
 
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import serving
-from numerai_ray.machine import this_machine
 from numerai_ray.model_store import ModelStore
 from numerai_ray.models import Batch, Fitted
+from numerai_ray.system.machine import this_machine
 from numerai_ray.training_data import inputs_of
 from numerai_ray.trainings import Training, carry_out
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
-from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.config import ScoreConfig
 from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
@@ -36,6 +35,7 @@ from numerai_ray.results import FoldRecord, Metrics, metrics_of
 from numerai_ray.round_stops import Stops
 from numerai_ray.scoring import EraScores, score_eras
 from numerai_ray.significance import Series
+from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.training_data import take
 from numerai_ray.trainings import Training, carry_out, is_earlier, trainings
 

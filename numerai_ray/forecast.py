@@ -12,7 +12,6 @@ from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored
-from numerai_ray.resource_plan import Machine, plan_resources
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_candidates import Search, Setup, identity
 from numerai_ray.round_policy import (
@@ -25,6 +24,7 @@ from numerai_ray.round_policy import (
     ScoutRound,
 )
 from numerai_ray.shared_dataset import workload
+from numerai_ray.system.resources import Machine, plan_resources
 from numerai_ray.trial_plan import Catalog
 
 # Rounds that are shown and counted; later ones depend on what these find.

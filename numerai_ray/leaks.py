@@ -10,7 +10,7 @@ import numpy as np
 
 from numerai_ray.column_values import number_values
 from numerai_ray.dataset import DatasetIndex, open_parquet
-from numerai_ray.storage import Place
+from numerai_ray.system.storage import Place
 
 # Share of rows on which a copy agrees with its target; an honest feature stays far below.
 AGREEMENT = 0.95

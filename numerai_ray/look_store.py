@@ -17,8 +17,8 @@ from numerai_ray.config import fingerprint
 from numerai_ray.diagnosis import Diagnosis
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.storage import Place
 from numerai_ray.store_entry import read_entry, write_entry
+from numerai_ray.system.storage import Place
 
 Floats = npt.NDArray[np.float64]
 MAGIC = b"numerai-ray look 1\n"

@@ -20,7 +20,7 @@ import numerapi.base_api
 import requests
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.network import PATIENT, OnRetry, PassingFault, Patience, network_reason, patiently
+from numerai_ray.system.http import PATIENT, OnRetry, PassingFault, Patience, network_reason, patiently
 
 API_URL_VARIABLE = "NUMERAI_RAY_API_URL"
 

@@ -20,9 +20,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from numerai_ray.config import fingerprint
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
-from numerai_ray.outside import in_time, masked, patience
 from numerai_ray.round_candidates import Search
 from numerai_ray.search_space import Dimension
+from numerai_ray.system.services import in_time, masked, patience
 
 
 @dataclass(frozen=True)

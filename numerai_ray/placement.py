@@ -22,11 +22,11 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from numerai_ray.cluster_plan import Node, RoundCost, Spent, shape_fits
 from numerai_ray.errors import EnvironmentFault, ResourceShortage
 from numerai_ray.fit_spec import FitSpec
-from numerai_ray.resource_plan import Needs, ResourcePlan
 from numerai_ray.shared_dataset import workload
+from numerai_ray.system.cluster import Node, RoundCost, Spent, shape_fits
+from numerai_ray.system.resources import Needs, ResourcePlan
 
 log = logging.getLogger("ray.numerai_ray")
 

@@ -11,11 +11,11 @@ from numerai_ray.ray_start import RaySettings, connect, disconnect, smallest_nod
 
 import ray
 
-from numerai_ray.cluster_plan import check_room
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
-from numerai_ray.machine import this_machine
 from numerai_ray.placement import alive_nodes, ask_for, let_go, wait_for_nodes
-from numerai_ray.resource_plan import Needs
+from numerai_ray.system.cluster import check_room
+from numerai_ray.system.machine import this_machine
+from numerai_ray.system.resources import Needs
 
 T = TypeVar("T")
 R = TypeVar("R")

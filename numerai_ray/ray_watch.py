@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from numerai_ray.interrupts import stop_asked
+from numerai_ray.system.process import stop_asked
 
 # Without either of them there is no Ray; others may end, and are told of in its logs.
 VITAL = ("raylet", "gcs_server")

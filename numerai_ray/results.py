@@ -8,20 +8,19 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.importance import Importance
-from numerai_ray.json_text import parse_json
-from numerai_ray.own_files import open_own
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.scoring import EraScores, Summary, last_eras, summarize
 from numerai_ray.significance import Evidence
+from numerai_ray.system.files import open_own
+from numerai_ray.system.json_text import parse_json, to_json
 
 # A ledger's lines are read as strictly as a user's config.
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -250,28 +249,6 @@ class ExperimentPaths:
 
     def trial_log(self, variant: str) -> Path:
         return self.root / "logs" / f"{variant}.log"
-
-
-def without_nan(value: Any) -> Any:
-    """``value`` with NaN and infinities as None: JSON knows neither."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return value
-
-
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text of plain values and records; NaN becomes null."""
-    plain = asdict(value) if hasattr(value, "__dataclass_fields__") else value
-    return json.dumps(without_nan(plain), indent=indent, sort_keys=indent is not None)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a readable JSON file whole or not at all."""
-    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def read_ledger(path: Path) -> list[RoundRecord]:

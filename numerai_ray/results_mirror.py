@@ -18,9 +18,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy, RequestError
-from numerai_ray.json_text import parse_json
 from numerai_ray.results import ExperimentPaths
-from numerai_ray.storage import FileFacts, Place, download, files_below, upload, write_whole
+from numerai_ray.system.json_text import parse_json
+from numerai_ray.system.storage import FileFacts, Place, download, files_below, upload, write_whole
 
 LEASE = ".lease"
 # Tune's own folder is worth nothing elsewhere; locks and half-written files belong to one machine.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from numerai_ray.json_text import parse_json
+from numerai_ray.system.json_text import parse_json
 
 Unknown = float | None
 Shares = dict[str, float]

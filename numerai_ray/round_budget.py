@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from numerai_ray.cluster_plan import Spent
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_decision import PolicySettings
+from numerai_ray.system.cluster import Spent
 
 
 def search_ended(history: Sequence[RoundRecord], settings: PolicySettings) -> str:

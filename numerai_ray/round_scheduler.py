@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import Expected
 from numerai_ray.config import Json, fingerprint, leaves
@@ -17,8 +16,6 @@ from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
-from numerai_ray.interrupts import DeadlineReached, deadline, finish_first, interruptible
-from numerai_ray.json_text import read_json
 from numerai_ray.leaks import leaks
 from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
@@ -31,7 +28,6 @@ from numerai_ray.results import (
     chosen_interpretation,
     known_by_fingerprint,
     read_ledger,
-    write_json,
 )
 from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_candidates import Candidate, Search, Setup, identity
@@ -41,6 +37,9 @@ from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_st
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.round_start import RoundStart, fit_work
 from numerai_ray.search_space import Dimension
+from numerai_ray.system.files import write_text
+from numerai_ray.system.json_text import read_json, write_json
+from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.yaml_text import yaml_text
 

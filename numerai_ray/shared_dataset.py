@@ -1,7 +1,7 @@
 """A dataset as Ray objects: read once, held once a node, read by every worker without a copy.
 
 The tasks that load are owned by the driver and retried: what a lost node held is loaded again elsewhere. Features
-travel in blocks (:data:`~numerai_ray.resource_plan.BLOCK_BYTES`), shared by all feature sets of a round.
+travel in blocks (:data:`~numerai_ray.system.resources.BLOCK_BYTES`), shared by all feature sets of a round.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_featur
 from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import column_needs
-from numerai_ray.resource_plan import (
-    COLUMN_BYTES_PER_ROW,
-    GB,
-    Workload,
-    block_features,
-    heaviest,
-    lightest,
-)
+from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, GB, Workload, block_features, heaviest, lightest
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 Side = tuple[str, tuple[str, ...], tuple[str, ...]]

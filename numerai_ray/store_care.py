@@ -15,7 +15,7 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import FitStore
 from numerai_ray.look_store import LookStore
 from numerai_ray.model_store import ModelStore
-from numerai_ray.storage import FileFacts, Place, files_below
+from numerai_ray.system.storage import FileFacts, Place, files_below
 
 Kind = Literal["fit", "model", "look", "damaged", "partial"]
 KINDS: dict[str, Kind] = {f".{kind}": kind for kind in get_args(Kind)}

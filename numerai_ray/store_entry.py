@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.json_text import parse_json
-from numerai_ray.storage import Place, rename, write_whole
+from numerai_ray.system.json_text import parse_json
+from numerai_ray.system.storage import Place, rename, write_whole
 
 # Stands for the checksum where the checksum is made of what it stands in: the head's last 64 digits.
 BLANK = "0" * 64

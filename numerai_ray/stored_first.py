@@ -7,13 +7,13 @@ do; so the runner that trains is made when there is something to train.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored
 from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
-from numerai_ray.interrupts import finish_first
+from numerai_ray.system.cluster import RoundCost, Spent
+from numerai_ray.system.process import finish_first
 
 
 class ClosingRunner(RoundRunner, Protocol):

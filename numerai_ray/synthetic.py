@@ -42,7 +42,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.atomic_files import whole_file, write_text
 from numerai_ray.synthetic_era import draw_era
 from numerai_ray.synthetic_layout import (
     BENCHMARK_SCHEMA,
@@ -54,6 +53,7 @@ from numerai_ray.synthetic_layout import (
     repeated,
 )
 from numerai_ray.synthetic_market import MarketSpec, draw_market, truth
+from numerai_ray.system.files import whole_file, write_text
 
 __all__ = ["MarketSpec", "write_market"]
 

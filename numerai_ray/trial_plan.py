@@ -31,7 +31,7 @@ from numerai_ray.models import (
     settled,
     source_of,
 )
-from numerai_ray.storage import Place
+from numerai_ray.system.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
 from numerai_ray.value_range import is_number
 

@@ -27,7 +27,6 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import is_assembled
 from numerai_ray.assembly_task import diagnosed, submit_assemblies, submit_looks
-from numerai_ray.cluster_plan import RoundCost, Spent
 from numerai_ray.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.fit_room import forget_room
@@ -56,13 +55,14 @@ from numerai_ray.fold_runner import (
     succeeded,
     with_looks,
 )
-from numerai_ray.machine import PeakMemory, this_machine
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
 from numerai_ray.placement import NodeClock, Placement, let_go
-from numerai_ray.resource_plan import ResourcePlan, plan_resources
 from numerai_ray.round_progress import ProgressTeller
 from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.system.cluster import RoundCost, Spent
+from numerai_ray.system.machine import PeakMemory, this_machine
+from numerai_ray.system.resources import ResourcePlan, plan_resources
 from numerai_ray.trainings import Trained, is_earlier, trainings
 from numerai_ray.trees.kernel_cache import fill_beside
 

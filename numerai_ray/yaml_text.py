@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.plain_files import read_plain_text
+from numerai_ray.system.files import read_plain_text
 from numerai_ray.value_trees import Json
 
 

@@ -19,11 +19,11 @@ from numerai_ray.results import (
     append_ledger,
     metrics_of,
     official_metrics,
-    write_json,
 )
 from numerai_ray.round_policy import PolicySettings, decide, sanity_flags
 from numerai_ray.scoring import EraScores
 from numerai_ray.search_space import changes_for, variant_name
+from numerai_ray.system.json_text import write_json
 from numerai_ray.variant_output import per_era_json
 
 BASELINE = {

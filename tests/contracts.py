@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numerai_ray.cluster_plan import Spent
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
 from numerai_ray.model_store import ModelStore
+from numerai_ray.system.cluster import Spent
 from numerai_ray.trial_plan import Catalog
 
 SMALL: dict[str, Any] = {

@@ -22,7 +22,7 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.post import blend, rank, rank_gauss
-from numerai_ray.results import to_json
+from numerai_ray.system.json_text import to_json
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_output import results_json
 

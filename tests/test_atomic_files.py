@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from numerai_ray.atomic_files import tidy
+from numerai_ray.system.files import tidy
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from numerai_ray.atomic_files import whole_file
+from numerai_ray.system.files import whole_file
 with whole_file(Path(sys.argv[1])) as partial:
     partial.write_text("half")
     print(partial, flush=True)

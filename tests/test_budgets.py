@@ -13,10 +13,10 @@ import pytest
 from desk import Desk
 from test_round_policy import SETTINGS, A, scout, won
 
-from numerai_ray.cluster_plan import Spent
-from numerai_ray.interrupts import DeadlineReached, deadline, finish_first
 from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_policy import ConfirmRound, FinalRound, next_step
+from numerai_ray.system.cluster import Spent
+from numerai_ray.system.process import DeadlineReached, deadline, finish_first
 
 # Half an hour of the budgets' time, 5 fits each of base and variant, on 4 cores.
 DONE = replace(won("a"), wall_s=1800.0, cores=4)
@@ -94,7 +94,7 @@ def test_a_deadline_ends_a_block_and_leaves_nothing_behind() -> None:
 
 def test_a_deadline_comes_sooner_where_more_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left was an hour when the block began; then many cores joined."""
-    monkeypatch.setattr("numerai_ray.interrupts.LOOK_S", 0.02)
+    monkeypatch.setattr("numerai_ray.system.process.LOOK_S", 0.02)
     left = iter([3600.0, 3600.0, 0.0])
     started = time.monotonic()
     with pytest.raises(DeadlineReached), deadline(lambda: (next(left), "8 core-hours")):

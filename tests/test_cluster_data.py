@@ -10,8 +10,8 @@ import pytest
 from s3_server import s3_server
 
 from numerai_ray.dataset_build import build
-from numerai_ray.storage import files_below, place, upload
 from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.system.storage import files_below, place, upload
 
 
 @pytest.mark.ray
@@ -63,7 +63,7 @@ from numerai_ray.eras import Folds
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.looked import Looked
-from numerai_ray.storage import place
+from numerai_ray.system.storage import place
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.tune_runner import TuneRunner
 from dataclasses import replace

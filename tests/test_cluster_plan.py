@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numerai_ray.cluster_plan import Node, RoundCost, ScalingModel, shape_fits, slots_on
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.resource_plan import GB
+from numerai_ray.system.cluster import Node, RoundCost, ScalingModel, shape_fits, slots_on
+from numerai_ray.system.resources import GB
 
 
 def node(cores: int, memory_gb: float = 64, store_gb: float = 16, gpus: int = 0) -> Node:

@@ -20,7 +20,7 @@ from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.download import EXPERIMENT_FILES, LocalFile, Step, download
 from numerai_ray.download_check import Known, check_contents, read_features
 from numerai_ray.errors import DataError
-from numerai_ray.network import Patience
+from numerai_ray.system.http import Patience
 
 QUICK = Patience(tries=2, sleep=lambda _s: None)
 Damage = Callable[[Path], bytes]

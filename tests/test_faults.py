@@ -19,7 +19,7 @@ from desk import BASELINE, CLI, Desk
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_room import fit_room, forget_room
 from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.interrupts import finish_first, interruptible, two_step_interrupts
+from numerai_ray.system.process import finish_first, interruptible, two_step_interrupts
 from numerai_ray.trial_plan import Catalog
 
 STEPS = {
@@ -168,7 +168,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
 def test_the_second_interrupt_ends_the_process() -> None:
     code = (
         "import os, signal, time\n"
-        "from numerai_ray.interrupts import finish_first, two_step_interrupts\n"
+        "from numerai_ray.system.process import finish_first, two_step_interrupts\n"
         "with two_step_interrupts(print), finish_first():\n"
         "    for _ in range(2):\n"
         "        os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"
@@ -201,7 +201,7 @@ def test_a_run_that_is_interrupted_twice_ends_at_once_and_goes_on(
 )
 def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bool) -> None:
     """As when Ray's core ends the process in the middle of its start."""
-    code = f"import os\nfrom numerai_ray.last_words import last_words\nwith last_words('run again'):\n    {end}"
+    code = f"import os\nfrom numerai_ray.system.process import last_words\nwith last_words('run again'):\n    {end}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ("run again" in done.stderr) == said
 

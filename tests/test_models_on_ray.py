@@ -21,8 +21,8 @@ from numerai_ray.cli.main import run
 from numerai_ray.errors import ResourceShortage
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.ray_tasks import run_on_ray
-from numerai_ray.resource_plan import Needs
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.system.resources import Needs
 
 ray = pytest.importorskip("ray")
 ray_cluster = pytest.importorskip("ray.cluster_utils")

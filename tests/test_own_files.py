@@ -15,8 +15,8 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment_lock import experiment_lock, lock_holder
 from numerai_ray.fit_claims import claimed
 from numerai_ray.fit_room import fit_room, forget_room
-from numerai_ray.own_files import own_temporary_folder
 from numerai_ray.results import append_ledger
+from numerai_ray.system.files import own_temporary_folder
 
 
 def lock(path: Path) -> None:

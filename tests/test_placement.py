@@ -50,7 +50,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
-from numerai_ray.cluster_plan import Spent
+from numerai_ray.system.cluster import Spent
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner

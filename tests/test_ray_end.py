@@ -46,7 +46,7 @@ def test_references_in_garbage_do_not_end_the_process() -> None:
 # An alarm every millisecond, as the deadline of a budget sets them, while a thread lets the command start over.
 STARTING_OVER = """
 import os, signal, threading, time
-from numerai_ray.start_over import TIMES, own_process, start_over
+from numerai_ray.system.process import TIMES, own_process, start_over
 
 def again(number, frame):
     signal.setitimer(signal.ITIMER_REAL, 0.001)

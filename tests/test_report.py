@@ -17,9 +17,10 @@ from numerai_ray.report.experiment_md import report_text
 from numerai_ray.report.plots import PLOTS
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, markdown_table, number, round_rows
-from numerai_ray.results import read_ledger, to_json
+from numerai_ray.results import read_ledger
 from numerai_ray.scoring import summarize
 from numerai_ray.significance import Comparison, Series, e4, paired_delta
+from numerai_ray.system.json_text import to_json
 
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)
 

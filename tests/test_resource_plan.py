@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.resource_plan import (
+from numerai_ray.system.resources import (
     BLOCK_BYTES,
     GB,
     RAY_BYTES,

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numerai_ray.atomic_files import whole_file, write_text
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
 from numerai_ray.experiment_lock import experiment_lock, lock_holder
 from numerai_ray.results import (
@@ -28,11 +27,10 @@ from numerai_ray.results import (
     metrics_of,
     official_metrics,
     read_ledger,
-    to_json,
-    without_nan,
-    write_json,
 )
 from numerai_ray.scoring import EraScores, Summary, summarize
+from numerai_ray.system.files import whole_file, write_text
+from numerai_ray.system.json_text import to_json, without_nan, write_json
 
 NAN = math.nan
 NUMBERS = st.floats(allow_infinity=False)

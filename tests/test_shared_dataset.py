@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from contracts import config, params
 
-from numerai_ray import resource_plan, shared_dataset
+from numerai_ray import shared_dataset
 from numerai_ray.dataset import load_features
 from numerai_ray.dataset_build import build
-from numerai_ray.resource_plan import COLUMN_BYTES_PER_ROW, FitSize
 from numerai_ray.shared_dataset import (
     InputShape,
     SharedDatasets,
@@ -24,6 +23,8 @@ from numerai_ray.shared_dataset import (
     workload,
 )
 from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.system import resources as resource_plan
+from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, FitSize
 from numerai_ray.trial_plan import Catalog
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from contracts import config, ignore, params
 from numerai_ray.fit_store import FitStore
-from numerai_ray.storage import place
+from numerai_ray.system.storage import place
 from numerai_ray.trial_plan import Catalog
 from dataclasses import replace
 

@@ -29,7 +29,7 @@ PHASES = {
 }
 COMMAND = """
 import numerai_ray.cli.main
-from numerai_ray.interrupts import finish_first, interruptible, two_step_interrupts
+from numerai_ray.system.process import finish_first, interruptible, two_step_interrupts
 def hit():
     os.kill(os.getpid(), {number}); time.sleep(0.05)
 def app(args):
@@ -100,7 +100,7 @@ def test_a_library_that_takes_the_handler_gives_it_back() -> None:
 def test_a_signal_that_python_has_not_seen_yet_keeps_the_command_from_starting_over() -> None:
     """Ray goes with the command, and is missed, while the main thread is in another library's code."""
     phase = (
-        "import ctypes, threading\n    from numerai_ray.start_over import start_over\n"
+        "import ctypes, threading\n    from numerai_ray.system.process import start_over\n"
         "    def other():\n"
         "        signal.pthread_kill(threading.get_ident(), signal.SIGTERM); start_over('Ray is gone')\n"
         "    threading.Timer(0.1, other).start()\n"

@@ -18,7 +18,7 @@ from numerai_ray.dataset import file_fingerprint, load_columns, load_features
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.storage import (
+from numerai_ray.system.storage import (
     FileFacts,
     Place,
     Url,

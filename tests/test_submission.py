@@ -20,12 +20,12 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.ray_tasks import run_on_ray
-from numerai_ray.resource_plan import Needs
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose, refit_config
 from numerai_ray.submission.environment import Environment, Limits, run_inside
 from numerai_ray.submission.refit import in_process, refit
+from numerai_ray.system.resources import Needs
 from numerai_ray.trial_plan import Catalog
 
 

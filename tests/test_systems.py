@@ -15,10 +15,10 @@ from imitation import EXTRAS, environment
 from submission_desk import PYTHONS, needs_python
 
 from numerai_ray.cli.main import run
-from numerai_ray.machine import resident_bytes
 from numerai_ray.ray_start import object_store_bytes
-from numerai_ray.resource_plan import Machine
 from numerai_ray.submission.inside import runner
+from numerai_ray.system.machine import resident_bytes
+from numerai_ray.system.resources import Machine
 
 GB = 10**9
 # Runs commands in one process, whose start is most of what each takes; tells code, stdout and stderr of all.
@@ -137,7 +137,7 @@ def test_peak_memory_is_told_in_bytes_on_either_system(monkeypatch: pytest.Monke
 def test_the_memory_of_another_process_is_known_without_proc() -> None:
     code = (
         "import sys; from pathlib import Path; sys.path.append('tests')\n"
-        "import os, numerai_ray.machine as machine\n"
+        "import os, numerai_ray.system.machine as machine\n"
         "assert not hasattr(os, 'sched_getaffinity')\n"
         "m = machine.this_machine()\n"
         "print(machine.resident_bytes(os.getppid()), m.cores, m.shm_bytes <= m.memory_bytes)"

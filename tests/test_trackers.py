@@ -160,7 +160,7 @@ def test_a_storage_that_does_not_answer_is_one_line_before_anything_is_trained(
 def test_a_server_that_does_not_answer_is_one_masked_line_once_and_holds_no_run(
     finished: History, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    monkeypatch.setattr("numerai_ray.outside.PATIENCE_S", 2.0)
+    monkeypatch.setattr("numerai_ray.system.services.PATIENCE_S", 2.0)
     drip = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" if kind == "dripping" else b"what?\r\n"
     with server(None if kind == "silent" else drip, 0.3) as address:
         host = "127.0.0.1:9" if kind == "down" else address

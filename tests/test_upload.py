@@ -16,13 +16,13 @@ from numerai_server import Behaviour, NumeraiServer
 from numerai_ray.cli.main import run
 from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
-from numerai_ray.network import Patience
 from numerai_ray.numerai_api import NumeraiApi
-from numerai_ray.put_file import put_file
 from numerai_ray.submission.numerai import Numerai, Offer, find_slot
 from numerai_ray.submission.upload import UploadOrder, Waiting, Watch, upload
 from numerai_ray.submission.via_graphql import GraphqlNumerai
 from numerai_ray.submission.via_mcp import McpNumerai, authorization
+from numerai_ray.system.http import Patience
+from numerai_ray.system.transfer import put_file
 
 QUICK = Patience(tries=3, first_wait_s=1, connect_s=2, stall_s=2, sleep=lambda _s: None)
 

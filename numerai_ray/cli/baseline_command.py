@@ -12,9 +12,10 @@ from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOptio
 from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.errors import ConfigError, FitError, RequestError
-from numerai_ray.results import Metrics, official_metrics, to_json
+from numerai_ray.results import Metrics, official_metrics
 from numerai_ray.shipped_files import find_shipped
-from numerai_ray.storage import Place, local_folder
+from numerai_ray.system.json_text import to_json
+from numerai_ray.system.storage import Place, local_folder
 
 DataVersionOption = Annotated[
     str | None, typer.Option("--data-version", metavar="VERSION", help="Instead of the baseline's.")

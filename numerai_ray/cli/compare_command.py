@@ -20,8 +20,9 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
-from numerai_ray.results import Metrics, read_ledger, without_nan
+from numerai_ray.results import Metrics, read_ledger
 from numerai_ray.round_decision import last_compared
+from numerai_ray.system.json_text import without_nan
 
 COLUMNS = {
     "bmc_last_200_eras": 5,

@@ -20,7 +20,7 @@ from rich.progress import (
 from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import JsonOption, data_root, within
 from numerai_ray.cli.terminal import Console, say
-from numerai_ray.storage import DATA_ROOT_VARIABLE
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from numerai_ray.download import LocalFile, Step
@@ -68,7 +68,7 @@ def download(
     """
     # numerapi brings pandas along: a second that no other command should wait for.
     from numerai_ray.download import download as download_files
-    from numerai_ray.network import Patience
+    from numerai_ray.system.http import Patience
 
     version_dir = data_root(data_dir, made_here=True) / version
     names = [name.strip() for given in files or () for name in given.split(",") if name.strip()]

@@ -14,11 +14,10 @@ from numerai_ray.cli.round_state import Budget
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.experiment_plan import LoadedPlan
-from numerai_ray.interrupts import two_step_interrupts
 from numerai_ray.results import ExperimentPaths, RoundRecord
 from numerai_ray.round_policy import PolicySettings
-from numerai_ray.start_over import start_over
-from numerai_ray.storage import Place, Url
+from numerai_ray.system.process import start_over, two_step_interrupts
+from numerai_ray.system.storage import Place, Url
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ def scheduler_at_work(
     session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
 ) -> Iterator[Any]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
-    from numerai_ray.machine import this_machine
     from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.system.machine import this_machine
     from numerai_ray.variant_files import restore_files
 
     paths, loaded, console = session.paths, session.loaded, session.console
@@ -122,7 +121,7 @@ def open_runner(
     """The runner that was asked for; Ray is let go at the end."""
     from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
-    from numerai_ray.machine import this_machine
+    from numerai_ray.system.machine import this_machine
 
     store = FitStore.below(root, keep_models=keep_models)
     writable_place(store.root, "the fit store in --data-dir")
@@ -144,7 +143,7 @@ def training_runner(root: Place, folder: Path, address: str | None, *, in_proces
     """The runner that trains, whatever is stored, and keeps nothing open afterwards: for a calibration."""
     from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
-    from numerai_ray.machine import this_machine
+    from numerai_ray.system.machine import this_machine
 
     store = FitStore.below(root)
     if in_process:

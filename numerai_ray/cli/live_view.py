@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.cli.round_state import (
     Best,
     Budget,
@@ -30,9 +29,11 @@ from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fold_runner import Progress
 from numerai_ray.ray_needs import token_words
-from numerai_ray.results import RoundRecord, to_json, without_nan
+from numerai_ray.results import RoundRecord
 from numerai_ray.results_mirror import ResultsMirror
 from numerai_ray.round_start import RoundStart
+from numerai_ray.system.files import write_text
+from numerai_ray.system.json_text import to_json, without_nan
 
 __all__ = ["JsonView", "LiveView", "PlainView", "ProgressFile", "Watchers", "decided_line", "duration", "number"]
 

@@ -30,8 +30,7 @@ from numerai_ray.cli import (
 from numerai_ray.cli.streams import never_raise
 from numerai_ray.cli.terminal import checked_arguments, say
 from numerai_ray.errors import FitError, NumeraiRayError, shortened
-from numerai_ray.interrupts import CODES, INTERRUPTED, stop_asked, two_step_interrupts
-from numerai_ray.start_over import own_process
+from numerai_ray.system.process import CODES, INTERRUPTED, own_process, stop_asked, two_step_interrupts
 
 SOME_FAILED = 3
 

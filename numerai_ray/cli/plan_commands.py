@@ -9,7 +9,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from numerai_ray.atomic_files import write_text
 from numerai_ray.cli.experiment_session import (
     Session,
     catalog_of,
@@ -38,11 +37,13 @@ from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import load_plan
 from numerai_ray.plan_schema import Sentence
 from numerai_ray.plan_template import SPACES, Answers, Kind, plan_text
-from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger, without_nan
+from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.search_space import Dimension, SearchSpace, space_problems
 from numerai_ray.shipped_files import find_shipped
-from numerai_ray.storage import place
+from numerai_ray.system.files import write_text
+from numerai_ray.system.json_text import without_nan
+from numerai_ray.system.storage import place
 
 GB = 10**9
 NOT_YET = "what is still to be asked for"
@@ -127,8 +128,8 @@ def plan(
     from numerai_ray.cli.plan_check import check_plan
     from numerai_ray.fit_store import FitStore
     from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
-    from numerai_ray.machine import this_machine
     from numerai_ray.round_candidates import Search
+    from numerai_ray.system.machine import this_machine
 
     paths, loaded = open_experiment(exp)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)

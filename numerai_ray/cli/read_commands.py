@@ -26,17 +26,11 @@ from numerai_ray.cli.round_state import running_of
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
-from numerai_ray.results import (
-    ExperimentPaths,
-    RoundRecord,
-    VariantRecord,
-    read_ledger,
-    to_json,
-    without_nan,
-)
+from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger
 from numerai_ray.results_mirror import last_sign
 from numerai_ray.round_decision import is_finished, last_compared
-from numerai_ray.storage import place
+from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.storage import place
 
 WATCH_S = 1.0
 
@@ -96,7 +90,7 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Every configuration that ran, best first, a stage at a time: stages do not compare with each other."""
-    from numerai_ray.experiment import Experiment
+    from numerai_ray.session.experiment import Experiment
 
     experiment_paths(exp)
     table = Experiment.load(exp).table()

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from numerai_ray.fold_runner import Progress
-from numerai_ray.json_text import read_json
-from numerai_ray.machine import Usage, usage
 from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_start import FitWork, RoundStart
 from numerai_ray.significance import INTERVAL_PERCENT, PairedDelta, e4
+from numerai_ray.system.json_text import read_json
+from numerai_ray.system.machine import Usage, usage
 
 # Running fits are asked for this often: rarely enough to cost nothing, often enough to look alive.
 LOOK_S = 2.0

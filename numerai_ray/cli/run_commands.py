@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.atomic_files import tidy
 from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
@@ -37,11 +36,13 @@ from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
 from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.official_config import OfficialRun, load_official
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger, to_json
+from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_decision import is_finished
 from numerai_ray.round_policy import Stop
-from numerai_ray.storage import place
+from numerai_ray.system.files import tidy
+from numerai_ray.system.json_text import to_json
+from numerai_ray.system.storage import place
 
 
 def register(app: typer.Typer) -> None:

@@ -21,16 +21,16 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.errors import RequestError
-from numerai_ray.json_text import parse_json
-from numerai_ray.results import ExperimentPaths, without_nan
-from numerai_ray.start_over import start_over
-from numerai_ray.storage import DATA_ROOT_VARIABLE
+from numerai_ray.results import ExperimentPaths
+from numerai_ray.system.json_text import parse_json, without_nan
+from numerai_ray.system.process import start_over
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
-    from numerai_ray.storage import Place
     from numerai_ray.submission.refit import RefitJob, Refitted
     from numerai_ray.submission.trial_run import LiveData
     from numerai_ray.submission.verify import Verification
+    from numerai_ray.system.storage import Place
 
 VariantOption = Annotated[
     str | None,
@@ -151,9 +151,9 @@ def export_to(
 def _run_jobs(
     paths: ExperimentPaths, address: str | None, *, in_process: bool
 ) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
-    from numerai_ray.machine import this_machine
     from numerai_ray.submission.refit import in_process as run_here
     from numerai_ray.submission.refit import refit
+    from numerai_ray.system.machine import this_machine
 
     if in_process:
         return partial(run_here, threads=this_machine().cores)

@@ -15,7 +15,7 @@ from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.shipped_files import FOLDERS, PACKAGE, find_shipped
-from numerai_ray.storage import DATA_ROOT_VARIABLE, place
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 
 # Tells a job where its storage is; holds no secret.
 PLAIN_VARIABLES = (DATA_ROOT_VARIABLE, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")

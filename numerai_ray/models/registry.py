@@ -11,7 +11,7 @@ from numerai_ray.model_config import Resources
 from numerai_ray.models.engine import FIVE_VALUES, UNFILTERED
 from numerai_ray.models.protocol import Accelerated, Model
 from numerai_ray.models.user import ModelSource, UserModel, find_source, is_user_model
-from numerai_ray.resource_plan import GB, Needs
+from numerai_ray.system.resources import GB, Needs
 
 # name -> module and class; the module is imported on use, and its library with it
 MODELS = {

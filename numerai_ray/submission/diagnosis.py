@@ -15,8 +15,8 @@ from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.scoring import summarize
-from numerai_ray.storage import Place
 from numerai_ray.submission.choice import Choice
+from numerai_ray.system.storage import Place
 from numerai_ray.variant_files import AGAIN
 
 # our name, how it is called in Numerai's answer

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from numerai_ray.atomic_files import whole_file, write_text
 from numerai_ray.errors import RequestError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.model_store import ModelStore
-from numerai_ray.results import ExperimentPaths, write_json
+from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.card import card_of, card_text
 from numerai_ray.submission.choice import Choice
@@ -24,6 +23,8 @@ from numerai_ray.submission.proof import EXPECTED, Proof, proof_table, write_pro
 from numerai_ray.submission.refit import Refitted, RunJobs
 from numerai_ray.submission.trial_run import LiveData
 from numerai_ray.submission.verify import Verification, own_versions, verify
+from numerai_ray.system.files import whole_file, write_text
+from numerai_ray.system.json_text import write_json
 from numerai_ray.trial_plan import Catalog
 
 OnStep = Callable[[str], None]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from numerai_ray.atomic_files import whole_file
 from numerai_ray.errors import RequestError
 from numerai_ray.submission.environment import Environment
 from numerai_ray.submission.trial_run import Desk, LiveData
+from numerai_ray.system.files import whole_file
 
 FORMATS = (".csv", ".parquet")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.network import PATIENT, Patience
-from numerai_ray.put_file import put_file
 from numerai_ray.submission.answers import address_of
 from numerai_ray.submission.numerai import CLASSIC, FAILED, Numerai, Slot, list_of, text_of
 from numerai_ray.submission.upload import Waiting, Watch
+from numerai_ray.system.http import PATIENT, Patience
+from numerai_ray.system.transfer import put_file
 
 SUBMISSION_ADDRESS = """
 query($filename: String! $tournament: Int! $modelId: ID) {

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.atomic_files import whole_file
 from numerai_ray.eras import era_label
 from numerai_ray.errors import DataError
-from numerai_ray.json_text import parse_json
 from numerai_ray.submission.proof_rows import ProofRows
+from numerai_ray.system.files import whole_file
+from numerai_ray.system.json_text import parse_json
 
 EXPECTED = "expected_prediction"
 _META = b"numerai_ray_proof"

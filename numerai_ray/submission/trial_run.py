@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.json_text import parse_json
-from numerai_ray.storage import Place, download
 from numerai_ray.submission.containers import LIVE_ROWS, MEMORY_BYTES, SECONDS
 from numerai_ray.submission.environment import Environment, Limits, Ran, isolation, run_inside
 from numerai_ray.submission.exporters.registry import INSIDE
+from numerai_ray.system.json_text import parse_json
+from numerai_ray.system.storage import Place, download
 
 # Reading the data and starting Python come on top of Numerai's limit here.
 _OVERHEAD_S = 120.0

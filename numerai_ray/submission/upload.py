@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.network import PATIENT, OnRetry, Patience
-from numerai_ray.put_file import OnBytes, put_file
 from numerai_ray.submission.numerai import Numerai, Offer, PickleState, Slot
+from numerai_ray.system.http import PATIENT, OnRetry, Patience
+from numerai_ray.system.transfer import OnBytes, put_file
 
 LOG_LINES = 40
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.evidence import ScoreReader
-from numerai_ray.outside import in_time, install_hint, masked, patience
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
 from numerai_ray.round_decision import is_finished
+from numerai_ray.system.services import in_time, install_hint, masked, patience
 from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
 
 # What ours carry, so that nothing is written twice.

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from numerai_ray.errors import ResourceShortage
 from numerai_ray.feature_matrix import values_seen
-from numerai_ray.resource_plan import GB, FitSize, Machine, ResourcePlan, Workload, plan_resources
+from numerai_ray.system.resources import GB, FitSize, Machine, ResourcePlan, Workload, plan_resources
 from numerai_ray.trees.grower import Grower, Settings, TrainingRows
 from numerai_ray.trees.growing import grow, warm_up
 

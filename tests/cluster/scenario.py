@@ -80,7 +80,7 @@ class Stage:
         run = ["run", "/tmp/alone/experiments/spread", "--data-dir", "/tmp/data", "--in-process"]
         self.laptop.numerai_ray(*run, timeout_s=600)
         copy = (
-            "from pathlib import Path; from numerai_ray.storage import place, upload, files_below;"
+            "from pathlib import Path; from numerai_ray.system.storage import place, upload, files_below;"
             "root = Path('/tmp/data/hosts');"
             f"[upload(root / f.name, place('{DATA}/hosts') / f.name)"
             " for f in files_below(root) if not f.name.startswith('.')]"
@@ -133,7 +133,7 @@ class Stage:
 
     def fits_stored(self) -> int:
         """How many fits are in the store: what the cluster has finished for good."""
-        code = f"from numerai_ray.storage import place, files_below; print(len(files_below(place('{DATA}/store'))))"
+        code = f"from numerai_ray.system.storage import *; print(len(files_below(place('{DATA}/store'))))"
         return int(self.laptop.python(code))
 
     def fits_by_node(self) -> dict[str, int]:
@@ -181,7 +181,7 @@ class Stage:
         """Everything equals what one machine found, predictions to the byte."""
         self.laptop.python(
             f"from pathlib import Path; from numerai_ray.results_mirror import ResultsMirror as M; "
-            f"from numerai_ray.storage import place; M(Path('/tmp/got'), place('{RESULTS}')).fetch()"
+            f"from numerai_ray.system.storage import place; M(Path('/tmp/got'), place('{RESULTS}')).fetch()"
         )
         there = sums(self.laptop, "/tmp/alone/experiments/spread/predictions")
         got = sums(self.laptop, "/tmp/got/predictions")

@@ -10,7 +10,7 @@ import pytest
 from desk import CLI, Desk
 from google_server import google_server
 
-from numerai_ray.storage import files_below, place, upload
+from numerai_ray.system.storage import files_below, place, upload
 
 NODES = """
 import sys

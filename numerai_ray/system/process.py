@@ -1,12 +1,10 @@
-"""Ctrl-C once: finish what is being written, then stop. Twice: now. The same for SIGTERM and SIGHUP.
-
-SIGTERM is what Slurm, systemd and docker send, SIGHUP a terminal that closes. Either way the same command goes on
-later: every file is whole or absent, and what was trained is stored.
-"""
+"""The process: Ctrl-C once and twice, SIGTERM and SIGHUP, the same command again, words when it ends from within."""
 
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +16,6 @@ INTERRUPTED = 130
 CODES = {int(signal.SIGINT): INTERRUPTED, int(signal.SIGTERM): 143}
 if hasattr(signal, "SIGHUP"):
     CODES[int(signal.SIGHUP)] = 129
-
 # A deadline is looked at again so often: where cores join, what is left of a budget is used up sooner.
 LOOK_S, SOON_S = 10.0, 0.01
 
@@ -200,3 +197,67 @@ def deadline(left: Callable[[], tuple[float, str]] | None) -> Iterator[None]:
         if reached:
             raise DeadlineReached(reached[0]) from None
         raise
+
+
+# How often this command has started over; handed on to what takes its place.
+TIMES = "NUMERAI_RAY_STARTED_OVER"
+MOST = 3
+
+
+@dataclass
+class _Process:
+    """``owned`` when all that this process does is one command."""
+
+    owned: bool = False
+
+
+_process = _Process()
+
+
+def own_process() -> None:
+    """Say that all of this process is one command, which may take its place; call it in the main thread."""
+    _process.owned = True
+    # An alarm that was set for what was here before, which held it back, is nobody's: it would end this process.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.signal(signal.SIGALRM, before)
+
+
+def start_over(why: str) -> None:
+    """Replace the process by the same command; returns where it has more to do, or started over too often.
+
+    Whoever stops a service or a job stops all of its processes at once: then Ray is gone because it was to go.
+    """
+    if _process.owned and (code := stop_asked()):
+        with suppress(OSError):  # the terminal may be gone, too
+            os.write(2, b"interrupted; run the same command again to go on\n")
+        os._exit(code)
+    times = int(os.environ.get(TIMES, "0"))
+    if not _process.owned or times >= MOST:
+        return
+    sys.stderr.write(f"{why}: starting over, what was trained is kept\n")
+    sys.stderr.flush()
+    os.environ[TIMES] = str(times + 1)
+    # Timers outlive this, handlers do not.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+# Waits for a line, or for the end of whoever was to write it.
+SCRIPT = 'read -r line || printf "%s\\n" "$1" >&2'
+
+
+@contextmanager
+def last_words(words: str) -> Iterator[None]:
+    """Have ``words`` on stderr if the process ends while the block runs, however it ends; an exception is no end."""
+    try:
+        teller = subprocess.Popen(["/bin/sh", "-c", SCRIPT, "sh", words], stdin=subprocess.PIPE)
+    except OSError:  # no shell: then without
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            teller.communicate(b"over\n")

@@ -1,10 +1,15 @@
 """JSON that somebody else may have written, or that was damaged since: a value, or :class:`ValueError`."""
 
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.storage import Place
+from numerai_ray.system.files import write_text
+from numerai_ray.system.storage import Place
 
 # What we write is nested a few levels deep; thousands of them would end whatever walks through a value.
 MOST_LEVELS = 100
@@ -39,3 +44,25 @@ def _check_levels(value: Any) -> None:
         if not level:
             return
     raise ValueError("nested too deep")
+
+
+def without_nan(value: Any) -> Any:
+    """``value`` with NaN and infinities as None: JSON knows neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return value
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON text of plain values and records; NaN becomes null."""
+    plain = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+    return json.dumps(without_nan(plain), indent=indent, sort_keys=indent is not None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a readable JSON file whole or not at all."""
+    write_text(path, to_json(value, indent=2) + "\n")

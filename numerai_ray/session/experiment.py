@@ -20,7 +20,7 @@ from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.results_shape import read_results
 from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.significance import PairedDelta, verdict
-from numerai_ray.storage import DATA_ROOT_VARIABLE, place
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.variant_files import AGAIN
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.resource_plan import GB, Needs
+from numerai_ray.system.resources import GB, Needs
 
 # LightGBM 4.7 on two threads runs 1.67 times as fast as on one (see `resource_plan`): speed = threads ** this.
 THREADS_EXPONENT = math.log2(1.67)

@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 import pyarrow as pa
 
-from numerai_ray.resource_plan import Machine
+from numerai_ray.system.resources import Machine
 
 SHM = Path("/dev/shm")
 DRIVER = Path("/proc/driver/nvidia/gpus")

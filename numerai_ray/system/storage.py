@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from numerai_ray.atomic_files import whole_file
 from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.system.files import whole_file
 
 SCHEMES = ("s3", "gs")
 OPTIONS = {"s3": ("endpoint_override", "region", "anonymous"), "gs": ("endpoint_override", "anonymous")}
