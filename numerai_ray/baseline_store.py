@@ -16,8 +16,8 @@ from numerai_ray.config import fingerprint, leaves
 from numerai_ray.dataset import Columns, file_fingerprint
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import VariantOutcome
-from numerai_ray.results import ExperimentPaths, Metrics, VariantRecord, metrics_of
-from numerai_ray.scoring import SCORING_VERSION
+from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics, metrics_of
+from numerai_ray.results import ExperimentPaths, VariantRecord
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json
 from numerai_ray.system.storage import Place, download, folders_in, upload, write_whole

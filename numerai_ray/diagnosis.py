@@ -12,11 +12,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.dataset import Columns
-from numerai_ray.era_columns import uniform_ranks
 from numerai_ray.era_slabs import era_slabs
-from numerai_ray.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
 from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.scoring import numerai_corr
+from numerai_ray.metrics.era_columns import uniform_ranks
+from numerai_ray.metrics.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
+from numerai_ray.metrics.scoring import numerai_corr
 from numerai_ray.training_data import take
 
 Floats = npt.NDArray[np.float64]

@@ -27,14 +27,14 @@ from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_models import is_stored, lacks_model, stored_fit
-from numerai_ray.importance import importance_from_json
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.look_store import LookStore, look_key
+from numerai_ray.metrics.importance import importance_from_json
+from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
+from numerai_ray.metrics.significance import Series
 from numerai_ray.pruning import Stopped
-from numerai_ray.results import FoldRecord, Metrics, metrics_of
+from numerai_ray.results import FoldRecord
 from numerai_ray.round_stops import Stops
-from numerai_ray.scoring import EraScores, score_eras
-from numerai_ray.significance import Series
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.training_data import take
 from numerai_ray.trainings import Training, carry_out, is_earlier, trainings

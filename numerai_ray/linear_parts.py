@@ -1,7 +1,7 @@
 """The linear parts of a round: variants that neutralize one prediction by different proportions solve it once.
 
-Least squares are most of what a round without a fit to train has to do, see :mod:`numerai_ray.neutralization`. They
-run on one BLAS thread, several eras side by side where there are cores for them: an era is too small for several
+Least squares are most of what a round without a fit to train has to do, see :mod:`numerai_ray.metrics.neutralization`.
+They run on one BLAS thread, several eras side by side where there are cores for them: an era is too small for several
 threads, which spend most of their time waiting for each other, all the more on a machine that has other work.
 """
 

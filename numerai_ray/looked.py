@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from numerai_ray.importance import feature_groups
+from numerai_ray.metrics.importance import feature_groups
 
 # What Numerai's FNCv3 is neutral to; its least squares grow with the square of the features.
 NEUTRAL_SET = "fncv3_features"

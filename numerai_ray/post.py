@@ -1,8 +1,8 @@
 """What is done to predictions after a fit, era by era: rank, blend, stack (neutralize: ``neutralization``).
 
 Everything here is decided by a config's ``post`` section and costs no training. Columns are (n,), ordered by era
-(see :mod:`numerai_ray.era_columns`). NaN means unknown: a row without a prediction is not ranked and stays NaN; a
-row that lacks one of the columns mixed, as early eras lack a benchmark, is NaN in the mixture. Filling it with the
+(see :mod:`numerai_ray.metrics.era_columns`). NaN means unknown: a row without a prediction is not ranked and stays NaN;
+a row that lacks one of the columns mixed, as early eras lack a benchmark, is NaN in the mixture. Filling it with the
 others would be another model in those rows.
 """
 
@@ -15,7 +15,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 
-from numerai_ray.era_columns import FloatArray, by_era, columns_of, era_rows, gaussianize, uniform_ranks
+from numerai_ray.metrics.era_columns import FloatArray, by_era, columns_of, era_rows, gaussianize, uniform_ranks
 
 Scale = Literal["rank", "gauss"]
 

@@ -3,8 +3,9 @@
 Folds have an order, the costliest first, and after each of them but the last - a *look* - every variant that may stop
 is compared with the best so far over the eras that both predicted. It stops when noise would bring a lead as large in
 at most ``LEVEL`` of cases, allowing for every look that may come (Šidák over looks; the test itself is
-:func:`numerai_ray.significance.paired_delta`, whose standard error knows that labels overlap). A look is made when
-every trial still alive has its folds, so who stops depends on scores alone, never on what happened to finish first.
+:func:`numerai_ray.metrics.significance.paired_delta`, whose standard error knows that labels overlap). A look is made
+when every trial still alive has its folds, so who stops depends on scores alone, never on what happened to finish
+first.
 
 A variant that loses by less goes on: stopping it would save time and cost the report a number. The base and the
 baseline never stop.
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numerai_ray.significance import Comparison, Series, paired_delta
+from numerai_ray.metrics.significance import Comparison, Series, paired_delta
 
 # Far below the level of a clear gain: a stopped variant is not heard again.
 LEVEL = 0.01

@@ -15,53 +15,16 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from numerai_ray.errors import DataError, EnvironmentFault
-from numerai_ray.importance import Importance
+from numerai_ray.metrics.importance import Importance
+from numerai_ray.metrics.scoring import Metrics, Summary
+from numerai_ray.metrics.significance import Evidence
 from numerai_ray.plan_schema import ALL_STAGES
-from numerai_ray.scoring import EraScores, Summary, last_eras, summarize
-from numerai_ray.significance import Evidence
 from numerai_ray.system.files import open_own
 from numerai_ray.system.json_text import parse_json, to_json
 
 # A ledger's lines are read as strictly as a user's config.
 _STRICT = ConfigDict(extra="forbid", strict=True)
 Role = Literal["base", "variant", "baseline", "benchmark"]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.scoring`)."""
-
-    corr: Summary
-    bmc: Summary
-    bmc_last: Summary
-    avg_corr_with_benchmark: float
-    avg_corr_with_benchmark_last: float
-
-    @property
-    def primary(self) -> float:
-        """``bmc_last_200_eras.mean``, by which rounds are decided; NaN where most eras are 0 for being constant."""
-        return math.nan if 2 * self.constant_eras > self.bmc.n_eras else self.bmc_last.mean
-
-    @property
-    def constant_eras(self) -> int:
-        """Scored eras in which all rows are predicted alike: a BMC of 0 there says nothing, and there is no CORR."""
-        return max(0, self.bmc.n_eras - self.corr.n_eras)
-
-    @property
-    def tie_break(self) -> float:
-        """``bmc.mean``."""
-        return self.bmc.mean
-
-
-def metrics_of(scores: EraScores, last: int) -> Metrics:
-    """Summaries over all scored eras, and over the ``last`` ones, as the official pipeline makes them."""
-    return Metrics(
-        corr=summarize(scores.corr),
-        bmc=summarize(scores.bmc),
-        bmc_last=summarize(last_eras(scores.bmc, last)),
-        avg_corr_with_benchmark=summarize(scores.benchmark_corr).mean,
-        avg_corr_with_benchmark_last=summarize(last_eras(scores.benchmark_corr, last)).mean,
-    )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from numerai_ray.metrics.significance import LEVEL, e4, in_words
 from numerai_ray.results import Decision, RoundRecord, VariantRecord
-from numerai_ray.significance import LEVEL, e4, in_words
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)

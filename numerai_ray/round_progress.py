@@ -15,8 +15,8 @@ from ray.exceptions import RayError, RayTaskError
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import OnProgress, Progress, join_scores, progress_of
+from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.pruning import Stopped
-from numerai_ray.results import metrics_of
 from numerai_ray.round_stops import Stops
 from numerai_ray.shared_dataset import Ref
 

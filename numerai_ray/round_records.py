@@ -10,10 +10,10 @@ from numerai_ray.config import Config, fingerprint
 from numerai_ray.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.eras import least_honest_gap
 from numerai_ray.fold_runner import RoundRunner, VariantOutcome
-from numerai_ray.results import Decision, ExperimentPaths, RoundRecord, VariantRecord, metrics_of, official_metrics
+from numerai_ray.metrics.scoring import metrics_of, score_eras
+from numerai_ray.metrics.significance import e4
+from numerai_ray.results import Decision, ExperimentPaths, RoundRecord, VariantRecord, official_metrics
 from numerai_ray.round_candidates import Candidate, identity
-from numerai_ray.scoring import score_eras
-from numerai_ray.significance import e4
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training_data import take

@@ -7,8 +7,8 @@ from functools import cached_property
 from numerai_ray.assembly import is_stacked
 from numerai_ray.eras import least_honest_gap
 from numerai_ray.fit_spec import TrialPlan
+from numerai_ray.metrics.significance import Series
 from numerai_ray.pruning import PruningRule, Stopped, stopped
-from numerai_ray.significance import Series
 
 
 @dataclass

@@ -23,7 +23,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numerai_ray.era_columns import (
+from numerai_ray.metrics.era_columns import (
     FloatArray,
     by_era,
     column,

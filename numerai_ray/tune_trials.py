@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import FoldScore, join_scores
-from numerai_ray.results import metrics_of
+from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.shared_dataset import Ref
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.

@@ -19,7 +19,7 @@ from numerai_ray.diagnostics_output import correlations_of_round
 from numerai_ray.era_slabs import era_slabs
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
-from numerai_ray.importance import by_group, feature_groups, importance_of, mean_importance
+from numerai_ray.metrics.importance import by_group, feature_groups, importance_of, mean_importance
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.system.json_text import to_json
 from numerai_ray.trial_plan import Catalog

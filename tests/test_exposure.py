@@ -10,7 +10,7 @@ from numerai_tools.scoring import feature_neutral_corr as official_fnc
 from numerai_tools.scoring import max_feature_correlation
 from numerai_tools.signals import churn as official_churn
 
-from numerai_ray.exposure import (
+from numerai_ray.metrics.exposure import (
     churn,
     feature_exposure,
     feature_exposures,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numerai_tools.scoring import gaussian, tie_kept_rank
 from numerai_tools.scoring import neutralize as official_neutralize
 
-from numerai_ray import unlocked_blas
-from numerai_ray.neutralization import linear_part, linear_parts, neutralize
+from numerai_ray.metrics import unlocked_blas
+from numerai_ray.metrics.neutralization import linear_part, linear_parts, neutralize
 from numerai_ray.post import StackPlan, blend, rank, rank_gauss, stack
 from numerai_ray.transforms import (
     equal_era_weights,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from numerai_ray.metrics.significance import Series
 from numerai_ray.pruning import MIN_ERAS, PruningRule, Stopped, stopped
-from numerai_ray.significance import Series
 
 FOLDS = (4, 3, 2, 1)
 ERAS = 60

@@ -16,19 +16,17 @@ from hypothesis import strategies as st
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
 from numerai_ray.experiment_lock import experiment_lock, lock_holder
+from numerai_ray.metrics.scoring import EraScores, Metrics, Summary, metrics_of, summarize
 from numerai_ray.results import (
     Decision,
     ExperimentPaths,
-    Metrics,
     RoundRecord,
     VariantRecord,
     append_ledger,
     known_by_fingerprint,
-    metrics_of,
     official_metrics,
     read_ledger,
 )
-from numerai_ray.scoring import EraScores, Summary, summarize
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import to_json, without_nan, write_json
 

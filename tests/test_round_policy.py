@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from numerai_ray.results import Metrics, RoundRecord, VariantRecord
+from numerai_ray.metrics.scoring import Metrics, Summary
+from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_policy import (
     ConfirmRound,
     FinalRound,
@@ -18,7 +19,6 @@ from numerai_ray.round_policy import (
     next_step,
     sanity_flags,
 )
-from numerai_ray.scoring import Summary
 
 SETTINGS = PolicySettings(margin=2e-4, patience=2, max_rounds=12)
 NAN = math.nan

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import oracle_scores, oracle_summary
 
-from numerai_ray.scoring import contribution, last_eras, numerai_corr, score_eras, summarize
+from numerai_ray.metrics.scoring import contribution, last_eras, numerai_corr, score_eras, summarize
 
 NAN = math.nan
 TOLERANCE = 1e-12

@@ -8,7 +8,7 @@ from false_winners import Shape, false_share, found_share
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numerai_ray.significance import (
+from numerai_ray.metrics.significance import (
     Comparison,
     Evidence,
     PairedDelta,

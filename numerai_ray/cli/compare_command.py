@@ -20,7 +20,8 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
-from numerai_ray.results import Metrics, read_ledger
+from numerai_ray.metrics.scoring import Metrics
+from numerai_ray.results import read_ledger
 from numerai_ray.round_decision import last_compared
 from numerai_ray.system.json_text import without_nan
 
@@ -165,8 +166,7 @@ def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: As
 
 def _since(eras: tuple[int, ...], scores: Any, asked: Asked) -> Metrics | None:
     """Metrics from the asked era on, None where all eras count."""
-    from numerai_ray.results import metrics_of
-    from numerai_ray.scoring import EraScores
+    from numerai_ray.metrics.scoring import EraScores, metrics_of
 
     if asked.start_era is None:
         return None
@@ -180,9 +180,8 @@ def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:
 
     from numerai_ray.dataset import load_columns, open_parquet
     from numerai_ray.evidence import StoredScores
+    from numerai_ray.metrics.scoring import EraScores, metrics_of, score_eras
     from numerai_ray.report.plot_cumulative import cumulative_line
-    from numerai_ray.results import metrics_of
-    from numerai_ray.scoring import EraScores, score_eras
     from numerai_ray.trial_plan import Catalog
 
     _, loaded = open_experiment(exp)

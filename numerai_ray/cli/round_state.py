@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from numerai_ray.fold_runner import Progress
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4
 from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_start import FitWork, RoundStart
-from numerai_ray.significance import INTERVAL_PERCENT, PairedDelta, e4
 from numerai_ray.system.json_text import read_json
 from numerai_ray.system.machine import Usage, usage
 

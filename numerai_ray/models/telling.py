@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from numerai_ray.importance import Importance, importance_of
+from numerai_ray.metrics.importance import Importance, importance_of
 
 # By length of the fit; None for one that is no rung of a ladder.
 Told = dict[int | None, Importance]

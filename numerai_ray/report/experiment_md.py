@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from numerai_ray.change_words import changes_label
 from numerai_ray.experiment_plan import Stage
+from numerai_ray.metrics.significance import e4
 from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.data_section import data_section
 from numerai_ray.report.diagnostics_section import diagnostics_section
@@ -15,7 +16,6 @@ from numerai_ray.report.plots import TITLES
 from numerai_ray.report.reading import Headline, Reading, shown_delta
 from numerai_ray.report.round_sections import round_sections
 from numerai_ray.report.tables import Row, cell, number, primary_of
-from numerai_ray.significance import e4
 
 Picture = Callable[[str, str, str], list[str]]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
 from numerai_ray.report.drawing import Theme, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Headline, Reading
-from numerai_ray.significance import INTERVAL_PERCENT, e4, verdict
 
 Floats = npt.NDArray[np.float64]
 

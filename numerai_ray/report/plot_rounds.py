@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from numerai_ray.metrics.significance import INTERVAL_PERCENT
 from numerai_ray.report.drawing import Theme, new_figure
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row
-from numerai_ray.significance import INTERVAL_PERCENT
 
 MARKERS = {"variant": "o", "base": "s", "baseline": "D", "winner": "o"}
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.change_words import value_text
+from numerai_ray.metrics.significance import INTERVAL_PERCENT
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.plot_rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
 from numerai_ray.results import RoundRecord
-from numerai_ray.significance import INTERVAL_PERCENT
 
 # More panels than these would be too small to read; the newest rounds are shown.
 MOST_PANELS = 12

@@ -10,6 +10,7 @@ from numerai_ray.change_words import changes_label
 from numerai_ray.config import Config, leaves
 from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
 from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 from numerai_ray.report.tables import (
     Row,
     e4_interval,
@@ -19,7 +20,6 @@ from numerai_ray.report.tables import (
 )
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
 from numerai_ray.round_decision import is_finished
-from numerai_ray.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

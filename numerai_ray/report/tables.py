@@ -7,8 +7,8 @@ from typing import Any
 
 from numerai_ray.change_words import value_text
 from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
 from numerai_ray.results import Role, RoundRecord, VariantRecord
-from numerai_ray.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.

@@ -13,8 +13,8 @@ from numerai_ray.dataset import open_parquet
 from numerai_ray.eras import era_number
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
+from numerai_ray.metrics.scoring import summarize
 from numerai_ray.results import ExperimentPaths
-from numerai_ray.scoring import summarize
 from numerai_ray.submission.choice import Choice
 from numerai_ray.system.storage import Place
 from numerai_ray.variant_files import AGAIN

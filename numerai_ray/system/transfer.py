@@ -265,10 +265,10 @@ def _continues(response: requests.Response, remote: Remote, held: Held | None) -
 
 # One PUT takes no more at the storage that Numerai uses.
 LARGEST_BYTES = 5 * 2**30
-OnBytes = Callable[[int, int], None]  # sent so far, all
+OnSent = Callable[[int, int], None]  # sent so far, all
 
 
-def put_file(path: Path, url: str, patience: Patience, on_retry: OnRetry, on_bytes: OnBytes) -> None:
+def put_file(path: Path, url: str, patience: Patience, on_retry: OnRetry, on_bytes: OnSent) -> None:
     """Send ``path`` to ``url`` with PUT.
 
     Raises:
@@ -284,7 +284,7 @@ def put_file(path: Path, url: str, patience: Patience, on_retry: OnRetry, on_byt
     patiently(lambda: _put_once(path, url, patience, on_bytes), patience, on_retry)
 
 
-def _put_once(path: Path, url: str, patience: Patience, on_bytes: OnBytes) -> None:
+def _put_once(path: Path, url: str, patience: Patience, on_bytes: OnSent) -> None:
     try:
         with path.open("rb") as handle:
             # Numerai signs addresses for a request without Content-Type; a stream is sent without one.
@@ -311,7 +311,7 @@ def _code(text: str) -> str:
 class _Counted:
     """A file that tells how much of it was read, and how long it is."""
 
-    def __init__(self, handle: object, size: int, on_bytes: OnBytes):
+    def __init__(self, handle: object, size: int, on_bytes: OnSent):
         self._handle = handle
         self._size = size
         self._sent = 0

@@ -33,10 +33,10 @@ from numerai_ray.dataset_build import build
 from numerai_ray.evidence import comparison_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.results import Metrics, VariantRecord
+from numerai_ray.metrics.scoring import Metrics, Summary
+from numerai_ray.metrics.significance import Comparison, Evidence, Series, judge
+from numerai_ray.results import VariantRecord
 from numerai_ray.round_policy import PolicySettings, decide
-from numerai_ray.scoring import Summary
-from numerai_ray.significance import Comparison, Evidence, Series, judge
 from numerai_ray.synthetic import MarketSpec, write_market
 from numerai_ray.trial_plan import Catalog
 

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import DataConfig
 from numerai_ray.dataset import feature_names, load_features, open_index
-from numerai_ray.neutralization import linear_part
+from numerai_ray.metrics.neutralization import linear_part
 
 LIMIT_S = 5.0
 PROPORTIONS = [0.25, 0.5, 0.75, 1.0]

@@ -24,7 +24,7 @@ from numerai_tools import scoring as numerai_tools
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from numerai_ray.neutralization import linear_part, remove_part
+from numerai_ray.metrics.neutralization import linear_part, remove_part
 
 N_ERAS, N_ROWS, N_FEATURES = 256, 1_200, 400
 CLUSTER, ERAS_A_TURN = 25, 64

@@ -21,7 +21,7 @@ import pandas as pd
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from numerai_ray.scoring import EraScores, score_eras
+from numerai_ray.metrics.scoring import EraScores, score_eras
 
 N_ERAS, N_ROWS = 256, 1_200
 SMALLEST_RATIO = 30.0

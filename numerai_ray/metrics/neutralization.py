@@ -42,8 +42,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, lapack, lstsq
 
-from numerai_ray import unlocked_blas
-from numerai_ray.era_columns import EraMatrix, FloatArray, column, columns_of, era_matrix, era_rows, is_constant
+from numerai_ray.metrics import unlocked_blas
+from numerai_ray.metrics.era_columns import EraMatrix, FloatArray, column, columns_of, era_matrix, era_rows, is_constant
 
 # The reference's cut-off for singular values, relative to the largest.
 REFERENCE_RCOND = 1e-6

@@ -34,7 +34,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numerai_ray.era_columns import FloatArray, check_starts, column, gaussianize, is_constant
+from numerai_ray.metrics.era_columns import FloatArray, check_starts, column, gaussianize, is_constant
 
 SCORING_VERSION = 1
 
@@ -189,3 +189,40 @@ def _check_lengths(p: FloatArray, t: FloatArray, b: FloatArray) -> None:
     if not len(p) == len(t) == len(b):
         lengths = f"{len(p)}, {len(t)} and {len(b)} rows"
         raise ValueError(f"prediction, target and benchmark must be equally long, but have {lengths}")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.metrics.scoring`)."""
+
+    corr: Summary
+    bmc: Summary
+    bmc_last: Summary
+    avg_corr_with_benchmark: float
+    avg_corr_with_benchmark_last: float
+
+    @property
+    def primary(self) -> float:
+        """``bmc_last_200_eras.mean``, by which rounds are decided; NaN where most eras are 0 for being constant."""
+        return math.nan if 2 * self.constant_eras > self.bmc.n_eras else self.bmc_last.mean
+
+    @property
+    def constant_eras(self) -> int:
+        """Scored eras in which all rows are predicted alike: a BMC of 0 there says nothing, and there is no CORR."""
+        return max(0, self.bmc.n_eras - self.corr.n_eras)
+
+    @property
+    def tie_break(self) -> float:
+        """``bmc.mean``."""
+        return self.bmc.mean
+
+
+def metrics_of(scores: EraScores, last: int) -> Metrics:
+    """Summaries over all scored eras, and over the ``last`` ones, as the official pipeline makes them."""
+    return Metrics(
+        corr=summarize(scores.corr),
+        bmc=summarize(scores.bmc),
+        bmc_last=summarize(last_eras(scores.bmc, last)),
+        avg_corr_with_benchmark=summarize(scores.benchmark_corr).mean,
+        avg_corr_with_benchmark_last=summarize(last_eras(scores.benchmark_corr, last)).mean,
+    )

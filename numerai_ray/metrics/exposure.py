@@ -1,8 +1,8 @@
 """Diagnostics of a prediction beside its scores: what it leans on, what is left without, how it moves, whom it copies.
 
 None of them decides a round; they say what kind of model won it. Columns are (n,), ordered by era (see
-:mod:`numerai_ray.era_columns`); NaN means unknown, is left out row by row, and where nothing is left the answer is
-NaN.
+:mod:`numerai_ray.metrics.era_columns`); NaN means unknown, is left out row by row, and where nothing is left the answer
+is NaN.
 
 - Feature exposure: Pearson correlation of the prediction, as given, with each feature in an era
   (``max_feature_correlation`` of numerai-tools 0.7.2). Give it ranks (:func:`numerai_ray.post.rank`) to compare
@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from numerai_ray.era_columns import (
+from numerai_ray.metrics.era_columns import (
     EraMatrix,
     FloatArray,
     by_era,
@@ -34,8 +34,8 @@ from numerai_ray.era_columns import (
     spearman,
     uniform_ranks,
 )
-from numerai_ray.neutralization import linear_parts, remove_part
-from numerai_ray.scoring import score_eras
+from numerai_ray.metrics.neutralization import linear_parts, remove_part
+from numerai_ray.metrics.scoring import score_eras
 
 # Features converted to float64 at a time.
 BLOCK = 64

@@ -1,0 +1,7 @@
+"""What predictions are judged by: per-era scores, noise, exposures, neutralization, importances. Pure.
+
+Begin with :mod:`numerai_ray.metrics.scoring`, the judge: small, cited, with golden values.
+Nothing here reads a file, a clock or a config, and nothing draws at random without a seed.
+"""
+
+__all__ = ["era_columns", "exposure", "importance", "neutralization", "scoring", "significance", "unlocked_blas"]
