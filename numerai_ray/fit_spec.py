@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import Any
 
 from numerai_ray.config import Config
+from numerai_ray.config.ranges import is_number
 from numerai_ray.dataset import DatasetIndex
 from numerai_ray.eras import Fold, Folds
 from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.looked import Looked
 from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of
 from numerai_ray.system.resources import FitSize, Needs
-from numerai_ray.value_range import is_number
 
 # What models call their number of trees or epochs.
 STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")

@@ -8,7 +8,8 @@ from typing import Any
 from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
-from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored

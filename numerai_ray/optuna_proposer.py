@@ -22,9 +22,9 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from numerai_ray.config import canonical_json
+from numerai_ray.config.ranges import is_number, mapped
+from numerai_ray.config.search_space import Dimension
 from numerai_ray.proposer import Ask, JointAsk, ListedProposer, Seen
-from numerai_ray.search_space import Dimension
-from numerai_ray.value_range import is_number, mapped
 
 # So many times a sampler may name a value that ran before the widest gap is taken instead.
 MOST_ASKS = 40

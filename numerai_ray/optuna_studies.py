@@ -18,10 +18,10 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from numerai_ray.config import fingerprint
+from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
 from numerai_ray.round_candidates import Search
-from numerai_ray.search_space import Dimension
 from numerai_ray.system.services import in_time, masked, patience
 
 

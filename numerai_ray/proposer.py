@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from numerai_ray.search_space import Dimension
-from numerai_ray.value_range import Number, is_number, mapped, refined, spread
+from numerai_ray.config.ranges import Number, is_number, mapped, refined, spread
+from numerai_ray.config.search_space import Dimension
 
 # value -> whether the config it leads to ran before (or is the base itself)
 Ran = Callable[[Any], bool]

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from numerai_ray.config.plan_schema import ALL_STAGES
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.metrics.importance import Importance
 from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Evidence
-from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.system.files import open_own
 from numerai_ray.system.json_text import parse_json, to_json
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from numerai_ray.config import Config, Json, leaves, value_at
-from numerai_ray.experiment_plan import LoadedPlan, Stage
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.search_space import (
+    MAX_NAME,
+    Dimension,
+    changes_for,
+    check_variables,
+    variant_name,
+    variants,
+    with_changes,
+)
 from numerai_ray.proposer import Ask, JointAsk, Proposer, Seen
 from numerai_ray.results import Role, RoundRecord, VariantRecord, known_by_fingerprint
 from numerai_ray.round_policy import (
@@ -17,15 +27,6 @@ from numerai_ray.round_policy import (
     Round,
     ScaleRound,
     ScoutRound,
-)
-from numerai_ray.search_space import (
-    MAX_NAME,
-    Dimension,
-    changes_for,
-    check_variables,
-    variant_name,
-    variants,
-    with_changes,
 )
 
 # The name under which all model parameters are varied at once.

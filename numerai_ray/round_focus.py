@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from numerai_ray.config.ranges import is_number
 from numerai_ray.results import RoundRecord
-from numerai_ray.value_range import is_number
 
 
 @dataclass(frozen=True)

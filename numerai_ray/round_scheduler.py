@@ -9,15 +9,16 @@ from typing import Any, Protocol
 
 from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import Expected
-from numerai_ray.config import Json, fingerprint, leaves
+from numerai_ray.config import Json, fingerprint, leaves, yaml_text
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import ALL_STAGES, Stage
+from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_identity import experiment_identity
-from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.leaks import leaks
-from numerai_ray.plan_schema import ALL_STAGES
 from numerai_ray.proposer import Proposer
 from numerai_ray.results import (
     Decision,
@@ -31,17 +32,15 @@ from numerai_ray.results import (
 )
 from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_candidates import Candidate, Search, Setup, identity
-from numerai_ray.round_decision import choose
+from numerai_ray.round_decision import PolicySettings, choose, decide, sanity_flags
 from numerai_ray.round_focus import find_focus
-from numerai_ray.round_policy import PolicySettings, Step, Stop, decide, next_step, sanity_flags
+from numerai_ray.round_policy import Step, Stop, next_step
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.round_start import RoundStart, fit_work
-from numerai_ray.search_space import Dimension
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.trial_plan import Catalog
-from numerai_ray.yaml_text import yaml_text
 
 
 class Watcher(Protocol):

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from numerai_ray.model_config import EraSample, FeatureSample
+from numerai_ray.config import EraSample, FeatureSample
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig
+from numerai_ray.config.ranges import is_number
 from numerai_ray.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.dataset_needs import check_columns
 from numerai_ray.era_coverage import EraCoverage
@@ -33,7 +34,6 @@ from numerai_ray.models import (
 )
 from numerai_ray.system.storage import Place
 from numerai_ray.training_sample import sampled_eras, sampled_features
-from numerai_ray.value_range import is_number
 
 MOST_STEPS = 2**31 - 1
 

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from numerai_ray.config.official_words import to_official
 from numerai_ray.dataset import Columns
 from numerai_ray.diagnostics_output import Alike, diagnostics_json
 from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores
-from numerai_ray.official_words import to_official
 from numerai_ray.results import FoldRecord, official_metrics
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import write_json

@@ -10,7 +10,8 @@ import pytest
 from s3_server import s3_server
 
 from numerai_ray.dataset_build import build
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.system.storage import files_below, place, upload
 
 

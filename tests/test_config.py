@@ -18,15 +18,15 @@ from numerai_ray.config import (
     fingerprint,
     leaves,
     nearest,
-    nested,
     parse_yaml,
     read_text,
     validate,
     value_at,
+    yaml_text,
 )
+from numerai_ray.config.search_space import SearchSpace, with_changes
+from numerai_ray.config.validation import nested
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.search_space import SearchSpace, with_changes
-from numerai_ray.yaml_text import yaml_text
 
 KEYS = st.text("abcxyz_0", min_size=1, max_size=4)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

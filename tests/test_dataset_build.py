@@ -13,7 +13,8 @@ import pytest
 from numerai_ray import dataset_build
 from numerai_ray.dataset_build import BuildSpec, BuiltFile, build
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 
 INPUTS = ("train", "validation", "train_benchmark_models", "validation_benchmark_models")
 OUTPUTS = ("full", "downsampled_full", "full_benchmark_models", "downsampled_full_benchmark_models")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from contracts import config, ignore, params
 
+from numerai_ray.config import ModelConfig
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.model_config import ModelConfig
 from numerai_ray.models import RULES, engine, engine_of, model_for, rule_here, rule_of
 from numerai_ray.models.engine import FIVE_VALUES, LIGHTGBM, UNFILTERED
 from numerai_ray.models.five_values import FiveValues

@@ -5,7 +5,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import oracle_era_folds
 
-from numerai_ray.config import CvConfig, EmbargoUnit
+from numerai_ray.config import CvConfig
+from numerai_ray.config.schema import EmbargoUnit
 from numerai_ray.eras import (
     Fold,
     FoldError,

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from numerai_ray.config import apply_overrides, nested
+from numerai_ray.config import apply_overrides
+from numerai_ray.config.plan import LoadedPlan, load_plan
+from numerai_ray.config.plan_schema import STAGES
+from numerai_ray.config.search_space import changes_for, differences, with_changes
+from numerai_ray.config.shipped import find_shipped, shipped_plan
+from numerai_ray.config.validation import nested
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.experiment_plan import STAGES, LoadedPlan, load_plan
-from numerai_ray.search_space import changes_for, differences, with_changes
-from numerai_ray.shipped_files import find_shipped, shipped_plan
 
 RATE, TREES, LEAVES = "model.params.learning_rate", "model.params.n_estimators", "model.params.num_leaves"
 BASELINE = {

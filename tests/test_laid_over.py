@@ -2,7 +2,8 @@
 
 import pytest
 
-from numerai_ray.config import Config, apply_overrides, laid_over, validate
+from numerai_ray.config import Config, apply_overrides, validate
+from numerai_ray.config.schema import laid_over
 
 
 @pytest.mark.parametrize(

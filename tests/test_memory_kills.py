@@ -51,7 +51,7 @@ from pathlib import Path
 from numerai_ray.tune_runner import TuneRunner
 from numerai_ray.ray_start import RaySettings
 from contracts import SMALL, ignore
-from numerai_ray.config import Config, validate
+from numerai_ray.config.schema import Config, validate
 from numerai_ray.fit_store import FitStore
 from numerai_ray.trial_plan import Catalog
 

@@ -25,8 +25,9 @@ from devtools import View, seen
 from test_html import CHROMIUM
 
 from numerai_ray import monitoring
-from numerai_ray.cli.main import INTERRUPTED, run
+from numerai_ray.cli.main import run
 from numerai_ray.monitoring import STATES
+from numerai_ray.system.process import INTERRUPTED
 
 MONITORING = Path(__file__).resolve().parent.parent / "cluster" / "monitoring"
 

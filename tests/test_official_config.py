@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from numerai_ray.config import Config, apply_overrides, leaves, nested, validate
+from numerai_ray.config import Config, apply_overrides, leaves, validate
+from numerai_ray.config.official import DEFAULT_LGBM_PARAMS, NOT_DONE, OfficialRun, load_official
+from numerai_ray.config.official_words import to_official
+from numerai_ray.config.validation import nested
 from numerai_ray.errors import ConfigError
-from numerai_ray.official_config import DEFAULT_LGBM_PARAMS, NOT_DONE, OfficialRun, load_official
-from numerai_ray.official_words import to_official
 
 
 def official(feature_set: str, name: str, **params: Any) -> dict[str, Any]:

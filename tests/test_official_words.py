@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from test_official_config import DEEP, NEWEST, SMALL, load
 
-from numerai_ray.config import apply_overrides, nested
-from numerai_ray.official_config import DEFAULT_LGBM_PARAMS
-from numerai_ray.official_words import to_official
+from numerai_ray.config import apply_overrides
+from numerai_ray.config.official import DEFAULT_LGBM_PARAMS
+from numerai_ray.config.official_words import to_official
+from numerai_ray.config.validation import nested
 
 
 @pytest.mark.parametrize("baseline", [SMALL, DEEP, NEWEST], ids=["small", "deep", "newest"])

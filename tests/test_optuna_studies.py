@@ -24,10 +24,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_html import CHROMIUM, chromium
 
+from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.optuna_studies import Archive, ScoredVariant, open_archive, open_journal, write_study
 from numerai_ray.proposer import Seen
-from numerai_ray.search_space import Dimension
 
 RANGE = {"path": "model.params.num_leaves", "range": {"low": 2, "high": 40, "scale": "log", "integer": True}}
 # LightGBM refuses a vector of constraints of another length than the features: one of these values always fails.

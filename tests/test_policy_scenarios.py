@@ -8,8 +8,9 @@ from test_round_policy import ABC, FAILED, NAN, SETTINGS, SUSPECT, A, B, record,
 from test_round_stages import Numbers, tried
 
 from numerai_ray.results import RoundRecord
+from numerai_ray.round_decision import PolicySettings
 from numerai_ray.round_focus import find_focus
-from numerai_ray.round_policy import ConfirmRound, FinalRound, PolicySettings, ScoutRound, Step, next_step
+from numerai_ray.round_policy import ConfirmRound, FinalRound, ScoutRound, Step, next_step
 
 PLATEAU = "plateau: 2 rounds in a row without a gain of 0.0002"
 FLAT = [scout("a"), scout("b"), scout("c")]

@@ -8,7 +8,7 @@ from typing import Any
 from builders import Market, experiment
 from test_report import section, text
 
-from numerai_ray.change_words import laid_together
+from numerai_ray.config.search_space import laid_together
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
 from numerai_ray.report.estimate_section import Promise, estimate_section, in_all, promises

@@ -9,14 +9,13 @@ import pytest
 from test_round_policy import ABC, BASE, FAILED, NAN, SETTINGS, SUSPECT, A, B, base, record, scout, variant, won
 
 from numerai_ray.results import RoundRecord, VariantRecord
-from numerai_ray.round_decision import choose
+from numerai_ray.round_decision import PolicySettings, choose
 from numerai_ray.round_focus import Focus, at_edge, find_focus, spreads
 from numerai_ray.round_policy import (
     ConfirmRound,
     FinalRound,
     HoldoutRound,
     InterpretRound,
-    PolicySettings,
     ScaleRound,
     ScoutRound,
     Step,

@@ -20,7 +20,8 @@ from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.leaks import leaks
 from numerai_ray.round_records import data_flags
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.trial_plan import Catalog
 
 TARGET = "target_ender_20"

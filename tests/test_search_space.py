@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numerai_ray.config import Config, apply_overrides, nested, validate
-from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.search_space import (
+from numerai_ray.config import Config, apply_overrides, validate
+from numerai_ray.config.search_space import (
     Dimension,
     SearchSpace,
     changes_for,
@@ -21,6 +20,8 @@ from numerai_ray.search_space import (
     variants,
     with_changes,
 )
+from numerai_ray.config.validation import nested
+from numerai_ray.errors import ConfigError, Problem
 
 RATE, TREES, LEAVES = "model.params.learning_rate", "model.params.n_estimators", "model.params.num_leaves"
 BASE = {"model": {"params": {"learning_rate": 0.01, "n_estimators": 2000, "num_leaves": 31, "subsample": 0.5}}}

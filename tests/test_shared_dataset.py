@@ -22,7 +22,8 @@ from numerai_ray.shared_dataset import (
     read_block,
     workload,
 )
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.system import resources as resource_plan
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, FitSize
 from numerai_ray.trial_plan import Catalog

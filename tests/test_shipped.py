@@ -12,10 +12,11 @@ import yaml
 from test_official_config import DEEP, SMALL
 
 from numerai_ray.config import Config, validate
-from numerai_ray.experiment_plan import STAGES, load_plan
+from numerai_ray.config.plan import load_plan
+from numerai_ray.config.plan_schema import STAGES
+from numerai_ray.config.search_space import changes_for
+from numerai_ray.config.shipped import find_shipped
 from numerai_ray.models import model_problems
-from numerai_ray.search_space import changes_for
-from numerai_ray.shipped_files import find_shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINES = sorted((ROOT / "experiments" / "baselines").glob("*.yaml"))

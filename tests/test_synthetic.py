@@ -12,7 +12,7 @@ import pytest
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
 from numerai_ray.errors import RequestError
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
 from numerai_ray.synthetic_era import draw_era
 from numerai_ray.synthetic_layout import (
     BENCHMARK_COLUMNS,
@@ -25,7 +25,7 @@ from numerai_ray.synthetic_layout import (
     row_ids,
     small_size,
 )
-from numerai_ray.synthetic_market import draw_market, era_rows
+from numerai_ray.synthetic_market import MarketSpec, draw_market, era_rows
 
 SPEC = MarketSpec(eras=60, rows=200, features=40, seed=3)
 PARQUET_FILES = {

@@ -11,13 +11,12 @@ from contracts import config, ignore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numerai_ray.config import fingerprint
+from numerai_ray.config import EraSample, FeatureSample, fingerprint
 from numerai_ray.dataset import load_columns
 from numerai_ray.errors import FitError
 from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.model_config import EraSample, FeatureSample
 from numerai_ray.training_data import training_data
 from numerai_ray.training_sample import sampled_eras, sampled_features
 from numerai_ray.trial_plan import Catalog

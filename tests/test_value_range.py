@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_ray.config import validate
+from numerai_ray.config.ranges import Range, implied_range, mapped, refined, spread
 from numerai_ray.errors import ConfigError
-from numerai_ray.value_range import Range, implied_range, mapped, refined, spread
 
 LEAVES = Range(low=4, high=256, scale="log", integer=True)
 RATE = Range(low=0.001, high=0.1, scale="log")

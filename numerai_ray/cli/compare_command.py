@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from numerai_ray.cli.live_view import number, wide_console
+from numerai_ray.cli.live_view import wide_console
 from numerai_ray.cli.options import (
     DataDirOption,
     JsonOption,
@@ -18,6 +18,7 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
 )
+from numerai_ray.cli.round_state import number
 from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.scoring import Metrics

@@ -17,8 +17,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import JsonOption, data_root, within
+from numerai_ray.cli.round_state import duration
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 

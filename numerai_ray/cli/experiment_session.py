@@ -13,9 +13,9 @@ from numerai_ray.cli.options import writable_place
 from numerai_ray.cli.round_state import Budget
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
-from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.results import ExperimentPaths, RoundRecord
-from numerai_ray.round_policy import PolicySettings
+from numerai_ray.round_decision import PolicySettings
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
 
@@ -101,7 +101,7 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     if isinstance(root, Url):
         return
     from numerai_ray.dataset_build import BuildSpec
-    from numerai_ray.synthetic import MarketSpec
+    from numerai_ray.synthetic_market import MarketSpec
 
     configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version

@@ -19,7 +19,6 @@ from numerai_ray.cli.experiment_session import (
     tell_devices,
     training_runner,
 )
-from numerai_ray.cli.live_view import duration
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -30,17 +29,18 @@ from numerai_ray.cli.options import (
     data_place,
     open_experiment,
 )
+from numerai_ray.cli.round_state import duration
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest, parse_yaml
+from numerai_ray.config.plan import load_plan
+from numerai_ray.config.plan_schema import Sentence
+from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
+from numerai_ray.config.search_space import Dimension, SearchSpace, space_problems
+from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.experiment_plan import load_plan
-from numerai_ray.plan_schema import Sentence
-from numerai_ray.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger
 from numerai_ray.results_mirror import mirrored
-from numerai_ray.search_space import Dimension, SearchSpace, space_problems
-from numerai_ray.shipped_files import find_shipped
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.change_words import changes_label
-from numerai_ray.cli.live_view import decided_line, number, running_table, wide_console
+from numerai_ray.cli.live_view import decided_line, running_table, wide_console
 from numerai_ray.cli.options import (
     ExperimentArgument,
     JsonOption,
@@ -22,8 +21,9 @@ from numerai_ray.cli.options import (
     open_experiment,
     within,
 )
-from numerai_ray.cli.round_state import running_of
+from numerai_ray.cli.round_state import number, running_of
 from numerai_ray.cli.terminal import Console, say
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment_lock import lock_holder
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger

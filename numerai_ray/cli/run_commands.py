@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.change_words import changes_label
 from numerai_ray.cli.experiment_session import (
     Session,
     catalog_of,
@@ -15,7 +14,6 @@ from numerai_ray.cli.experiment_session import (
     settings_of,
     tell_devices,
 )
-from numerai_ray.cli.live_view import duration, number
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -29,13 +27,16 @@ from numerai_ray.cli.options import (
     within,
     writable_folder,
 )
+from numerai_ray.cli.round_state import duration, number
 from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
+from numerai_ray.config.official import OfficialRun, load_official
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.experiment_plan import LoadedPlan, Stage
-from numerai_ray.official_config import OfficialRun, load_official
 from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.results_mirror import mirrored
 from numerai_ray.round_decision import is_finished

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import (
     DenseLadder,
@@ -25,7 +26,6 @@ from numerai_ray.models.dense import (
 )
 from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
-from numerai_ray.value_trees import nearest
 
 ALIASES = {
     "n_estimators": "iterations",

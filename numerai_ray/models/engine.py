@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from numerai_ray.config import ModelConfig
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.model_config import ModelConfig
 from numerai_ray.models.five_values_params import refusal
 
 FIVE_VALUES, LIGHTGBM = "five_values", "lightgbm"

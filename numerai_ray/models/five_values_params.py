@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from numerai_ray.value_range import is_number
+from numerai_ray.config.ranges import is_number
 
 LEAST_ROWS_A_LEAF = 20  # below, equal gains become common, and LightGBM's choice among them is not ours
 _SQUARED_ERROR = frozenset(

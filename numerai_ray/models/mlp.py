@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
+from numerai_ray.config import Section, nearest
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library
 from numerai_ray.models.probing import spread_rows
 from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.pulse import beat
-from numerai_ray.validation import Section
-from numerai_ray.value_trees import nearest
 
 # PyTorch draws weights and dropout from one stream a process: two threads would draw each other's numbers.
 TRAINING = threading.Lock()

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library, others, pickled, tiny_rows, unpickled
 from numerai_ray.models.probing import prediction_change
 from numerai_ray.models.protocol import Params
-from numerai_ray.value_trees import nearest
 
 SEEDS = ("random_state",)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from numerai_ray.experiment_plan import LoadedPlan
+from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.report.experiment_md import report_text
 from numerai_ray.report.plots import captions, drawn_plots, write_plots
 from numerai_ray.report.reading import Reading

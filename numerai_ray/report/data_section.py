@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.eras import era_label
 from numerai_ray.evidence import StoredScores
-from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from numerai_ray.experiment_plan import Stage
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
 from numerai_ray.results import VariantRecord

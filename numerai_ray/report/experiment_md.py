@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from numerai_ray.change_words import changes_label
-from numerai_ray.experiment_plan import Stage
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.closing_sections import closing_sections
 from numerai_ray.report.data_section import data_section

@@ -1,6 +1,6 @@
 """How numbers of a report come about, and the table of everything that ran."""
 
-from numerai_ray.change_words import laid_together
+from numerai_ray.config.search_space import laid_together
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell, change_text, e4_interval, leaderboard, number

@@ -1,12 +1,11 @@
 """The plan as a report tells it: idea, base, benchmark, rule, stages and the dimensions that are searched."""
 
-from numerai_ray.change_words import changes_label, value_text
 from numerai_ray.config import leaves
+from numerai_ray.config.search_space import Dimension, changes_label, value_text
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.baseline_section import baseline_lines
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell
-from numerai_ray.search_space import Dimension
 
 ABOUT = {
     "interpret": "interpret tries the readings of the idea side by side",

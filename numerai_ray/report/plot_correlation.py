@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.experiment_plan import Stage
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.metrics.exposure import prediction_correlations
 from numerai_ray.report.drawing import Theme, new_figure, two_lines
 from numerai_ray.report.reading import Reading

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.change_words import changes_label
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.eras import era_label
 from numerai_ray.evidence import StoredScores
-from numerai_ray.experiment_plan import Stage
 from numerai_ray.report.drawing import DASHES, Theme, end_labels, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.experiment_plan import Stage
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.change_words import value_text
+from numerai_ray.config.search_space import value_text
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.plot_rounds import interval_bar, kind_of

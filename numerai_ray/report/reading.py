@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
-from numerai_ray.change_words import changes_label
 from numerai_ray.config import Config, leaves
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
-from numerai_ray.experiment_plan import LoadedPlan, Stage
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 from numerai_ray.report.tables import (
     Row,

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from urllib.parse import quote
 
-from numerai_ray.change_words import changes_label
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
 from numerai_ray.report.reading import Reading, stage_of
 from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table

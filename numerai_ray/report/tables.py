@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from numerai_ray.change_words import value_text
+from numerai_ray.config.search_space import value_text
 from numerai_ray.evidence import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
 from numerai_ray.results import Role, RoundRecord, VariantRecord

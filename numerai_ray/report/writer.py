@@ -8,8 +8,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.errors import NumeraiRayError
-from numerai_ray.experiment_plan import LoadedPlan
 from numerai_ray.report import write_report, write_report_text
 from numerai_ray.report.plots import drawn_plots
 from numerai_ray.results import ExperimentPaths, RoundRecord

@@ -8,7 +8,7 @@ from pathlib import Path
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.submission.numerai import Numerai, Offer, PickleState, Slot
 from numerai_ray.system.http import PATIENT, OnRetry, Patience
-from numerai_ray.system.transfer import OnBytes, put_file
+from numerai_ray.system.transfer import OnSent, put_file
 
 LOG_LINES = 40
 
@@ -30,7 +30,7 @@ class Watch:
 
     step: Callable[[str], None] = lambda _: None
     retry: OnRetry = lambda _why, _wait_s: None
-    sent: OnBytes = lambda _done, _all: None
+    sent: OnSent = lambda _done, _all: None
 
 
 @dataclass(frozen=True)

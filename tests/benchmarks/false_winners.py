@@ -36,8 +36,9 @@ from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Comparison, Evidence, Series, judge
 from numerai_ray.results import VariantRecord
-from numerai_ray.round_policy import PolicySettings, decide
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.round_decision import PolicySettings, decide
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.trial_plan import Catalog
 
 EXPERIMENTS, ROUNDS, VARIANTS = 100, 4, 4

@@ -21,7 +21,8 @@ import yaml
 from numerai_ray.dataset_build import build
 from numerai_ray.models.pulse import beat, listening
 from numerai_ray.monitoring import Monitor, Pulse
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 
 LIMIT = 0.01
 TREES, CONFIGS, FOLDS = 200, 5, 4

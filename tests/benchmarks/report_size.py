@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from builders import Market, experiment
 from test_plots import write_predictions
 
+from numerai_ray.config.plan import load_plan
 from numerai_ray.evidence import ScoreReader, with_evidence
-from numerai_ray.experiment_plan import load_plan
 from numerai_ray.metrics.significance import Comparison
 from numerai_ray.report import write_report
 from numerai_ray.results import ExperimentPaths, read_ledger

@@ -12,7 +12,8 @@ from numerai_ray.dataset import Columns, DatasetIndex, feature_names, load_colum
 from numerai_ray.dataset_build import build
 from numerai_ray.dataset_needs import check_columns
 from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.synthetic import write_market
+from numerai_ray.synthetic_market import MarketSpec
 
 DATA = DataConfig(version="v5.2", file="full", feature_set="all")
 TARGETS, BENCHMARKS = ["target_ender_20", "target_ender_60"], ["v52_lgbm_ender20"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from numerai_ray.config import nearest
+from numerai_ray.config.validation import nearest
 from numerai_ray.errors import ConfigError, Problem
 
 PACKAGE = Path(__file__).resolve().parent

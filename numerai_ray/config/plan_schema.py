@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from numerai_ray.config import DataFile, Json, Name, Section, apply_overrides
-from numerai_ray.search_space import SearchSpace
+from numerai_ray.config.schema import DataFile
+from numerai_ray.config.search_space import SearchSpace
+from numerai_ray.config.validation import Json, Name, Section, apply_overrides
 
 # What a reader needs to know of an experiment before its numbers.
 Sentence = Annotated[str, Field(min_length=10)]

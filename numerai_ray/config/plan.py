@@ -10,20 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import (
-    Config,
-    Json,
-    apply_overrides,
-    fingerprint,
-    laid_over,
-    leaves,
-    parse_yaml,
-    read_text,
-    validate,
-)
+from numerai_ray.config.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, Stage
+from numerai_ray.config.schema import Config, laid_over
+from numerai_ray.config.search_space import SearchSpace, changes_for, space_problems, with_changes
+from numerai_ray.config.validation import Json, apply_overrides, fingerprint, leaves, validate
+from numerai_ray.config.yaml_files import parse_yaml, read_text
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, Stage
-from numerai_ray.search_space import SearchSpace, changes_for, space_problems, with_changes
 
 __all__ = ["STAGES", "ExperimentPlan", "LoadedPlan", "Stage", "load_plan"]
 

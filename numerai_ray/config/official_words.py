@@ -1,10 +1,11 @@
 """Official words: a config of ours as the results JSON of the official pipeline tells it.
 
-A config that came in official words keeps its own; see :class:`~numerai_ray.official_config.OfficialRun`.
+A config that came in official words keeps its own; see :class:`~numerai_ray.config.official.OfficialRun`.
 """
 
-from numerai_ray.config import Config, Json
-from numerai_ray.official_config import MODEL_TYPES
+from numerai_ray.config.official import MODEL_TYPES
+from numerai_ray.config.schema import Config
+from numerai_ray.config.validation import Json
 
 
 def to_official(config: Config) -> Json:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from numerai_ray.config import Section
+from numerai_ray.config.validation import Section
 
 Number = int | float
 # value -> whether it must not be proposed (again)

@@ -2,7 +2,7 @@
 
 ``data -> cv -> model`` decide a fit; ``ensemble``, ``post`` and ``score`` decide what is made of the fits' predictions
 and cost no training. Every problem of a file is reported together, each with its place, its value and the nearest
-known key. What others need for configs is imported from here.
+known key.
 """
 
 from collections.abc import Mapping
@@ -11,48 +11,21 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from numerai_ray.combine_config import EnsembleConfig, PostConfig
-from numerai_ray.model_config import ModelConfig
-from numerai_ray.validation import DataPath, Name, Place, Section, Weight, validate
-from numerai_ray.value_trees import (
+from numerai_ray.config.sections import EnsembleConfig, ModelConfig, PostConfig
+from numerai_ray.config.validation import (
+    DataPath,
     Json,
+    Name,
+    Place,
+    Section,
+    Weight,
     apply_overrides,
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
-    nested,
     value_at,
     without,
 )
-from numerai_ray.yaml_text import parse_yaml, read_text
-
-__all__ = [
-    "Config",
-    "CvConfig",
-    "DataConfig",
-    "DataFile",
-    "DataPath",
-    "EmbargoUnit",
-    "EnsembleConfig",
-    "Json",
-    "ModelConfig",
-    "Name",
-    "PostConfig",
-    "ScoreConfig",
-    "Section",
-    "apply_overrides",
-    "canonical_json",
-    "fingerprint",
-    "laid_over",
-    "leaves",
-    "nearest",
-    "nested",
-    "parse_yaml",
-    "read_text",
-    "validate",
-    "value_at",
-]
 
 DataFile = Literal["full", "downsampled"]
 Mode = Literal["expanding", "blocked", "walk_forward"]

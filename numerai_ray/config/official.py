@@ -16,19 +16,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from numerai_ray.config import (
-    Config,
-    DataPath,
-    Json,
-    Name,
-    Section,
-    nearest,
-    parse_yaml,
-    read_text,
-    validate,
-)
+from numerai_ray.config.schema import Config
+from numerai_ray.config.sections import TargetTransform
+from numerai_ray.config.validation import DataPath, Json, Name, Section, nearest, validate
+from numerai_ray.config.yaml_files import parse_yaml, read_text
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.model_config import TargetTransform
 
 MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
 # Thread counts and chattiness: neither changes a prediction.

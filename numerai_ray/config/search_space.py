@@ -13,15 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from numerai_ray.config import Config, Json, Name, Section, leaves, value_at
+from numerai_ray.config.ranges import Range, implied_range, is_number
+from numerai_ray.config.schema import Config
+from numerai_ray.config.validation import Json, Name, Section, leaves, value_at
 from numerai_ray.errors import ConfigError, Problem
-from numerai_ray.value_range import Range, implied_range, is_number
 
 Coupling = Literal["inverse", "proportional"]
-
 MAX_PARTS = 16  # of a path: twice what any config has
 MAX_NAME = 160  # of a variant; file systems take 255 bytes, and more stands before and after it
-
 # What a round may vary: everything else is decided by the stage, or would change what is compared.
 VARIABLE_PATHS = (
     "data.feature_set",
@@ -308,3 +307,32 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return {str: "text", list: "list", dict: "mapping", type(None): "null"}[type(value)]
+
+
+def changes_label(changes: Mapping[str, Any]) -> str:
+    """``num_leaves=63, learning_rate=0.005``; the base for no changes."""
+    if not changes:
+        return "the experiment's base"
+    told = laid_together(changes)
+    return ", ".join(f"{path.rsplit('.', 1)[-1]}={value_text(value)}" for path, value in told.items())
+
+
+def value_text(value: Any) -> str:
+    """A value as a plan writes it: ``{to: small, proportion: 0.5}``."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {value_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    return "none" if value is None else str(value)
+
+
+def laid_together(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``changes`` by path without those that stand inside another one, which then has their values."""
+    found: dict[str, Any] = {}
+    for path, value in changes.items():
+        above = next((each for each in found if path.startswith(f"{each}.") and isinstance(found[each], Mapping)), None)
+        if above is None:
+            found[path] = value
+        else:
+            found[above] = with_changes(found[above], {path.removeprefix(f"{above}."): value})
+    return found

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from numerai_ray.config.validation import Json
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.system.files import read_plain_text
-from numerai_ray.value_trees import Json
 
 
 class _Loader(yaml.SafeLoader):
