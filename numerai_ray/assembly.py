@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
-from numerai_ray.dataset import Columns
-from numerai_ray.era_slabs import Slab, era_slabs
-from numerai_ray.eras import Fold
+from numerai_ray.data.dataset import Columns
+from numerai_ray.data.era_slabs import Slab, era_slabs
+from numerai_ray.data.eras import Fold
+from numerai_ray.data.folds import one_row_eras
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import StoredFit
-from numerai_ray.honest_folds import one_row_eras
 from numerai_ray.linear_parts import LinearParts
 from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.metrics.neutralization import linear_part, remove_part

@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import assemble_fold, folds_needed, is_assembled
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.fit_spec import FitSpec, TrialPlan

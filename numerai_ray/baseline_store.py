@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import fingerprint, leaves
-from numerai_ray.dataset import Columns, file_fingerprint
+from numerai_ray.data.dataset import Columns, file_fingerprint
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics, metrics_of

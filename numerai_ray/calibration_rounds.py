@@ -19,7 +19,7 @@ from typing import Protocol
 
 from numerai_ray.calibration import Calibration, Speed, after_key, filled, lanes, predicted_rows, speed_key
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.eras import Folds
+from numerai_ray.data.eras import Folds
 from numerai_ray.errors import FitError
 from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.fit_store import FitStore

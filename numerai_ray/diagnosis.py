@@ -1,7 +1,7 @@
 """What kind of model a variant is: what its predictions lean on, and what is left of them without it.
 
 A fold is diagnosed when its predictions are there, era by era, in the memory of one row group
-(:mod:`numerai_ray.era_slabs`), whatever the size of the data. Nothing is decided by it, and nothing is trained.
+(:mod:`numerai_ray.data.era_slabs`), whatever the size of the data. Nothing is decided by it, and nothing is trained.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.dataset import Columns
-from numerai_ray.era_slabs import era_slabs
+from numerai_ray.data.dataset import Columns
+from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.metrics.era_columns import uniform_ranks
 from numerai_ray.metrics.exposure import Churn, churn, feature_exposures, feature_neutral_corrs

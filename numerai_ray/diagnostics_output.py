@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
+from numerai_ray.data.eras import era_label
 from numerai_ray.diagnosis import Diagnosis, diagnosed_eras
-from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.metrics.exposure import prediction_correlations
 from numerai_ray.metrics.importance import by_group, mean_importance

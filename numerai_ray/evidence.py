@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numerai_ray.config import ScoreConfig
-from numerai_ray.eras import least_honest_gap
+from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.significance import Comparison, Evidence, PairedDelta, Series, judge, paired_delta
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord

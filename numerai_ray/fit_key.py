@@ -7,8 +7,8 @@ from typing import Any
 
 from numerai_ray import trees
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.dataset import DatasetIndex
-from numerai_ray.eras import Fold
+from numerai_ray.data.dataset import DatasetIndex
+from numerai_ray.data.eras import Fold
 from numerai_ray.models import Engine, Ladder, Model
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import UserModel

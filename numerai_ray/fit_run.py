@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray import trees
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
+from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_key import library_version
 from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import StoredFit
 from numerai_ray.model_store import StoredModel
 from numerai_ray.models import Batch, Ladder, Rungs
 from numerai_ray.models.engine import FIVE_VALUES
-from numerai_ray.models.telling import Told, hearing, hearing_model
+from numerai_ray.models.reports import Told, hearing, hearing_model
 from numerai_ray.training_data import training_data, validation_batch
 
 Floats = npt.NDArray[np.float64]

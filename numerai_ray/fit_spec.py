@@ -13,8 +13,8 @@ from typing import Any
 
 from numerai_ray.config import Config
 from numerai_ray.config.ranges import is_number
-from numerai_ray.dataset import DatasetIndex
-from numerai_ray.eras import Fold, Folds
+from numerai_ray.data.dataset import DatasetIndex
+from numerai_ray.data.eras import Fold, Folds
 from numerai_ray.fit_key import features_fingerprint
 from numerai_ray.looked import Looked
 from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of

@@ -20,7 +20,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
 from numerai_ray.fit_room import fit_room
 from numerai_ray.fit_run import run_fits
@@ -28,7 +28,7 @@ from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.models import Compiled, Model
-from numerai_ray.models.pulse import listening
+from numerai_ray.models.reports import listening
 from numerai_ray.monitoring import Pulse
 from numerai_ray.placement import Environment, check_here
 from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes

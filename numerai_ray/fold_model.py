@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore

@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
 from numerai_ray.config import ScoreConfig
-from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
+from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, load_features
+from numerai_ray.data.eras import Fold
+from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
-from numerai_ray.eras import Fold
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix
 from numerai_ray.fit_run import run_fits
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit

@@ -25,7 +25,7 @@ class StackPlan:
     """How stacking weights are fitted.
 
     ``eras`` (n_eras,) are the numbers of the eras of the columns, ascending; ``folds`` their validation blocks, one
-    sequence of era numbers a fold, as :class:`numerai_ray.eras.Fold` has them. A fold's weights are fitted on eras
+    sequence of era numbers a fold, as :class:`numerai_ray.data.eras.Fold` has them. A fold's weights are fitted on eras
     that end ``embargo_eras`` calendar eras before its first: labels of nearer eras overlap its own. ``penalty`` is
     that of a ridge, relative to the mean variance of the columns, in both methods. Folds with fewer than
     ``min_fit_eras`` to fit on weigh all columns alike.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from numerai_ray.config import Config, fingerprint
+from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.diagnostics_output import Alike, correlations_of_round
-from numerai_ray.eras import least_honest_gap
 from numerai_ray.fold_runner import RoundRunner, VariantOutcome
 from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4

@@ -13,12 +13,12 @@ from numerai_ray.config import Json, fingerprint, leaves, yaml_text
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import ALL_STAGES, Stage
 from numerai_ray.config.search_space import Dimension
+from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_identity import experiment_identity
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import Progress, RoundRunner
-from numerai_ray.leaks import leaks
 from numerai_ray.proposer import Proposer
 from numerai_ray.results import (
     Decision,

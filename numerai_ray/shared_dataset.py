@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
-from numerai_ray.dataset import Columns, DatasetIndex, load_columns, load_features
-from numerai_ray.feature_matrix import FeatureMatrix, ValuesSeen, joined
+from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, load_features
+from numerai_ray.data.features import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.fit_spec import FitSpec, TrialPlan
 from numerai_ray.fold_runner import column_needs
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, GB, Workload, block_features, heaviest, lightest

@@ -7,7 +7,7 @@ do; so the runner that trains is made when there is something to train.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_models import is_stored

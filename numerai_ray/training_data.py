@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import EraWeights, ModelConfig
-from numerai_ray.dataset import Columns, load_columns, load_features
+from numerai_ray.data.dataset import Columns, load_columns, load_features
+from numerai_ray.data.features import FeatureMatrix, RowRange
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix, RowRange
 from numerai_ray.fit_spec import FitSpec
 from numerai_ray.models import Batch
 from numerai_ray.transforms import (

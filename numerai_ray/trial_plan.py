@@ -7,15 +7,13 @@ from typing import Any
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig
 from numerai_ray.config.ranges import is_number
-from numerai_ray.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
-from numerai_ray.dataset_needs import check_columns
-from numerai_ray.era_coverage import EraCoverage
-from numerai_ray.eras import Fold, Folds, Holdout
+from numerai_ray.data.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
+from numerai_ray.data.eras import Fold, Folds, Holdout
+from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds
+from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.fit_key import fit_identity
 from numerai_ray.fit_spec import STEPS, Asked, FitSpec, TrialPlan
-from numerai_ray.fold_coverage import Lesson, coverage_problems
-from numerai_ray.honest_folds import fold_notes, honest_folds
 from numerai_ray.looked import looked_at
 from numerai_ray.models import (
     LIBRARY,

@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.assembly import is_assembled
 from numerai_ray.assembly_task import diagnosed, submit_assemblies, submit_looks
-from numerai_ray.dataset import Columns, load_columns
+from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.fit_room import forget_room
 from numerai_ray.fit_spec import FitSpec, TrialPlan

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numerai_ray.config.official_words import to_official
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
+from numerai_ray.data.eras import era_label
 from numerai_ray.diagnostics_output import Alike, diagnostics_json
-from numerai_ray.eras import era_label
 from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores
 from numerai_ray.results import FoldRecord, official_metrics

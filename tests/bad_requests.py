@@ -13,9 +13,9 @@ import yaml
 
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
-from numerai_ray.dataset_build import BuildSpec, build
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
+from numerai_ray.data.files.build import BuildSpec, build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 
 VERSION = "v5.2"
 # Small trees on the tiny market; 60 eras every 4th leave 15, so an embargo of 5 weeks leaves folds that can train.

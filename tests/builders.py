@@ -12,7 +12,7 @@ from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_for, variant_name
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.metrics.scoring import EraScores, metrics_of
 from numerai_ray.results import ExperimentPaths, Role, RoundRecord, VariantRecord, append_ledger, official_metrics
 from numerai_ray.round_decision import PolicySettings, decide, sanity_flags

@@ -8,11 +8,11 @@ from bad_requests import Desk
 from hypothesis import settings
 from submission_desk import PYTHONS, exported, finished_desk
 
-from numerai_ray.dataset_build import build
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.submission.containers import container_for
 from numerai_ray.submission.environment import Environment, environment_for
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.

@@ -23,9 +23,9 @@ from scipy.stats import rankdata
 
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
-from numerai_ray.dataset_build import build
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 
 LEAVES, TARGET = 4, "target_teager2b_20"
 STRENGTH = {"target_ender_20": 0.036, TARGET: 0.18}

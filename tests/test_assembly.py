@@ -16,7 +16,7 @@ from numerai_tools.scoring import neutralize as official_neutralize
 
 from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.config import Config, leaves, validate
-from numerai_ray.dataset import load_features
+from numerai_ray.data.dataset import load_features
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome

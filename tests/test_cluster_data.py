@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from s3_server import s3_server
 
-from numerai_ray.dataset_build import build
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.system.storage import files_below, place, upload
 
 
@@ -60,7 +60,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
-from numerai_ray.eras import Folds
+from numerai_ray.data.eras import Folds
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.looked import Looked

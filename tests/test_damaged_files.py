@@ -19,7 +19,7 @@ from numerai_ray.cli.experiment_session import catalog_of
 from numerai_ray.cli.main import run
 from numerai_ray.cli.options import open_experiment
 from numerai_ray.cli.round_state import running_of
-from numerai_ray.dataset import file_fingerprint
+from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.errors import DataError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.report.plots import Drawn, drawn_plots

@@ -11,7 +11,7 @@ from numerai_server import NumeraiServer
 
 import numerai_ray
 from numerai_ray.cli.main import run
-from numerai_ray.download import EXPERIMENT_FILES
+from numerai_ray.data.download.fetch import EXPERIMENT_FILES
 
 PAGE = (Path(numerai_ray.__file__).parent / "docs" / "data.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for line in block.splitlines()]

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from support.other_writers import BENCHMARKS, DATA, TARGETS, Change, Loaded, load, rewrite, small_market
 
-from numerai_ray.column_values import LIVE, era_of
 from numerai_ray.config import Config, validate
-from numerai_ray.dataset import feature_names, open_index
-from numerai_ray.dataset_build import build
-from numerai_ray.dataset_info import dataset_info
+from numerai_ray.data.columns import LIVE, era_of
+from numerai_ray.data.dataset import feature_names, open_index
+from numerai_ray.data.features import FeatureMatrix, harmless_name, values_seen
+from numerai_ray.data.files.build import build
+from numerai_ray.data.files.info import dataset_info
+from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, DataError
-from numerai_ray.feature_matrix import FeatureMatrix, harmless_name, values_seen
-from numerai_ray.leaks import leaks
 from numerai_ray.models import Batch, model_for
 
 INPUTS = ("train", "validation", "train_benchmark_models", "validation_benchmark_models")

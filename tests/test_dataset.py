@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from numerai_ray.config import DataConfig
-from numerai_ray.dataset import (
+from numerai_ray.data.dataset import (
     feature_names,
     file_fingerprint,
     load_columns,
@@ -16,8 +16,8 @@ from numerai_ray.dataset import (
     open_index,
     row_ranges,
 )
+from numerai_ray.data.features import values_seen
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.feature_matrix import values_seen
 
 TARGETS, BENCHMARKS = ["target_ender_20", "target_ender_60"], ["v52_lgbm_ender20"]
 
@@ -136,6 +136,6 @@ def test_fingerprint_needs_no_writable_folder(market: Path, tmp_path: Path, monk
     def refuse(path: Path, content: bytes) -> None:
         raise EnvironmentFault(f"{path}: read-only")
 
-    monkeypatch.setattr("numerai_ray.dataset.write_whole", refuse)
+    monkeypatch.setattr("numerai_ray.data.dataset.write_whole", refuse)
     assert file_fingerprint(copy) == file_fingerprint(market / "tiny" / "full.parquet")
     assert sorted(tmp_path.iterdir()) == [copy]

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from numerai_ray import dataset_build
-from numerai_ray.dataset_build import BuildSpec, BuiltFile, build
+from numerai_ray.data.files import build as dataset_build
+from numerai_ray.data.files.build import BuildSpec, BuiltFile, build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 
 INPUTS = ("train", "validation", "train_benchmark_models", "validation_benchmark_models")
 OUTPUTS = ("full", "downsampled_full", "full_benchmark_models", "downsampled_full_benchmark_models")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from numerai_ray.cli.main import run
-from numerai_ray.dataset_info import VersionInfo, as_json, dataset_info, versions_in
+from numerai_ray.data.files.info import VersionInfo, as_json, dataset_info, versions_in
 
 Change = Callable[[pa.Table], pa.Table]
 BENCHMARKS = "validation_benchmark_models.parquet"
@@ -211,7 +211,7 @@ def test_versions_and_none(folder: Path, tmp_path: Path, capfd: pytest.CaptureFi
 def test_a_market_is_read_in_blocks(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few values are decoded at once, the answer is the same."""
     before = dataset_info(market / "tiny", deep=True)
-    monkeypatch.setattr("numerai_ray.file_scan._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("numerai_ray.data.files.scan._BLOCK_VALUES", 1000)
     done: list[tuple[int, int]] = []
     assert dataset_info(market / "tiny", deep=True, on_values=lambda *seen: done.append(seen)) == before
     assert done[-1][0] == done[-1][1]

@@ -13,10 +13,10 @@ from contracts import SMALL, config, ignore
 from numerai_tools.scoring import feature_neutral_corr as official_fnc
 
 from numerai_ray.config import Config, validate
-from numerai_ray.dataset import load_columns, load_features
+from numerai_ray.data.dataset import load_columns, load_features
+from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.diagnosis import diagnose_fold
 from numerai_ray.diagnostics_output import correlations_of_round
-from numerai_ray.era_slabs import era_slabs
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
 from numerai_ray.metrics.importance import by_group, feature_groups, importance_of, mean_importance

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numerai_server import Behaviour, GraphqlError, NumeraiServer, wait_until
 
-from numerai_ray.download import EXPERIMENT_FILES, LocalFile, Step, download
+from numerai_ray.data.download.fetch import EXPERIMENT_FILES, LocalFile, Step, download
+from numerai_ray.data.download.numerai_api import NumeraiApi
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
-from numerai_ray.numerai_api import NumeraiApi
 from numerai_ray.system.http import Patience
 
 TRAIN, FEATURES = "v5.2/train.parquet", "v5.2/features.json"

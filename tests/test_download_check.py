@@ -17,8 +17,8 @@ from numerai_server import Behaviour, NumeraiServer
 from numerai_ray.cli.download_command import progress_line
 from numerai_ray.cli.main import run
 from numerai_ray.cli.schema_command import schema_of
-from numerai_ray.download import EXPERIMENT_FILES, LocalFile, Step, download
-from numerai_ray.download_check import Known, check_contents, read_features
+from numerai_ray.data.download.check import Known, check_contents, read_features
+from numerai_ray.data.download.fetch import EXPERIMENT_FILES, LocalFile, Step, download
 from numerai_ray.errors import DataError
 from numerai_ray.system.http import Patience
 
@@ -216,7 +216,7 @@ def test_features_json_must_be_one(content: str, server: NumeraiServer, tmp_path
 
 def test_a_large_file_is_read_in_blocks(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every column once, however small the blocks are."""
-    monkeypatch.setattr("numerai_ray.download_check._BLOCK_BYTES", 3000 * 9)
+    monkeypatch.setattr("numerai_ray.data.download.check._BLOCK_BYTES", 3000 * 9)
     seen: list[tuple[int, int]] = []
     path = market / "tiny" / "train.parquet"
     check_contents(path, "train.parquet", Known(), lambda done, total: seen.append((done, total)))

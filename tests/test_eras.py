@@ -7,14 +7,7 @@ from oracles import oracle_era_folds
 
 from numerai_ray.config import CvConfig
 from numerai_ray.config.schema import EmbargoUnit
-from numerai_ray.eras import (
-    Fold,
-    FoldError,
-    Folds,
-    era_folds,
-    era_label,
-    era_number,
-)
+from numerai_ray.data.eras import Fold, FoldError, Folds, era_folds, era_label, era_number
 
 ERAS = st.lists(st.integers(1, 1300), min_size=1, max_size=60)
 MODES = st.sampled_from(["expanding", "blocked"])

@@ -8,12 +8,12 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Compiled, Ladder, Rungs, model_for
 from numerai_ray.models import five_values as module
 from numerai_ray.models.five_values import LEAST_SHARE, FittedForest
-from numerai_ray.models.telling import hearing, hearing_model
+from numerai_ray.models.reports import hearing, hearing_model
 
 pytest.importorskip("numba")
 

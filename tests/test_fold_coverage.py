@@ -11,7 +11,7 @@ import pytest
 from contracts import config, ignore
 
 from numerai_ray.config import Config, apply_overrides
-from numerai_ray.dataset import load_columns
+from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import ConfigError
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner

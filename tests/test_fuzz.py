@@ -7,7 +7,7 @@ import pytest
 from support import fuzz, fuzz_plans
 from support.fuzz import FindingError, Ground, alone, ground, try_one
 
-from numerai_ray import dataset
+from numerai_ray.data import dataset
 
 COUNTS = {"plan": 25, "config": 6, "command": 20, "parquet": 40}  # half a minute in all
 

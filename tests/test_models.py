@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from numerai_ray.config import ModelConfig
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import FitError
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Rungs, model_for, model_problems
 from numerai_ray.models.lightgbm import SAME_TREES
 

@@ -20,7 +20,7 @@ from test_official_config import DEEP, NEWEST, SMALL
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.config.official import load_official
 from numerai_ray.config.schema import laid_over
-from numerai_ray.dataset import load_columns
+from numerai_ray.data.dataset import load_columns
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.trial_plan import Catalog

@@ -9,8 +9,8 @@ import pytest
 from support.other_writers import load, small_market
 
 from numerai_ray.config import ModelConfig, parse_yaml, read_text
-from numerai_ray.dataset_build import build
-from numerai_ray.dataset_info import dataset_info
+from numerai_ray.data.files.build import build
+from numerai_ray.data.files.info import dataset_info
 from numerai_ray.errors import ConfigError, DataError
 from numerai_ray.models import source_of
 

@@ -20,9 +20,9 @@ from oracles import oracle_contribution
 from scipy.stats import norm, rankdata
 
 from numerai_ray.cli.main import run
-from numerai_ray.dataset_build import BuildSpec, build
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
+from numerai_ray.data.files.build import BuildSpec, build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 
 SCORED, OTHER = "target_ender_20", "target_teager2b_20"
 BASELINE: dict[str, Any] = {

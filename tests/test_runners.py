@@ -13,7 +13,7 @@ import pytest
 import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings

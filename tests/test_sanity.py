@@ -15,13 +15,13 @@ from contracts import config, ignore
 from desk import Desk
 
 from numerai_ray.cli.main import run
-from numerai_ray.dataset_build import build
+from numerai_ray.data.files.build import build
+from numerai_ray.data.leaks import leaks
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
-from numerai_ray.leaks import leaks
 from numerai_ray.round_records import data_flags
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.trial_plan import Catalog
 
 TARGET = "target_ender_20"

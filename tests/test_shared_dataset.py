@@ -11,8 +11,10 @@ import pytest
 from contracts import config, params
 
 from numerai_ray import shared_dataset
-from numerai_ray.dataset import load_features
-from numerai_ray.dataset_build import build
+from numerai_ray.data.dataset import load_features
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.shared_dataset import (
     InputShape,
     SharedDatasets,
@@ -22,8 +24,6 @@ from numerai_ray.shared_dataset import (
     read_block,
     workload,
 )
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.system import resources as resource_plan
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, FitSize
 from numerai_ray.trial_plan import Catalog

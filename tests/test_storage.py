@@ -14,7 +14,7 @@ from contracts import config, ignore, same_outcome
 from google_server import google_server
 from s3_server import KEYS, s3_server
 
-from numerai_ray.dataset import file_fingerprint, load_columns, load_features
+from numerai_ray.data.dataset import file_fingerprint, load_columns, load_features
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
@@ -205,7 +205,7 @@ def test_a_file_in_a_bucket_is_hashed_once(s3: str, market: Path, monkeypatch: p
     digest = file_fingerprint(file)
     assert digest == file_fingerprint(market / "tiny" / "full.parquet")
     assert json.loads((far / "tiny" / ".fingerprints.json").read_text())["full.parquet"][2] == digest
-    monkeypatch.setattr("numerai_ray.dataset.chunks", None)
+    monkeypatch.setattr("numerai_ray.data.dataset.chunks", None)
     assert file_fingerprint(file) == digest
 
 

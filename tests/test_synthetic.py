@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
-from numerai_ray.errors import RequestError
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_era import draw_era
-from numerai_ray.synthetic_layout import (
+from numerai_ray.data.synthetic.era import draw_era
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.layout import (
     BENCHMARK_COLUMNS,
     TARGET_COLUMNS,
     TARGET_NAMES,
@@ -25,7 +24,8 @@ from numerai_ray.synthetic_layout import (
     row_ids,
     small_size,
 )
-from numerai_ray.synthetic_market import MarketSpec, draw_market, era_rows
+from numerai_ray.data.synthetic.market import MarketSpec, draw_market, era_rows
+from numerai_ray.errors import RequestError
 
 SPEC = MarketSpec(eras=60, rows=200, features=40, seed=3)
 PARQUET_FILES = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_ray.config import EraSample, FeatureSample, fingerprint
-from numerai_ray.dataset import load_columns
+from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import FitError
 from numerai_ray.fit_spec import FitSpec
 from numerai_ray.fit_store import FitStore

@@ -15,8 +15,8 @@ from numerai_server import Behaviour, NumeraiServer
 
 from numerai_ray.cli.main import run
 from numerai_ray.cli.schema_command import schema_of
+from numerai_ray.data.download.numerai_api import NumeraiApi
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
-from numerai_ray.numerai_api import NumeraiApi
 from numerai_ray.submission.numerai import Numerai, Offer, find_slot
 from numerai_ray.submission.upload import UploadOrder, Waiting, Watch, upload
 from numerai_ray.submission.via_graphql import GraphqlNumerai

@@ -179,7 +179,7 @@ def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:
     """Every benchmark column scored like a prediction on the experiment's final data."""
     import numpy as np
 
-    from numerai_ray.dataset import load_columns, open_parquet
+    from numerai_ray.data.dataset import load_columns, open_parquet
     from numerai_ray.evidence import StoredScores
     from numerai_ray.metrics.scoring import EraScores, metrics_of, score_eras
     from numerai_ray.report.plot_cumulative import cumulative_line

@@ -10,10 +10,10 @@ from numerai_ray.cli import download_command, info_command
 from numerai_ray.cli.options import DataDirOption, data_root, within, writable_folder
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest
-from numerai_ray.dataset_build import BuildSpec, build
+from numerai_ray.data.files.build import BuildSpec, build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.errors import RequestError
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 
 app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
 download_command.register(app)

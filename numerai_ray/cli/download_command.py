@@ -23,7 +23,7 @@ from numerai_ray.cli.terminal import Console, say
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
-    from numerai_ray.download import LocalFile, Step
+    from numerai_ray.data.download.fetch import LocalFile, Step
 
 # Where there is no terminal: a line so often, in seconds.
 _LINE_EVERY_S = 10.0
@@ -67,7 +67,7 @@ def download(
     An interrupted download goes on where it stopped, and what is here, checked and current is left alone.
     """
     # numerapi brings pandas along: a second that no other command should wait for.
-    from numerai_ray.download import download as download_files
+    from numerai_ray.data.download.fetch import download as download_files
     from numerai_ray.system.http import Patience
 
     version_dir = data_root(data_dir, made_here=True) / version
@@ -89,8 +89,8 @@ def _as_json(file: "LocalFile") -> dict[str, Any]:
 
 
 def _line(file: "LocalFile") -> str:
-    from numerai_ray.download import size_text
-    from numerai_ray.eras import era_label
+    from numerai_ray.data.download.fetch import size_text
+    from numerai_ray.data.eras import era_label
 
     parts = [f"{file.path}: {size_text(file.size)}"]
     if file.rows is not None:
@@ -166,7 +166,7 @@ class _PlainView:
 
 def progress_line(step: "Step", first_bytes: int, seconds: float) -> str:
     """``train.parquet: 1.2 GB of 2.6 GB, 35.0 MB/s, 40 s left``; the rate is since ``first_bytes``, ``seconds`` ago."""
-    from numerai_ray.download import size_text
+    from numerai_ray.data.download.fetch import size_text
 
     rate = (step.done - first_bytes) / seconds
     whole = "" if step.total is None else f" of {size_text(step.total)}"

@@ -78,7 +78,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
 
     Trees are grown by the rule that the experiment began with.
     """
-    from numerai_ray.eras import Holdout
+    from numerai_ray.data.eras import Holdout
     from numerai_ray.models import rule_of
     from numerai_ray.results import read_ledger
     from numerai_ray.trial_plan import Catalog
@@ -100,8 +100,8 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     """
     if isinstance(root, Url):
         return
-    from numerai_ray.dataset_build import BuildSpec
-    from numerai_ray.synthetic_market import MarketSpec
+    from numerai_ray.data.files.build import BuildSpec
+    from numerai_ray.data.synthetic.market import MarketSpec
 
     configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version

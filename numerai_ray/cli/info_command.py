@@ -19,7 +19,7 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
 
 if TYPE_CHECKING:
-    from numerai_ray.dataset_info import BenchmarkInfo, TargetInfo, VersionInfo
+    from numerai_ray.data.files.info import BenchmarkInfo, TargetInfo, VersionInfo
 
 _NEXT_STEP = "download one with `numerai-ray data download`, or make one with `numerai-ray data synth`"
 
@@ -42,8 +42,8 @@ def info(
 
     Every file is read to its end, but for the features, which only --deep reads.
     """
-    from numerai_ray.dataset_info import as_json as answer
-    from numerai_ray.dataset_info import versions_in
+    from numerai_ray.data.files.info import as_json as answer
+    from numerai_ray.data.files.info import versions_in
 
     root = data_root(data_dir)
     there = versions_in(root)
@@ -65,7 +65,7 @@ def info(
 
 
 def _read(version_dir: Path, progress: Progress, *, deep: bool) -> "VersionInfo":
-    from numerai_ray.dataset_info import dataset_info
+    from numerai_ray.data.files.info import dataset_info
 
     task = progress.add_task(f"reading {version_dir}", total=None)
     shown = dataset_info(

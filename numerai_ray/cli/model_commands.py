@@ -13,7 +13,7 @@ from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 
 if TYPE_CHECKING:
-    from numerai_ray.engine_check import EngineComparison
+    from numerai_ray.models.engine_check import EngineComparison
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Try on a small market whether rounds may believe a model: seeds, threads, what it changes and what it sees."""
-    from numerai_ray.engine_check import compare_engines
-    from numerai_ray.model_check import check_model
     from numerai_ray.models import source_of
+    from numerai_ray.models.check import check_model
+    from numerai_ray.models.engine_check import compare_engines
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
     tell_code(*([f"MODEL {model}"] if ":" in model else []))

@@ -84,7 +84,7 @@ def upload(
 
 def connect(via: str) -> "Numerai":
     """Numerai by the way asked for; the key is looked for at once, and nothing is sent yet."""
-    from numerai_ray.numerai_api import NumeraiApi
+    from numerai_ray.data.download.numerai_api import NumeraiApi
     from numerai_ray.submission.via_graphql import GraphqlNumerai
     from numerai_ray.submission.via_mcp import McpNumerai, authorization
 
@@ -165,7 +165,7 @@ def _order(numerai: "Numerai", wish: _Wish, *, yes: bool) -> "UploadOrder":
 
 
 def _question(wish: _Wish, slot: "Slot | None", image: "Offer", version: "Offer") -> str:
-    from numerai_ray.download import size_text
+    from numerai_ray.data.download.fetch import size_text
 
     to = f"a new model {wish.new}" if slot is None else f"the model {slot.name}"
     instead = f", in place of {slot.pickle}" if slot is not None and slot.pickle else ""

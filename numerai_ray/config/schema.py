@@ -80,7 +80,7 @@ class DataConfig(Section):
 
 
 class CvConfig(Section):
-    """How eras are cut into folds; see :mod:`numerai_ray.eras`. ``window_eras`` belongs to ``walk_forward``."""
+    """How eras are cut into folds; see :mod:`numerai_ray.data.eras`. ``window_eras`` belongs to ``walk_forward``."""
 
     added: ClassVar[frozenset[str]] = frozenset({"window_eras"})
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
 from numerai_ray.models.protocol import Batch, Params, Rungs
-from numerai_ray.models.telling import is_heard, tell_importance, tell_model
+from numerai_ray.models.reports import is_heard, tell_importance, tell_model
 from numerai_ray.system.services import install_hint
 
 Floats = npt.NDArray[np.float64]

@@ -11,13 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.data.features import harmless_name
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.feature_matrix import harmless_name
 from numerai_ray.models.five_values_params import IDLE
 from numerai_ray.models.lightgbm import FittedLightGBM, LightGBM
 from numerai_ray.models.protocol import Batch, Params, Rungs
-from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_importance, tell_model
+from numerai_ray.models.reports import beat, tell_importance, tell_model
 
 Floats = npt.NDArray[np.float64]
 # Rows of a span that must be trained on; of fewer the features are copied together.

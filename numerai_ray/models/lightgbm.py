@@ -20,8 +20,7 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
 from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.protocol import Batch, NoDevice, Params, Rungs
-from numerai_ray.models.pulse import beat
-from numerai_ray.models.telling import tell_importance, tell_model
+from numerai_ray.models.reports import beat, tell_importance, tell_model
 
 Floats = npt.NDArray[np.float64]
 # Parameters that the resource plan or this file sets.

@@ -18,7 +18,7 @@ from numerai_ray.errors import FitError
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library
 from numerai_ray.models.probing import spread_rows
 from numerai_ray.models.protocol import NoDevice, Params
-from numerai_ray.models.pulse import beat
+from numerai_ray.models.reports import beat
 
 # PyTorch draws weights and dropout from one stream a process: two threads would draw each other's numbers.
 TRAINING = threading.Lock()

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.feature_matrix import FeatureMatrix, RowRange
+from numerai_ray.data.features import FeatureMatrix, RowRange
 
 Params = Mapping[str, Any]
 

@@ -25,7 +25,7 @@ from numerai_ray.models.dense import (
     whole_trees,
 )
 from numerai_ray.models.protocol import NoDevice, Params
-from numerai_ray.models.pulse import beat
+from numerai_ray.models.reports import beat
 
 ALIASES = {
     "num_boost_round": "n_estimators",

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.metrics.significance import best_by_luck, e4, verdict
 from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.system.files import whole_file
 
 # Bumped when a drawing changes: pictures of older versions are then drawn again.

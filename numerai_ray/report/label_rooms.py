@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from numerai_ray.config import Config
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.eras import least_honest_gap
+from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.report.reading import Reading
 
 # No change below these is one of the targets.

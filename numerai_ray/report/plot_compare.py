@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.report.drawing import SERIES_DASHES, Theme, end_labels, era_axis, new_figure
 from numerai_ray.report.plot_cumulative import Line
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.evidence import StoredScores
 from numerai_ray.report.drawing import DASHES, Theme, end_labels, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Reading

@@ -9,7 +9,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
-from numerai_ray.eras import Holdout
+from numerai_ray.data.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.fit_store import FitStore

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from numerai_ray.assembly import assemble_fold, member_columns, posted
 from numerai_ray.config import SCORE_BENCHMARK, Config
-from numerai_ray.dataset import load_columns
-from numerai_ray.eras import Fold
+from numerai_ray.data.dataset import load_columns
+from numerai_ray.data.eras import Fold
 from numerai_ray.errors import RequestError
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore, StoredFit

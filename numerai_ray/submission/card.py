@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.download import size_text
-from numerai_ray.eras import era_label
+from numerai_ray.data.download.fetch import size_text
+from numerai_ray.data.eras import era_label
 from numerai_ray.evidence import ScoreReader, comparison_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Series, paired_delta
 from numerai_ray.results import ExperimentPaths, official_metrics

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from numerai_ray.column_values import matches, texts
-from numerai_ray.dataset import open_parquet
-from numerai_ray.eras import era_number
+from numerai_ray.data.columns import matches, texts
+from numerai_ray.data.dataset import open_parquet
+from numerai_ray.data.eras import era_number
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
 from numerai_ray.metrics.scoring import summarize

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.errors import DataError
 from numerai_ray.submission.proof_rows import ProofRows
 from numerai_ray.system.files import whole_file

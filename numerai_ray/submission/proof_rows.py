@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import Columns, DatasetIndex, load_features, open_parquet
+from numerai_ray.data.dataset import Columns, DatasetIndex, load_features, open_parquet
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import DataError
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 
 PROOF_ERAS = 3
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from numerai_ray.assembly import member_columns, stack_plan
-from numerai_ray.dataset import Columns
+from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import RequestError
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from numerai_ray.download import size_text
+from numerai_ray.data.download.fetch import size_text
 from numerai_ray.submission.containers import MEMORY_BYTES, SECONDS
 from numerai_ray.submission.trial_run import Trial
 from numerai_ray.submission.verify import Verification

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from numerai_ray.trees.bins import Bins
 from numerai_ray.trees.compiled import kernel, values_at
-from numerai_ray.trees.team import Team
+from numerai_ray.trees.growing import Team
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]

@@ -12,10 +12,10 @@ from numerai_ray.trees.bins import SAMPLED_ROWS, Bins, bins_of
 from numerai_ray.trees.compiled import kernel
 from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
 from numerai_ray.trees.forest import Tree, add_trees, addresses, constant_tree
+from numerai_ray.trees.growing import Team
 from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, layout, scratch
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
 from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition
-from numerai_ray.trees.team import Team
 
 # Nodes of so many rows are expanded by all threads together, smaller ones by one thread each.
 ROWS_FOR_ALL = 1 << 15

@@ -24,10 +24,10 @@ import yaml
 from ray.cluster_utils import Cluster
 
 from numerai_ray.cli.main import run
-from numerai_ray.dataset_build import build
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.results import ExperimentPaths, read_ledger
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 
 VARIANTS, FOLDS, ROUNDS, NODES = 64, 4, 8, 4
 LEAST_FITS_A_SECOND = 20

@@ -24,10 +24,10 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from numerai_ray.config import Config
-from numerai_ray.dataset import Columns, open_index
+from numerai_ray.data.dataset import Columns, open_index
+from numerai_ray.data.era_slabs import era_slabs
+from numerai_ray.data.eras import Fold, Folds
 from numerai_ray.diagnosis import MOST_ERAS, diagnose_fold
-from numerai_ray.era_slabs import era_slabs
-from numerai_ray.eras import Fold, Folds
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.looked import Looked
 

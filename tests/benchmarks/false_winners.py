@@ -29,7 +29,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from numerai_ray.config import Config, validate
-from numerai_ray.dataset_build import build
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.evidence import comparison_of
 from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
@@ -37,8 +39,6 @@ from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Comparison, Evidence, Series, judge
 from numerai_ray.results import VariantRecord
 from numerai_ray.round_decision import PolicySettings, decide
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.trial_plan import Catalog
 
 EXPERIMENTS, ROUNDS, VARIANTS = 100, 4, 4

@@ -22,7 +22,7 @@ from round_speed import CLI, CV, PARAMS, make_data, measured, standard_options
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import DataConfig
-from numerai_ray.dataset import feature_names, load_features, open_index
+from numerai_ray.data.dataset import feature_names, load_features, open_index
 from numerai_ray.metrics.neutralization import linear_part
 
 LIMIT_S = 5.0

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from numerai_ray.data.features import values_seen
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.feature_matrix import values_seen
 from numerai_ray.system.resources import GB, FitSize, Machine, ResourcePlan, Workload, plan_resources
 from numerai_ray.trees.grower import Grower, Settings, TrainingRows
 from numerai_ray.trees.growing import grow, warm_up

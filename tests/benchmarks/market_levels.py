@@ -20,7 +20,7 @@ CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
 MAKE = """
 import sys
 from pathlib import Path
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.data.synthetic.files import MarketSpec, write_market
 write_market(MarketSpec(eras=int(sys.argv[2]), rows=6000, features=500), Path(sys.argv[1]))
 """
 CONFIG = {

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import yaml
 
-from numerai_ray.dataset_build import build
-from numerai_ray.models.pulse import beat, listening
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
+from numerai_ray.models.reports import beat, listening
 from numerai_ray.monitoring import Monitor, Pulse
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 
 LIMIT = 0.01
 TREES, CONFIGS, FOLDS = 200, 5, 4

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.synthetic_layout import indexed_schema
+from numerai_ray.data.synthetic.layout import indexed_schema
 
 GROUP_ERAS = 10
 TARGETS = ("target", "target_ender_20", "target_ender_60")

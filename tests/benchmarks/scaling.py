@@ -26,11 +26,11 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from numerai_ray.dataset_build import build
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.fit_store import FitStore
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
 from numerai_ray.system.cluster import ScalingModel
 from numerai_ray.trial_plan import Catalog
 from numerai_ray.tune_runner import TuneRunner

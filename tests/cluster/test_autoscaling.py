@@ -37,8 +37,8 @@ import json, sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from ray.cluster_utils import AutoscalingCluster
-from numerai_ray.dataset_build import build
-from numerai_ray.synthetic import MarketSpec, write_market
+from numerai_ray.data.files.build import build
+from numerai_ray.data.synthetic.files import MarketSpec, write_market
 
 market = Path("/tmp/market")
 write_market(MarketSpec(eras=60, rows=60, features=12, seed=5), market / "tiny")

@@ -13,10 +13,10 @@ from support.fuzz import Case, FindingError
 from support.fuzz_values import broken
 
 from numerai_ray.config import Config, DataConfig
-from numerai_ray.dataset import feature_names, load_columns, load_features, open_index
-from numerai_ray.dataset_build import build
-from numerai_ray.dataset_info import dataset_info
-from numerai_ray.dataset_needs import check_columns
+from numerai_ray.data.dataset import feature_names, load_columns, load_features, open_index
+from numerai_ray.data.files.build import build
+from numerai_ray.data.files.info import dataset_info
+from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import NumeraiRayError
 
 TARGETS, BENCHMARK = ("target_ender_20", "target_ender_60"), "v52_lgbm_ender20"

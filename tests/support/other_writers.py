@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numerai_ray.config import Config, DataConfig
-from numerai_ray.dataset import Columns, DatasetIndex, feature_names, load_columns, load_features, open_index
-from numerai_ray.dataset_build import build
-from numerai_ray.dataset_needs import check_columns
-from numerai_ray.feature_matrix import FeatureMatrix
-from numerai_ray.synthetic import write_market
-from numerai_ray.synthetic_market import MarketSpec
+from numerai_ray.data.dataset import Columns, DatasetIndex, feature_names, load_columns, load_features, open_index
+from numerai_ray.data.features import FeatureMatrix
+from numerai_ray.data.files.build import build
+from numerai_ray.data.needs import check_columns
+from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.synthetic.market import MarketSpec
 
 DATA = DataConfig(version="v5.2", file="full", feature_set="all")
 TARGETS, BENCHMARKS = ["target_ender_20", "target_ender_60"], ["v52_lgbm_ender20"]

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.dataset import DatasetIndex, as_int8, load_features, open_parquet, read_group
+from numerai_ray.data.dataset import DatasetIndex, as_int8, load_features, open_parquet, read_group
 from numerai_ray.errors import DataError
 
 Slab = npt.NDArray[np.int8]

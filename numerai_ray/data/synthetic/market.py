@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.errors import RequestError
-from numerai_ray.synthetic_layout import (
+from numerai_ray.data.synthetic.layout import (
     BENCHMARKED,
     TARGET_NAMES,
     feature_names,
@@ -19,6 +18,7 @@ from numerai_ray.synthetic_layout import (
     medium_size,
     small_size,
 )
+from numerai_ray.errors import RequestError
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]

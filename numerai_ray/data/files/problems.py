@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.dataset_build import SOURCES, out_of_date
-from numerai_ray.file_scan import FileScan, Finding, era_key
+from numerai_ray.data.files.build import SOURCES, out_of_date
+from numerai_ray.data.files.scan import FileScan, Finding, era_key
 from numerai_ray.system.files import read_plain_text
 from numerai_ray.system.json_text import parse_json
 

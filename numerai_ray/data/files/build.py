@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.column_values import (
+from numerai_ray.data.columns import (
     LIVE,
     MAX_ERA,
     era_numbers,
@@ -32,8 +32,8 @@ from numerai_ray.column_values import (
     role_of,
     type_problem,
 )
-from numerai_ray.era_writer import era_writer, only
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
+from numerai_ray.data.files.era_writer import era_writer, only
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.system.files import plain_file, tidy
 from numerai_ray.system.json_text import parse_json

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from numerai_ray.column_values import number_values
-from numerai_ray.dataset import DatasetIndex, open_parquet
+from numerai_ray.data.columns import number_values
+from numerai_ray.data.dataset import DatasetIndex, open_parquet
 from numerai_ray.system.storage import Place
 
 # Share of rows on which a copy agrees with its target; an honest feature stays far below.

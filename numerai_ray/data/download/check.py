@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.errors import DataError
 from numerai_ray.system.json_text import parse_json
 

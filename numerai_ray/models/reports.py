@@ -1,12 +1,9 @@
-"""What a model may tell of a fit beside its predictions: its trained self, how much each feature mattered.
+"""Reports of a running fit: how far it is, how much each feature matters, the trained model. Nobody has to listen."""
 
-Nobody has to listen.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
@@ -58,3 +55,30 @@ def hearing_model() -> Iterator[list[Any]]:
         yield trained
     finally:
         _trained.reset(token)
+
+
+# What a model counts while it trains: trees of a forest or boosted rounds, epochs of a network.
+Unit = Literal["trees", "epochs"]
+Listener = Callable[[int, int, Unit], None]
+
+
+def _nobody(_done: int, _total: int, _unit: Unit) -> None:
+    """Hears nothing."""
+
+
+_listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
+
+
+def beat(done: int, total: int, unit: Unit = "trees") -> None:
+    """``done`` of ``total`` trees (or epochs) are there; costs nothing when nobody listens."""
+    _listener.get()(done, total, unit)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Hears the fits of this block; it must not raise."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from numerai_ray.column_values import Role, type_problem
 from numerai_ray.config import Config, DataConfig, nearest
-from numerai_ray.dataset import DatasetIndex
+from numerai_ray.data.columns import Role, type_problem
+from numerai_ray.data.dataset import DatasetIndex
 from numerai_ray.errors import DataError
 
 _NAME_IDS = "name the index 'id' before writing it, or download or build the file again"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from numerai_ray.synthetic_layout import (
+from numerai_ray.data.synthetic.layout import (
     BENCHMARKED,
     HORIZON_CORRELATION,
     MAIN_TARGET,
@@ -20,7 +20,7 @@ from numerai_ray.synthetic_layout import (
     fractional_ranks,
     row_ids,
 )
-from numerai_ray.synthetic_market import (
+from numerai_ray.data.synthetic.market import (
     BENCHMARK_MIX,
     CLUSTER_VARIANCE,
     SIGNAL,

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.column_values import (
+from numerai_ray.data.columns import (
     EXTREMES_RULE,
     LIVE,
     LIVE_ERA,
@@ -36,7 +36,7 @@ from numerai_ray.column_values import (
     role_of,
     type_problem,
 )
-from numerai_ray.eras import era_label
+from numerai_ray.data.eras import era_label
 from numerai_ray.system.files import plain_file
 
 Hashes = npt.NDArray[np.uint64]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import ModelConfig
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
 from numerai_ray.models import (
     Batch,
     Model,
@@ -24,7 +24,7 @@ from numerai_ray.models import (
     rule_here,
     settled,
 )
-from numerai_ray.models.telling import Told, hearing
+from numerai_ray.models.reports import Told, hearing
 from numerai_ray.models.user import UserModel
 
 ERAS, ROWS_AN_ERA, FEATURES = 80, 100, 12

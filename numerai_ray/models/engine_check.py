@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from numerai_ray.config import ModelConfig
-from numerai_ray.feature_matrix import FeatureMatrix, values_seen
+from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.models import Batch, Fitted, engine_of, model_for, rule_here
 from numerai_ray.models.engine import FIVE_VALUES, LIGHTGBM
 

@@ -42,8 +42,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.synthetic_era import draw_era
-from numerai_ray.synthetic_layout import (
+from numerai_ray.data.synthetic.era import draw_era
+from numerai_ray.data.synthetic.layout import (
     BENCHMARK_SCHEMA,
     EXAMPLE_PREDS_SCHEMA,
     META_MODEL_SCHEMA,
@@ -52,7 +52,7 @@ from numerai_ray.synthetic_layout import (
     market_schema,
     repeated,
 )
-from numerai_ray.synthetic_market import MarketSpec, draw_market, truth
+from numerai_ray.data.synthetic.market import MarketSpec, draw_market, truth
 from numerai_ray.system.files import whole_file, write_text
 
 __all__ = ["MarketSpec", "write_market"]

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.dataset_problems import (
+from numerai_ray.data.files.problems import (
     FEATURES_FILE,
     LABELLED,
     PARTS,
@@ -49,7 +49,15 @@ from numerai_ray.dataset_problems import (
     strange_benchmark_ids,
     with_next_steps,
 )
-from numerai_ray.file_scan import FileScan, Finding, era_key, open_file, read_columns, read_features, values_to_read
+from numerai_ray.data.files.scan import (
+    FileScan,
+    Finding,
+    era_key,
+    open_file,
+    read_columns,
+    read_features,
+    values_to_read,
+)
 
 
 @dataclass(frozen=True)
