@@ -18,17 +18,16 @@ from numerai_ray.ray_start import FIT_RETRIES
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from numerai_ray.assembly import assemble_fold, folds_needed, is_assembled
 from numerai_ray.data.dataset import Columns
-from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import StoredFit
 from numerai_ray.fit_task import Flight, Looks, own_words, unless_failed
-from numerai_ray.fold_runner import fit_record, score_assembled
-from numerai_ray.linear_parts import LinearParts
 from numerai_ray.shared_dataset import Ref
-from numerai_ray.trainings import Trained
+from numerai_ray.training.assembly import LinearParts, assemble_fold, folds_needed, is_assembled
+from numerai_ray.training.batches import Trained
+from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
+from numerai_ray.training.outcome import fit_record, score_assembled
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
 # A row group of all features, held twice while it is read, and an era of it as numbers.

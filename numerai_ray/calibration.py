@@ -12,12 +12,12 @@ from statistics import median
 
 from pydantic import TypeAdapter, ValidationError
 
-from numerai_ray.assembly import is_assembled
 from numerai_ray.config import fingerprint
-from numerai_ray.fit_spec import STEPS, FitSpec, TrialPlan
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.system.json_text import read_json, write_json
-from numerai_ray.trainings import trainings
+from numerai_ray.training.assembly import is_assembled
+from numerai_ray.training.batches import trainings
+from numerai_ray.training.spec import STEPS, FitSpec, TrialPlan
 
 # What changes a fit's length, or nothing about its time.
 NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_state"}

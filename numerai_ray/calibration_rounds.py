@@ -21,11 +21,12 @@ from numerai_ray.calibration import Calibration, Speed, after_key, filled, lanes
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import Folds
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec, TrialPlan, steps_of
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
+from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner
 from numerai_ray.system.storage import Place
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import FitSpec, TrialPlan, steps_of
+from numerai_ray.training.store.fits import FitStore
 
 # Trees of the first short fits, and of longer ones: more and more, until the time that they add stands out from what
 # two fits beside each other, or the same one twice, differ by. Epochs are long.

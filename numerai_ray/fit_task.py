@@ -23,10 +23,6 @@ from ray.exceptions import (
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
 from numerai_ray.fit_room import fit_room
-from numerai_ray.fit_run import run_fits
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_runner import FoldScore, score_fold
 from numerai_ray.models import Compiled, Model
 from numerai_ray.models.reports import listening
 from numerai_ray.monitoring import Pulse
@@ -34,7 +30,11 @@ from numerai_ray.placement import Environment, check_here
 from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
 from numerai_ray.system.machine import give_back_memory
 from numerai_ray.system.resources import GB
-from numerai_ray.trainings import Trained, Training, carry_out
+from numerai_ray.training.batches import Trained, Training, carry_out
+from numerai_ray.training.fit import run_fits
+from numerai_ray.training.outcome import FoldScore, score_fold
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 T = TypeVar("T")
 # Ray's words for a node, or all of Ray, having gone.

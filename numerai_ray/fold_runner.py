@@ -16,28 +16,29 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.assembly import Assembled, FoldWeights, assemble_fold, coverage_notes, is_stacked
-from numerai_ray.config import ScoreConfig
-from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, load_features
-from numerai_ray.data.eras import Fold
+from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix
-from numerai_ray.diagnosis import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.errors import FitError
-from numerai_ray.fit_run import run_fits
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_models import is_stored, lacks_model, stored_fit
-from numerai_ray.linear_parts import LinearParts
-from numerai_ray.look_store import LookStore, look_key
-from numerai_ray.metrics.importance import importance_from_json
-from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
-from numerai_ray.metrics.significance import Series
+from numerai_ray.metrics.scoring import Metrics, metrics_of
 from numerai_ray.pruning import Stopped
-from numerai_ray.results import FoldRecord
 from numerai_ray.round_stops import Stops
 from numerai_ray.system.cluster import RoundCost, Spent
-from numerai_ray.training_data import take
-from numerai_ray.trainings import Training, carry_out, is_earlier, trainings
+from numerai_ray.training.assembly import LinearParts, assemble_fold, is_stacked
+from numerai_ray.training.batches import Training, carry_out, is_earlier, trainings
+from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
+from numerai_ray.training.fit import run_fits
+from numerai_ray.training.outcome import (
+    FoldScore,
+    VariantOutcome,
+    failed,
+    fit_record,
+    join_scores,
+    score_assembled,
+    succeeded,
+    with_looks,
+)
+from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
+from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored, lacks_model, stored_fit
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,47 +64,6 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, eq=False)
-class FoldScore:
-    """A scored fold: its number, its validation eras, a score of each, the records of its fits, a stack's weights."""
-
-    fold: int
-    eras: tuple[int, ...]
-    scores: EraScores
-    records: tuple[FoldRecord, ...]
-    weights: FoldWeights | None = None
-
-    @property
-    def bmc(self) -> Series:
-        """BMC by era, which decides who stops."""
-        return Series(self.eras, self.scores.bmc)
-
-
-@dataclass(frozen=True, eq=False)
-class VariantOutcome:
-    """What came of one trial. With an ``error``, or when it was ``pruned``, nothing else counts.
-
-    ``rows`` (n,) are row numbers in the dataset, ``prediction`` (n,) and ``fold`` (n,) go with them; ``eras`` and
-    the arrays of ``scores`` have one entry an out-of-fold era. ``folds`` has a record a fit, in fold order. ``notes``
-    are the plan's, and what only the predictions show; ``diagnosis`` is what they lean on; ``weights`` has an entry a
-    fold where members are stacked.
-    """
-
-    plan: TrialPlan
-    error: str | None
-    folds: tuple[FoldRecord, ...]
-    rows: npt.NDArray[np.int64]
-    prediction: Floats
-    fold: npt.NDArray[np.int64]
-    eras: tuple[int, ...]
-    scores: EraScores
-    metrics: Metrics | None
-    pruned: str | None = None
-    notes: tuple[str, ...] = ()
-    diagnosis: Diagnosis | None = None
-    weights: tuple[FoldWeights, ...] = ()
-
-
 class RoundRunner(Protocol):
     """Executes the trials of a round; equal plans give equal outcomes, whatever the runner."""
 
@@ -125,59 +85,6 @@ class RoundRunner(Protocol):
         ...
 
 
-def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool) -> FoldScore:
-    """Score a fold that is one fit's predictions, against the config's score target and benchmark."""
-    record = fit_record(spec, fit, stored=stored)
-    return _scored(spec.config.score, spec.index, spec.fold, fit.predictions, (record,), columns)
-
-
-def score_assembled(
-    plan: TrialPlan, position: int, made: Assembled, records: Sequence[FoldRecord], columns: Columns
-) -> FoldScore:
-    """Score what came out of one fold's fits per era against the plan's score target and benchmark.
-
-    ``made`` is what the fold at ``position`` was put together to, ``records`` tell of its fits.
-    """
-    fold = plan.folds.trainable[position]
-    score = _scored(plan.config.score, plan.index, fold, made.prediction, tuple(records), columns)
-    return replace(score, weights=made.weights)
-
-
-def _scored(
-    score: ScoreConfig,
-    index: DatasetIndex,
-    fold: Fold,
-    prediction: Floats,
-    records: tuple[FoldRecord, ...],
-    columns: Columns,
-) -> FoldScore:
-    ranges = index.row_ranges(fold.validation_eras)
-    scores = score_eras(
-        prediction,
-        take(columns.targets[score.target], ranges),
-        take(columns.benchmarks[score.benchmark], ranges),
-        index.starts_of(fold.validation_eras),
-    )
-    return FoldScore(fold.index, fold.validation_eras, scores, records)
-
-
-def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
-    """What is told of a fit."""
-    return FoldRecord(
-        fold=spec.fold.index,
-        key=spec.key,
-        train_eras=spec.fold.train_eras,
-        validation_eras=spec.fold.validation_eras,
-        train_rows=fit.facts["train_rows"],
-        validation_rows=len(fit.predictions),
-        dropped_rows=fit.facts["dropped_rows"],
-        seconds=0.0 if stored else fit.facts["seconds"],
-        stored=stored,
-        part=spec.asked.part,
-        importance=importance_from_json(fit.facts.get("importance")),
-    )
-
-
 def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
     """What is told after a fold: those so far, and how many of them were read from the store."""
     stored = sum(all(record.stored for record in fold.records) for fold in scored)
@@ -185,74 +92,9 @@ def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) 
     return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
 
 
-def join_scores(scored: Sequence[FoldScore]) -> EraScores:
-    """Per-era scores of several folds, in fold order."""
-    parts = [fold.scores for fold in sorted(scored, key=lambda fold: fold.fold)]
-    return EraScores(
-        np.concatenate([part.corr for part in parts]),
-        np.concatenate([part.bmc for part in parts]),
-        np.concatenate([part.benchmark_corr for part in parts]),
-    )
-
-
-def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[FoldScore]) -> VariantOutcome:
-    """The outcome of a trial all of whose folds are there: assembled predictions and scores, in fold order."""
-    scores = join_scores(scored)
-    folds = plan.folds.trainable
-    ranges = [plan.index.row_ranges(fold.validation_eras) for fold in folds]
-    rows = [np.arange(start, stop) for fold in ranges for start, stop in fold]
-    prediction = np.concatenate(predictions)
-    eras = tuple(era for fold in folds for era in fold.validation_eras)
-    return VariantOutcome(
-        plan=plan,
-        error=None,
-        folds=tuple(record for fold in scored for record in fold.records),
-        rows=np.concatenate(rows),
-        prediction=prediction,
-        fold=np.repeat([fold.index for fold in folds], [len(each) for each in predictions]),
-        eras=eras,
-        scores=scores,
-        metrics=metrics_of(scores, plan.config.score.last_eras),
-        notes=(*plan.notes, *coverage_notes(plan, eras, prediction)),
-        weights=tuple(fold.weights for fold in scored if fold.weights is not None),
-    )
-
-
-def failed(plan: TrialPlan, error: str | None) -> VariantOutcome:
-    """The outcome of a trial that failed for a reason of its own."""
-    nothing = np.empty(0)
-    none = np.empty(0, np.int64)
-    scores = EraScores(nothing, nothing, nothing)
-    return VariantOutcome(plan, error, (), none, nothing, none, (), scores, None, notes=plan.notes)
-
-
 def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:
     """The outcome of a trial that was stopped because it is hopeless."""
     return replace(failed(plan, None), pruned=str(why))
-
-
-def with_looks(
-    store: FitStore,
-    outcomes: Mapping[str, VariantOutcome],
-    look: Callable[[Sequence[TrialPlan]], Mapping[str, Diagnosis]],
-) -> dict[str, VariantOutcome]:
-    """``outcomes`` with a look at each that succeeded: one that was kept, or a new one of those that ``look`` finds."""
-    looks = LookStore(store.root)
-    seen = {each.plan.id: each for each in outcomes.values() if each.metrics and each.plan.looked.features}
-    keys = {trial: look_key(each.plan, each.prediction) for trial, each in seen.items()}
-    found = {trial: kept for trial, key in keys.items() if (kept := looks.get(key)) is not None}
-    new = look([each.plan for trial, each in seen.items() if trial not in found])
-    for trial, each in new.items():
-        looks.put(keys[trial], each)
-        found[trial] = each
-    return {trial: replace(outcome, diagnosis=found.get(trial)) for trial, outcome in outcomes.items()}
-
-
-def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Targets and benchmarks that any of the plans needs, in a fixed order."""
-    targets = sorted({name for plan in plans for name in plan.targets})
-    benchmarks = sorted({name for plan in plans for name in plan.benchmarks})
-    return tuple(targets), tuple(benchmarks)
 
 
 class InProcessRunner:

@@ -10,9 +10,6 @@ from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_models import is_stored
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_candidates import Search, Setup, identity
 from numerai_ray.round_policy import (
@@ -26,7 +23,9 @@ from numerai_ray.round_policy import (
 )
 from numerai_ray.shared_dataset import workload
 from numerai_ray.system.resources import Machine, plan_resources
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import FitStore, is_stored
 
 # Rounds that are shown and counted; later ones depend on what these find.
 FIRST_ROUNDS = 4

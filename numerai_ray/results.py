@@ -16,7 +16,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from numerai_ray.config.plan_schema import ALL_STAGES
 from numerai_ray.errors import DataError, EnvironmentFault
-from numerai_ray.metrics.importance import Importance
 from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Evidence
 from numerai_ray.system.files import open_own
@@ -25,27 +24,6 @@ from numerai_ray.system.json_text import parse_json, to_json
 # A ledger's lines are read as strictly as a user's config.
 _STRICT = ConfigDict(extra="forbid", strict=True)
 Role = Literal["base", "variant", "baseline", "benchmark"]
-
-
-@dataclass(frozen=True)
-class FoldRecord:
-    """One fit as it happened; its seconds are 0 when it was read from the store.
-
-    ``part`` tells the fits of one fold apart (member, target, seed); it is empty where there is one. ``importance``
-    is in the order of the fit's features; None where its model tells none.
-    """
-
-    fold: int
-    key: str
-    train_eras: tuple[int, ...]
-    validation_eras: tuple[int, ...]
-    train_rows: int
-    validation_rows: int
-    dropped_rows: int
-    seconds: float
-    stored: bool
-    part: str = ""
-    importance: Importance | None = None
 
 
 @with_config(_STRICT)

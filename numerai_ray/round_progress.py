@@ -13,12 +13,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fold_runner import OnProgress, Progress, join_scores, progress_of
+from numerai_ray.fold_runner import OnProgress, Progress, progress_of
 from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.pruning import Stopped
 from numerai_ray.round_stops import Stops
 from numerai_ray.shared_dataset import Ref
+from numerai_ray.training.outcome import join_scores
+from numerai_ray.training.spec import TrialPlan
 
 
 class ProgressTeller(threading.Thread):

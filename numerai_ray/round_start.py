@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.results import VariantRecord
+from numerai_ray.training.spec import TrialPlan
 
 
 @dataclass(frozen=True)

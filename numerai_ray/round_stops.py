@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from numerai_ray.assembly import is_stacked
 from numerai_ray.data.eras import least_honest_gap
-from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.metrics.significance import Series
 from numerai_ray.pruning import PruningRule, Stopped, stopped
+from numerai_ray.training.assembly import is_stacked
+from numerai_ray.training.spec import TrialPlan
 
 
 @dataclass

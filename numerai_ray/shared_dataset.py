@@ -16,9 +16,8 @@ import ray
 
 from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix, ValuesSeen, joined
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fold_runner import column_needs
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, GB, Workload, block_features, heaviest, lightest
+from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 Side = tuple[str, tuple[str, ...], tuple[str, ...]]

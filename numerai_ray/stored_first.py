@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from numerai_ray.data.dataset import Columns
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_models import is_stored
-from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner, VariantOutcome
+from numerai_ray.fold_runner import InProcessRunner, OnProgress, RoundRunner
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.process import finish_first
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore, is_stored
 
 
 class ClosingRunner(RoundRunner, Protocol):

@@ -25,13 +25,10 @@ from numerai_ray.ray_start import RaySettings, connect, disconnect
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from numerai_ray.assembly import is_assembled
 from numerai_ray.assembly_task import diagnosed, submit_assemblies, submit_looks
 from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.fit_room import forget_room
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fit_task import (
     LOST,
     ClusterLost,
@@ -44,17 +41,7 @@ from numerai_ray.fit_task import (
     unless_failed,
     warm_up,
 )
-from numerai_ray.fold_models import lacks_model, stored_fit
-from numerai_ray.fold_runner import (
-    FoldScore,
-    OnProgress,
-    VariantOutcome,
-    column_needs,
-    failed,
-    given_up,
-    succeeded,
-    with_looks,
-)
+from numerai_ray.fold_runner import OnProgress, given_up
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
 from numerai_ray.placement import NodeClock, Placement, let_go
@@ -63,7 +50,11 @@ from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, read_ahead, s
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
-from numerai_ray.trainings import Trained, is_earlier, trainings
+from numerai_ray.training.assembly import is_assembled
+from numerai_ray.training.batches import Trained, is_earlier, trainings
+from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_looks
+from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
+from numerai_ray.training.store.fits import FitStore, StoredFit, lacks_model, stored_fit
 from numerai_ray.trees.kernel_cache import fill_beside
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.

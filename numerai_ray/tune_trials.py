@@ -19,10 +19,10 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fold_runner import FoldScore, join_scores
 from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.shared_dataset import Ref
+from numerai_ray.training.outcome import FoldScore, join_scores
+from numerai_ray.training.spec import TrialPlan
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.
 TRIAL_BYTES = 200 * 2**20

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import FitError, RequestError
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_models import stored_fit
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
 from numerai_ray.results_shape import read_results
 from numerai_ray.round_candidates import identity
 from numerai_ray.round_records import Recorder, round_alike
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore, stored_fit
 from numerai_ray.variant_output import write_variant
 
 LEFT_OUT = "what it tells is left out"

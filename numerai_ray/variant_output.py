@@ -13,11 +13,11 @@ from numerai_ray.config.official_words import to_official
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
 from numerai_ray.diagnostics_output import Alike, diagnostics_json
-from numerai_ray.fold_runner import VariantOutcome
 from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores
-from numerai_ray.results import FoldRecord, official_metrics
+from numerai_ray.results import official_metrics
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import write_json
+from numerai_ray.training.outcome import FoldRecord, VariantOutcome
 
 EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from numerai_ray.config import Config, apply_overrides, validate
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner, VariantOutcome
-from numerai_ray.model_store import ModelStore
+from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner
 from numerai_ray.system.cluster import Spent
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.store.models import ModelStore
 
 SMALL: dict[str, Any] = {
     "data": {"version": "tiny", "file": "full", "feature_set": "medium"},

@@ -10,7 +10,6 @@ from bad_requests import Desk, make_market, set_desk
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.fit_store import FitStore
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission import interpreters
 from numerai_ray.submission.choice import choose
@@ -19,7 +18,8 @@ from numerai_ray.submission.export import ExportOrder, export
 from numerai_ray.submission.refit import in_process
 from numerai_ray.submission.trial_run import LiveData
 from numerai_ray.submission.verify import Verification
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 
 def python_here(version: str) -> bool:

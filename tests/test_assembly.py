@@ -18,12 +18,13 @@ from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.config import Config, leaves, validate
 from numerai_ray.data.dataset import load_features
 from numerai_ray.errors import ConfigError
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
-from numerai_ray.linear_parts import LinearParts
-from numerai_ray.post import blend, rank, rank_gauss
+from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.system.json_text import to_json
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.assembly import LinearParts
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.post import blend, rank, rank_gauss
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.variant_output import results_json
 
 TWO_TARGETS = {"data": {"target": {"target_ender_20": 2.0, "target_ender_60": 1.0}}}
@@ -256,7 +257,7 @@ def test_a_prediction_is_solved_once_for_all_proportions(monkeypatch: pytest.Mon
     for prediction, against in ((one, "a"), (one.copy(), "a"), (other, "a"), (one, "b"), (one, "a")):
         assert parts.of(prediction, against, solve).tolist() == [1, 1]
     assert len(solved) == 3
-    monkeypatch.setattr("numerai_ray.linear_parts.ROOM_BYTES", 20)
+    monkeypatch.setattr("numerai_ray.training.assembly.ROOM_BYTES", 20)
     parts.of(other, "b", solve)
     parts.of(one, "a", solve)
     assert len(solved) == 5, "the oldest went"

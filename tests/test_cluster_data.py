@@ -61,11 +61,11 @@ from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.data.eras import Folds
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.looked import Looked
+from numerai_ray.training.spec import Looked
 from numerai_ray.system.storage import place
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 from numerai_ray.tune_runner import TuneRunner
 from dataclasses import replace
 

@@ -21,10 +21,10 @@ from numerai_ray.cli.options import open_experiment
 from numerai_ray.cli.round_state import running_of
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.errors import DataError
-from numerai_ray.fit_store import FitStore
 from numerai_ray.report.plots import Drawn, drawn_plots
 from numerai_ray.results import ExperimentPaths, append_ledger, read_ledger
 from numerai_ray.system.json_text import read_json, to_json, write_json
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.variant_files import lost_files, restore_files
 
 # The ledger

@@ -13,11 +13,12 @@ import pytest
 from contracts import SMALL, ignore, same_outcome
 
 from numerai_ray.config import Config, validate
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.sklearn import Sklearn
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore
 
 FOREST = "sklearn.ensemble:RandomForestRegressor"
 # Sampling and dropout where the model has them: what draws at random could depend on who draws first.
@@ -150,7 +151,7 @@ from numerai_ray.tune_runner import TuneRunner
 from numerai_ray.ray_start import RaySettings
 from ray.cluster_utils import Cluster
 from contracts import ignore, same_outcome
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from test_determinism import plans_of, reference
 
 market, root = Path({market!r}), Path({root!r})

@@ -13,11 +13,11 @@ from contracts import config, params
 from numerai_ray import Experiment
 from numerai_ray.config import Config, ModelConfig, validate
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models import engine, rule_of
 from numerai_ray.results import ExperimentPaths, read_ledger
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 KEYS_OF_OLD = {"the base config": "x", "the data file": "y"}  # what origins had before there were engines
 

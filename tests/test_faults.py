@@ -16,11 +16,11 @@ import yaml
 from contracts import config
 from desk import BASELINE, CLI, Desk
 
-from numerai_ray.fit_key import library_version
 from numerai_ray.fit_room import fit_room, forget_room
-from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.system.process import finish_first, interruptible, two_step_interrupts
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.key import library_version
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 STEPS = {
     "rounds": {"variants": 2, "patience": 1},
@@ -106,7 +106,7 @@ def test_library_versions_share_a_store_without_meeting(
 
     before = keys()
     with monkeypatch.context() as other:
-        other.setattr("numerai_ray.fit_key.version", lambda _: "99.0")
+        other.setattr("numerai_ray.training.key.version", lambda _: "99.0")
         assert not before & keys() if decides else before == keys()
     monkeypatch.setattr("numerai_ray.trees.VERSION", 99)
     assert before == keys() if decides else not before & keys()

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.fit_store import MAGIC, FitStore, StoredFit
-from numerai_ray.fold_models import stored_fit
-from numerai_ray.store_entry import write_entry
+from numerai_ray.training.store.entry import write_entry
+from numerai_ray.training.store.fits import MAGIC, FitStore, StoredFit, stored_fit
 
 KEY = "ab" + "0" * 62
 FACTS = {"train_seconds": 1.5, "rows": 3, "library": "lightgbm 4.7.0", "best": None, "lengths": [1, 2]}

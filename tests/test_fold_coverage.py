@@ -13,10 +13,10 @@ from contracts import config, ignore
 from numerai_ray.config import Config, apply_overrides
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import ConfigError
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.submission.assembly import plan_refit
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 # The market's benchmarks begin at era 15: of twenty folds, 2 and 3 train on eras before it.
 TRANSFORM = {"model": {"target_transform": {"type": "residual_to_benchmark"}}}

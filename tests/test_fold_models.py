@@ -15,14 +15,14 @@ from numerai_ray import DataError, Experiment, RequestError
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides, validate
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_model import fit_of, fold_model
-from numerai_ray.fold_models import is_stored
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
-from numerai_ray.model_store import ModelStore
-from numerai_ray.store_care import Limits, StoreFile, removals
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.fitted_fold import fit_of, fold_model
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.care import Limits, StoreFile, removals
+from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored
+from numerai_ray.training.store.models import ModelStore
 
 OWN = """
 import numpy as np

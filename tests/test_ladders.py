@@ -12,12 +12,12 @@ from contracts import config, ignore, params, same_outcome
 
 from numerai_ray.config import apply_overrides
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.lightgbm import LightGBM
-from numerai_ray.trainings import carry_out, trainings
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.batches import carry_out, trainings
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 LENGTHS = (3, 9, 20)
 KINDS: dict[str, dict[str, Any]] = {
@@ -109,8 +109,8 @@ ASK = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from numerai_ray.fit_claims import claimed
-from numerai_ray.fit_store import FitStore, StoredFit
+from numerai_ray.training.store.fits import claimed
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 root, key = Path(sys.argv[1]), "ab" * 32
 store = FitStore(root)

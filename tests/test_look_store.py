@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from contracts import config, ignore
 
-from numerai_ray.diagnosis import Diagnosis
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome, with_looks
-from numerai_ray.look_store import LookStore, look_key
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.diagnostics import Diagnosis
+from numerai_ray.training.outcome import VariantOutcome, with_looks
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.diagnostics import LookStore, look_key
+from numerai_ray.training.store.fits import FitStore
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,8 @@ from numerai_ray.tune_runner import TuneRunner
 from numerai_ray.ray_start import RaySettings
 from contracts import SMALL, ignore
 from numerai_ray.config.schema import Config, validate
-from numerai_ray.fit_store import FitStore
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.catalog import Catalog
 
 root = Path({root!r})
 catalog = Catalog(Path({market!r}), root)

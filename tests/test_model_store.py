@@ -10,8 +10,6 @@ from bad_requests import Desk
 from submission_desk import PYTHONS, live_of, needs_python
 
 from numerai_ray.cli.main import run
-from numerai_ray.fit_store import FitStore
-from numerai_ray.model_store import ModelStore, StoredModel
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose
@@ -19,7 +17,9 @@ from numerai_ray.submission.containers import container_for
 from numerai_ray.submission.export import ExportOrder, export
 from numerai_ray.submission.kept_models import refits_of
 from numerai_ray.submission.refit import RefitJob, Refitted, in_process
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.store.models import ModelStore, StoredModel
 
 KEY = "ab" + "0" * 62
 MODEL = {"text": "tree", "blob": b"\x00\xff", "layers": [{"weight": b"12", "shape": [1, 2]}], "none": None, "half": 0.5}

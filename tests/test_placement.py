@@ -52,9 +52,9 @@ from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.system.cluster import Spent
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 
 root, store = Path({root!r}), 150_000_000
 with socket.socket() as free:

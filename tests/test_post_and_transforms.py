@@ -13,8 +13,8 @@ from numerai_tools.scoring import neutralize as official_neutralize
 
 from numerai_ray.metrics import unlocked_blas
 from numerai_ray.metrics.neutralization import linear_part, linear_parts, neutralize
-from numerai_ray.post import StackPlan, blend, rank, rank_gauss, stack
-from numerai_ray.transforms import (
+from numerai_ray.training.post import StackPlan, blend, rank, rank_gauss, stack
+from numerai_ray.training.target_transforms import (
     equal_era_weights,
     gaussianize_target,
     rank_target,

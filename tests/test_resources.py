@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from numerai_ray.config import Config, ModelConfig, validate
 from numerai_ray.errors import ConfigError, ResourceShortage
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models import ModelSource, model_for, model_problems, needs_of, settled
 from numerai_ray.proposer import ListedProposer
@@ -19,7 +18,8 @@ from numerai_ray.round_policy import ScoutRound
 from numerai_ray.shared_dataset import fit_bytes, workload
 from numerai_ray.system.cluster import Node, shape_fits
 from numerai_ray.system.resources import GB, Machine, Needs, Workload, heaviest, lightest, plan_resources
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 PLENTY = 10**15
 MINE = "class Mine:\n  resources = {said}\n  def fit(self, rows): return self\n  def predict(self, rows): return 0\n"

@@ -14,12 +14,12 @@ import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
 from numerai_ray.data.dataset import Columns
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.shared_dataset import FeatureBlock
 from numerai_ray.stored_first import StoredFirst
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.tune_runner import TuneRunner
 
 
@@ -131,9 +131,9 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 from contracts import config, ignore, params
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.ray_start import RaySettings
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 from numerai_ray.tune_runner import TuneRunner
 import ray
 catalog, work = Catalog(Path({market!r})), Path({work!r})

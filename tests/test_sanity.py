@@ -19,10 +19,11 @@ from numerai_ray.data.files.build import build
 from numerai_ray.data.leaks import leaks
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_runner import InProcessRunner, VariantOutcome
+from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.round_records import data_flags
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.store.fits import FitStore
 
 TARGET = "target_ender_20"
 

@@ -26,7 +26,7 @@ from numerai_ray.shared_dataset import (
 )
 from numerai_ray.system import resources as resource_plan
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, FitSize
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ import ray
 from ray.cluster_utils import Cluster
 from contracts import config
 from numerai_ray import resource_plan, shared_dataset
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 
 resource_plan.BLOCK_BYTES = 200_000
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "object_store_memory": 200_000_000}})

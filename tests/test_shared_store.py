@@ -17,9 +17,9 @@ import hashlib, json, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from contracts import config, ignore, params
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.system.storage import place
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 from dataclasses import replace
 
 slow = config(params(n_estimators=400, num_leaves=15))

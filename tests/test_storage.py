@@ -16,7 +16,6 @@ from s3_server import KEYS, s3_server
 
 from numerai_ray.data.dataset import file_fingerprint, load_columns, load_features
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.fit_store import FitStore, StoredFit
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.system.storage import (
     FileFacts,
@@ -34,7 +33,8 @@ from numerai_ray.system.storage import (
     upload,
     write_whole,
 )
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 
 @pytest.fixture(scope="module")

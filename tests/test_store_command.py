@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from numerai_ray.cli.main import run
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.store_care import DAY_S, Limits, StoreFile, removals, store_files
+from numerai_ray.training.store.care import DAY_S, Limits, StoreFile, removals, store_files
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 KEYS = [f"{number:02x}" + "0" * 62 for number in range(5)]
 

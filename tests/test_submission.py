@@ -16,7 +16,6 @@ from submission_desk import PYTHONS, exported, needs_python
 
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import RequestError
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.ray_start import RaySettings
 from numerai_ray.ray_tasks import run_on_ray
@@ -26,7 +25,8 @@ from numerai_ray.submission.choice import choose, refit_config
 from numerai_ray.submission.environment import Environment, Limits, run_inside
 from numerai_ray.submission.refit import in_process, refit
 from numerai_ray.system.resources import Needs
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 
 @pytest.fixture

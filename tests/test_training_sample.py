@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numerai_ray.config import EraSample, FeatureSample, fingerprint
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.training_data import training_data
-from numerai_ray.training_sample import sampled_eras, sampled_features
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.rows import training_data
+from numerai_ray.training.sample import sampled_eras, sampled_features
+from numerai_ray.training.spec import FitSpec
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.variant_output import results_json
 
 SEED = st.integers(0, 1000)
@@ -95,7 +95,7 @@ def test_a_transform_sees_the_drawn_rows_alone(market: Path, kind: str) -> None:
 
 def test_fits_of_rows_drawn_otherwise_are_not_reused_and_all_others_are(market: Path) -> None:
     """Keys as they were before the draw became the official pipeline's."""
-    rule = "numerai_ray.fit_key.fingerprint"
+    rule = "numerai_ray.training.key.fingerprint"
     decides: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rule, lambda value, digits=12: decides.append(value) or fingerprint(value, digits))

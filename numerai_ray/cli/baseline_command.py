@@ -78,7 +78,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
         DataError: a data file is missing.
 
     """
-    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.training.catalog import Catalog
 
     if Path(name).name != name:
         raise RequestError(f"NAME must be the name of a file of experiments/baselines/, but is {name!r}; put it there")

@@ -183,7 +183,7 @@ def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:
     from numerai_ray.evidence import StoredScores
     from numerai_ray.metrics.scoring import EraScores, metrics_of, score_eras
     from numerai_ray.report.plot_cumulative import cumulative_line
-    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.training.catalog import Catalog
 
     _, loaded = open_experiment(exp)
     config = loaded.config("final", {})

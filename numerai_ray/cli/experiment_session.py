@@ -81,7 +81,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     from numerai_ray.data.eras import Holdout
     from numerai_ray.models import rule_of
     from numerai_ray.results import read_ledger
-    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.training.catalog import Catalog
 
     kept, rule = loaded.plan.holdout_eras, rule_of([each.origin for each in read_ledger(paths.ledger)])
     return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None, rule=rule)
@@ -119,9 +119,9 @@ def open_runner(
     root: Place, folder: Path, address: str | None, *, in_process: bool, keep_models: bool = False
 ) -> Iterator[Any]:
     """The runner that was asked for; Ray is let go at the end."""
-    from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.system.machine import this_machine
+    from numerai_ray.training.store.fits import FitStore
 
     store = FitStore.below(root, keep_models=keep_models)
     writable_place(store.root, "the fit store in --data-dir")
@@ -141,9 +141,9 @@ def open_runner(
 @contextmanager
 def training_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
     """The runner that trains, whatever is stored, and keeps nothing open afterwards: for a calibration."""
-    from numerai_ray.fit_store import FitStore
     from numerai_ray.fold_runner import InProcessRunner
     from numerai_ray.system.machine import this_machine
+    from numerai_ray.training.store.fits import FitStore
 
     store = FitStore.below(root)
     if in_process:
@@ -192,8 +192,8 @@ def scheduler_of(
     """The scheduler of an experiment, everything in its hands."""
     from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.calibration import expected, read_calibration
-    from numerai_ray.fold_models import is_stored
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
+    from numerai_ray.training.store.fits import is_stored
 
     paths, stored = report.paths, partial(is_stored, runner.store)
     workshop = Workshop(

@@ -8,10 +8,10 @@ from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import Dimension, changes_for
 from numerai_ray.errors import ConfigError, DataError, Problem
-from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import GB, RAY_BYTES
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.spec import TrialPlan
 
 BASE = "$.base"
 

@@ -126,10 +126,10 @@ def plan(
     from numerai_ray.calibration import read_calibration, write_calibration
     from numerai_ray.calibration_rounds import calibrate as measured
     from numerai_ray.cli.plan_check import check_plan
-    from numerai_ray.fit_store import FitStore
     from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
     from numerai_ray.round_candidates import Search
     from numerai_ray.system.machine import this_machine
+    from numerai_ray.training.store.fits import FitStore
 
     paths, loaded = open_experiment(exp)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)

@@ -75,7 +75,7 @@ def run(
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
     from numerai_ray.cli.plan_check import check_plan
-    from numerai_ray.fit_store import FOLDER
+    from numerai_ray.training.store.fits import FOLDER
 
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
@@ -114,7 +114,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one config with cross-validation and write the official outputs."""
-    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.training.catalog import Catalog
     from numerai_ray.variant_output import results_json, write_variant
 
     root = data_place(data_dir)

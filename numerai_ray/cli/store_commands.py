@@ -12,8 +12,8 @@ from numerai_ray.cli.options import DataDirOption, JsonOption, data_place, withi
 from numerai_ray.cli.terminal import Console, say
 
 if TYPE_CHECKING:
-    from numerai_ray.fit_store import FitStore
-    from numerai_ray.store_care import StoreFile
+    from numerai_ray.training.store.care import StoreFile
+    from numerai_ray.training.store.fits import FitStore
 
 app = typer.Typer(help="See, check and tidy up the store of trained fits.", no_args_is_help=True)
 SOME_DAMAGED = 3
@@ -23,7 +23,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 @app.command(epilog="Example: numerai-ray store info --data-dir data --json")
 def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
     """How many fits, models and looks at predictions there are, how large and how old."""
-    from numerai_ray.store_care import Kind
+    from numerai_ray.training.store.care import Kind
 
     store, files = _open(data_dir)
     kinds = {kind: [file for file in files if file.kind == kind] for kind in get_args(Kind)}
@@ -81,7 +81,7 @@ def gc(
 
     No report and no decided round needs a fit or a model: one that is asked for again is trained again.
     """
-    from numerai_ray.store_care import Limits, removals, remove
+    from numerai_ray.training.store.care import Limits, removals, remove
 
     store, files = _open(data_dir)
     going = removals(files, Limits(older_than, None if keep_gb is None else keep_gb * 10**9, not models))
@@ -107,7 +107,7 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
 
     Exit code 3 when something was damaged, or could not be read and may be either.
     """
-    from numerai_ray.store_care import ENTRIES, check_store
+    from numerai_ray.training.store.care import ENTRIES, check_store
 
     store, files = _open(data_dir)
     console = Console(stderr=True)
@@ -129,8 +129,8 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
 
 
 def _open(data_dir: str | None) -> tuple["FitStore", list["StoreFile"]]:
-    from numerai_ray.fit_store import FitStore
-    from numerai_ray.store_care import store_files
+    from numerai_ray.training.store.care import store_files
+    from numerai_ray.training.store.fits import FitStore
 
     store = FitStore.below(data_place(data_dir))
     return store, store_files(store, time.time())
@@ -138,7 +138,7 @@ def _open(data_dir: str | None) -> tuple["FitStore", list["StoreFile"]]:
 
 def _by_age(fits: list["StoreFile"]) -> dict[str, dict[str, int]]:
     """Fits and bytes by how long ago they were written."""
-    from numerai_ray.store_care import DAY_S
+    from numerai_ray.training.store.care import DAY_S
 
     limits = {"of today": 1, "of this week": 7, "of this month": 31, "older": float("inf")}
     found: dict[str, dict[str, int]] = {}

@@ -122,7 +122,6 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.fit_store import FitStore
     from numerai_ray.models import rule_of
     from numerai_ray.results import read_ledger
     from numerai_ray.submission.choice import choose
@@ -130,7 +129,8 @@ def export_to(
     from numerai_ray.submission.export import ExportOrder
     from numerai_ray.submission.export import export as export_model
     from numerai_ray.submission.packing import pickle_path
-    from numerai_ray.trial_plan import Catalog
+    from numerai_ray.training.catalog import Catalog
+    from numerai_ray.training.store.fits import FitStore
 
     variant, python = what
     folder = writable_folder(pickle_path(out).parent, "--out")

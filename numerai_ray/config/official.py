@@ -105,7 +105,7 @@ TRANSFORM_TYPES: dict[str, str] = {
 
 
 class OfficialTransform(Section):
-    """``model.target_transform`` with the official defaults; see :mod:`numerai_ray.transforms` for what it does."""
+    """``model.target_transform`` with the official defaults; ``training.target_transforms`` does it."""
 
     type: Literal[
         "residual_to_benchmark", "residualize_to_benchmark", "subtract_benchmark_zscore", "subtract_benchmark"

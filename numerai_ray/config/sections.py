@@ -8,7 +8,7 @@ from numerai_ray.config.validation import ModelType, Name, Section, Seed, Share,
 
 
 class TargetTransform(Section):
-    """What a fit learns instead of the target; see :mod:`numerai_ray.transforms`.
+    """What a fit learns instead of the target; see :mod:`numerai_ray.training.target_transforms`.
 
     ``benchmark`` None is the one that scores are taken against. Other keys belong to the type that has them.
     """
@@ -136,7 +136,7 @@ class ModelConfig(Section):
 
 
 class StackConfig(Section):
-    """Weights learned from earlier folds' out-of-fold predictions; see :func:`numerai_ray.post.stack`."""
+    """Weights learned from earlier folds' out-of-fold predictions; see :func:`numerai_ray.training.post.stack`."""
 
     added: ClassVar[frozenset[str]] = frozenset({"penalty", "min_fit_eras"})
 

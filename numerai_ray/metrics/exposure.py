@@ -5,8 +5,8 @@ None of them decides a round; they say what kind of model won it. Columns are (n
 is NaN.
 
 - Feature exposure: Pearson correlation of the prediction, as given, with each feature in an era
-  (``max_feature_correlation`` of numerai-tools 0.7.2). Give it ranks (:func:`numerai_ray.post.rank`) to compare
-  models whose predictions have different shapes.
+  (``max_feature_correlation`` of numerai-tools 0.7.2). Give it ranks (:func:`numerai_ray.training.post.rank`) to
+  compare models whose predictions have different shapes.
 - FNC, feature-neutral CORR: CORR of the gaussianized prediction neutralized to features (``feature_neutral_corr``);
   with the feature set ``fncv3_features`` it is what Numerai shows as FNCv3.
 - Churn: 1 - Spearman correlation of one era's prediction with the next one's, over the ids that both have

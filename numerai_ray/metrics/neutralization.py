@@ -117,7 +117,7 @@ def neutralize(
     """(n,): ``prediction`` without ``proportion`` of its linear part; arguments as for :func:`linear_part`.
 
     Scores look at ranks only, and the reference neutralizes gaussianized ranks (``feature_neutral_corr``): rank or
-    gaussianize a prediction of unknown scale first (:mod:`numerai_ray.post`).
+    gaussianize a prediction of unknown scale first (:mod:`numerai_ray.training.post`).
     """
     return remove_part(prediction, linear_part(prediction, neutralizers, era_starts), proportion)
 

@@ -12,8 +12,6 @@ from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
 from numerai_ray.data.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.evidence import ScoreReader
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_model import FoldModel, fit_of, fold_model
 from numerai_ray.metrics.significance import PairedDelta, verdict
 from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
@@ -21,7 +19,9 @@ from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
 from numerai_ray.results_shape import read_results
 from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.fitted_fold import FoldModel, fit_of, fold_model
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.variant_files import AGAIN
 
 

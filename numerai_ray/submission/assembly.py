@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.assembly import assemble_fold, member_columns, posted
 from numerai_ray.config import SCORE_BENCHMARK, Config
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.data.eras import Fold
 from numerai_ray.errors import RequestError
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.post import rank
 from numerai_ray.submission.exporters import exporter_for
 from numerai_ray.submission.packing import Recipe
 from numerai_ray.submission.proof_rows import ProofRows, proof_eras, proof_rows
 from numerai_ray.submission.refit import RefitJob, Refitted
 from numerai_ray.submission.stack_weights import stack_weights
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.assembly import assemble_fold, member_columns, posted
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.post import rank
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore, StoredFit
 
 Floats = npt.NDArray[np.float64]
 Part = dict[str, Any]

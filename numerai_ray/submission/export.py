@@ -9,8 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from numerai_ray.errors import RequestError
-from numerai_ray.fit_store import FitStore
-from numerai_ray.model_store import ModelStore
 from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.card import card_of, card_text
@@ -25,7 +23,9 @@ from numerai_ray.submission.trial_run import LiveData
 from numerai_ray.submission.verify import Verification, own_versions, verify
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import write_json
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.store.models import ModelStore
 
 OnStep = Callable[[str], None]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.model_store import ModelStore, StoredModel
 from numerai_ray.submission.exporters import exporter_for
 from numerai_ray.submission.refit import RefitJob, Refitted, RunJobs
+from numerai_ray.training.store.models import ModelStore, StoredModel
 
 
 def refits_of(

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec
 from numerai_ray.models import Fitted
 from numerai_ray.submission.exporters import Trained, exporter_for
 from numerai_ray.submission.proof_rows import ProofRows
 from numerai_ray.system.resources import Needs
-from numerai_ray.training_data import TrainingData, inputs_of, training_data, validation_batch
+from numerai_ray.training.rows import TrainingData, inputs_of, training_data, validation_batch
+from numerai_ray.training.spec import FitSpec
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from numerai_ray.assembly import member_columns, stack_plan
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import RequestError
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_models import stored_fit
-from numerai_ray.post import stack
-from numerai_ray.training_data import take
+from numerai_ray.training.assembly import member_columns, stack_plan
+from numerai_ray.training.post import stack
+from numerai_ray.training.rows import take
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore, stored_fit
 
 
 def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.store_entry import mapping
 from numerai_ray.submission.containers import Container
 from numerai_ray.submission.environment import Environment, isolation
 from numerai_ray.submission.packing import SubmissionFiles, sha256
 from numerai_ray.submission.proof import Proof, read_proof
 from numerai_ray.submission.trial_run import Desk, LiveData, Trial
 from numerai_ray.system.json_text import parse_json
+from numerai_ray.training.store.entry import mapping
 
 TOLERANCE = 1e-9
 # Predictions are ranks: where libraries differ, more than this is another model, not rounding.

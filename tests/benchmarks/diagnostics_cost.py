@@ -27,9 +27,8 @@ from numerai_ray.config import Config
 from numerai_ray.data.dataset import Columns, open_index
 from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.data.eras import Fold, Folds
-from numerai_ray.diagnosis import MOST_ERAS, diagnose_fold
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.looked import Looked
+from numerai_ray.training.diagnostics import MOST_ERAS, diagnose_fold
+from numerai_ray.training.spec import Looked, TrialPlan
 
 ERAS, ROWS, FEATURES, NEUTRAL = 24, 2_400, 2_748, 400
 FULL_ROWS = 6_250

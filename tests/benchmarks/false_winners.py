@@ -33,13 +33,13 @@ from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.evidence import comparison_of
-from numerai_ray.fit_store import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Comparison, Evidence, Series, judge
 from numerai_ray.results import VariantRecord
 from numerai_ray.round_decision import PolicySettings, decide
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
 
 EXPERIMENTS, ROUNDS, VARIANTS = 100, 4, 4
 PLANTED_ROUNDS, PLANTED_GAIN = 200, 3.0

@@ -29,10 +29,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.fit_store import FitStore
 from numerai_ray.system.cluster import ScalingModel
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.tune_runner import TuneRunner
 
 VARIANTS, FOLDS, COLSAMPLE = 5, 4, 0.1

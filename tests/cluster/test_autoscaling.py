@@ -72,10 +72,10 @@ from numerai_ray.ray_start import RaySettings
 import ray
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
-from numerai_ray.fit_store import FitStore
+from numerai_ray.training.store.fits import FitStore
 from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.placement import alive_nodes
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.catalog import Catalog
 from numerai_ray.tune_runner import TuneRunner
 
 root = Path("/tmp/run")

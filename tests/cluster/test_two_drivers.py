@@ -35,8 +35,8 @@ from numerai_ray.tune_runner import TuneRunner
 from numerai_ray.ray_start import RaySettings
 import ray
 from contracts import config, ignore, params
-from numerai_ray.fit_store import FitStore
-from numerai_ray.trial_plan import Catalog
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.catalog import Catalog
 
 root, catalog = Path({root!r}), Catalog(Path({market!r}))
 

@@ -1,31 +1,58 @@
-"""From a fold's fits to its out-of-fold predictions: mean over seeds, mixture of targets and members, then post.
+"""The linear parts of a round: variants that neutralize one prediction by different proportions solve it once.
 
-None of it costs training. A fold with one fit and an empty ``post`` section has its fit's predictions untouched.
-All runners come through here. A stacked fold needs the fits of the folds before it as well, because its weights are
-learned from their predictions; every other fold needs its own alone.
+Least squares are most of what a round without a fit to train has to do, see :mod:`numerai_ray.metrics.neutralization`.
+They run on one BLAS thread, several eras side by side where there are cores for them: an era is too small for several
+threads, which spend most of their time waiting for each other, all the more on a machine that has other work.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.era_slabs import Slab, era_slabs
 from numerai_ray.data.eras import Fold
 from numerai_ray.data.folds import one_row_eras
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import StoredFit
-from numerai_ray.linear_parts import LinearParts
 from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.metrics.neutralization import linear_part, remove_part
-from numerai_ray.post import StackPlan, blend, rank, stack
-from numerai_ray.training_data import take
+from numerai_ray.training.post import StackPlan, blend, rank, stack
+from numerai_ray.training.rows import take
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
+# Four folds of full data are 50 MB; beyond this the oldest go.
+ROOM_BYTES = 400 * 2**20
+
+
+class LinearParts:
+    """Found parts by prediction and by what it is made neutral to; the round's own, and gone with it.
+
+    ``threads`` is how many eras whoever solves may solve side by side.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+        self._found: dict[tuple[str, Any], Floats] = {}
+
+    def of(self, prediction: Floats, against: Any, solve: Callable[[], Floats]) -> Floats:
+        """(n,): what ``solve`` gives for ``prediction`` (n,), solved once for equal predictions.
+
+        ``against`` (hashable) tells apart eras and neutralizers.
+        """
+        key = (hashlib.sha256(np.ascontiguousarray(prediction).tobytes()).hexdigest(), against)
+        if key not in self._found:
+            with threadpool_limits(1, user_api="blas"):
+                self._found[key] = solve()
+            while sum(part.nbytes for part in self._found.values()) > ROOM_BYTES and len(self._found) > 1:
+                del self._found[next(iter(self._found))]
+        return self._found[key]
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,14 @@ import pandas as pd
 
 from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.fit_run import run_fits
-from numerai_ray.fit_spec import FitSpec, TrialPlan
-from numerai_ray.fit_store import FitStore
-from numerai_ray.fold_models import serving
-from numerai_ray.model_store import ModelStore
 from numerai_ray.models import Batch, Fitted
 from numerai_ray.system.machine import this_machine
-from numerai_ray.training_data import inputs_of
-from numerai_ray.trainings import Training, carry_out
+from numerai_ray.training.batches import Training, carry_out
+from numerai_ray.training.fit import run_fits
+from numerai_ray.training.rows import inputs_of
+from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.store.fits import FitStore, serving
+from numerai_ray.training.store.models import ModelStore
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.fit_store import FitStore
-from numerai_ray.look_store import LookStore
-from numerai_ray.model_store import ModelStore
 from numerai_ray.system.storage import FileFacts, Place, files_below
+from numerai_ray.training.store.diagnostics import LookStore
+from numerai_ray.training.store.fits import FitStore
+from numerai_ray.training.store.models import ModelStore
 
 Kind = Literal["fit", "model", "look", "damaged", "partial"]
 KINDS: dict[str, Kind] = {f".{kind}": kind for kind in get_args(Kind)}

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import fingerprint
-from numerai_ray.diagnosis import Diagnosis
-from numerai_ray.fit_key import library_version
-from numerai_ray.fit_spec import TrialPlan
-from numerai_ray.store_entry import read_entry, write_entry
 from numerai_ray.system.storage import Place
+from numerai_ray.training.diagnostics import Diagnosis
+from numerai_ray.training.key import library_version
+from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.store.entry import read_entry, write_entry
 
 Floats = npt.NDArray[np.float64]
 MAGIC = b"numerai-ray look 1\n"

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.era_slabs import era_slabs
-from numerai_ray.fit_spec import TrialPlan
 from numerai_ray.metrics.era_columns import uniform_ranks
 from numerai_ray.metrics.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
 from numerai_ray.metrics.scoring import numerai_corr
-from numerai_ray.training_data import take
+from numerai_ray.training.rows import take
+from numerai_ray.training.spec import TrialPlan
 
 Floats = npt.NDArray[np.float64]
 # Evenly spread over the predicted ones. Every era of downsampled data, every fourth or so of full data: a mean over

@@ -12,14 +12,14 @@ from numerai_ray import trees
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
-from numerai_ray.fit_key import library_version
-from numerai_ray.fit_spec import FitSpec
-from numerai_ray.fit_store import StoredFit
-from numerai_ray.model_store import StoredModel
 from numerai_ray.models import Batch, Ladder, Rungs
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.reports import Told, hearing, hearing_model
-from numerai_ray.training_data import training_data, validation_batch
+from numerai_ray.training.key import library_version
+from numerai_ray.training.rows import training_data, validation_batch
+from numerai_ray.training.spec import FitSpec
+from numerai_ray.training.store.fits import StoredFit
+from numerai_ray.training.store.models import StoredModel
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from numerai_ray.config import EraWeights, ModelConfig
 from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix, RowRange
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec
 from numerai_ray.models import Batch
-from numerai_ray.transforms import (
+from numerai_ray.training.spec import FitSpec
+from numerai_ray.training.target_transforms import (
     equal_era_weights,
     gaussianize_target,
     rank_target,

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import FitError
-from numerai_ray.fit_spec import FitSpec
-from numerai_ray.fit_store import FitStore, StoredFit
-from numerai_ray.fold_models import keep_model, lacks_model, stored_fit
-from numerai_ray.model_store import StoredModel
+from numerai_ray.training.spec import FitSpec
+from numerai_ray.training.store.fits import FitStore, StoredFit, keep_model, lacks_model, stored_fit
+from numerai_ray.training.store.models import StoredModel
 
 # A fit that failed for a reason of its own stands in for its result: the other rungs of its ladder go on.
 Fits = Mapping[str, StoredFit | FitError]

@@ -12,9 +12,6 @@ from numerai_ray.data.eras import Fold, Folds, Holdout
 from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds
 from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
-from numerai_ray.fit_key import fit_identity
-from numerai_ray.fit_spec import STEPS, Asked, FitSpec, TrialPlan
-from numerai_ray.looked import looked_at
 from numerai_ray.models import (
     LIBRARY,
     Engine,
@@ -31,7 +28,9 @@ from numerai_ray.models import (
     source_of,
 )
 from numerai_ray.system.storage import Place
-from numerai_ray.training_sample import sampled_eras, sampled_features
+from numerai_ray.training.key import fit_identity
+from numerai_ray.training.sample import sampled_eras, sampled_features
+from numerai_ray.training.spec import STEPS, Asked, FitSpec, TrialPlan, looked_at
 
 MOST_STEPS = 2**31 - 1
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.store_entry import mapping, read_entry, write_entry
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.system.storage import Place, files_below
+from numerai_ray.training.store.entry import mapping, read_entry, write_entry
 
 MAGIC = b"numerai-ray model 1\n"
 BYTES = "$bytes"  # what stands for bytes in the tree of a model: where they begin and end in the payload

@@ -1,12 +1,7 @@
-"""Specs: what a fit is, and a variant made of fits.
-
-A :class:`FitSpec` holds what decides a fit's predictions, and its key is made of exactly that. Threads, names and
-paths are not in the key, because predictions do not depend on them. One fit is one fold x one seed x one target x
-one member of an ensemble; what is made of the fits afterwards is :mod:`numerai_ray.assembly`.
-"""
+"""Specs: what a fit is, a variant made of fits, and what its predictions are held against."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,10 +10,46 @@ from numerai_ray.config import Config
 from numerai_ray.config.ranges import is_number
 from numerai_ray.data.dataset import DatasetIndex
 from numerai_ray.data.eras import Fold, Folds
-from numerai_ray.fit_key import features_fingerprint
-from numerai_ray.looked import Looked
+from numerai_ray.metrics.importance import feature_groups
 from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of
 from numerai_ray.system.resources import FitSize, Needs
+from numerai_ray.training.key import features_fingerprint
+
+# What Numerai's FNCv3 is neutral to; its least squares grow with the square of the features.
+NEUTRAL_SET = "fncv3_features"
+MOST_NEUTRAL = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """See :mod:`numerai_ray.training.diagnostics`, which looks; it does not where there are no ``features``.
+
+    ``features`` are those that exposures are taken to, ``neutral_to`` those of ``neutral_set`` for feature-neutral CORR
+    (both empty where there is no such set), ``groups`` names of features by Numerai's group.
+    """
+
+    features: tuple[str, ...] = ()
+    neutral_set: str = ""
+    neutral_to: tuple[str, ...] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def looked_at(features: Iterable[Sequence[str]], sets: Mapping[str, Sequence[str]], columns: Iterable[str]) -> Looked:
+    """What to hold a variant against that trains on the ``features`` of its members.
+
+    Args:
+        features: of each member.
+        sets: those of ``features.json``.
+        columns: of the data file. Neutral is to Numerai's own set or, without it, to the features trained on.
+
+    """
+    own = tuple(dict.fromkeys(name for each in features for name in each))
+    there = set(columns)
+    for name, members in ((NEUTRAL_SET, sets.get(NEUTRAL_SET, ())), ("the features trained on", own)):
+        if members and len(members) <= MOST_NEUTRAL and there.issuperset(members):
+            return Looked(own, name, tuple(members), feature_groups(sets))
+    return Looked(own, groups=feature_groups(sets))
+
 
 # What models call their number of trees or epochs.
 STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")
@@ -184,3 +215,10 @@ def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | Non
     found = model.canonical_params(params)
     name = next((each for each in STEPS if is_number(found.get(each))), None)
     return None if name is None else (name, float(found[name]))
+
+
+def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Targets and benchmarks that any of the plans needs, in a fixed order."""
+    targets = sorted({name for plan in plans for name in plan.targets})
+    benchmarks = sorted({name for plan in plans for name in plan.benchmarks})
+    return tuple(targets), tuple(benchmarks)
