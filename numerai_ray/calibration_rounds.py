@@ -21,7 +21,8 @@ from numerai_ray.calibration import Calibration, Speed, after_key, filled, lanes
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import Folds
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner
+from numerai_ray.runners.base import Progress, RoundRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.storage import Place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome

@@ -21,7 +21,7 @@ from numerai_ray.round_policy import (
     ScaleRound,
     ScoutRound,
 )
-from numerai_ray.shared_dataset import workload
+from numerai_ray.runners.ray.shared_data import workload
 from numerai_ray.system.resources import Machine, plan_resources
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import FitSpec, TrialPlan

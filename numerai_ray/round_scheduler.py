@@ -17,7 +17,6 @@ from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.experiment_identity import experiment_identity
-from numerai_ray.fold_runner import Progress, RoundRunner
 from numerai_ray.proposer import Proposer
 from numerai_ray.results import (
     Decision,
@@ -36,6 +35,7 @@ from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import Step, Stop, next_step
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike
 from numerai_ray.round_start import RoundStart, fit_work
+from numerai_ray.runners.base import Progress, RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible

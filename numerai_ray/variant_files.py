@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import FitError, RequestError
-from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
 from numerai_ray.results_shape import read_results
 from numerai_ray.round_candidates import identity
 from numerai_ray.round_records import Recorder, round_alike
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.spec import TrialPlan

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from numerai_ray.config import Config, apply_overrides, validate
-from numerai_ray.fold_runner import InProcessRunner, Progress, RoundRunner
+from numerai_ray.runners.base import Progress, RoundRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.cluster import Spent
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
@@ -243,7 +244,7 @@ class RunnerContract(ABC):
     def test_hopeless_variants_stop_whatever_finishes_first(
         self, store: FitStore, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("numerai_ray.pruning.LEVEL", 0.9)  # nearly everything that trails is hopeless
+        monkeypatch.setattr("numerai_ray.runners.pruning.LEVEL", 0.9)  # nearly everything that trails is hopeless
         plans = [
             catalog.plan(f"leaves-{leaves}", f"test/r2/leaves-{leaves}", config(params(num_leaves=leaves)))
             for leaves in (7, 2, 3, 4, 5)

@@ -18,7 +18,7 @@ from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.config import Config, leaves, validate
 from numerai_ray.data.dataset import load_features
 from numerai_ray.errors import ConfigError
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.json_text import to_json
 from numerai_ray.training.assembly import LinearParts
 from numerai_ray.training.catalog import Catalog

@@ -23,7 +23,7 @@ from numerai_ray.calibration_rounds import calibrate
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import FitSpec, TrialPlan, steps_of
 from numerai_ray.training.store.fits import FitStore

@@ -55,18 +55,18 @@ ON_NODES = """
 import json, socket, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.start import RaySettings
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.data.eras import Folds
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.base import InProcessRunner
 from numerai_ray.training.spec import Looked
 from numerai_ray.system.storage import place
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.runners.ray.runner import TuneRunner
 from dataclasses import replace
 
 root, store = Path({root!r}), 150_000_000

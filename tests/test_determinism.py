@@ -13,8 +13,8 @@ import pytest
 from contracts import SMALL, ignore, same_outcome
 
 from numerai_ray.config import Config, validate
-from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.sklearn import Sklearn
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.spec import TrialPlan
@@ -147,8 +147,8 @@ PLACED = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.tune_runner import TuneRunner
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.runner import TuneRunner
+from numerai_ray.runners.ray.start import RaySettings
 from ray.cluster_utils import Cluster
 from contracts import ignore, same_outcome
 from numerai_ray.training.store.fits import FitStore

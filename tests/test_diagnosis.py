@@ -16,9 +16,9 @@ from numerai_ray.config import Config, validate
 from numerai_ray.data.dataset import load_columns, load_features
 from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.diagnostics_output import correlations_of_round
-from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.metrics.importance import by_group, feature_groups, importance_of, mean_importance
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.json_text import to_json
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.diagnostics import diagnose_fold

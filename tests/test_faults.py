@@ -16,7 +16,7 @@ import yaml
 from contracts import config
 from desk import BASELINE, CLI, Desk
 
-from numerai_ray.fit_room import fit_room, forget_room
+from numerai_ray.runners.ray.fit_tasks import fit_room, forget_room
 from numerai_ray.system.process import finish_first, interruptible, two_step_interrupts
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.key import library_version
@@ -211,10 +211,11 @@ def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bo
 
 def test_a_fit_whose_process_was_killed_is_tried_again_alone() -> None:
     run, family = f"test{os.getpid()}", "ab" * 32
-    code = f"from numerai_ray.fit_room import fit_room\nwith fit_room({run!r}, {family!r}):\n    import os; os._exit(9)"
+    killed = f"with fit_room({run!r}, {family!r}):\n    import os; os._exit(9)"
+    code = f"from numerai_ray.runners.ray.fit_tasks import fit_room\n{killed}"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 9
     other = (
-        f"from numerai_ray.fit_room import fit_room\nimport time\nwith fit_room({run!r}, {'cd' * 32!r}):\n"
+        f"from numerai_ray.runners.ray.fit_tasks import fit_room\nimport time\nwith fit_room({run!r}, {'cd' * 32!r}):\n"
         "    print('in', flush=True); time.sleep(1)"
     )
     with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE, text=True) as beside:
@@ -235,7 +236,7 @@ def test_a_fit_whose_process_was_killed_is_tried_again_alone() -> None:
 def test_the_message_of_a_fit_that_does_not_fit_names_numbers_and_next_steps(market: Path) -> None:
     from ray.exceptions import OutOfMemoryError, WorkerCrashedError  # noqa: PLC0415 - imports Ray
 
-    from numerai_ray.fit_task import own_words  # noqa: PLC0415
+    from numerai_ray.runners.ray.fit_tasks import own_words  # noqa: PLC0415
 
     spec = Catalog(market).plan("a", "a", config()).fits[0]
     for error in (OutOfMemoryError("killed"), WorkerCrashedError()):

@@ -13,7 +13,7 @@ from contracts import config, ignore
 from numerai_ray.config import Config, apply_overrides
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import ConfigError
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore

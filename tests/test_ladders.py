@@ -12,8 +12,8 @@ from contracts import config, ignore, params, same_outcome
 
 from numerai_ray.config import apply_overrides
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import InProcessRunner
 from numerai_ray.models.lightgbm import LightGBM
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.batches import carry_out, trainings
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import FitSpec, TrialPlan

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from contracts import config, ignore
 
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.diagnostics import Diagnosis
 from numerai_ray.training.outcome import VariantOutcome, with_looks

@@ -48,8 +48,8 @@ KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.tune_runner import TuneRunner
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.runner import TuneRunner
+from numerai_ray.runners.ray.start import RaySettings
 from contracts import SMALL, ignore
 from numerai_ray.config.schema import Config, validate
 from numerai_ray.training.store.fits import FitStore

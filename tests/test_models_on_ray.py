@@ -19,9 +19,9 @@ from desk import Desk
 from numerai_ray.calibration import read_calibration
 from numerai_ray.cli.main import run
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.ray_start import RaySettings
-from numerai_ray.ray_tasks import run_on_ray
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.runners.ray.start import RaySettings
+from numerai_ray.runners.ray.tasks import run_on_ray
 from numerai_ray.system.resources import Needs
 
 ray = pytest.importorskip("ray")

@@ -24,9 +24,9 @@ from desk import CLI, PLAN, Desk
 from devtools import View, seen
 from test_html import CHROMIUM
 
-from numerai_ray import monitoring
 from numerai_ray.cli.main import run
-from numerai_ray.monitoring import STATES
+from numerai_ray.runners.ray import monitoring
+from numerai_ray.runners.ray.monitoring import STATES
 from numerai_ray.system.process import INTERRUPTED
 
 MONITORING = Path(__file__).resolve().parent.parent / "cluster" / "monitoring"

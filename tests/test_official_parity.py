@@ -21,7 +21,7 @@ from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.config.official import load_official
 from numerai_ray.config.schema import laid_over
 from numerai_ray.data.dataset import load_columns
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.variant_output import write_variant

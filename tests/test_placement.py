@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.placement import check_here, differences, this_environment
+from numerai_ray.runners.ray.placement import check_here, differences, this_environment
 
 
 def test_what_nodes_must_have_in_common() -> None:
@@ -44,8 +44,8 @@ NODES = """
 import os, socket, sys, threading, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.tune_runner import TuneRunner
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.runner import TuneRunner
+from numerai_ray.runners.ray.start import RaySettings
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.state import list_tasks
@@ -53,7 +53,7 @@ from contracts import config, ignore, params, same_outcome
 from numerai_ray.system.cluster import Spent
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.base import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 
 root, store = Path({root!r}), 150_000_000

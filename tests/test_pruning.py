@@ -3,7 +3,7 @@
 import numpy as np
 
 from numerai_ray.metrics.significance import Series
-from numerai_ray.pruning import MIN_ERAS, PruningRule, Stopped, stopped
+from numerai_ray.runners.pruning import MIN_ERAS, PruningRule, Stopped, stopped
 
 FOLDS = (4, 3, 2, 1)
 ERAS = 60

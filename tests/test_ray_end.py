@@ -9,7 +9,7 @@ import pytest
 CLOSING = """
 import threading
 import time
-from numerai_ray.ray_start import disconnect
+from numerai_ray.runners.ray.start import disconnect
 import ray
 
 class Ring:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from numerai_ray import ray_needs
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.ray_needs import check_machine, own_token, token_file, token_words, use_token
+from numerai_ray.runners.ray import needs as ray_needs
+from numerai_ray.runners.ray.needs import check_machine, own_token, token_file, token_words, use_token
 
 VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "TMPDIR")
 

@@ -14,13 +14,12 @@ import ray
 from contracts import RunnerContract, config, ignore, params, same_outcome
 
 from numerai_ray.data.dataset import Columns
-from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.ray_start import RaySettings
-from numerai_ray.shared_dataset import FeatureBlock
-from numerai_ray.stored_first import StoredFirst
+from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
+from numerai_ray.runners.ray.runner import TuneRunner
+from numerai_ray.runners.ray.shared_data import FeatureBlock
+from numerai_ray.runners.ray.start import RaySettings
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.tune_runner import TuneRunner
 
 
 class TestStoredFirst(RunnerContract):
@@ -42,7 +41,7 @@ class TestStoredFirst(RunnerContract):
 
 
 def test_the_front_of_a_stored_round_does_not_import_ray() -> None:
-    code = "import sys, numerai_ray.cli.run_commands, numerai_ray.stored_first; print('ray' in sys.modules)"
+    code = "import sys, numerai_ray.cli.run_commands, numerai_ray.runners.in_process; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
 
@@ -132,9 +131,9 @@ sys.path.insert(0, {tests!r})
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 from contracts import config, ignore, params
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.start import RaySettings
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.runners.ray.runner import TuneRunner
 import ray
 catalog, work = Catalog(Path({market!r})), Path({work!r})
 plans = [

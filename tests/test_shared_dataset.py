@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from contracts import config, params
 
-from numerai_ray import shared_dataset
 from numerai_ray.data.dataset import load_features
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.shared_dataset import (
+from numerai_ray.runners.ray import shared_data as shared_dataset
+from numerai_ray.runners.ray.shared_data import (
     InputShape,
     SharedDatasets,
     blocks_of,
@@ -132,7 +132,7 @@ LOST_NODE = """
 import sys, zlib
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.start import RaySettings
 import ray
 from ray.cluster_utils import Cluster
 from contracts import config

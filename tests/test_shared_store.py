@@ -26,11 +26,11 @@ slow = config(params(n_estimators=400, num_leaves=15))
 plan = Catalog(Path({market!r})).plan("same", "{name}/r1/same", slow)
 store, address = FitStore(place({store!r})), {address!r}
 if address is None:
-    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.runners.base import InProcessRunner
     runner = InProcessRunner(store, 1)
 else:
-    from numerai_ray.tune_runner import TuneRunner
-    from numerai_ray.ray_start import RaySettings
+    from numerai_ray.runners.ray.runner import TuneRunner
+    from numerai_ray.runners.ray.start import RaySettings
     runner = TuneRunner(store, RaySettings(Path({root!r}) / "tune", Path({root!r}) / "log", address=address))
 print("ready", flush=True)
 input()

@@ -16,7 +16,7 @@ from s3_server import KEYS, s3_server
 
 from numerai_ray.data.dataset import file_fingerprint, load_columns, load_features
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.storage import (
     FileFacts,
     Place,

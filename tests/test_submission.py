@@ -16,10 +16,10 @@ from submission_desk import PYTHONS, exported, needs_python
 
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import RequestError
-from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.ray_start import RaySettings
-from numerai_ray.ray_tasks import run_on_ray
 from numerai_ray.results import ExperimentPaths
+from numerai_ray.runners.in_process import InProcessRunner
+from numerai_ray.runners.ray.start import RaySettings
+from numerai_ray.runners.ray.tasks import run_on_ray
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose, refit_config
 from numerai_ray.submission.environment import Environment, Limits, run_inside

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numerai_ray.config import EraSample, FeatureSample, fingerprint
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import FitError
-from numerai_ray.fold_runner import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.rows import training_data
 from numerai_ray.training.sample import sampled_eras, sampled_features

@@ -119,7 +119,7 @@ def open_runner(
     root: Place, folder: Path, address: str | None, *, in_process: bool, keep_models: bool = False
 ) -> Iterator[Any]:
     """The runner that was asked for; Ray is let go at the end."""
-    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.runners.in_process import InProcessRunner
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
@@ -128,7 +128,7 @@ def open_runner(
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
-    from numerai_ray.stored_first import StoredFirst
+    from numerai_ray.runners.in_process import StoredFirst
 
     here = this_machine().cores
     runner = StoredFirst(store, here, lambda: _ray_runner(store, folder, address), cores=here if address is None else 0)
@@ -141,7 +141,7 @@ def open_runner(
 @contextmanager
 def training_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
     """The runner that trains, whatever is stored, and keeps nothing open afterwards: for a calibration."""
-    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.runners.in_process import InProcessRunner
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
@@ -158,8 +158,8 @@ def training_runner(root: Place, folder: Path, address: str | None, *, in_proces
 
 def _ray_runner(store: Any, folder: Path, address: str | None) -> Any:
     """Rounds of the experiment in ``folder`` on Ray; where that is lost, the command starts over."""
-    from numerai_ray.ray_start import RaySettings
-    from numerai_ray.tune_runner import TuneRunner
+    from numerai_ray.runners.ray.runner import TuneRunner
+    from numerai_ray.runners.ray.start import RaySettings
 
     paths = ExperimentPaths(folder)
     settings = RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)

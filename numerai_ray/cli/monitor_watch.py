@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from numerai_ray.cli.round_state import Best, RoundState, Snapshot
-from numerai_ray.fold_runner import Progress
-from numerai_ray.monitoring import Monitor
 from numerai_ray.results import RoundRecord
 from numerai_ray.round_start import RoundStart
+from numerai_ray.runners.base import Progress
+from numerai_ray.runners.ray.monitoring import Monitor
 
 
 class MonitorWatch:
-    """Turns events of a run into gauges and counters, see :data:`numerai_ray.monitoring.METRICS`."""
+    """Turns events of a run into gauges and counters, see :data:`numerai_ray.runners.ray.monitoring.METRICS`."""
 
     def __init__(
         self, monitor: Monitor, shared_bytes: Callable[[], int] = lambda: 0, history: Sequence[RoundRecord] = ()

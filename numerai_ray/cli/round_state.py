@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from numerai_ray.fold_runner import Progress
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4
 from numerai_ray.results import RoundRecord, VariantRecord
 from numerai_ray.round_candidates import JOINT
 from numerai_ray.round_start import FitWork, RoundStart
+from numerai_ray.runners.base import Progress
 from numerai_ray.system.json_text import read_json
 from numerai_ray.system.machine import Usage, usage
 
@@ -24,7 +24,7 @@ LOOK_S = 2.0
 
 
 class Fit(Protocol):
-    """A fit that runs right now, see :class:`numerai_ray.monitoring.RunningFit`."""
+    """A fit that runs right now, see :class:`numerai_ray.runners.ray.monitoring.RunningFit`."""
 
     @property
     def name(self) -> str: ...

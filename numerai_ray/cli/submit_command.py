@@ -51,7 +51,7 @@ def submit(
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Show the log until the job ends.")] = True,
 ) -> None:
     """Run an experiment on a Ray cluster as a job; the same command watches it, or goes on with it after a loss."""
-    from numerai_ray.ray_jobs import Job, JobDesk
+    from numerai_ray.runners.ray.jobs import Job, JobDesk
 
     paths, loaded = open_experiment(exp)
     handed_on = job_variables(variables or [])

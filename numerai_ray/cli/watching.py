@@ -21,14 +21,14 @@ def watching(
     view: Any, name: str, paths: ExperimentPaths, runner: Any, history: Sequence[RoundRecord]
 ) -> Iterator[Watchers]:
     """Everyone who watches a run, and someone who looks at the running fits for them."""
-    from numerai_ray.fold_runner import InProcessRunner
+    from numerai_ray.runners.in_process import InProcessRunner
 
     progress = ProgressFile(paths.progress)
     if isinstance(runner, InProcessRunner):
         yield Watchers(view, progress)
         return
     from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
-    from numerai_ray.monitoring import Monitor, Quiet, running_fits
+    from numerai_ray.runners.ray.monitoring import Monitor, Quiet, running_fits
 
     told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
     watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes, history), told)

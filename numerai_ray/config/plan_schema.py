@@ -28,7 +28,7 @@ class RoundsPlan(Section):
     ``margin`` is the smallest gain of the primary metric that counts; with ``accept: significant`` it must also be
     clear of the noise, as the best of all the round's variants. A dimension whose spread is ``focus_ratio`` times
     that of any other, or whose best value stands at an edge, gets a round that maps its range. With ``prune`` a
-    variant that is hopeless against the best stops early (see :mod:`numerai_ray.pruning`).
+    variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`).
     """
 
     variants: int = Field(default=4, ge=1, le=64)

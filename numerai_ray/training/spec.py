@@ -172,8 +172,8 @@ class TrialPlan:
     """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
 
     ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
-    early (see :mod:`numerai_ray.pruning`); ``origin`` names the round that trains: what a killed attempt at it has
-    stored counts as trained for it; ``looked`` is what its predictions are held against.
+    early (see :mod:`numerai_ray.runners.pruning`); ``origin`` names the round that trains: what a killed attempt at it
+    has stored counts as trained for it; ``looked`` is what its predictions are held against.
     """
 
     id: str

@@ -22,7 +22,7 @@ from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.models.reports import beat, listening
-from numerai_ray.monitoring import Monitor, Pulse
+from numerai_ray.runners.ray.monitoring import Monitor, Pulse
 
 LIMIT = 0.01
 TREES, CONFIGS, FOLDS = 200, 5, 4

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from numerai_ray.config import Config, validate
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.start import RaySettings
 
 # isort: split
 import ray
@@ -29,11 +29,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
+from numerai_ray.runners.ray.runner import TuneRunner
 from numerai_ray.system.cluster import ScalingModel
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import TrialPlan
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.tune_runner import TuneRunner
 
 VARIANTS, FOLDS, COLSAMPLE = 5, 4, 0.1
 # Trees of a fit: some seconds of training, as a round has a second or two of its own.

@@ -68,15 +68,15 @@ cluster = Simulated(
 )
 cluster.start()
 
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.start import RaySettings
 import ray
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.fold_runner import InProcessRunner
-from numerai_ray.placement import alive_nodes
+from numerai_ray.runners.base import InProcessRunner
+from numerai_ray.runners.ray.placement import alive_nodes
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.tune_runner import TuneRunner
+from numerai_ray.runners.ray.runner import TuneRunner
 
 root = Path("/tmp/run")
 settings = RaySettings(root / "tune", root / "log", address="auto")

@@ -31,8 +31,8 @@ COMMON = """
 import subprocess, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from numerai_ray.tune_runner import TuneRunner
-from numerai_ray.ray_start import RaySettings
+from numerai_ray.runners.ray.runner import TuneRunner
+from numerai_ray.runners.ray.start import RaySettings
 import ray
 from contracts import config, ignore, params
 from numerai_ray.training.store.fits import FitStore

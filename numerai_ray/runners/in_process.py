@@ -1,28 +1,24 @@
-"""One variant's folds: train, predict, score, put together. The same functions serve every runner.
-
-A :class:`RoundRunner` executes the trials of one round. :class:`InProcessRunner` does so in this process, one fit
-at a time: the plain way, and the reference for the one on Ray.
-"""
+"""In-process runner: one fit at a time in this process; and stored fits scored here before Ray is asked."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count, repeat
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
-from numerai_ray.metrics.scoring import Metrics, metrics_of
-from numerai_ray.pruning import Stopped
-from numerai_ray.round_stops import Stops
+from numerai_ray.metrics.scoring import metrics_of
+from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, given_up, progress_of
+from numerai_ray.runners.pruning import Stops
 from numerai_ray.system.cluster import RoundCost, Spent
+from numerai_ray.system.process import finish_first
 from numerai_ray.training.assembly import LinearParts, assemble_fold, is_stacked
 from numerai_ray.training.batches import Training, carry_out, is_earlier, trainings
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
@@ -39,62 +35,6 @@ from numerai_ray.training.outcome import (
 )
 from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
 from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored, lacks_model, stored_fit
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a runner tells while a round runs: a trial's folds so far and its primary metric over them.
-
-    ``primary`` is NaN before the first fold; ``error`` is set when the trial failed, ``pruned`` when it was stopped;
-    ``stored`` of the folds were not trained but read; ``fits`` tells by key whether each fit of these folds was stored.
-    """
-
-    trial: str
-    folds_done: int
-    folds: int
-    primary: float
-    error: str | None = None
-    pruned: str | None = None
-    stored: int = 0
-    fits: Mapping[str, bool] = field(default_factory=dict)
-
-
-OnProgress = Callable[[Progress], None]
-
-
-class RoundRunner(Protocol):
-    """Executes the trials of a round; equal plans give equal outcomes, whatever the runner."""
-
-    @property
-    def cost(self) -> RoundCost:
-        """What the last round cost."""
-        ...
-
-    def spent(self) -> Spent:
-        """What the round under way has used so far, nothing between rounds; may be asked at any moment, never waits."""
-        ...
-
-    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
-        """Outcome by trial id. A trial that fails for a reason of its own has an ``error``; the others go on."""
-        ...
-
-    def columns(self, plan: TrialPlan) -> Columns:
-        """Ids, targets and benchmarks of the plan's dataset."""
-        ...
-
-
-def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
-    """What is told after a fold: those so far, and how many of them were read from the store."""
-    stored = sum(all(record.stored for record in fold.records) for fold in scored)
-    fits = {record.key: record.stored for fold in scored for record in fold.records}
-    return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
-
-
-def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:
-    """The outcome of a trial that was stopped because it is hopeless."""
-    return replace(failed(plan, None), pruned=str(why))
 
 
 class InProcessRunner:
@@ -225,3 +165,63 @@ class _Waiting:
     together: dict[str, Training]
     done: dict[str, StoredFit | FitError]
     stops: Stops
+
+
+class ClosingRunner(RoundRunner, Protocol):
+    """A runner that holds processes."""
+
+    @property
+    def dashboard_url(self) -> str | None: ...
+
+    def shared_bytes(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class StoredFirst:
+    """Scores stored rounds in this process, and hands the others to the runner that ``make`` makes on first need.
+
+    ``cores`` are what that runner will have, 0 where that shows only then.
+    """
+
+    def __init__(self, store: FitStore, threads: int, make: Callable[[], ClosingRunner], cores: int = 0):
+        self.store = store
+        self._local = InProcessRunner(store, threads)
+        self._make, self._cores = make, cores
+        self._training: ClosingRunner | None = None
+        self._last: RoundRunner = self._local
+
+    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+        if all(is_stored(self.store, spec) for plan in plans for spec in plan.fits):
+            self._last = self._local
+            return self._last.run(plans, on_progress)
+        if self._training is None:
+            with finish_first():  # a library of which half was imported cannot be imported again
+                self._training = self._make()
+        self._last = self._training
+        return self._last.run(plans, on_progress)
+
+    def columns(self, plan: TrialPlan) -> Columns:
+        return self._last.columns(plan)
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Where Ray's dashboard is, once there was something to train."""
+        return None if self._training is None else self._training.dashboard_url
+
+    def shared_bytes(self) -> int:
+        """Bytes of the dataset that the current round shares."""
+        return 0 if self._training is None else self._training.shared_bytes()
+
+    @property
+    def cost(self) -> RoundCost:
+        """What the last round cost."""
+        return self._last.cost
+
+    def spent(self) -> Spent:
+        now = self._last.spent()
+        return Spent(now.core_s, self._cores if self._training is None else self._training.spent().cores)
+
+    def close(self) -> None:
+        if self._training is not None:
+            self._training.close()

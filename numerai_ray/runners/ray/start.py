@@ -31,9 +31,9 @@ for _name, _value in {
 import ray
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.monitoring import job_metadata
-from numerai_ray.ray_needs import TOKEN_ADVICE, check_machine
-from numerai_ray.ray_watch import RayWatch
+from numerai_ray.runners.ray.monitoring import job_metadata
+from numerai_ray.runners.ray.needs import TOKEN_ADVICE, check_machine
+from numerai_ray.runners.ray.watch import RayWatch
 from numerai_ray.system.files import open_own
 from numerai_ray.system.process import last_words, own_handlers
 from numerai_ray.system.resources import Machine

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.ray_start import FIT_RETRIES
+from numerai_ray.runners.ray.start import FIT_RETRIES
 
 # isort: split
 import ray
@@ -20,8 +20,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.fit_task import Flight, Looks, own_words, unless_failed
-from numerai_ray.shared_dataset import Ref
+from numerai_ray.runners.ray.fit_tasks import Flight, Looks, own_words, unless_failed
+from numerai_ray.runners.ray.shared_data import Ref
 from numerai_ray.training.assembly import LinearParts, assemble_fold, folds_needed, is_assembled
 from numerai_ray.training.batches import Trained
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined

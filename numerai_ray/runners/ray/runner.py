@@ -19,34 +19,34 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.ray_start import RaySettings, connect, disconnect
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect
 
 # isort: split
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from numerai_ray.assembly_task import diagnosed, submit_assemblies, submit_looks
 from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
-from numerai_ray.fit_room import forget_room
-from numerai_ray.fit_task import (
+from numerai_ray.models.engine import FIVE_VALUES
+from numerai_ray.models.user import is_user_model
+from numerai_ray.runners.base import OnProgress, given_up
+from numerai_ray.runners.ray.fit_tasks import (
     LOST,
     ClusterLost,
     FitOrder,
     Flight,
     distinct_scorings,
     fit_task,
+    forget_room,
     own_words,
     scores_of,
     unless_failed,
     warm_up,
 )
-from numerai_ray.fold_runner import OnProgress, given_up
-from numerai_ray.models.engine import FIVE_VALUES
-from numerai_ray.models.user import is_user_model
-from numerai_ray.placement import NodeClock, Placement, let_go
-from numerai_ray.round_progress import ProgressTeller
-from numerai_ray.shared_dataset import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_looks
+from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
+from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
@@ -172,7 +172,7 @@ class TuneRunner:
                 # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
                 ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
                 self._cold = False
-            from numerai_ray.tune_trials import run_trials  # noqa: PLC0415
+            from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
 
             run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         except BaseException:

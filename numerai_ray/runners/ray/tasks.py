@@ -6,13 +6,13 @@ Each takes what it asks for, as a fit of a round does, and where it asks for no 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-# Before Ray: it sets what Ray reads when it is imported.
-from numerai_ray.ray_start import RaySettings, connect, disconnect, smallest_node_cores  # isort: skip
-
 import ray
 
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
-from numerai_ray.placement import alive_nodes, ask_for, let_go, wait_for_nodes
+from numerai_ray.runners.ray.placement import alive_nodes, ask_for, let_go, wait_for_nodes
+
+# Before Ray: it sets what Ray reads when it is imported.
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, smallest_node_cores
 from numerai_ray.system.cluster import check_room
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import Needs

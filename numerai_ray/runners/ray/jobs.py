@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.ray_needs import TOKEN_ADVICE, use_token
+from numerai_ray.runners.ray.needs import TOKEN_ADVICE, use_token
 
 # isort: split
 use_token()  # Ray looks for it when it is imported

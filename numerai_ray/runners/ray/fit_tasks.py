@@ -1,14 +1,14 @@
-"""A fit as a Ray task: trained, kept and scored where its data lies; what the driver holds of a round's fits."""
+"""Fit tasks: a fit on Ray, trained, stored and scored where its data lies.
 
-from __future__ import annotations
+One whose worker was killed for its memory is tried again alone on its node.
+"""
 
-from collections.abc import Iterable, Sequence
+import fcntl
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from numerai_ray.ray_start import FIT_RETRIES
-
-# isort: split
 import ray
 from ray.exceptions import (
     LocalRayletDiedError,
@@ -22,12 +22,13 @@ from ray.exceptions import (
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
-from numerai_ray.fit_room import fit_room
 from numerai_ray.models import Compiled, Model
 from numerai_ray.models.reports import listening
-from numerai_ray.monitoring import Pulse
-from numerai_ray.placement import Environment, check_here
-from numerai_ray.shared_dataset import InputShape, Ref, fit_bytes
+from numerai_ray.runners.ray.monitoring import Pulse
+from numerai_ray.runners.ray.placement import Environment, check_here
+from numerai_ray.runners.ray.shared_data import InputShape, Ref, fit_bytes
+from numerai_ray.runners.ray.start import FIT_RETRIES
+from numerai_ray.system.files import open_own, own_temporary_folder
 from numerai_ray.system.machine import give_back_memory
 from numerai_ray.system.resources import GB
 from numerai_ray.training.batches import Trained, Training, carry_out
@@ -35,6 +36,46 @@ from numerai_ray.training.fit import run_fits
 from numerai_ray.training.outcome import FoldScore, score_fold
 from numerai_ray.training.spec import FitSpec, TrialPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit
+
+
+@contextmanager
+def fit_room(run: str, family: str) -> Iterator[bool]:
+    """Hold room for a fit while the block runs; yields whether it is alone because an earlier attempt was killed.
+
+    Args:
+        run: tells runs apart: an earlier run that was killed as a whole says nothing about memory.
+        family: what is trained.
+
+    """
+    folder = own_temporary_folder()
+    if folder is None:
+        yield False
+        return
+    try:
+        mark = folder / f"{run}-{family[:16]}"
+        again = mark.exists()
+        mark.touch()
+        handle = open_own(folder / f"room-{run}", "a")
+    except OSError:  # no room for marks: then without this care
+        yield False
+        return
+    try:
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX if again else fcntl.LOCK_SH)
+            yield again
+    finally:
+        # Not reached by a process that is killed, which is the point of it.
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+
+def forget_room(run: str) -> None:
+    """Remove what a run left on this machine."""
+    folder = own_temporary_folder()
+    for path in [] if folder is None else [*folder.glob(f"{run}-*"), folder / f"room-{run}"]:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
 
 T = TypeVar("T")
 # Ray's words for a node, or all of Ray, having gone.

@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from numerai_ray.errors import EnvironmentFault, ResourceShortage
-from numerai_ray.shared_dataset import workload
+from numerai_ray.runners.ray.shared_data import workload
 from numerai_ray.system.cluster import Node, RoundCost, Spent, shape_fits
 from numerai_ray.system.resources import Needs, ResourcePlan
 from numerai_ray.training.spec import FitSpec
