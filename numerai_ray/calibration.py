@@ -13,7 +13,7 @@ from statistics import median
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.config import fingerprint
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.training.assembly import is_assembled
 from numerai_ray.training.batches import trainings

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.results import RoundRecord
+from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.round_candidates import Search, Setup, identity
 from numerai_ray.round_policy import (
     ConfirmRound,

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from numerai_ray.results import RoundRecord
-from numerai_ray.round_decision import PolicySettings
+from numerai_ray.experiment.decision import PolicySettings
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.system.cluster import Spent
 
 

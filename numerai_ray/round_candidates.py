@@ -18,19 +18,10 @@ from numerai_ray.config.search_space import (
     variants,
     with_changes,
 )
+from numerai_ray.experiment.ledger import known_by_fingerprint
+from numerai_ray.experiment.records import JOINT, Role, RoundRecord, VariantRecord
 from numerai_ray.proposer import Ask, JointAsk, Proposer, Seen
-from numerai_ray.results import Role, RoundRecord, VariantRecord, known_by_fingerprint
-from numerai_ray.round_policy import (
-    ConfirmRound,
-    FinalRound,
-    InterpretRound,
-    Round,
-    ScaleRound,
-    ScoutRound,
-)
-
-# The name under which all model parameters are varied at once.
-JOINT = "joint"
+from numerai_ray.round_policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
 
 
 @dataclass(frozen=True)

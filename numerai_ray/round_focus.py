@@ -4,13 +4,13 @@ Two things call for it: a winner that is the largest or smallest value tried (th
 whose choice matters far more than that of any other.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numerai_ray.config.ranges import is_number
-from numerai_ray.results import RoundRecord
+from numerai_ray.experiment.decision import spreads
+from numerai_ray.experiment.records import RoundRecord
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,6 @@ def find_focus(
         return None
     what = "importance" if weights else "spread"
     return Focus(first, f"its {what} is {sizes[first] / max(sizes[second], 1e-12):.1f} times that of {second}")
-
-
-def spreads(history: Sequence[RoundRecord]) -> dict[str, float]:
-    """Largest difference of the primary metric that each dimension made within one of its scout rounds."""
-    found: dict[str, float] = {}
-    for record in history:
-        known = [
-            variant.metrics.primary
-            for variant in record.variants
-            if variant.role in ("base", "variant") and variant.metrics and math.isfinite(variant.metrics.primary)
-        ]
-        if record.stage == "scout" and record.dimension is not None and len(known) > 1:
-            found[record.dimension] = max(found.get(record.dimension, 0.0), max(known) - min(known))
-    return found
 
 
 def tried_values(record: RoundRecord, value: Callable[[str, Mapping[str, Any]], Any]) -> list[Any]:

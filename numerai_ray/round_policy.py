@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numerai_ray.results import RoundRecord
+from numerai_ray.experiment.decision import PolicySettings, decide, may_win, order, sanity_flags
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.round_budget import search_ended
-from numerai_ray.round_decision import PolicySettings, decide, may_win, order, sanity_flags
 from numerai_ray.round_focus import Focus
 
 __all__ = ["PolicySettings", "decide", "flat_rounds", "next_step", "sanity_flags"]

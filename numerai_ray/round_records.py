@@ -8,17 +8,18 @@ import numpy as np
 
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import least_honest_gap
-from numerai_ray.diagnostics_output import Alike, correlations_of_round
+from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.experiment.variant_output import official_metrics, per_era_json, write_variant
 from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4
-from numerai_ray.results import Decision, ExperimentPaths, RoundRecord, VariantRecord, official_metrics
 from numerai_ray.round_candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.rows import take
-from numerai_ray.variant_output import per_era_json, write_variant
 
 # Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.
 THIN_COVERAGE = 0.2

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from numerai_ray.baseline_store import BaselineStore
 from numerai_ray.calibration import Expected
 from numerai_ray.config import Json, fingerprint, leaves, yaml_text
 from numerai_ray.config.plan import LoadedPlan
@@ -15,22 +14,15 @@ from numerai_ray.config.plan_schema import ALL_STAGES, Stage
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
-from numerai_ray.evidence import ScoreReader, comparison_of, selection_looks, with_evidence
-from numerai_ray.experiment_identity import experiment_identity
+from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.experiment.decision import PolicySettings, choose, decide, sanity_flags
+from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, known_by_fingerprint, read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
+from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader, comparison_of, selection_looks, with_evidence
 from numerai_ray.proposer import Proposer
-from numerai_ray.results import (
-    Decision,
-    ExperimentPaths,
-    RoundRecord,
-    VariantRecord,
-    append_ledger,
-    chosen_interpretation,
-    known_by_fingerprint,
-    read_ledger,
-)
 from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.round_candidates import Candidate, Search, Setup, identity
-from numerai_ray.round_decision import PolicySettings, choose, decide, sanity_flags
 from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import Step, Stop, next_step
 from numerai_ray.round_records import Recorder, holdout_decision, round_alike

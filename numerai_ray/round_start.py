@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.results import VariantRecord
+from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.training.spec import TrialPlan
 
 

@@ -4,17 +4,15 @@ The ledger holds what was decided, the fit store what was trained: what lies bet
 from the two. It is made again where that brings the ledger's own scores, and left alone where it does not.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.errors import FitError, RequestError
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
-from numerai_ray.results_shape import read_results
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.variant_files import LEFT_OUT, lost_files
+from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.round_candidates import identity
 from numerai_ray.round_records import Recorder, round_alike
 from numerai_ray.runners.in_process import InProcessRunner
@@ -22,55 +20,6 @@ from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.spec import TrialPlan
 from numerai_ray.training.store.fits import FitStore, stored_fit
-from numerai_ray.variant_output import write_variant
-
-LEFT_OUT = "what it tells is left out"
-AGAIN = "`numerai-ray run {}` makes it again where its fits are stored"
-
-
-@dataclass(frozen=True)
-class LostFile:
-    """A file of a decided variant that is missing or damaged, and in which round it ran."""
-
-    path: Path
-    why: str
-    variant: VariantRecord
-    record: RoundRecord
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.why}"
-
-
-def lost_files(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> list[LostFile]:
-    """What is not there of the files of variants with scores, each once, in the order in which they ran."""
-    ran = {each.id: (each, record) for record in reversed(history) for each in record.variants if each.metrics}
-    found = []
-    for variant, record in reversed(ran.values()):
-        for path, why in _wrong(paths, variant):
-            found.append(LostFile(path, why, variant, record))
-    return found
-
-
-def _wrong(paths: ExperimentPaths, variant: VariantRecord) -> Iterator[tuple[Path, str]]:
-    path, rows = paths.results(variant.id), None
-    try:
-        rows = (read_results(path).get("data") or {}).get("oof_rows")
-    except FileNotFoundError:
-        yield path, "missing"
-    except (OSError, ValueError) as error:
-        yield path, f"damaged ({error})"
-    if variant.role == "benchmark":  # its predictions are a column of the benchmark file
-        return
-    path = paths.predictions(variant.id)
-    try:
-        there = pq.read_metadata(path).num_rows
-    except FileNotFoundError:
-        yield path, "missing"
-    except (OSError, pa.ArrowException):
-        yield path, "damaged (not a readable parquet file)"
-    else:
-        if isinstance(rows, int) and there != rows:
-            yield path, f"damaged ({there:,} rows where there were {rows:,})"
 
 
 def restore_files(

@@ -13,11 +13,13 @@ from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_for, variant_name
 from numerai_ray.data.eras import era_label
+from numerai_ray.experiment.decision import PolicySettings, decide, sanity_flags
+from numerai_ray.experiment.ledger import append_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
+from numerai_ray.experiment.variant_output import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, metrics_of
-from numerai_ray.results import ExperimentPaths, Role, RoundRecord, VariantRecord, append_ledger, official_metrics
-from numerai_ray.round_decision import PolicySettings, decide, sanity_flags
 from numerai_ray.system.json_text import write_json
-from numerai_ray.variant_output import per_era_json
 
 BASELINE = {
     "data": {"version": "v5.2", "feature_set": "medium", "target": "target_ender_20"},

@@ -10,7 +10,7 @@ from bad_requests import Desk, make_market, set_desk
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.submission import interpreters
 from numerai_ray.submission.choice import choose
 from numerai_ray.submission.containers import container_for

@@ -18,6 +18,7 @@ from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.config import Config, leaves, validate
 from numerai_ray.data.dataset import load_features
 from numerai_ray.errors import ConfigError
+from numerai_ray.experiment.variant_output import results_json
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.json_text import to_json
 from numerai_ray.training.assembly import LinearParts
@@ -25,7 +26,6 @@ from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.post import blend, rank, rank_gauss
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.variant_output import results_json
 
 TWO_TARGETS = {"data": {"target": {"target_ender_20": 2.0, "target_ender_60": 1.0}}}
 ENSEMBLE = {

@@ -366,7 +366,7 @@ def test_a_damaged_ledger(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None
 
 def test_an_experiment_that_another_process_runs(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
     code = (
-        "import sys; from pathlib import Path; from numerai_ray.experiment_lock import experiment_lock\n"
+        "import sys; from pathlib import Path; from numerai_ray.experiment.lock import experiment_lock\n"
         "with experiment_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(desk.exp / ".lock")]

@@ -15,16 +15,16 @@ from numerai_tools.scoring import feature_neutral_corr as official_fnc
 from numerai_ray.config import Config, validate
 from numerai_ray.data.dataset import load_columns, load_features
 from numerai_ray.data.era_slabs import era_slabs
-from numerai_ray.diagnostics_output import correlations_of_round
+from numerai_ray.experiment.diagnostics_output import correlations_of_round
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.variant_output import results_json
 from numerai_ray.metrics.importance import by_group, feature_groups, importance_of, mean_importance
-from numerai_ray.results import ExperimentPaths
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.json_text import to_json
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.diagnostics import diagnose_fold
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.variant_output import results_json
 
 OTHERS = {
     "xgboost": {"n_estimators": 5, "max_depth": 3},

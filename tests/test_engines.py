@@ -13,8 +13,9 @@ from contracts import config, params
 from numerai_ray import Experiment
 from numerai_ray.config import Config, ModelConfig, validate
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.models import engine, rule_of
-from numerai_ray.results import ExperimentPaths, read_ledger
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore

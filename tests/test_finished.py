@@ -7,9 +7,10 @@ import pytest
 from builders import PLAN, History, finished_experiment, loaded_plan
 
 from numerai_ray.cli.read_commands import status_json
+from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.ledger import append_ledger
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.reading import Reading
-from numerai_ray.results import RoundRecord, append_ledger
-from numerai_ray.round_decision import is_finished
 from numerai_ray.session.experiment import Experiment
 from numerai_ray.submission.choice import choose
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, running_table
 from numerai_ray.cli.round_state import Best, Budget, Observer, RoundState, Snapshot, progress_json, usage_text
 from numerai_ray.cli.schema_command import schema_of
-from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
-from numerai_ray.results import RoundRecord
 from numerai_ray.round_start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.monitoring import RunningFit

@@ -10,7 +10,7 @@ from bad_requests import Desk
 from submission_desk import PYTHONS, live_of, needs_python
 
 from numerai_ray.cli.main import run
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.submission.assembly import plan_refit
 from numerai_ray.submission.choice import choose
 from numerai_ray.submission.containers import container_for

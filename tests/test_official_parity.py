@@ -21,10 +21,10 @@ from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.config.official import load_official
 from numerai_ray.config.schema import laid_over
 from numerai_ray.data.dataset import load_columns
+from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.variant_output import write_variant
 
 # By engine: what is laid over the config as it is read, and how far predictions may be from the loop's.
 ENGINES: dict[str, tuple[dict[str, Any], float]] = {

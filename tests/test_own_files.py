@@ -12,8 +12,8 @@ import pytest
 from test_results import decided
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.experiment_lock import experiment_lock, lock_holder
-from numerai_ray.results import append_ledger
+from numerai_ray.experiment.ledger import append_ledger
+from numerai_ray.experiment.lock import experiment_lock, lock_holder
 from numerai_ray.runners.ray.fit_tasks import fit_room, forget_room
 from numerai_ray.system.files import own_temporary_folder
 from numerai_ray.training.store.fits import claimed

@@ -16,7 +16,7 @@ from numerai_ray.config import apply_overrides
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_template import SPACES
 from numerai_ray.config.shipped import find_shipped
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 
 # Fewer stages and values, so that one experiment can be taken through all of it.
 SHORT = {"rounds": {"variants": 2, "margin": 1.0e-4, "patience": 1}, "budget": {"rounds": 2}}

@@ -7,8 +7,8 @@ import pytest
 from test_round_policy import ABC, FAILED, NAN, SETTINGS, SUSPECT, A, B, record, scout, variant, won
 from test_round_stages import Numbers, tried
 
-from numerai_ray.results import RoundRecord
-from numerai_ray.round_decision import PolicySettings
+from numerai_ray.experiment.decision import PolicySettings
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.round_focus import find_focus
 from numerai_ray.round_policy import ConfirmRound, FinalRound, ScoutRound, Step, next_step
 

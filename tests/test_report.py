@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from builders import History, Market, experiment, finished_experiment
 
-from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.scoring import summarize
 from numerai_ray.metrics.significance import Comparison, Series, e4, paired_delta
 from numerai_ray.report import leaderboard, write_report
@@ -19,7 +20,6 @@ from numerai_ray.report.experiment_md import report_text
 from numerai_ray.report.plots import PLOTS
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, markdown_table, number, round_rows
-from numerai_ray.results import read_ledger
 from numerai_ray.system.json_text import to_json
 
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)

@@ -9,13 +9,13 @@ from builders import Market, experiment
 from test_report import section, text
 
 from numerai_ray.config.search_space import laid_together
-from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
 from numerai_ray.report.estimate_section import Promise, estimate_section, in_all, promises
 from numerai_ray.report.experiment_md import report_text
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import change_text
-from numerai_ray.results import RoundRecord
 
 
 def test_the_same_difference_may_be_clear_in_its_round_and_noise_as_the_best_of_many(tmp_path: Path) -> None:

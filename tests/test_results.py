@@ -15,18 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy
-from numerai_ray.experiment_lock import experiment_lock, lock_holder
+from numerai_ray.experiment.ledger import append_ledger, known_by_fingerprint, read_ledger
+from numerai_ray.experiment.lock import experiment_lock, lock_holder
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.scoring import EraScores, Metrics, Summary, metrics_of, summarize
-from numerai_ray.results import (
-    Decision,
-    ExperimentPaths,
-    RoundRecord,
-    VariantRecord,
-    append_ledger,
-    known_by_fingerprint,
-    official_metrics,
-    read_ledger,
-)
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import to_json, without_nan, write_json
 
@@ -283,7 +277,7 @@ def test_long_names_and_text_in_any_script(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from numerai_ray.experiment_lock import experiment_lock
+from numerai_ray.experiment.lock import experiment_lock
 with experiment_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

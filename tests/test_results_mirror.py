@@ -12,7 +12,7 @@ from s3_server import s3_server
 
 from numerai_ray.cli.main import run
 from numerai_ray.errors import ExperimentBusy, RequestError
-from numerai_ray.results_mirror import LEASE, ResultsMirror, last_sign, mirrored
+from numerai_ray.experiment.mirror import LEASE, ResultsMirror, last_sign, mirrored
 from numerai_ray.system.storage import Place, files_below, place
 
 

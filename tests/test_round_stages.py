@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_round_policy import ABC, BASE, FAILED, NAN, SETTINGS, SUSPECT, A, B, base, record, scout, variant, won
 
-from numerai_ray.results import RoundRecord, VariantRecord
-from numerai_ray.round_decision import PolicySettings, choose
-from numerai_ray.round_focus import Focus, at_edge, find_focus, spreads
+from numerai_ray.experiment.decision import PolicySettings, choose, spreads
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.round_focus import Focus, at_edge, find_focus
 from numerai_ray.round_policy import (
     ConfirmRound,
     FinalRound,

@@ -16,7 +16,7 @@ from submission_desk import PYTHONS, exported, needs_python
 
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import RequestError
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.start import RaySettings
 from numerai_ray.runners.ray.tasks import run_on_ray

@@ -14,7 +14,8 @@ from numerai_ray.cli.main import run
 from numerai_ray.cli.terminal import Console, harmless, model_code, say
 from numerai_ray.config import Config, validate
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError, shortened
-from numerai_ray.results import ExperimentPaths, append_ledger
+from numerai_ray.experiment.ledger import append_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
 
 TITLE = "\x1b]0;owned\x07"
 EVIL = {

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from numerai_ray.config import EraSample, FeatureSample, fingerprint
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import FitError
+from numerai_ray.experiment.variant_output import results_json
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.rows import training_data
 from numerai_ray.training.sample import sampled_eras, sampled_features
 from numerai_ray.training.spec import FitSpec
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.variant_output import results_json
 
 SEED = st.integers(0, 1000)
 SHARE = st.floats(0.05, 1.0)

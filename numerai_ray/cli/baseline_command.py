@@ -13,8 +13,8 @@ from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import ConfigError, FitError, RequestError
+from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.scoring import Metrics
-from numerai_ray.results import official_metrics
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import Place, local_folder
 
@@ -41,7 +41,7 @@ def baseline(
     as_json: JsonOption = False,
 ) -> None:
     """Run a baseline and keep its results under the data root; once is enough for a data version."""
-    from numerai_ray.baseline_store import BaselineStore
+    from numerai_ray.experiment.baselines import BaselineStore
 
     root = data_place(data_dir)
     plan = baseline_plan(name, data_version, root, elsewhere=address is not None)

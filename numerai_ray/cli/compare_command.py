@@ -21,9 +21,9 @@ from numerai_ray.cli.options import (
 from numerai_ray.cli.round_state import number
 from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
+from numerai_ray.experiment.decision import last_compared
+from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.metrics.scoring import Metrics
-from numerai_ray.results import read_ledger
-from numerai_ray.round_decision import last_compared
 from numerai_ray.system.json_text import without_nan
 
 COLUMNS = {
@@ -101,7 +101,7 @@ def compare(
 
 
 def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
-    from numerai_ray.evidence import ScoreReader
+    from numerai_ray.experiment.scores import ScoreReader
     from numerai_ray.report.plot_cumulative import cumulative_line
 
     paths = experiment_paths(exp)
@@ -136,11 +136,11 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
 
 
 def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: Asked) -> None:
-    from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.cli.baseline_command import baseline_plan
-    from numerai_ray.evidence import StoredScores
+    from numerai_ray.experiment.baselines import BaselineStore
+    from numerai_ray.experiment.scores import StoredScores
+    from numerai_ray.experiment.variant_output import per_era_scores
     from numerai_ray.report.plot_cumulative import cumulative_line
-    from numerai_ray.variant_output import per_era_scores
 
     root = data_place(data_dir)
     plan = baseline_plan(name, None, root)
@@ -180,7 +180,7 @@ def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:
     import numpy as np
 
     from numerai_ray.data.dataset import load_columns, open_parquet
-    from numerai_ray.evidence import StoredScores
+    from numerai_ray.experiment.scores import StoredScores
     from numerai_ray.metrics.scoring import EraScores, metrics_of, score_eras
     from numerai_ray.report.plot_cumulative import cumulative_line
     from numerai_ray.training.catalog import Catalog

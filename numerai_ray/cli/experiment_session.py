@@ -14,8 +14,9 @@ from numerai_ray.cli.round_state import Budget
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.config.plan import LoadedPlan
-from numerai_ray.results import ExperimentPaths, RoundRecord
-from numerai_ray.round_decision import PolicySettings
+from numerai_ray.experiment.decision import PolicySettings
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
 
@@ -79,8 +80,8 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     Trees are grown by the rule that the experiment began with.
     """
     from numerai_ray.data.eras import Holdout
+    from numerai_ray.experiment.ledger import read_ledger
     from numerai_ray.models import rule_of
-    from numerai_ray.results import read_ledger
     from numerai_ray.training.catalog import Catalog
 
     kept, rule = loaded.plan.holdout_eras, rule_of([each.origin for each in read_ledger(paths.ledger)])
@@ -190,8 +191,8 @@ def scheduler_of(
     loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
 ) -> Any:
     """The scheduler of an experiment, everything in its hands."""
-    from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.calibration import expected, read_calibration
+    from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.round_scheduler import RoundScheduler, Workshop
     from numerai_ray.training.store.fits import is_stored
 

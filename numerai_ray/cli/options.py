@@ -13,8 +13,8 @@ from numerai_ray.config import nearest
 from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.shipped import find_shipped, shipped_experiments, shipped_plan
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.results import ExperimentPaths
-from numerai_ray.results_mirror import ResultsMirror
+from numerai_ray.experiment.mirror import ResultsMirror
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import PATIENCE_S, in_time
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place

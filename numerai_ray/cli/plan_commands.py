@@ -38,9 +38,10 @@ from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.config.search_space import Dimension, SearchSpace, space_problems
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import ConfigError, RequestError
-from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.results import ExperimentPaths, chosen_interpretation, read_ledger
-from numerai_ray.results_mirror import mirrored
+from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
+from numerai_ray.experiment.lock import experiment_lock
+from numerai_ray.experiment.mirror import mirrored
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -122,10 +123,10 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    from numerai_ray.baseline_store import BaselineStore
     from numerai_ray.calibration import read_calibration, write_calibration
     from numerai_ray.calibration_rounds import calibrate as measured
     from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
     from numerai_ray.round_candidates import Search
     from numerai_ray.system.machine import this_machine

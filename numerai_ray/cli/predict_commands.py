@@ -31,7 +31,7 @@ from numerai_ray.cli.submission_commands import (
 from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.cli.upload_command import ModelOption, ViaOption, YesOption, confirm, connect, watch
 from numerai_ray.errors import RequestError
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.json_text import without_nan
 
 

@@ -25,10 +25,12 @@ from numerai_ray.cli.round_state import number, running_of
 from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment_lock import lock_holder
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger
-from numerai_ray.results_mirror import last_sign
-from numerai_ray.round_decision import is_finished, last_compared
+from numerai_ray.experiment.decision import is_finished, last_compared
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.lock import lock_holder
+from numerai_ray.experiment.mirror import last_sign
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.system.json_text import to_json, without_nan
 from numerai_ray.system.storage import place
 
@@ -129,8 +131,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the report again from the ledger, and say where it is."""
+    from numerai_ray.experiment.variant_files import AGAIN, LEFT_OUT, lost_files
     from numerai_ray.report import write_report
-    from numerai_ray.variant_files import AGAIN, LEFT_OUT, lost_files
 
     fetch_results(exp, results)
     history = read_ledger(experiment_paths(exp).ledger)

@@ -36,10 +36,12 @@ from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import ConfigError, RequestError
-from numerai_ray.experiment_lock import experiment_lock
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
-from numerai_ray.results_mirror import mirrored
-from numerai_ray.round_decision import is_finished
+from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.lock import experiment_lock
+from numerai_ray.experiment.mirror import mirrored
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.round_policy import Stop
 from numerai_ray.system.files import tidy
 from numerai_ray.system.json_text import to_json
@@ -114,8 +116,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one config with cross-validation and write the official outputs."""
+    from numerai_ray.experiment.variant_output import results_json, write_variant
     from numerai_ray.training.catalog import Catalog
-    from numerai_ray.variant_output import results_json, write_variant
 
     root = data_place(data_dir)
     asked = load_any_config(config)

@@ -21,7 +21,7 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.errors import RequestError
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.json_text import parse_json, without_nan
 from numerai_ray.system.process import start_over
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
@@ -122,8 +122,8 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
+    from numerai_ray.experiment.ledger import read_ledger
     from numerai_ray.models import rule_of
-    from numerai_ray.results import read_ledger
     from numerai_ray.submission.choice import choose
     from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.export import ExportOrder

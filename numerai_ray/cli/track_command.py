@@ -8,7 +8,7 @@ import typer
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
 from numerai_ray.cli.terminal import say
 from numerai_ray.errors import RequestError
-from numerai_ray.results import read_ledger
+from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.system.services import masked
 
 MLflowOption = Annotated[

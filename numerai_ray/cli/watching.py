@@ -6,7 +6,8 @@ from typing import Any
 
 from numerai_ray.cli.live_view import LiveView, ProgressFile, Watchers
 from numerai_ray.cli.round_state import Observer
-from numerai_ray.results import ExperimentPaths, RoundRecord
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 
 
 def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:

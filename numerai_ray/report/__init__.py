@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.experiment.ledger import chosen_interpretation
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.experiment_md import report_text
 from numerai_ray.report.plots import captions, drawn_plots, write_plots
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import leaderboard
-from numerai_ray.results import ExperimentPaths, RoundRecord, chosen_interpretation
 from numerai_ray.system.files import write_text
 
 __all__ = ["leaderboard", "write_report", "write_report_text"]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.data.eras import era_label
+from numerai_ray.experiment.decision import spreads
+from numerai_ray.experiment.records import JOINT, RoundRecord
 from numerai_ray.metrics.significance import best_by_luck, e4, verdict
 from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4_judged, number
-from numerai_ray.results import RoundRecord
-from numerai_ray.round_candidates import JOINT
-from numerai_ray.round_focus import spreads
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 # A model this close to the benchmark has little of its own to add.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
+from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
-from numerai_ray.results import VariantRecord
 
 # The best of a stage: more rows of eleven columns are not read, and every results file has its own.
 MOST_ROWS = 6

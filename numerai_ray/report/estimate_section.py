@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN
-from numerai_ray.results import RoundRecord
 
 GB = 10**9
 # An estimate is good when the fact is within this share of it.

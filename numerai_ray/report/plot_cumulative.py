@@ -10,11 +10,11 @@ import numpy.typing as npt
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.data.eras import era_label
-from numerai_ray.evidence import StoredScores
+from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.scores import StoredScores
 from numerai_ray.report.drawing import DASHES, Theme, end_labels, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
-from numerai_ray.results import VariantRecord
 
 Floats = npt.NDArray[np.float64]
 RUNNERS_UP = ("second", "third")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
+from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
-from numerai_ray.results import VariantRecord
 
 MOST_GROUPS = 16
 

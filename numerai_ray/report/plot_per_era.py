@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
+from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.report.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
-from numerai_ray.results import VariantRecord
 
 Floats = npt.NDArray[np.float64]
 MOST_OTHERS = 3

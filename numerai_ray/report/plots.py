@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_pictures
 from numerai_ray.report.plot_correlation import correlation_caption, correlation_info, draw_correlation
 from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
@@ -24,7 +25,6 @@ from numerai_ray.report.plot_per_era import draw_per_era, per_era_caption, per_e
 from numerai_ray.report.plot_rounds import draw_rounds, rounds_caption, rounds_info
 from numerai_ray.report.plot_sweeps import draw_sweeps, sweeps_caption, sweeps_info
 from numerai_ray.report.reading import Reading
-from numerai_ray.results import ExperimentPaths
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json
 

@@ -10,7 +10,10 @@ from numerai_ray.config import Config, leaves
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.evidence import ScoreReader, StoredScores, comparison_of, difference
+from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader, StoredScores, comparison_of, difference
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 from numerai_ray.report.tables import (
     Row,
@@ -19,8 +22,6 @@ from numerai_ray.report.tables import (
     round_rows,
     rounds_ran,
 )
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
-from numerai_ray.round_decision import is_finished
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from numerai_ray.config.search_space import changes_label
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
 from numerai_ray.report.reading import Reading, stage_of
 from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
-from numerai_ray.results import RoundRecord, VariantRecord
 
 # stage -> title, and what it is for
 SECTIONS = {

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from numerai_ray.config.search_space import value_text
-from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
-from numerai_ray.results import Role, RoundRecord, VariantRecord
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.

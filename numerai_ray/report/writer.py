@@ -10,10 +10,11 @@ from typing import Self
 
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.errors import NumeraiRayError
+from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report import write_report, write_report_text
 from numerai_ray.report.plots import drawn_plots
-from numerai_ray.results import ExperimentPaths, RoundRecord
-from numerai_ray.round_decision import is_finished
 from numerai_ray.system.services import masked
 
 # All pictures of a report take about this long to draw on one core.

@@ -11,18 +11,20 @@ from pyarrow import ArrowException
 from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
 from numerai_ray.data.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.evidence import ScoreReader
+from numerai_ray.experiment.decision import is_finished, last_compared
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.results import read_results
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.experiment.variant_files import AGAIN
 from numerai_ray.metrics.significance import PairedDelta, verdict
 from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
-from numerai_ray.results import ExperimentPaths, RoundRecord, read_ledger
-from numerai_ray.results_shape import read_results
-from numerai_ray.round_decision import is_finished, last_compared
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import FoldModel, fit_of, fold_model
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.variant_files import AGAIN
 
 
 class Experiment:

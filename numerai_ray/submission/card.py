@@ -9,9 +9,10 @@ import numpy as np
 
 from numerai_ray.data.download.fetch import size_text
 from numerai_ray.data.eras import era_label
-from numerai_ray.evidence import ScoreReader, comparison_of
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.scores import ScoreReader, comparison_of
+from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Series, paired_delta
-from numerai_ray.results import ExperimentPaths, official_metrics
 from numerai_ray.submission.assembly import Assembly
 from numerai_ray.submission.choice import Choice
 from numerai_ray.submission.containers import CONTAINERS

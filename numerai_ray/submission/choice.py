@@ -7,8 +7,10 @@ from typing import Any
 
 from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
 from numerai_ray.errors import RequestError
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord, read_ledger
-from numerai_ray.round_decision import last_compared
+from numerai_ray.experiment.decision import last_compared
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from numerai_ray.data.columns import matches, texts
 from numerai_ray.data.dataset import open_parquet
 from numerai_ray.data.eras import era_number
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.evidence import ScoreReader
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.experiment.variant_files import AGAIN
 from numerai_ray.metrics.scoring import summarize
-from numerai_ray.results import ExperimentPaths
 from numerai_ray.submission.choice import Choice
 from numerai_ray.system.storage import Place
-from numerai_ray.variant_files import AGAIN
 
 # our name, how it is called in Numerai's answer
 ROWS = (

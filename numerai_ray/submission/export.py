@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from numerai_ray.errors import RequestError
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.card import card_of, card_text
 from numerai_ray.submission.choice import Choice

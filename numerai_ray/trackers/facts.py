@@ -8,8 +8,9 @@ import numpy as np
 
 from numerai_ray.config import leaves, parse_yaml, read_text
 from numerai_ray.errors import RequestError
-from numerai_ray.evidence import ScoreReader
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader
 
 
 def new_variants(history: Sequence[RoundRecord]) -> Iterator[tuple[RoundRecord, VariantRecord]]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.evidence import ScoreReader
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
-from numerai_ray.round_decision import is_finished
+from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.system.services import in_time, install_hint, masked, patience
 from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
 

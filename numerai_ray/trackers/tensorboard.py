@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.evidence import ScoreReader
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
 
 

@@ -27,7 +27,8 @@ from numerai_ray.cli.main import run
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.results import ExperimentPaths, read_ledger
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
 
 VARIANTS, FOLDS, ROUNDS, NODES = 64, 4, 8, 4
 LEAST_FITS_A_SECOND = 20

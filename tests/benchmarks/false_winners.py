@@ -32,11 +32,11 @@ from numerai_ray.config import Config, validate
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.evidence import comparison_of
+from numerai_ray.experiment.decision import PolicySettings, decide
+from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.scores import comparison_of
 from numerai_ray.metrics.scoring import Metrics, Summary
 from numerai_ray.metrics.significance import Comparison, Evidence, Series, judge
-from numerai_ray.results import VariantRecord
-from numerai_ray.round_decision import PolicySettings, decide
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore

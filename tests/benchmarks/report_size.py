@@ -18,10 +18,11 @@ from builders import Market, experiment
 from test_plots import write_predictions
 
 from numerai_ray.config.plan import load_plan
-from numerai_ray.evidence import ScoreReader, with_evidence
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
 from numerai_ray.report import write_report
-from numerai_ray.results import ExperimentPaths, read_ledger
 from numerai_ray.system.json_text import to_json
 
 LIMIT_S, LIMIT_BYTES = 10.0, 500e6

@@ -180,7 +180,7 @@ class Stage:
     def check_results(self) -> None:
         """Everything equals what one machine found, predictions to the byte."""
         self.laptop.python(
-            f"from pathlib import Path; from numerai_ray.results_mirror import ResultsMirror as M; "
+            f"from pathlib import Path; from numerai_ray.experiment.mirror import ResultsMirror as M; "
             f"from numerai_ray.system.storage import place; M(Path('/tmp/got'), place('{RESULTS}')).fetch()"
         )
         there = sums(self.laptop, "/tmp/alone/experiments/spread/predictions")

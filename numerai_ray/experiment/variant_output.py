@@ -1,4 +1,8 @@
-"""What one trial leaves behind: its results JSON in the official schema, and its predictions."""
+"""What an experiment keeps: its records, its ledger and the names of its files.
+
+:class:`ExperimentPaths` is the sole owner of file names. The ledger (``rounds.jsonl``) is append-only and, with the
+fit store, the only memory: whatever was killed, the same command goes on from it.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +16,31 @@ import pyarrow.parquet as pq
 from numerai_ray.config.official_words import to_official
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
-from numerai_ray.diagnostics_output import Alike, diagnostics_json
-from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores
-from numerai_ray.results import official_metrics
+from numerai_ray.experiment.diagnostics_output import Alike, diagnostics_json
+from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores, Metrics, Summary
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.outcome import FoldRecord, VariantOutcome
+
+
+def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
+    """``metrics`` of the official results JSON."""
+
+    def block(summary: Summary) -> dict[str, float]:
+        return {
+            "mean": summary.mean,
+            "std": summary.std,
+            "sharpe": summary.sharpe,
+            "max_drawdown": summary.max_drawdown,
+        }
+
+    return {
+        "corr": block(metrics.corr),
+        "bmc": block(metrics.bmc) | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark},
+        "bmc_last_200_eras": block(metrics.bmc_last)
+        | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark_last},
+    }
+
 
 EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
 

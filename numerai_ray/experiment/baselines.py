@@ -14,14 +14,15 @@ from typing import Any
 
 from numerai_ray.config import fingerprint, leaves
 from numerai_ray.data.dataset import Columns, file_fingerprint
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.variant_output import per_era_scores, write_variant
 from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics, metrics_of
-from numerai_ray.results import ExperimentPaths, VariantRecord
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json
 from numerai_ray.system.storage import Place, download, folders_in, upload, write_whole
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.spec import TrialPlan
-from numerai_ray.variant_output import per_era_scores, write_variant
 
 FOLDER = "baselines"  # below the data root
 RESULTS, PREDICTIONS = "results.json", "predictions.parquet"

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from numerai_ray.errors import EnvironmentFault, ExperimentBusy, RequestError
-from numerai_ray.results import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.system.storage import FileFacts, Place, download, files_below, upload, write_whole
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.metrics.exposure import prediction_correlations
 from numerai_ray.metrics.importance import by_group, mean_importance
 from numerai_ray.metrics.scoring import summarize
-from numerai_ray.results import ExperimentPaths
 from numerai_ray.training.diagnostics import Diagnosis, diagnosed_eras
 from numerai_ray.training.outcome import VariantOutcome
 

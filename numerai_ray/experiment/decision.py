@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.metrics.significance import LEVEL, e4, in_words
-from numerai_ray.results import Decision, RoundRecord, VariantRecord
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
@@ -184,3 +184,17 @@ def last_compared(history: Sequence[RoundRecord]) -> RoundRecord | None:
     Not a holdout: its few eras check the winner of the stage before, and chose nothing.
     """
     return next((record for record in reversed(history) if record.stage != "holdout"), None)
+
+
+def spreads(history: Sequence[RoundRecord]) -> dict[str, float]:
+    """Largest difference of the primary metric that each dimension made within one of its scout rounds."""
+    found: dict[str, float] = {}
+    for record in history:
+        known = [
+            variant.metrics.primary
+            for variant in record.variants
+            if variant.role in ("base", "variant") and variant.metrics and math.isfinite(variant.metrics.primary)
+        ]
+        if record.stage == "scout" and record.dimension is not None and len(known) > 1:
+            found[record.dimension] = max(found.get(record.dimension, 0.0), max(known) - min(known))
+    return found

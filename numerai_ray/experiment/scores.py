@@ -6,11 +6,12 @@ from typing import Any
 
 from numerai_ray.config import ScoreConfig
 from numerai_ray.data.eras import least_honest_gap
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.results import read_results
+from numerai_ray.experiment.variant_output import per_era_scores
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.significance import Comparison, Evidence, PairedDelta, Series, judge, paired_delta
-from numerai_ray.results import ExperimentPaths, RoundRecord, VariantRecord
-from numerai_ray.results_shape import read_results
-from numerai_ray.variant_output import per_era_scores
 
 
 @dataclass(frozen=True, eq=False)

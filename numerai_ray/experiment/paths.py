@@ -1,0 +1,108 @@
+"""Paths: the name of every file of an experiment."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from numerai_ray.system.files import write_text
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """Every file name of an experiment's folder."""
+
+    root: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "experiment.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "results" / "rounds.jsonl"
+
+    @property
+    def seen_plan(self) -> Path:
+        """The plan as the last run read it, to tell what was edited since."""
+        return self.root / "results" / "plan.json"
+
+    @property
+    def calibration(self) -> Path:
+        """How long fits take here, measured by `plan`."""
+        return self.root / "results" / "calibration.json"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's studies."""
+        return self.root / "optuna.journal"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "experiment.md"
+
+    @property
+    def progress(self) -> Path:
+        return self.root / "logs" / "progress.json"
+
+    @property
+    def driver_log(self) -> Path:
+        return self.root / "logs" / "driver.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    @property
+    def identity(self) -> Path:
+        """Tells this experiment's fits apart from those of others (see :mod:`numerai_ray.experiment.paths`)."""
+        return self.root / ".experiment"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def plot_index(self) -> Path:
+        """What was drawn from which data."""
+        return self.plots / "plots.json"
+
+    @property
+    def html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "logs" / "tensorboard"
+
+    @property
+    def trials(self) -> Path:
+        """Ray Tune's own folder."""
+        return self.root / "logs" / "tune"
+
+    def config(self, variant: str) -> Path:
+        return self.root / "configs" / f"{variant}.yaml"
+
+    def results(self, variant: str) -> Path:
+        return self.root / "results" / f"{variant}.json"
+
+    def predictions(self, variant: str) -> Path:
+        return self.root / "predictions" / f"{variant}.parquet"
+
+    def plot(self, name: str) -> Path:
+        return self.plots / f"{name}.png"
+
+    def trial_log(self, variant: str) -> Path:
+        return self.root / "logs" / f"{variant}.log"
+
+
+def experiment_identity(paths: ExperimentPaths) -> str:
+    """Made once, and carried along when the experiment's folder moves or is renamed."""
+    with suppress(OSError, ValueError):
+        kept = paths.identity.read_text(encoding="utf-8").strip() if paths.identity.is_file() else ""
+        if re.fullmatch("[0-9a-f]{32}", kept):
+            return kept
+    made = uuid4().hex
+    write_text(paths.identity, f"{made}\n")
+    return made
