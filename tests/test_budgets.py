@@ -13,8 +13,8 @@ import pytest
 from desk import Desk
 from test_round_policy import SETTINGS, A, scout, won
 
-from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
-from numerai_ray.round_policy import ConfirmRound, FinalRound, next_step
+from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
+from numerai_ray.rounds.policy import ConfirmRound, FinalRound, next_step
 from numerai_ray.system.cluster import Spent
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first
 

@@ -9,7 +9,11 @@ import pytest
 import yaml
 from desk import BASELINE, Desk
 
-from numerai_ray.calibration import (
+from numerai_ray.cli.main import run
+from numerai_ray.config import Config, apply_overrides, validate
+from numerai_ray.errors import FitError
+from numerai_ray.rounds.calibrate import calibrate
+from numerai_ray.rounds.time_model import (
     STORED_ROUND_S,
     Calibration,
     Speed,
@@ -19,10 +23,6 @@ from numerai_ray.calibration import (
     predicted_rows,
     speed_key,
 )
-from numerai_ray.calibration_rounds import calibrate
-from numerai_ray.cli.main import run
-from numerai_ray.config import Config, apply_overrides, validate
-from numerai_ray.errors import FitError
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import FitSpec, TrialPlan, steps_of

@@ -19,7 +19,7 @@ from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
-from numerai_ray.round_start import FitWork, RoundStart
+from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.monitoring import RunningFit
 from numerai_ray.system.machine import Usage

@@ -11,7 +11,7 @@ import pytest
 
 from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
 from numerai_ray.cli.round_state import Snapshot
-from numerai_ray.round_start import FitWork, RoundStart
+from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray import monitoring
 from numerai_ray.runners.ray.monitoring import METRICS, MOST_FAULTS, STATES, Monitor, Pulse, RunningFit

@@ -26,8 +26,8 @@ from test_html import CHROMIUM, chromium
 
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.optuna_studies import Archive, ScoredVariant, open_archive, open_journal, write_study
-from numerai_ray.proposer import Seen
+from numerai_ray.rounds.optuna_studies import Archive, ScoredVariant, open_archive, open_journal, write_study
+from numerai_ray.rounds.samplers import Seen
 
 RANGE = {"path": "model.params.num_leaves", "range": {"low": 2, "high": 40, "scale": "log", "integer": True}}
 # LightGBM refuses a vector of constraints of another length than the features: one of these values always fails.
@@ -63,7 +63,7 @@ def test_a_database_that_fails_or_hangs_is_told_of_once_and_holds_no_round(
 
     tries: list[int] = []
     told: list[str] = []
-    monkeypatch.setattr("numerai_ray.optuna_studies.keep_studies", keep)
+    monkeypatch.setattr("numerai_ray.rounds.optuna_studies.keep_studies", keep)
     archive = Archive(optuna.storages.InMemoryStorage(), "small", told.append, limit_s=0.2)
     for _ in range(3):
         archive(None)  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ from test_round_stages import Numbers, tried
 
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.round_focus import find_focus
-from numerai_ray.round_policy import ConfirmRound, FinalRound, ScoutRound, Step, next_step
+from numerai_ray.rounds.focus import find_focus
+from numerai_ray.rounds.policy import ConfirmRound, FinalRound, ScoutRound, Step, next_step
 
 PLATEAU = "plateau: 2 rounds in a row without a gain of 0.0002"
 FLAT = [scout("a"), scout("b"), scout("c")]

@@ -10,8 +10,8 @@ import pytest
 
 from numerai_ray.config.ranges import Range
 from numerai_ray.config.search_space import Dimension
-from numerai_ray.optuna_proposer import OptunaProposer
-from numerai_ray.proposer import Ask, JointAsk, ListedProposer, Proposer, RefineProposer, Seen
+from numerai_ray.rounds.optuna_sampler import OptunaProposer
+from numerai_ray.rounds.samplers import Ask, JointAsk, ListedProposer, Proposer, RefineProposer, Seen
 
 LISTED = Dimension(path="model.params.num_leaves", values=[7, 15, 63, 127])
 RANGED = Dimension(path="model.params.learning_rate", range=Range(low=0.001, high=0.1, scale="log"))

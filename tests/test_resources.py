@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numerai_ray.config import Config, ModelConfig, validate
 from numerai_ray.errors import ConfigError, ResourceShortage
 from numerai_ray.models import ModelSource, model_for, model_problems, needs_of, settled
-from numerai_ray.proposer import ListedProposer
-from numerai_ray.round_candidates import Search
-from numerai_ray.round_policy import ScoutRound
+from numerai_ray.rounds.candidates import Search
+from numerai_ray.rounds.policy import ScoutRound
+from numerai_ray.rounds.samplers import ListedProposer
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.shared_data import fit_bytes, workload
 from numerai_ray.system.cluster import Node, shape_fits

@@ -9,7 +9,7 @@ import pytest
 from numerai_ray.experiment.decision import PolicySettings, decide, sanity_flags
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.metrics.scoring import Metrics, Summary
-from numerai_ray.round_policy import ConfirmRound, FinalRound, ScoutRound, Stop, flat_rounds, next_step
+from numerai_ray.rounds.policy import ConfirmRound, FinalRound, ScoutRound, Stop, flat_rounds, next_step
 
 SETTINGS = PolicySettings(margin=2e-4, patience=2, max_rounds=12)
 NAN = math.nan

@@ -10,8 +10,8 @@ from test_round_policy import ABC, BASE, FAILED, NAN, SETTINGS, SUSPECT, A, B, b
 
 from numerai_ray.experiment.decision import PolicySettings, choose, spreads
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.round_focus import Focus, at_edge, find_focus
-from numerai_ray.round_policy import (
+from numerai_ray.rounds.focus import Focus, at_edge, find_focus
+from numerai_ray.rounds.policy import (
     ConfirmRound,
     FinalRound,
     HoldoutRound,
@@ -22,7 +22,7 @@ from numerai_ray.round_policy import (
     Stop,
     next_step,
 )
-from numerai_ray.round_records import holdout_decision
+from numerai_ray.rounds.recorder import holdout_decision
 
 ALL = replace(SETTINGS, interpret=True, scale=True, holdout=True)
 INTERPRETED = RoundRecord(1, "interpret", None, {}, (base(),), choose([base()], SETTINGS), {}, choice="base")

@@ -41,8 +41,8 @@ def scheduler_at_work(
 ) -> Iterator[Any]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
     from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.rounds.restore import restore_files
     from numerai_ray.system.machine import this_machine
-    from numerai_ray.variant_files import restore_files
 
     paths, loaded, console = session.paths, session.loaded, session.console
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
@@ -191,9 +191,9 @@ def scheduler_of(
     loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
 ) -> Any:
     """The scheduler of an experiment, everything in its hands."""
-    from numerai_ray.calibration import expected, read_calibration
     from numerai_ray.experiment.baselines import BaselineStore
-    from numerai_ray.round_scheduler import RoundScheduler, Workshop
+    from numerai_ray.rounds.scheduler import RoundScheduler, Workshop
+    from numerai_ray.rounds.time_model import expected, read_calibration
     from numerai_ray.training.store.fits import is_stored
 
     paths, stored = report.paths, partial(is_stored, runner.store)
@@ -214,11 +214,11 @@ def scheduler_of(
 
 def proposer_of(loaded: LoadedPlan) -> Any:
     """The plan's proposer."""
-    from numerai_ray.proposer import ListedProposer, RefineProposer
+    from numerai_ray.rounds.samplers import ListedProposer, RefineProposer
 
     rounds = loaded.plan.rounds
     if rounds.proposer == "optuna":
-        from numerai_ray.optuna_proposer import OptunaProposer
+        from numerai_ray.rounds.optuna_sampler import OptunaProposer
 
         return OptunaProposer(rounds.seed)
     return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
@@ -226,10 +226,10 @@ def proposer_of(loaded: LoadedPlan) -> Any:
 
 def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Any:
     """Keeps Optuna's studies after every round, where Optuna guides; else nothing. Faults of a database are told."""
-    from numerai_ray.round_scheduler import no_archive
+    from numerai_ray.rounds.scheduler import no_archive
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive
-    from numerai_ray.optuna_studies import open_archive
+    from numerai_ray.rounds.optuna_studies import open_archive
 
     return open_archive(paths.journal, loaded.plan.rounds.storage, loaded.name, tell)

@@ -29,7 +29,7 @@ from numerai_ray.cli.terminal import Console, say
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.round_start import RoundStart
+from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.needs import token_words
 from numerai_ray.system.files import write_text

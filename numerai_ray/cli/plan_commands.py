@@ -123,12 +123,12 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    from numerai_ray.calibration import read_calibration, write_calibration
-    from numerai_ray.calibration_rounds import calibrate as measured
     from numerai_ray.cli.plan_check import check_plan
     from numerai_ray.experiment.baselines import BaselineStore
-    from numerai_ray.forecast import Outlook, configs_to_measure, first_setups, forecast
-    from numerai_ray.round_candidates import Search
+    from numerai_ray.rounds.calibrate import calibrate as measured
+    from numerai_ray.rounds.candidates import Search
+    from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
+    from numerai_ray.rounds.time_model import read_calibration, write_calibration
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from numerai_ray.experiment.records import JOINT, RoundRecord, VariantRecord
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4
-from numerai_ray.round_start import FitWork, RoundStart
+from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.system.json_text import read_json
 from numerai_ray.system.machine import Usage, usage

@@ -42,7 +42,7 @@ from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.round_policy import Stop
+from numerai_ray.rounds.policy import Stop
 from numerai_ray.system.files import tidy
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import place

@@ -24,7 +24,7 @@ from optuna.trial import TrialState, create_trial
 from numerai_ray.config import canonical_json
 from numerai_ray.config.ranges import is_number, mapped
 from numerai_ray.config.search_space import Dimension
-from numerai_ray.proposer import Ask, JointAsk, ListedProposer, Seen
+from numerai_ray.rounds.samplers import Ask, JointAsk, ListedProposer, Seen
 
 # So many times a sampler may name a value that ran before the widest gap is taken instead.
 MOST_ASKS = 40

@@ -14,8 +14,8 @@ from typing import Any
 
 from numerai_ray.experiment.decision import PolicySettings, decide, may_win, order, sanity_flags
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.round_budget import search_ended
-from numerai_ray.round_focus import Focus
+from numerai_ray.rounds.budget import search_ended
+from numerai_ray.rounds.focus import Focus
 
 __all__ = ["PolicySettings", "decide", "flat_rounds", "next_step", "sanity_flags"]
 
@@ -90,7 +90,7 @@ def next_step(
         dimensions: name -> whether the plan requires it to be tried, in the plan's order.
         settings: margin, patience, budget, stages.
         has_values: whether a dimension has untried values around a base.
-        focus: the dimension that deserves a round of its own, by :func:`~numerai_ray.round_focus.find_focus`.
+        focus: the dimension that deserves a round of its own, by :func:`~numerai_ray.rounds.focus.find_focus`.
 
     """
     if not history and settings.interpret:

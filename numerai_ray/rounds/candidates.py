@@ -20,8 +20,8 @@ from numerai_ray.config.search_space import (
 )
 from numerai_ray.experiment.ledger import known_by_fingerprint
 from numerai_ray.experiment.records import JOINT, Role, RoundRecord, VariantRecord
-from numerai_ray.proposer import Ask, JointAsk, Proposer, Seen
-from numerai_ray.round_policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
+from numerai_ray.rounds.policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
+from numerai_ray.rounds.samplers import Ask, JointAsk, Proposer, Seen
 
 
 @dataclass(frozen=True)

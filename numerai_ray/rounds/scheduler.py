@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from numerai_ray.calibration import Expected
 from numerai_ray.config import Json, fingerprint, leaves, yaml_text
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import ALL_STAGES, Stage
@@ -20,13 +19,14 @@ from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, 
 from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, comparison_of, selection_looks, with_evidence
-from numerai_ray.proposer import Proposer
-from numerai_ray.round_budget import overrun, time_left, used_up_within, usual_seconds
-from numerai_ray.round_candidates import Candidate, Search, Setup, identity
-from numerai_ray.round_focus import find_focus
-from numerai_ray.round_policy import Step, Stop, next_step
-from numerai_ray.round_records import Recorder, holdout_decision, round_alike
-from numerai_ray.round_start import RoundStart, fit_work
+from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
+from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
+from numerai_ray.rounds.focus import find_focus
+from numerai_ray.rounds.policy import Step, Stop, next_step
+from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
+from numerai_ray.rounds.samplers import Proposer
+from numerai_ray.rounds.start import RoundStart, fit_work
+from numerai_ray.rounds.time_model import Expected
 from numerai_ray.runners.base import Progress, RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json

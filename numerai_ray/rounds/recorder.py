@@ -14,7 +14,7 @@ from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.variant_output import official_metrics, per_era_json, write_variant
 from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4
-from numerai_ray.round_candidates import Candidate, identity
+from numerai_ray.rounds.candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json

@@ -1,4 +1,4 @@
-"""How long rounds take here, told from what a few short ones took (:mod:`numerai_ray.calibration_rounds` runs them).
+"""How long rounds take here, told from what a few short ones took (:mod:`numerai_ray.rounds.calibrate` runs them).
 
 A fit takes ``fixed + steps * (step + row_step * rows)``: reading its rows, then trees (or epochs), each of which costs
 something by itself and something for every row. A round takes its own start, the fits as they fill the cores, the

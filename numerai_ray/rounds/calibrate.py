@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Protocol
 
-from numerai_ray.calibration import Calibration, Speed, after_key, filled, lanes, predicted_rows, speed_key
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import Folds
 from numerai_ray.errors import FitError
+from numerai_ray.rounds.time_model import Calibration, Speed, after_key, filled, lanes, predicted_rows, speed_key
 from numerai_ray.runners.base import Progress, RoundRunner
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.storage import Place

@@ -13,8 +13,8 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.variant_files import LEFT_OUT, lost_files
 from numerai_ray.experiment.variant_output import write_variant
-from numerai_ray.round_candidates import identity
-from numerai_ray.round_records import Recorder, round_alike
+from numerai_ray.rounds.candidates import identity
+from numerai_ray.rounds.recorder import Recorder, round_alike
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome

@@ -20,8 +20,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from numerai_ray.config import fingerprint
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.optuna_proposer import distribution, encoded, fits, trial_of
-from numerai_ray.round_candidates import Search
+from numerai_ray.rounds.candidates import Search
+from numerai_ray.rounds.optuna_sampler import distribution, encoded, fits, trial_of
 from numerai_ray.system.services import in_time, masked, patience
 
 

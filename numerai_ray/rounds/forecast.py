@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from numerai_ray.calibration import AROUND_S, Calibration, expected
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.round_candidates import Search, Setup, identity
-from numerai_ray.round_policy import (
+from numerai_ray.rounds.candidates import Search, Setup, identity
+from numerai_ray.rounds.policy import (
     ConfirmRound,
     FinalRound,
     HoldoutRound,
@@ -21,6 +20,7 @@ from numerai_ray.round_policy import (
     ScaleRound,
     ScoutRound,
 )
+from numerai_ray.rounds.time_model import AROUND_S, Calibration, expected
 from numerai_ray.runners.ray.shared_data import workload
 from numerai_ray.system.resources import Machine, plan_resources
 from numerai_ray.training.catalog import Catalog

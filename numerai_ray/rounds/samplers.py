@@ -1,7 +1,7 @@
 """Where a dimension's next values come from.
 
 A proposer is asked for values of one dimension around one base; the scheduler makes variants of them and refuses
-configs that ran before. :mod:`numerai_ray.optuna_proposer` is the third of them.
+configs that ran before. :mod:`numerai_ray.rounds.optuna_sampler` is the third of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
