@@ -13,9 +13,9 @@ from test_experiment import Desk
 from numerai_ray.cli.main import run
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.metrics.scoring import last_eras
-from numerai_ray.report.drawing import DARK, LIGHT
-from numerai_ray.report.plot_compare import MOST_LINES, compare_info, draw_compare
-from numerai_ray.report.plot_cumulative import Line
+from numerai_ray.report.plots.compare import MOST_LINES, compare_info, draw_compare
+from numerai_ray.report.plots.cumulative import Line
+from numerai_ray.report.plots.drawing import DARK, LIGHT
 
 
 @pytest.fixture(scope="module")

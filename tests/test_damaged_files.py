@@ -23,7 +23,7 @@ from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.ledger import append_ledger, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.variant_files import lost_files
-from numerai_ray.report.plots import Drawn, drawn_plots
+from numerai_ray.report.plots.registry import Drawn, drawn_plots
 from numerai_ray.rounds.restore import restore_files
 from numerai_ray.rounds.time_model import Calibration, Speed, read_calibration, write_calibration
 from numerai_ray.system.json_text import read_json, to_json, write_json

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from builders import History, experiment, finished_experiment
 
-from numerai_ray.report.diagnostics_section import diagnostics_rows, diagnostics_section
-from numerai_ray.report.plot_groups import groups_caption, groups_info
+from numerai_ray.report.plots.groups import groups_caption, groups_info
 from numerai_ray.report.reading import Reading
+from numerai_ray.report.sections.diagnostics import diagnostics_rows, diagnostics_section
 
 
 @pytest.fixture(scope="module")

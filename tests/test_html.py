@@ -11,7 +11,7 @@ import pytest
 from builders import History, experiment, finished_experiment
 from matplotlib.image import imread
 
-from numerai_ray.report import write_report
+from numerai_ray.report.writer import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = {"desktop": (1280, 1000), "phone": (390, 844)}

@@ -13,18 +13,17 @@ from builders import History, Market, experiment, finished_experiment
 from matplotlib.image import imread
 from scipy.stats import spearmanr
 
-from numerai_ray.report import write_report, write_report_text
-from numerai_ray.report.drawing import LIGHT, THEMES, spread, two_lines
-from numerai_ray.report.plot_correlation import correlation_info, draw_correlation
-from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info
-from numerai_ray.report.plot_delta import delta_info
-from numerai_ray.report.plot_importances import importances_caption, importances_info
-from numerai_ray.report.plot_per_era import per_era_info
-from numerai_ray.report.plot_rounds import rounds_info
-from numerai_ray.report.plot_sweeps import sweeps_info
-from numerai_ray.report.plots import PLOTS, drawn_plots, write_plots
+from numerai_ray.report.plots.correlation import correlation_info, draw_correlation
+from numerai_ray.report.plots.cumulative import cumulative_caption, cumulative_info
+from numerai_ray.report.plots.delta import delta_info
+from numerai_ray.report.plots.drawing import LIGHT, THEMES, spread, two_lines
+from numerai_ray.report.plots.importances import importances_caption, importances_info
+from numerai_ray.report.plots.per_era import per_era_info
+from numerai_ray.report.plots.registry import PLOTS, drawn_plots, write_plots
+from numerai_ray.report.plots.rounds import rounds_info
+from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.writer import ReportWriter
+from numerai_ray.report.writer import ReportWriter, write_report, write_report_text
 
 ROWS = 40
 

@@ -14,12 +14,12 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.scoring import summarize
 from numerai_ray.metrics.significance import Comparison, Series, e4, paired_delta
-from numerai_ray.report import leaderboard, write_report
-from numerai_ray.report.data_section import stage_facts
-from numerai_ray.report.experiment_md import report_text
-from numerai_ray.report.plots import PLOTS
+from numerai_ray.report.markdown import report_text
+from numerai_ray.report.plots.registry import PLOTS
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import cell, markdown_table, number, round_rows
+from numerai_ray.report.sections.data import stage_facts
+from numerai_ray.report.tables import cell, leaderboard, markdown_table, number, round_rows
+from numerai_ray.report.writer import write_report
 from numerai_ray.system.json_text import to_json
 
 TIME_LINE = re.compile(r"^\*Time: .*\*$", re.MULTILINE)

@@ -12,9 +12,9 @@ from numerai_ray.config.search_space import laid_together
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
-from numerai_ray.report.estimate_section import Promise, estimate_section, in_all, promises
-from numerai_ray.report.experiment_md import report_text
+from numerai_ray.report.markdown import report_text
 from numerai_ray.report.reading import Reading
+from numerai_ray.report.sections.plan import Promise, estimate_section, in_all, promises
 from numerai_ray.report.tables import change_text
 
 

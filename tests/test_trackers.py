@@ -21,8 +21,8 @@ from tensorboardX.event_file_writer import EventFileWriter  # noqa: F401  (the l
 
 from numerai_ray.cli.main import run
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
-from numerai_ray.trackers.tensorboard import runs
+from numerai_ray.report.trackers import MLflowTracker, TensorBoardTracker
+from numerai_ray.report.trackers.tensorboard import runs
 
 MLFLOW = importlib.util.find_spec("mlflow") is not None
 

@@ -102,7 +102,7 @@ def compare(
 
 def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     from numerai_ray.experiment.scores import ScoreReader
-    from numerai_ray.report.plot_cumulative import cumulative_line
+    from numerai_ray.report.plots.cumulative import cumulative_line
 
     paths = experiment_paths(exp)
     last = last_compared(read_ledger(paths.ledger))
@@ -140,7 +140,7 @@ def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: As
     from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.experiment.scores import StoredScores
     from numerai_ray.experiment.variant_output import per_era_scores
-    from numerai_ray.report.plot_cumulative import cumulative_line
+    from numerai_ray.report.plots.cumulative import cumulative_line
 
     root = data_place(data_dir)
     plan = baseline_plan(name, None, root)
@@ -182,7 +182,7 @@ def _benchmarks(exp: Path, data_dir: str | None, asked: Asked) -> Compared:
     from numerai_ray.data.dataset import load_columns, open_parquet
     from numerai_ray.experiment.scores import StoredScores
     from numerai_ray.metrics.scoring import EraScores, metrics_of, score_eras
-    from numerai_ray.report.plot_cumulative import cumulative_line
+    from numerai_ray.report.plots.cumulative import cumulative_line
     from numerai_ray.training.catalog import Catalog
 
     _, loaded = open_experiment(exp)
@@ -224,8 +224,8 @@ def _numbers(metrics: Metrics | None) -> dict[str, float | None]:
 
 def _show(found: Compared, asked: Asked) -> None:
     if asked.plot is not None:
-        from numerai_ray.report.drawing import DARK, LIGHT, write_picture
-        from numerai_ray.report.plot_compare import compare_info, draw_compare
+        from numerai_ray.report.plots.compare import compare_info, draw_compare
+        from numerai_ray.report.plots.drawing import DARK, LIGHT, write_picture
 
         info = compare_info(found.title, found.lines, found.against)
         if info is None:

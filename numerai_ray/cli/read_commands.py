@@ -132,7 +132,7 @@ def report(
 ) -> None:
     """Write the report again from the ledger, and say where it is."""
     from numerai_ray.experiment.variant_files import AGAIN, LEFT_OUT, lost_files
-    from numerai_ray.report import write_report
+    from numerai_ray.report.writer import write_report
 
     fetch_results(exp, results)
     history = read_ledger(experiment_paths(exp).ledger)

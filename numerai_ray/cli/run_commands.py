@@ -82,7 +82,7 @@ def run(
     paths, loaded = open_experiment(exp)
     stage = _stage(stop_after, loaded)
     if mlflow is not None:
-        from numerai_ray.trackers import check_mlflow
+        from numerai_ray.report.trackers import check_mlflow
 
         check_mlflow(mlflow)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
@@ -187,7 +187,7 @@ def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, histo
             soft_wrap=True,
             markup=False,
         )
-        from numerai_ray.report.closing_sections import next_commands
+        from numerai_ray.report.sections.closing import next_commands
 
         for line in next_commands(paths.root):
             console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 def track(exp: ExperimentArgument, mlflow: MLflowOption = None, *, as_json: JsonOption = False) -> None:
     """Write an experiment's rounds for TensorBoard, and for MLflow where a server is named; nothing twice."""
-    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker, check_mlflow
-    from numerai_ray.trackers.tensorboard import runs
+    from numerai_ray.report.trackers import MLflowTracker, TensorBoardTracker, check_mlflow
+    from numerai_ray.report.trackers.tensorboard import runs
 
     paths, loaded = open_experiment(exp)
     if mlflow is not None:

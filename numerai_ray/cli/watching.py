@@ -12,7 +12,7 @@ from numerai_ray.experiment.records import RoundRecord
 
 def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:
     """TensorBoard always, MLflow where a server is named."""
-    from numerai_ray.trackers import MLflowTracker, TensorBoardTracker
+    from numerai_ray.report.trackers import MLflowTracker, TensorBoardTracker
 
     return [TensorBoardTracker(paths), *([MLflowTracker(paths, name, mlflow)] if mlflow else [])]
 

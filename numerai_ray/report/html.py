@@ -8,7 +8,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from numerai_ray.report.experiment_md import markdown_picture, report_text
+from numerai_ray.report.markdown import markdown_picture, report_text
 from numerai_ray.report.reading import Reading
 
 # A line of its own in the Markdown, which becomes a picture after everything else was escaped.

@@ -1,20 +1,24 @@
-"""Keeps a report up to date while its experiment runs, off the path of the rounds."""
+"""Writer: a report written once, or kept up to date while its experiment runs, off the path of the rounds."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.errors import NumeraiRayError
 from numerai_ray.experiment.decision import is_finished
+from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.report import write_report, write_report_text
-from numerai_ray.report.plots import drawn_plots
+from numerai_ray.report.markdown import report_text
+from numerai_ray.report.plots.registry import captions, drawn_plots, write_plots
+from numerai_ray.report.reading import Reading
+from numerai_ray.system.files import write_text
 from numerai_ray.system.services import masked
 
 # All pictures of a report take about this long to draw on one core.
@@ -23,6 +27,42 @@ DRAWING_S = 5.0
 SHARE = 0.05
 
 Tracker = Callable[[Sequence[RoundRecord]], None]
+
+
+def write_report(
+    loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord], start_era: int | None = None
+) -> Path:
+    """Draw the plots whose data changed, then write ``experiment.md`` and ``report.html``; returns the former's path.
+
+    Any history will do: none, a part, with failed trials, with unknown metrics. Each file is written whole or
+    not at all. Cumulative plots begin at ``start_era``.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+
+    """
+    from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
+
+    reading = _reading(loaded, paths, history, start_era)
+    said = captions(write_plots(reading), len(history))
+    text, page = markdown_and_page(reading, said)
+    write_text(paths.report, text)
+    write_text(paths.html, page)
+    return paths.report
+
+
+def write_report_text(loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord]) -> Path:
+    """Write ``experiment.md`` alone, at once, with the plots as they were last drawn."""
+    reading = _reading(loaded, paths, history)
+    write_text(paths.report, report_text(reading, captions(drawn_plots(paths), len(history))))
+    return paths.report
+
+
+def _reading(
+    loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord], start_era: int | None = None
+) -> Reading:
+    """Of several readings of the idea, the report follows the one that the experiment went on with."""
+    return Reading(loaded.interpreted(chosen_interpretation(history)), paths, tuple(history), start_era)
 
 
 class ReportWriter:

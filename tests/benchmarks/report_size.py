@@ -22,7 +22,7 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
-from numerai_ray.report import write_report
+from numerai_ray.report.writer import write_report
 from numerai_ray.system.json_text import to_json
 
 LIMIT_S, LIMIT_BYTES = 10.0, 500e6

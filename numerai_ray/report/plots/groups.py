@@ -6,7 +6,7 @@ from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 
 MOST_GROUPS = 16

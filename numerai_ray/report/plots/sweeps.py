@@ -10,8 +10,8 @@ import numpy as np
 from numerai_ray.config.search_space import value_text
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.drawing import Theme, new_figure, shortened
-from numerai_ray.report.plot_rounds import interval_bar, kind_of
+from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
 
 # More panels than these would be too small to read; the newest rounds are shown.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.data.eras import era_label
-from numerai_ray.report.drawing import SERIES_DASHES, Theme, end_labels, era_axis, new_figure
-from numerai_ray.report.plot_cumulative import Line
+from numerai_ray.report.plots.cumulative import Line
+from numerai_ray.report.plots.drawing import SERIES_DASHES, Theme, end_labels, era_axis, new_figure
 
 # More lines than colours would be told apart by dashes alone.
 MOST_LINES = 8

@@ -15,15 +15,15 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.report.drawing import DRAWING_VERSION, THEMES, write_pictures
-from numerai_ray.report.plot_correlation import correlation_caption, correlation_info, draw_correlation
-from numerai_ray.report.plot_cumulative import cumulative_caption, cumulative_info, draw_cumulative
-from numerai_ray.report.plot_delta import delta_caption, delta_info, draw_delta
-from numerai_ray.report.plot_groups import draw_groups, groups_caption, groups_info
-from numerai_ray.report.plot_importances import draw_importances, importances_caption, importances_info
-from numerai_ray.report.plot_per_era import draw_per_era, per_era_caption, per_era_info
-from numerai_ray.report.plot_rounds import draw_rounds, rounds_caption, rounds_info
-from numerai_ray.report.plot_sweeps import draw_sweeps, sweeps_caption, sweeps_info
+from numerai_ray.report.plots.correlation import correlation_caption, correlation_info, draw_correlation
+from numerai_ray.report.plots.cumulative import cumulative_caption, cumulative_info, draw_cumulative
+from numerai_ray.report.plots.delta import delta_caption, delta_info, draw_delta
+from numerai_ray.report.plots.drawing import DRAWING_VERSION, THEMES, write_pictures
+from numerai_ray.report.plots.groups import draw_groups, groups_caption, groups_info
+from numerai_ray.report.plots.importances import draw_importances, importances_caption, importances_info
+from numerai_ray.report.plots.per_era import draw_per_era, per_era_caption, per_era_info
+from numerai_ray.report.plots.rounds import draw_rounds, rounds_caption, rounds_info
+from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_caption, sweeps_info
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.drawing import Theme, new_figure
+from numerai_ray.report.plots.drawing import Theme, new_figure
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row
 

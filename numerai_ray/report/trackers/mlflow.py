@@ -12,8 +12,8 @@ from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.report.trackers.facts import cumulative, metric_values, new_variants, parameters
 from numerai_ray.system.services import in_time, install_hint, masked, patience
-from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
 
 # What ours carry, so that nothing is written twice.
 VARIANT_TAG, ROUND_TAG, REPORT_TAG = "numerai_ray.variant", "numerai_ray.round", "numerai_ray.report"

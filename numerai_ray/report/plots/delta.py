@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
-from numerai_ray.report.drawing import Theme, era_axis, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Headline, Reading
 
 Floats = npt.NDArray[np.float64]

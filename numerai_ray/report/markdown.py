@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.metrics.significance import e4
-from numerai_ray.report.closing_sections import closing_sections
-from numerai_ray.report.data_section import data_section
-from numerai_ray.report.diagnostics_section import diagnostics_section
-from numerai_ray.report.estimate_section import estimate_section
-from numerai_ray.report.method_section import leaderboard_section, method
-from numerai_ray.report.plan_section import plan_section, sentence
-from numerai_ray.report.plots import TITLES
+from numerai_ray.report.plots.registry import TITLES
 from numerai_ray.report.reading import Headline, Reading, shown_delta
-from numerai_ray.report.round_sections import round_sections
+from numerai_ray.report.sections.closing import closing_sections
+from numerai_ray.report.sections.data import data_section
+from numerai_ray.report.sections.diagnostics import diagnostics_section
+from numerai_ray.report.sections.method import leaderboard_section, method
+from numerai_ray.report.sections.plan import estimate_section, plan_section, sentence
+from numerai_ray.report.sections.rounds import round_sections
 from numerai_ray.report.tables import Row, cell, number, primary_of
 
 Picture = Callable[[str, str, str], list[str]]

@@ -10,7 +10,7 @@ from typing import Any
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
-from numerai_ray.trackers.facts import cumulative, metric_values, new_variants, parameters
+from numerai_ray.report.trackers.facts import cumulative, metric_values, new_variants, parameters
 
 
 @dataclass(frozen=True)

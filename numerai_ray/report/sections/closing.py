@@ -11,7 +11,7 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.decision import spreads
 from numerai_ray.experiment.records import JOINT, RoundRecord
 from numerai_ray.metrics.significance import best_by_luck, e4, verdict
-from numerai_ray.report.label_rooms import label_rooms, tightest
+from numerai_ray.report.plots.drawing import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, e4_judged, number
 

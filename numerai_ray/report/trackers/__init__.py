@@ -5,7 +5,7 @@ A tracker is called with the history after every round, beside the next one (see
 after any interruption, and for an experiment that ran without it.
 """
 
-from numerai_ray.trackers.mlflow import MLflowTracker, check_mlflow
-from numerai_ray.trackers.tensorboard import TensorBoardTracker
+from numerai_ray.report.trackers.mlflow import MLflowTracker, check_mlflow
+from numerai_ray.report.trackers.tensorboard import TensorBoardTracker
 
 __all__ = ["MLflowTracker", "TensorBoardTracker", "check_mlflow"]

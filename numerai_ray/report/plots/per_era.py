@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.metrics.exposure import prediction_correlations
-from numerai_ray.report.drawing import Theme, new_figure, two_lines
+from numerai_ray.report.plots.drawing import Theme, new_figure, two_lines
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 

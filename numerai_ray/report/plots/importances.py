@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from numerai_ray.report.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
 
 # More bars than these are small ones.
