@@ -11,8 +11,8 @@ from submission_desk import PYTHONS, exported, finished_desk
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.submission.containers import container_for
-from numerai_ray.submission.environment import Environment, environment_for
+from numerai_ray.submission.container.containers import container_for
+from numerai_ray.submission.container.environment import Environment, environment_for
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.

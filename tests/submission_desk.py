@@ -11,13 +11,13 @@ from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.submission import interpreters
-from numerai_ray.submission.choice import choose
-from numerai_ray.submission.containers import container_for
-from numerai_ray.submission.export import ExportOrder, export
-from numerai_ray.submission.refit import in_process
-from numerai_ray.submission.trial_run import LiveData
-from numerai_ray.submission.verify import Verification
+from numerai_ray.submission.container import interpreters
+from numerai_ray.submission.container.containers import container_for
+from numerai_ray.submission.container.trial_run import LiveData
+from numerai_ray.submission.container.verify import Verification
+from numerai_ray.submission.export.choice import choose
+from numerai_ray.submission.export.exporting import ExportOrder, export
+from numerai_ray.submission.export.refit import in_process
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
 

@@ -167,7 +167,7 @@ HOMES = {
     "matplotlib": {"report"},
     "numba": {"trees"},
     "llvmlite": {"trees"},
-    "lightgbm": {"models", "submission"},  # submission/inside runs in Numerai's container
+    "lightgbm": {"models", "submission"},  # submission/container/inside runs in Numerai's container
     "psutil": {"machine"},
     "tensorboardX": {"trackers"},
     "mlflow": {"trackers"},
@@ -247,7 +247,7 @@ def test_every_module_has_a_floor() -> None:
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_one_place_writes_to_the_terminal(path: Path) -> None:
     """What is printed past ``cli.terminal`` may hold whatever somebody put into a file's name."""
-    if name_of(path) in ("cli.terminal", "submission.inside.runner", "submission.inside.pack"):
+    if name_of(path) in ("cli.terminal", "submission.container.inside.runner", "submission.container.inside.pack"):
         return
     calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     assert not [each for each in calls if isinstance(each, ast.Name) and each.id == "print"]
@@ -264,7 +264,9 @@ OWN_JSON = {
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_json_of_others_is_read_in_one_place(path: Path) -> None:
     """Python's own reader answers deep nesting with a RecursionError, which is no ValueError."""
-    if name_of(path) in OWN_JSON or name_of(path).startswith(("models", "submission.inside", "submission.via_mcp")):
+    if name_of(path) in OWN_JSON or name_of(path).startswith(
+        ("models", "submission.container.inside", "submission.via_mcp")
+    ):
         return
     calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     assert not [each for each in calls if isinstance(each, ast.Attribute) and ast.unparse(each) == "json.loads"]

@@ -12,7 +12,7 @@ from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.reading import Reading
 from numerai_ray.session.experiment import Experiment
-from numerai_ray.submission.choice import choose
+from numerai_ray.submission.export.choice import choose
 
 
 def ledger(root: Path, holdout: int | None, records: list[RoundRecord]) -> History:

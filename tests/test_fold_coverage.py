@@ -14,7 +14,7 @@ from numerai_ray.config import Config, apply_overrides
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.errors import ConfigError
 from numerai_ray.runners.in_process import InProcessRunner
-from numerai_ray.submission.assembly import plan_refit
+from numerai_ray.submission.export.assembly import plan_refit
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
 

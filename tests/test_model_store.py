@@ -11,12 +11,11 @@ from submission_desk import PYTHONS, live_of, needs_python
 
 from numerai_ray.cli.main import run
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.submission.assembly import plan_refit
-from numerai_ray.submission.choice import choose
-from numerai_ray.submission.containers import container_for
-from numerai_ray.submission.export import ExportOrder, export
-from numerai_ray.submission.kept_models import refits_of
-from numerai_ray.submission.refit import RefitJob, Refitted, in_process
+from numerai_ray.submission.container.containers import container_for
+from numerai_ray.submission.export.assembly import plan_refit
+from numerai_ray.submission.export.choice import choose
+from numerai_ray.submission.export.exporting import ExportOrder, export
+from numerai_ray.submission.export.refit import RefitJob, Refitted, in_process, refits_of
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.training.store.models import ModelStore, StoredModel

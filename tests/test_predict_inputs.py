@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numerai_ray.submission.inside.frame import build
+from numerai_ray.submission.container.inside.frame import build
 
 FEATURES = [f"feature_{name}" for name in ("ash", "birch", "cedar", "dogwood", "elm")]
 ROWS = 40

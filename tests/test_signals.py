@@ -125,7 +125,7 @@ import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", '''
 import json, sys, time
 from pathlib import Path
-from numerai_ray.submission.inside import runner
+from numerai_ray.submission.container.inside import runner
 runner.run = lambda request, report: (print("runs", flush=True), time.sleep(60))
 Path(sys.argv[1]).write_text(json.dumps({"offline": False, "report": sys.argv[1] + ".report"}))
 runner.main(Path(sys.argv[1]))

@@ -20,10 +20,10 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.start import RaySettings
 from numerai_ray.runners.ray.tasks import run_on_ray
-from numerai_ray.submission.assembly import plan_refit
-from numerai_ray.submission.choice import choose, refit_config
-from numerai_ray.submission.environment import Environment, Limits, run_inside
-from numerai_ray.submission.refit import in_process, refit
+from numerai_ray.submission.container.environment import Environment, Limits, run_inside
+from numerai_ray.submission.export.assembly import plan_refit
+from numerai_ray.submission.export.choice import choose, refit_config
+from numerai_ray.submission.export.refit import in_process, refit
 from numerai_ray.system.resources import Needs
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.store.fits import FitStore

@@ -19,7 +19,7 @@ from submission_desk import PYTHONS, needs_python
 import numerai_ray
 from numerai_ray.cli.main import run
 from numerai_ray.cli.schema_command import schema_of
-from numerai_ray.submission.upload import Waiting
+from numerai_ray.submission.numerai.upload import Waiting
 
 PAGE = (Path(numerai_ray.__file__).parent / "docs" / "submission.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
@@ -50,7 +50,7 @@ def account(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.delenv("NUMERAI_RAY_DATA", raising=False)
     monkeypatch.setenv("NUMERAI_PUBLIC_ID", PUBLIC_ID)
     monkeypatch.setenv("NUMERAI_SECRET_KEY", SECRET)
-    monkeypatch.setattr("numerai_ray.submission.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
+    monkeypatch.setattr("numerai_ray.submission.numerai.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
     with NumeraiServer({}).running() as server:
         monkeypatch.setenv("NUMERAI_RAY_API_URL", server.url)
         account = Account(server)

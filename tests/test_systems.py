@@ -16,7 +16,7 @@ from submission_desk import PYTHONS, needs_python
 
 from numerai_ray.cli.main import run
 from numerai_ray.runners.ray.start import object_store_bytes
-from numerai_ray.submission.inside import runner
+from numerai_ray.submission.container.inside import runner
 from numerai_ray.system.machine import resident_bytes
 from numerai_ray.system.resources import Machine
 

@@ -17,10 +17,10 @@ from numerai_ray.cli.main import run
 from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.data.download.numerai_api import NumeraiApi
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
-from numerai_ray.submission.numerai import Numerai, Offer, find_slot
-from numerai_ray.submission.upload import UploadOrder, Waiting, Watch, upload
-from numerai_ray.submission.via_graphql import GraphqlNumerai
-from numerai_ray.submission.via_mcp import McpNumerai, authorization
+from numerai_ray.submission.numerai.account import Numerai, Offer, find_slot
+from numerai_ray.submission.numerai.graphql import GraphqlNumerai
+from numerai_ray.submission.numerai.mcp import McpNumerai, authorization
+from numerai_ray.submission.numerai.upload import UploadOrder, Waiting, Watch, upload
 from numerai_ray.system.http import Patience
 from numerai_ray.system.transfer import put_file
 
@@ -257,7 +257,7 @@ def check(answer: Any) -> None:
 def test_the_command(
     via: str, account: Account, mcp_url: str, pickle: Path, capfd: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("numerai_ray.submission.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
+    monkeypatch.setattr("numerai_ray.submission.numerai.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
     assert run(["upload", str(pickle), "--new", "fresh", "--via", via, "--yes", "--trigger", "--json"]) == 0
     out, err = capfd.readouterr()
     answer = json.loads(out)
@@ -283,7 +283,7 @@ def test_no_secret_anywhere(
 ) -> None:
     """Every path and failure, and then all output, all files and the tools' arguments are searched."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("numerai_ray.submission.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
+    monkeypatch.setattr("numerai_ray.submission.numerai.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
     for via in WAYS:
         run(["upload", str(pickle), "--model", "ray_one", "--via", via, "--yes"])
         account.fates = deque([FAILS])

@@ -17,14 +17,14 @@ from submission_desk import exported, live_of, needs_python
 
 from numerai_ray.cli.main import run
 from numerai_ray.errors import DataError, EnvironmentFault, RequestError
-from numerai_ray.submission import interpreters
-from numerai_ray.submission.containers import CONTAINERS, container_for
-from numerai_ray.submission.environment import Environment, Limits, run_inside
-from numerai_ray.submission.inside import runner
-from numerai_ray.submission.live import live_predictions, submission_problem
-from numerai_ray.submission.packing import SubmissionFiles, sha256
-from numerai_ray.submission.proof import read_proof, write_proof
-from numerai_ray.submission.verify import verify
+from numerai_ray.submission.container import interpreters
+from numerai_ray.submission.container.containers import CONTAINERS, container_for
+from numerai_ray.submission.container.environment import Environment, Limits, run_inside
+from numerai_ray.submission.container.inside import runner
+from numerai_ray.submission.container.proof import read_proof, write_proof
+from numerai_ray.submission.container.verify import verify
+from numerai_ray.submission.export.packing import SubmissionFiles, sha256
+from numerai_ray.submission.numerai.predictions import live_predictions, submission_problem
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict the live round with a pickle, as Numerai's container would, and optionally submit the predictions."""
-    from numerai_ray.submission.live import live_predictions, out_path, write_predictions
+    from numerai_ray.submission.numerai.predictions import live_predictions, out_path, write_predictions
 
     writable_folder(out_path(out).parent, "--out")
     given = live_given(live, benchmarks)
@@ -100,11 +100,10 @@ def diagnose(
     as_json: JsonOption = False,
 ) -> None:
     """Have Numerai judge a variant's out-of-fold validation predictions, and show its scores beside ours."""
-    from numerai_ray.submission.choice import choose
-    from numerai_ray.submission.diagnosis import compared, diagnosis_of
-    from numerai_ray.submission.live import write_predictions
-    from numerai_ray.submission.numerai import find_slot
-    from numerai_ray.submission.predictions import Sender
+    from numerai_ray.submission.export.choice import choose
+    from numerai_ray.submission.numerai.account import find_slot
+    from numerai_ray.submission.numerai.diagnostics import compared, diagnosis_of
+    from numerai_ray.submission.numerai.predictions import Sender, write_predictions
 
     paths, loaded = open_experiment(exp)
     choice = choose(paths, loaded.name, variant)
@@ -137,9 +136,9 @@ def _exported(
     exp: Path, variant: str | None, python: str | None, data_dir: str | None, address: str | None, *, in_process: bool
 ) -> Path:
     """The experiment's pickle: the one in its folder while it is still the chosen variant's, else a new export."""
-    from numerai_ray.submission.choice import choose
-    from numerai_ray.submission.packing import SubmissionFiles
-    from numerai_ray.submission.verify import read_card
+    from numerai_ray.submission.container.verify import read_card
+    from numerai_ray.submission.export.choice import choose
+    from numerai_ray.submission.export.packing import SubmissionFiles
 
     paths, loaded = open_experiment(exp)
     choice = choose(paths, loaded.name, variant)
@@ -157,10 +156,10 @@ def _pickle_of(paths: ExperimentPaths, variant: str) -> Path:
 
 def _environment(pickle: Path, python: str | None) -> tuple[Any, str]:
     """The container's environment for a pickle, and the data version that it reads."""
-    from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.environment import environment_for
-    from numerai_ray.submission.packing import SubmissionFiles
-    from numerai_ray.submission.verify import read_card
+    from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.container.environment import environment_for
+    from numerai_ray.submission.container.verify import read_card
+    from numerai_ray.submission.export.packing import SubmissionFiles
 
     card = read_card(SubmissionFiles(pickle))
     container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)
@@ -170,8 +169,8 @@ def _environment(pickle: Path, python: str | None) -> tuple[Any, str]:
 
 
 def _submit(file: Path, name: str, via: str, *, yes: bool) -> str:
-    from numerai_ray.submission.numerai import find_slot
-    from numerai_ray.submission.predictions import Sender
+    from numerai_ray.submission.numerai.account import find_slot
+    from numerai_ray.submission.numerai.predictions import Sender
 
     numerai = connect(via)
     slot = find_slot(numerai.slots(), name)

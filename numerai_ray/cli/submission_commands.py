@@ -27,9 +27,9 @@ from numerai_ray.system.process import start_over
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
-    from numerai_ray.submission.refit import RefitJob, Refitted
-    from numerai_ray.submission.trial_run import LiveData
-    from numerai_ray.submission.verify import Verification
+    from numerai_ray.submission.container.trial_run import LiveData
+    from numerai_ray.submission.container.verify import Verification
+    from numerai_ray.submission.export.refit import RefitJob, Refitted
     from numerai_ray.system.storage import Place
 
 VariantOption = Annotated[
@@ -87,11 +87,11 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Try a pickle as Numerai runs it: its Python and libraries, no network, one core, none of our code."""
-    from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.environment import environment_for
-    from numerai_ray.submission.packing import SubmissionFiles
-    from numerai_ray.submission.verify import read_card
-    from numerai_ray.submission.verify import verify as verify_pickle
+    from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.container.environment import environment_for
+    from numerai_ray.submission.container.verify import read_card
+    from numerai_ray.submission.container.verify import verify as verify_pickle
+    from numerai_ray.submission.export.packing import SubmissionFiles
 
     if not pickle.is_file():
         raise RequestError(f"{pickle}: no such file; make one with `numerai-ray export EXP --out {pickle.name}`")
@@ -124,11 +124,11 @@ def export_to(
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
     from numerai_ray.experiment.ledger import read_ledger
     from numerai_ray.models import rule_of
-    from numerai_ray.submission.choice import choose
-    from numerai_ray.submission.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.export import ExportOrder
-    from numerai_ray.submission.export import export as export_model
-    from numerai_ray.submission.packing import pickle_path
+    from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.export.choice import choose
+    from numerai_ray.submission.export.exporting import ExportOrder
+    from numerai_ray.submission.export.exporting import export as export_model
+    from numerai_ray.submission.export.packing import pickle_path
     from numerai_ray.training.catalog import Catalog
     from numerai_ray.training.store.fits import FitStore
 
@@ -151,8 +151,8 @@ def export_to(
 def _run_jobs(
     paths: ExperimentPaths, address: str | None, *, in_process: bool
 ) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
-    from numerai_ray.submission.refit import in_process as run_here
-    from numerai_ray.submission.refit import refit
+    from numerai_ray.submission.export.refit import in_process as run_here
+    from numerai_ray.submission.export.refit import refit
     from numerai_ray.system.machine import this_machine
 
     if in_process:
@@ -178,7 +178,7 @@ def root_if_there(data_dir: str | None) -> "Place | None":
 
 def live_of(root: "Place | None", version: str) -> "LiveData | None":
     """Live data of a data version, where it was downloaded."""
-    from numerai_ray.submission.trial_run import LiveData
+    from numerai_ray.submission.container.trial_run import LiveData
 
     if root is None:
         return None
@@ -188,7 +188,7 @@ def live_of(root: "Place | None", version: str) -> "LiveData | None":
 
 
 def live_given(live: Path | None, benchmarks: Path | None) -> "LiveData | None":
-    from numerai_ray.submission.trial_run import LiveData
+    from numerai_ray.submission.container.trial_run import LiveData
 
     if live is None:
         if benchmarks is not None:
@@ -201,7 +201,7 @@ def live_given(live: Path | None, benchmarks: Path | None) -> "LiveData | None":
 
 
 def _files(out: Path) -> list[Path]:
-    from numerai_ray.submission.packing import SubmissionFiles
+    from numerai_ray.submission.export.packing import SubmissionFiles
 
     files = SubmissionFiles(out)
     return [files.pickle, files.proof, files.card, files.card_text]
@@ -209,7 +209,7 @@ def _files(out: Path) -> list[Path]:
 
 def _print_found(found: "Verification") -> None:
     """What the proof showed, a line each."""
-    from numerai_ray.submission.words import verification_lines
+    from numerai_ray.submission.container.verify import verification_lines
 
     for line in verification_lines(found):
         say(line)

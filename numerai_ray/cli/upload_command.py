@@ -13,8 +13,8 @@ from numerai_ray.cli.terminal import Console, harmless, say
 from numerai_ray.errors import RequestError
 
 if TYPE_CHECKING:
-    from numerai_ray.submission.numerai import Numerai, Offer, PickleState, Slot
-    from numerai_ray.submission.upload import UploadOrder, Watch
+    from numerai_ray.submission.numerai.account import Numerai, Offer, PickleState, Slot
+    from numerai_ray.submission.numerai.upload import UploadOrder, Watch
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model slot at Numerai: its name or id.")
@@ -71,7 +71,7 @@ def upload(
     card = _checked_card(pickle, unverified=unverified)
     order = _order(numerai, _Wish(pickle or Path(), model, new, python, data_version, card), yes=yes)
     order = _with(order, assign=assign, trigger=trigger, wait_s=wait)
-    from numerai_ray.submission.upload import upload as send
+    from numerai_ray.submission.numerai.upload import upload as send
 
     state = send(order, numerai, watch())
     if as_json:
@@ -85,8 +85,8 @@ def upload(
 def connect(via: str) -> "Numerai":
     """Numerai by the way asked for; the key is looked for at once, and nothing is sent yet."""
     from numerai_ray.data.download.numerai_api import NumeraiApi
-    from numerai_ray.submission.via_graphql import GraphqlNumerai
-    from numerai_ray.submission.via_mcp import McpNumerai, authorization
+    from numerai_ray.submission.numerai.graphql import GraphqlNumerai
+    from numerai_ray.submission.numerai.mcp import McpNumerai, authorization
 
     if via not in ("numerapi", "mcp"):
         raise RequestError(f"--via: must be numerapi or mcp, but is {via!r}")
@@ -120,8 +120,8 @@ class _Wish:
 
 def _checked_card(pickle: Path | None, *, unverified: bool) -> dict[str, Any] | None:
     """The card of a pickle that passed its check here; raises :class:`RequestError` otherwise."""
-    from numerai_ray.submission.packing import SubmissionFiles, sha256
-    from numerai_ray.submission.verify import read_card
+    from numerai_ray.submission.container.verify import read_card
+    from numerai_ray.submission.export.packing import SubmissionFiles, sha256
 
     if pickle is None:
         raise RequestError("PICKLE is missing: name a file made by `numerai-ray export`, or use --list or --status")
@@ -144,9 +144,9 @@ def _checked_card(pickle: Path | None, *, unverified: bool) -> dict[str, Any] | 
 
 def _order(numerai: "Numerai", wish: _Wish, *, yes: bool) -> "UploadOrder":
     """Everything chosen and confirmed; a slot is made only after the answer was yes."""
-    from numerai_ray.submission.containers import container_for
-    from numerai_ray.submission.numerai import check_name, find_slot, image_for, version_for
-    from numerai_ray.submission.upload import UploadOrder
+    from numerai_ray.submission.container.containers import container_for
+    from numerai_ray.submission.numerai.account import check_name, find_slot, image_for, version_for
+    from numerai_ray.submission.numerai.upload import UploadOrder
 
     if (wish.model is None) == (wish.new is None):
         raise RequestError("give either --model NAME for a slot that is there, or --new NAME to make one; see --list")
@@ -191,7 +191,7 @@ def _made(numerai: "Numerai", name: str) -> "Slot":
 
 
 def _with(order: "UploadOrder", *, assign: bool, trigger: bool, wait_s: int) -> "UploadOrder":
-    from numerai_ray.submission.upload import Waiting
+    from numerai_ray.submission.numerai.upload import Waiting
 
     return replace(order, assign=assign, trigger=trigger, waiting=Waiting(limit_s=float(wait_s)))
 
@@ -209,7 +209,7 @@ def _list(numerai: "Numerai", *, as_json: bool) -> None:
 
 
 def _status(numerai: "Numerai", pickle_id: str, model: str | None, *, as_json: bool) -> None:
-    from numerai_ray.submission.numerai import find_slot
+    from numerai_ray.submission.numerai.account import find_slot
 
     slots = numerai.slots()
     looked = [find_slot(slots, model)] if model else list(slots)
@@ -231,7 +231,7 @@ def _state(state: "PickleState") -> dict[str, Any]:
 
 def watch() -> "Watch":
     """Steps and failed tries, a line each on stderr."""
-    from numerai_ray.submission.upload import Watch
+    from numerai_ray.submission.numerai.upload import Watch
 
     console = Console(stderr=True)
 

@@ -1,5 +1,7 @@
-"""From a winner to a submission: refit on everything, a pickle that stands alone, its proof, its upload.
+"""From a winner to a submission: refitted, exported to a pickle that stands alone, proved in its container, uploaded.
 
-What runs in Numerai's container lies in ``inside/`` and imports nothing of ours; everything else prepares, checks
-and sends it.
+``export`` makes the files, ``container`` runs them as Numerai does, ``numerai`` sends them. Begin with
+:mod:`numerai_ray.submission.export.exporting`. Nothing here runs a round.
 """
+
+__all__ = ["container", "export", "numerai"]

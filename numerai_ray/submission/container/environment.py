@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.submission.containers import Container
-from numerai_ray.submission.interpreters import find_python
+from numerai_ray.submission.container.containers import Container
+from numerai_ray.submission.container.interpreters import find_python
 from numerai_ray.system.machine import resident_bytes
 
 CACHE_VARIABLE = "NUMERAI_RAY_CACHE"

@@ -1,25 +1,27 @@
 """The chosen variant trained once more, on every era with labels.
 
 No fold's fit serves: it saw some of the eras only. (What an earlier export trained does, see
-:mod:`numerai_ray.submission.kept_models`.) A refit also predicts the *proof rows*,
+:mod:`numerai_ray.submission.export.refit`.) A refit also predicts the *proof rows*,
 the last eras of its data, with our own pipeline: what the exported pickle must give as well.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.errors import FitError
+from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.models import Fitted
-from numerai_ray.submission.exporters import Trained, exporter_for
-from numerai_ray.submission.proof_rows import ProofRows
+from numerai_ray.submission.container.proof import ProofRows
+from numerai_ray.submission.export.exporters import Trained, exporter_for
 from numerai_ray.system.resources import Needs
 from numerai_ray.training.rows import TrainingData, inputs_of, training_data, validation_batch
 from numerai_ray.training.spec import FitSpec
+from numerai_ray.training.store.models import ModelStore, StoredModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,3 +93,54 @@ def _trained(spec: FitSpec, threads: int) -> tuple[TrainingData, Fitted]:
     features, columns = inputs_of(spec)
     train = training_data(spec, features, columns)
     return train, spec.model.fit(train.batch, spec.config.model.params, threads)
+
+
+def refits_of(
+    jobs: Sequence[RefitJob], store: ModelStore, run_jobs: RunJobs, on_step: Callable[[str], None]
+) -> list[Refitted]:
+    """What every job gives, trained only where the store lacks it; what is trained is kept.
+
+    A job's key holds its data, its training eras, the eras that it is proved on and the versions of the libraries:
+    what is found under it is the same model.
+
+    Raises:
+        FitError: training failed.
+
+    """
+    made = {job.spec.key: found for job in jobs if (found := _read(job, store)) is not None}
+    lacking = [job for job in jobs if job.spec.key not in made]
+    if made:
+        on_step(f"{_models(len(made))} from the store: trained by an earlier export")
+    if lacking:
+        eras = len(lacking[0].spec.fold.train_eras)
+        on_step(f"refitting {_models(len(lacking))} on {eras:,} eras")
+        for job, refit in zip(lacking, run_jobs(lacking), strict=True):
+            made[job.spec.key] = refit
+            _keep(job, refit, store)
+    return [made[job.spec.key] for job in jobs]
+
+
+def _read(job: RefitJob, store: ModelStore) -> Refitted | None:
+    found = store.get(job.spec.key)
+    if found is None or not found.facts.keys() >= {"train_rows", "dropped_rows", "seconds"}:
+        return None
+    facts = found.facts
+    return Refitted(found.model, found.predictions, facts["train_rows"], facts["dropped_rows"], facts["seconds"])
+
+
+def _keep(job: RefitJob, refit: Refitted, store: ModelStore) -> None:
+    if exporter_for(job.spec.config.model.type).as_rows:
+        return
+    facts = {
+        "train_rows": refit.train_rows,
+        "dropped_rows": refit.dropped_rows,
+        "seconds": refit.seconds,
+        "made_by": job.spec.config.model.type,
+    }
+    # What cannot be kept is exported all the same, and trained again the next time.
+    with suppress(EnvironmentFault):
+        store.put(job.spec.key, StoredModel(refit.payload, refit.proof, facts))
+
+
+def _models(count: int) -> str:
+    return f"{count} model{'s'[: count > 1]}"

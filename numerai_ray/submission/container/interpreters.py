@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.submission.containers import CONTAINERS
+from numerai_ray.submission.container.containers import CONTAINERS
 
 PYTHONS_VARIABLE = "NUMERAI_RAY_PYTHONS"
 # Where version managers keep interpreters, relative to the home folder or absolute; VERSION stands for 3.12.

@@ -13,12 +13,12 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, comparison_of
 from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Series, paired_delta
-from numerai_ray.submission.assembly import Assembly
-from numerai_ray.submission.choice import Choice
-from numerai_ray.submission.containers import CONTAINERS
-from numerai_ray.submission.packing import needed
-from numerai_ray.submission.refit import Refitted
-from numerai_ray.submission.verify import Verification, own_versions
+from numerai_ray.submission.container.containers import CONTAINERS
+from numerai_ray.submission.container.verify import Verification, own_versions
+from numerai_ray.submission.export.assembly import Assembly
+from numerai_ray.submission.export.choice import Choice
+from numerai_ray.submission.export.packing import needed
+from numerai_ray.submission.export.refit import Refitted
 
 Json = dict[str, Any]
 

@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import SCORE_BENCHMARK, Config
-from numerai_ray.data.dataset import load_columns
+from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.data.eras import Fold
 from numerai_ray.errors import RequestError
-from numerai_ray.submission.exporters import exporter_for
-from numerai_ray.submission.packing import Recipe
-from numerai_ray.submission.proof_rows import ProofRows, proof_eras, proof_rows
-from numerai_ray.submission.refit import RefitJob, Refitted
-from numerai_ray.submission.stack_weights import stack_weights
-from numerai_ray.training.assembly import assemble_fold, member_columns, posted
+from numerai_ray.submission.container.proof import ProofRows, proof_eras, proof_rows
+from numerai_ray.submission.export.exporters import exporter_for
+from numerai_ray.submission.export.packing import Recipe
+from numerai_ray.submission.export.refit import RefitJob, Refitted
+from numerai_ray.training.assembly import assemble_fold, member_columns, posted, stack_plan
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.post import rank
+from numerai_ray.training.post import rank, stack
+from numerai_ray.training.rows import take
 from numerai_ray.training.spec import TrialPlan
-from numerai_ray.training.store.fits import FitStore, StoredFit
+from numerai_ray.training.store.fits import FitStore, StoredFit, stored_fit
 
 Floats = npt.NDArray[np.float64]
 Part = dict[str, Any]
@@ -181,3 +181,33 @@ def _used_benchmarks(config: Config) -> tuple[str, ...]:
     if config.post.neutralize is not None and SCORE_BENCHMARK in config.post.neutralize.names:
         named.append(SCORE_BENCHMARK)
     return tuple(dict.fromkeys(config.benchmark(name) for name in named))
+
+
+def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
+    """Weight by member, None where the config stacks nothing.
+
+    Raises:
+        RequestError: the out-of-fold predictions that weights are learned from are not in the store.
+
+    """
+    ensemble = plan.config.ensemble
+    if ensemble is None or ensemble.stack is None:
+        return None
+    fits = {spec.key: stored_fit(store, spec) for spec in plan.fits}
+    there = {key: fit for key, fit in fits.items() if fit is not None}
+    if len(there) < len(fits):
+        raise RequestError(
+            f"the weights of a stack are learned from the variant's folds on this data, but "
+            f"{len(fits) - len(there)} of {len(fits)} fits are not stored; "
+            "run the variant on full data first (its final stage)"
+        )
+    folds = plan.folds.trainable
+    parts = [member_columns(plan, position, there) for position in range(len(folds))]
+    eras = tuple(era for fold in folds for era in fold.validation_eras)
+    found = stack(
+        [np.concatenate([part[name] for part in parts]) for name in parts[0]],
+        take(columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
+        plan.index.starts_of(eras),
+        stack_plan(plan, eras, (folds[-1].validation_eras,)),
+    )
+    return dict(zip(parts[0], found.weights[-1].tolist(), strict=True))

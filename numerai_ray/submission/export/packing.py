@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.submission.environment import Environment, Limits, run_inside
-from numerai_ray.submission.exporters import exporter_for
-from numerai_ray.submission.exporters.registry import INSIDE
+from numerai_ray.submission.container.environment import Environment, Limits, run_inside
+from numerai_ray.submission.export.exporters import INSIDE, exporter_for
 
 _PACK_LIMITS = Limits(seconds=600.0, memory_bytes=16 * 10**9)
 

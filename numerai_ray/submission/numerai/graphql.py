@@ -3,8 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from numerai_ray.submission.answers import address_of, lines_of, offers_of, slot_of, slots_of, state_of
-from numerai_ray.submission.numerai import CLASSIC, Address, Ask, Offer, PickleState, Slot, text_of
+from numerai_ray.submission.numerai.account import (
+    CLASSIC,
+    Address,
+    Ask,
+    Offer,
+    PickleState,
+    Slot,
+    address_of,
+    lines_of,
+    offers_of,
+    slot_of,
+    slots_of,
+    state_of,
+    text_of,
+)
 
 MODELS = "query { account { models { id name tournament computePickleUpload { id filename } } } }"
 IMAGES = "query { computePickleDockerImages { id name image tag default } }"

@@ -10,17 +10,16 @@ import pyarrow as pa
 
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.submission.assembly import Assembly, expected_prediction, plan_refit, recipe_of
-from numerai_ray.submission.card import card_of, card_text
-from numerai_ray.submission.choice import Choice
-from numerai_ray.submission.containers import Container
-from numerai_ray.submission.environment import Environment, environment_for
-from numerai_ray.submission.kept_models import refits_of
-from numerai_ray.submission.packing import Recipe, SubmissionFiles, needed, pack, sha256
-from numerai_ray.submission.proof import EXPECTED, Proof, proof_table, write_proof
-from numerai_ray.submission.refit import Refitted, RunJobs
-from numerai_ray.submission.trial_run import LiveData
-from numerai_ray.submission.verify import Verification, own_versions, verify
+from numerai_ray.submission.container.containers import Container
+from numerai_ray.submission.container.environment import Environment, environment_for
+from numerai_ray.submission.container.proof import EXPECTED, Proof, proof_table, write_proof
+from numerai_ray.submission.container.trial_run import LiveData
+from numerai_ray.submission.container.verify import Verification, own_versions, verify
+from numerai_ray.submission.export.assembly import Assembly, expected_prediction, plan_refit, recipe_of
+from numerai_ray.submission.export.card import card_of, card_text
+from numerai_ray.submission.export.choice import Choice
+from numerai_ray.submission.export.packing import Recipe, SubmissionFiles, needed, pack, sha256
+from numerai_ray.submission.export.refit import Refitted, RunJobs, refits_of
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.catalog import Catalog

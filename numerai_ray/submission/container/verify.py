@@ -5,7 +5,7 @@ thing that it cannot: that the predictions are those of our own pipeline.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from numerai_ray.data.download.fetch import size_text
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.submission.containers import Container
-from numerai_ray.submission.environment import Environment, isolation
-from numerai_ray.submission.packing import SubmissionFiles, sha256
-from numerai_ray.submission.proof import Proof, read_proof
-from numerai_ray.submission.trial_run import Desk, LiveData, Trial
+from numerai_ray.submission.container.containers import MEMORY_BYTES, SECONDS, Container
+from numerai_ray.submission.container.environment import Environment, isolation
+from numerai_ray.submission.container.proof import Proof, read_proof
+from numerai_ray.submission.container.trial_run import Desk, LiveData, Trial
+from numerai_ray.submission.export.packing import SubmissionFiles, sha256
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.training.store.entry import mapping
 
@@ -170,3 +171,31 @@ def own_versions(container: Container, libraries: Sequence[str]) -> dict[str, st
             except PackageNotFoundError:
                 continue
     return {name: number for name, number in found.items() if name in container.pins}
+
+
+def verification_lines(found: Verification) -> Iterator[str]:
+    """The verdict first, then numbers beside their limits, then what is worth knowing."""
+    verdict = "passes" if found.ok else f"fails: {len(found.problems)} problem{'s'[: len(found.problems) > 1]}"
+    yield f"{found.pickle}: {verdict} in Numerai's container for Python {found.python}"
+    yield from (f"  problem: {each}" for each in found.problems)
+    for name, trial in (("validation rows", found.proof), ("live data", found.live)):
+        if trial is not None:
+            yield f"  {name}: {_trial(trial)}"
+    if found.agreement is not None:
+        same = found.agreement
+        yield (
+            f"  predictions equal the pipeline's on {same.rows:,} rows (largest difference {same.largest:.1g})"
+            if same.equal
+            else f"  predictions differ from the pipeline's on {same.differing:,} of {same.rows:,} rows, "
+            f"by {same.largest:.2g} at most"
+        )
+    yield f"  size {size_text(found.size_bytes)}; no network ({found.offline_by}), none of our code"
+    yield from (f"  note: {each}" for each in found.notes)
+
+
+def _trial(trial: Trial) -> str:
+    alone = "" if trial.one_argument is None else f"; without benchmark models: {trial.one_argument}"
+    return (
+        f"{trial.rows:,} rows, {trial.eras} era{'s'[: trial.eras > 1]}; a live round takes {trial.live_seconds:.1f} s "
+        f"of {SECONDS:.0f} s on one core, {trial.peak_bytes / 1e9:.2f} of {MEMORY_BYTES / 1e9:.0f} GB{alone}"
+    )

@@ -1,8 +1,4 @@
-"""What Numerai offers to someone who uploads, whatever the way there: its words, and what each call may do.
-
-Two ways lead there, under one protocol: :mod:`numerai_ray.submission.via_graphql` (numerapi's raw queries) and
-:mod:`numerai_ray.submission.via_mcp` (Numerai's MCP server).
-"""
+"""The account at Numerai: what is asked of it, whichever way, and its answers as records of ours."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -164,3 +160,49 @@ def list_of(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise EnvironmentFault("Numerai's answer has another form than expected; try again later")
     return value
+
+
+def slots_of(account: Any) -> tuple[Slot, ...]:
+    """Models of the Classic tournament; others take no pickles."""
+    models = list_of(account.get("models") if isinstance(account, Mapping) else None)
+    return tuple(slot_of(each) for each in models if each.get("tournament", CLASSIC) == CLASSIC)
+
+
+def slot_of(model: Mapping[str, Any]) -> Slot:
+    running = model.get("computePickleUpload") or {}
+    return Slot(text_of(model, "id"), text_of(model, "name"), running.get("filename"), running.get("id"))
+
+
+def offers_of(value: Any) -> tuple[Offer, ...]:
+    return tuple(
+        Offer(text_of(each, "id"), text_of(each, "name"), str(each.get("image") or ""), bool(each.get("default")))
+        for each in list_of(value)
+    )
+
+
+def address_of(value: Any) -> Address:
+    url = text_of(value, "url")
+    if not url.startswith(("https://", "http://")):
+        raise EnvironmentFault("Numerai gave no address to upload to; try again later")
+    return Address(text_of(value, "filename"), url)
+
+
+def state_of(value: Mapping[str, Any]) -> PickleState:
+    runs = list_of(value.get("triggers"))
+    said = [status for run in runs for status in list_of(run.get("statuses"))]
+    return PickleState(
+        id=text_of(value, "id"),
+        filename=str(value.get("filename") or ""),
+        validation=str(value.get("validationStatus") or "pending"),
+        diagnostics=str(value.get("diagnosticsStatus") or ""),
+        trigger=str(value.get("triggerStatus") or ""),
+        slots=tuple(str(each) for each in list_of(value.get("assignedModelSlots"))),
+        runs=tuple(text_of(run, "id") for run in runs),
+        said=tuple(str(each["description"]) for each in said if each.get("description")),
+    )
+
+
+def lines_of(value: Any) -> tuple[str, ...]:
+    """Messages of a log, oldest first."""
+    found = [(str(each.get("timestamp") or ""), str(each.get("message") or "").rstrip()) for each in list_of(value)]
+    return tuple(message for _, message in sorted(found, key=lambda line: line[0]) if message)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.submission.numerai import Numerai, Offer, PickleState, Slot
+from numerai_ray.submission.numerai.account import Numerai, Offer, PickleState, Slot
 from numerai_ray.system.http import PATIENT, OnRetry, Patience
 from numerai_ray.system.transfer import OnSent, put_file
 

@@ -16,7 +16,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.variant_files import AGAIN
 from numerai_ray.metrics.scoring import summarize
-from numerai_ray.submission.choice import Choice
+from numerai_ray.submission.export.choice import Choice
 from numerai_ray.system.storage import Place
 
 # our name, how it is called in Numerai's answer

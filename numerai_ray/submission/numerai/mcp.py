@@ -12,9 +12,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
-from numerai_ray.submission.answers import address_of, lines_of, offers_of, slot_of, slots_of, state_of
-from numerai_ray.submission.numerai import CLASSIC, Address, Offer, PickleState, Slot, text_of
-from numerai_ray.submission.via_graphql import DATA_VERSIONS, IMAGES, MODELS, VALIDATION_LOG
+from numerai_ray.submission.numerai.account import (
+    CLASSIC,
+    Address,
+    Offer,
+    PickleState,
+    Slot,
+    address_of,
+    lines_of,
+    offers_of,
+    slot_of,
+    slots_of,
+    state_of,
+    text_of,
+)
+from numerai_ray.submission.numerai.graphql import DATA_VERSIONS, IMAGES, MODELS, VALIDATION_LOG
 from numerai_ray.system.services import install_hint
 
 MCP_URL = "https://api-tournament.numer.ai/mcp"
