@@ -13,19 +13,19 @@ import pytest
 from desk import Desk
 from test_results import decided, variant
 
-from numerai_ray.cli.experiment_session import catalog_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.options import open_experiment
-from numerai_ray.cli.round_state import running_of
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.ledger import append_ledger, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.variant_files import lost_files
+from numerai_ray.progress.round_state import running_of
 from numerai_ray.report.plots.registry import Drawn, drawn_plots
 from numerai_ray.rounds.restore import restore_files
 from numerai_ray.rounds.time_model import Calibration, Speed, read_calibration, write_calibration
+from numerai_ray.session.opening import catalog_of
+from numerai_ray.session.places import open_experiment
 from numerai_ray.system.json_text import read_json, to_json, write_json
 from numerai_ray.training.store.fits import FitStore
 

@@ -13,12 +13,12 @@ from builders import History, finished_experiment
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from numerai_ray.cli.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, running_table
-from numerai_ray.cli.round_state import Best, Budget, Observer, RoundState, Snapshot, progress_json, usage_text
 from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
+from numerai_ray.progress.live_view import JsonView, LiveView, PlainView, ProgressFile, Watchers, running_table
+from numerai_ray.progress.round_state import Best, Budget, Observer, RoundState, Snapshot, progress_json, usage_text
 from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.monitoring import RunningFit
@@ -132,7 +132,7 @@ def test_time_left_is_near_what_is_left_once_a_quarter_is_over(slots: int, monke
     """A round as runners run it: so many fits at once, the costliest first, after 12 s in which Ray starts."""
     start = begun({name: [10.0, 20.0, 30.0, 40.0] for name in "abcde"})
     clock = {"now": 1000.0}
-    monkeypatch.setattr("numerai_ray.cli.round_state.time.monotonic", lambda: clock["now"])
+    monkeypatch.setattr("numerai_ray.progress.round_state.time.monotonic", lambda: clock["now"])
     state = RoundState(start)
     waiting = sorted((each for fits in start.fits.values() for each in fits.items()), key=lambda each: -each[1].cost)
     free, running, done = [1012.0] * slots, [], {}
@@ -262,7 +262,7 @@ def test_status_shows_what_the_driver_wrote(tmp_path: Path) -> None:
 
 
 def test_the_observer_tells_what_it_sees_and_survives_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numerai_ray.cli.round_state.LOOK_S", 0.01)
+    monkeypatch.setattr("numerai_ray.progress.round_state.LOOK_S", 0.01)
     seen: list[Snapshot] = []
     calls = iter(range(10**6))
 

@@ -67,7 +67,7 @@ def test_broken_metrics_fail_no_trial_of_a_real_run(
     for name in ("Gauge", "Counter"):
         monkeypatch.setattr(f"ray.util.metrics.{name}", broken)
     monkeypatch.setattr(monitoring, "_store", broken)
-    monkeypatch.setattr("numerai_ray.cli.round_state.LOOK_S", 0.05)
+    monkeypatch.setattr("numerai_ray.progress.round_state.LOOK_S", 0.05)
     desk = Desk(tmp_path, market)
     assert run(desk.arguments("--rounds", "1")) == 0
     (record,) = desk.rounds()

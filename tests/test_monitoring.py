@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
-from numerai_ray.cli.round_state import Snapshot
+from numerai_ray.progress.monitor_watch import DashboardNote, MonitorWatch
+from numerai_ray.progress.round_state import Snapshot
 from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray import monitoring

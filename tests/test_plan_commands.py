@@ -10,13 +10,13 @@ import yaml
 from desk import PLAN, Desk
 
 from numerai_ray.cli.main import run
-from numerai_ray.cli.options import open_experiment
 from numerai_ray.config import apply_overrides
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_template import SPACES
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.rounds.time_model import AROUND_S, read_calibration
+from numerai_ray.session.places import open_experiment
 
 # Fewer stages and values, so that one experiment can be taken through all of it.
 SHORT = {"rounds": {"variants": 2, "margin": 1.0e-4, "patience": 1}, "budget": {"rounds": 2}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import History, finished_experiment
 
-from numerai_ray.cli.streams import PLAINER
+from numerai_ray.progress.terminal import PLAINER
 
 COMMANDS = """
 import sys

@@ -11,11 +11,11 @@ from rich.text import Text
 from test_results import decided, variant
 
 from numerai_ray.cli.main import run
-from numerai_ray.cli.terminal import Console, harmless, model_code, say
 from numerai_ray.config import Config, validate
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError, shortened
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.progress.terminal import Console, harmless, model_code, say
 
 TITLE = "\x1b]0;owned\x07"
 EVIL = {

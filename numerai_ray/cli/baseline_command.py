@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from numerai_ray.cli.experiment_session import open_runner
-from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOption, JsonOption, data_place
-from numerai_ray.cli.round_state import number
-from numerai_ray.cli.terminal import Console, model_code, say, tell_code
+from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOption, JsonOption
 from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import ConfigError, FitError, RequestError
 from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.scoring import Metrics
+from numerai_ray.progress.round_state import number
+from numerai_ray.progress.terminal import Console, model_code, say, tell_code
+from numerai_ray.session.opening import open_runner
+from numerai_ray.session.places import data_place
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import Place, local_folder
 

@@ -8,22 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from numerai_ray.cli.live_view import wide_console
-from numerai_ray.cli.options import (
-    DataDirOption,
-    JsonOption,
-    data_place,
-    data_root,
-    experiment_paths,
-    open_experiment,
-    within,
-)
-from numerai_ray.cli.round_state import number
-from numerai_ray.cli.terminal import say
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.metrics.scoring import Metrics
+from numerai_ray.progress.live_view import wide_console
+from numerai_ray.progress.round_state import number
+from numerai_ray.progress.terminal import say
+from numerai_ray.session.places import data_place, data_root, experiment_paths, open_experiment
 from numerai_ray.system.json_text import without_nan
 
 COLUMNS = {

@@ -4,49 +4,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from numerai_ray.cli import download_command, info_command
-from numerai_ray.cli.options import DataDirOption, data_root, within, writable_folder
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import DataDirOption, within
 from numerai_ray.config import nearest
-from numerai_ray.data.files.build import BuildSpec, build
-from numerai_ray.data.synthetic.files import write_market
+from numerai_ray.data.files.build import BuildSpec
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.building import build_files, make_market
+from numerai_ray.progress.terminal import say
+from numerai_ray.session.places import data_root, writable_folder
 
 app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
 download_command.register(app)
 info_command.register(app)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not Console(stderr=True).is_terminal,
-    )
-
-
-def make_market(spec: MarketSpec, version_dir: Path) -> None:
-    """Write a synthetic market, showing progress."""
-    with _progress() as progress:
-        task = progress.add_task(f"making a synthetic market in {version_dir}", total=spec.eras)
-        write_market(spec, version_dir, lambda done, total: progress.update(task, completed=done, total=total))
-
-
-def build_files(version_dir: Path, spec: BuildSpec) -> list[str]:
-    """Build full and downsampled files, showing progress; a line about each."""
-    with _progress() as progress:
-        task = progress.add_task(f"building full and downsampled files in {version_dir}", total=None)
-        built = build(version_dir, spec, lambda done, total: progress.update(task, completed=done, total=total))
-    return [
-        f"{file.path}: {file.rows:,} rows, {file.eras:,} eras{'' if file.fresh else ' (up to date)'}" for file in built
-    ]
 
 
 @app.command(epilog="Example: numerai-ray data synth --out data --version v5.2 --eras 320 --rows 1200 --features 400")

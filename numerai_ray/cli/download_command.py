@@ -17,9 +17,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from numerai_ray.cli.options import JsonOption, data_root, within
-from numerai_ray.cli.round_state import duration
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import JsonOption, within
+from numerai_ray.progress.round_state import duration
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.places import data_root
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:

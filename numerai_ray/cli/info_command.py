@@ -13,10 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.cli.options import DataDirOption, JsonOption, data_root
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import DataDirOption, JsonOption
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.places import data_root
 
 if TYPE_CHECKING:
     from numerai_ray.data.files.info import BenchmarkInfo, TargetInfo, VersionInfo

@@ -27,9 +27,8 @@ from numerai_ray.cli import (
     track_command,
     upload_command,
 )
-from numerai_ray.cli.streams import never_raise
-from numerai_ray.cli.terminal import checked_arguments, say
 from numerai_ray.errors import FitError, NumeraiRayError, shortened
+from numerai_ray.progress.terminal import checked_arguments, never_raise, say
 from numerai_ray.system.process import CODES, INTERRUPTED, own_process, stop_asked, two_step_interrupts
 
 SOME_FAILED = 3

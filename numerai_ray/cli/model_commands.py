@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numerai_ray.cli.options import JsonOption
-from numerai_ray.cli.terminal import say, tell_code
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.terminal import say, tell_code
 
 if TYPE_CHECKING:
     from numerai_ray.models.engine_check import EngineComparison

@@ -9,16 +9,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from numerai_ray.cli.experiment_session import (
-    Session,
-    catalog_of,
-    prepare_data,
-    proposer_of,
-    scheduler_at_work,
-    settings_of,
-    tell_devices,
-    training_runner,
-)
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -26,11 +16,7 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
-    data_place,
-    open_experiment,
 )
-from numerai_ray.cli.round_state import duration
-from numerai_ray.cli.terminal import Console, say
 from numerai_ray.config import nearest, parse_yaml
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_schema import Sentence
@@ -42,6 +28,19 @@ from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
 from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.progress.round_state import duration
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.opening import (
+    Session,
+    catalog_of,
+    prepare_data,
+    proposer_of,
+    scheduler_at_work,
+    settings_of,
+    tell_devices,
+    training_runner,
+)
+from numerai_ray.session.places import data_place, open_experiment
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -123,12 +122,12 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    from numerai_ray.cli.plan_check import check_plan
     from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.rounds.calibrate import calibrate as measured
     from numerai_ray.rounds.candidates import Search
     from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
     from numerai_ray.rounds.time_model import read_calibration, write_calibration
+    from numerai_ray.session.plan_check import check_plan
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
@@ -175,7 +174,7 @@ def round_by_hand(
     as_json: JsonOption = False,
 ) -> None:
     """Run one scout round of one variable around the best configuration so far; it is decided like any other."""
-    from numerai_ray.cli.plan_check import check_plan, check_round
+    from numerai_ray.session.plan_check import check_plan, check_round
 
     if len(vary) != 1:
         raise RequestError(

@@ -8,16 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from numerai_ray.cli.options import (
-    AddressOption,
-    DataDirOption,
-    ExperimentArgument,
-    InProcessOption,
-    JsonOption,
-    data_root,
-    open_experiment,
-    writable_folder,
-)
+from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
 from numerai_ray.cli.submission_commands import (
     BenchmarksOption,
     PythonOption,
@@ -28,10 +19,11 @@ from numerai_ray.cli.submission_commands import (
     root_if_there,
     steps,
 )
-from numerai_ray.cli.terminal import Console, say, tell_code
 from numerai_ray.cli.upload_command import ModelOption, ViaOption, YesOption, confirm, connect, watch
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.session.places import data_root, open_experiment, writable_folder
 from numerai_ray.system.json_text import without_nan
 
 

@@ -11,18 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.cli.live_view import decided_line, running_table, wide_console
-from numerai_ray.cli.options import (
-    ExperimentArgument,
-    JsonOption,
-    ResultsOption,
-    experiment_paths,
-    fetch_results,
-    open_experiment,
-    within,
-)
-from numerai_ray.cli.round_state import number, running_of
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import ExperimentArgument, JsonOption, ResultsOption, within
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.decision import is_finished, last_compared
@@ -31,6 +20,10 @@ from numerai_ray.experiment.lock import lock_holder
 from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.progress.live_view import decided_line, running_table, wide_console
+from numerai_ray.progress.round_state import number, running_of
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
 from numerai_ray.system.json_text import to_json, without_nan
 from numerai_ray.system.storage import place
 

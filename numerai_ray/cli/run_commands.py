@@ -5,15 +5,6 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.cli.experiment_session import (
-    Session,
-    catalog_of,
-    open_runner,
-    prepare_data,
-    scheduler_at_work,
-    settings_of,
-    tell_devices,
-)
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -21,14 +12,8 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
-    answering,
-    data_place,
-    open_experiment,
     within,
-    writable_folder,
 )
-from numerai_ray.cli.round_state import duration, number
-from numerai_ray.cli.terminal import Console, model_code, say, tell_code
 from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
@@ -42,7 +27,19 @@ from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.round_state import duration, number
+from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
+from numerai_ray.session.opening import (
+    Session,
+    catalog_of,
+    open_runner,
+    prepare_data,
+    scheduler_at_work,
+    settings_of,
+    tell_devices,
+)
+from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
 from numerai_ray.system.files import tidy
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import place
@@ -76,7 +73,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    from numerai_ray.cli.plan_check import check_plan
+    from numerai_ray.session.plan_check import check_plan
     from numerai_ray.training.store.fits import FOLDER
 
     paths, loaded = open_experiment(exp)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from numerai_ray.cli.terminal import say
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.terminal import say
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.progress import Progress
 
-from numerai_ray.cli.options import DataDirOption, JsonOption, data_place, within
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.places import data_place
 
 if TYPE_CHECKING:
     from numerai_ray.training.store.care import StoreFile

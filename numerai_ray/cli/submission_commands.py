@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from numerai_ray.cli.options import (
-    AddressOption,
-    DataDirOption,
-    ExperimentArgument,
-    InProcessOption,
-    JsonOption,
-    data_root,
-    open_experiment,
-    writable_folder,
-)
-from numerai_ray.cli.terminal import Console, say, tell_code
+from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.session.places import data_root, open_experiment, writable_folder
 from numerai_ray.system.json_text import parse_json, without_nan
 from numerai_ray.system.process import start_over
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE

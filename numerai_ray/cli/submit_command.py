@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.cli.options import ExperimentArgument, open_experiment
-from numerai_ray.cli.terminal import Console, say
+from numerai_ray.cli.options import ExperimentArgument
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.shipped import FOLDERS, PACKAGE, find_shipped
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.session.places import open_experiment
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 
 # Tells a job where its storage is; holds no secret.

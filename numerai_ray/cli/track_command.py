@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.cli.options import ExperimentArgument, JsonOption, open_experiment
-from numerai_ray.cli.terminal import say
+from numerai_ray.cli.options import ExperimentArgument, JsonOption
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.progress.terminal import say
+from numerai_ray.session.places import open_experiment
 from numerai_ray.system.services import masked
 
 MLflowOption = Annotated[

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numerai_ray.cli.options import JsonOption, within
-from numerai_ray.cli.terminal import Console, harmless, say
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.terminal import Console, harmless, say
 
 if TYPE_CHECKING:
     from numerai_ray.submission.numerai.account import Numerai, Offer, PickleState, Slot

@@ -13,10 +13,10 @@ from oracles import oracle_scores, oracle_summary
 from support.fuzz import Case, FindingError, command, told
 from support.fuzz_values import broken, fields, mutated
 
-from numerai_ray.cli.experiment_session import catalog_of
-from numerai_ray.cli.options import open_experiment
 from numerai_ray.config import Config, CvConfig, DataConfig
 from numerai_ray.config.plan_schema import ExperimentPlan
+from numerai_ray.session.opening import catalog_of
+from numerai_ray.session.places import open_experiment
 
 # A market of a plan's own may be as large as a plan says, and a study's storage may be anywhere.
 _LEFT_OUT = {("market",), ("rounds", "storage")}

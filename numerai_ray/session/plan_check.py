@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from numerai_ray.cli.terminal import model_code, tell_code
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import Dimension, changes_for
 from numerai_ray.errors import ConfigError, DataError, Problem
+from numerai_ray.progress.terminal import model_code, tell_code
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import GB, RAY_BYTES
 from numerai_ray.training.catalog import Catalog

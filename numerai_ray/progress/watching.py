@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from numerai_ray.cli.live_view import LiveView, ProgressFile, Watchers
-from numerai_ray.cli.round_state import Observer
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.live_view import LiveView, ProgressFile, Watchers
+from numerai_ray.progress.round_state import Observer
 
 
 def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:
@@ -28,7 +28,7 @@ def watching(
     if isinstance(runner, InProcessRunner):
         yield Watchers(view, progress)
         return
-    from numerai_ray.cli.monitor_watch import DashboardNote, MonitorWatch
+    from numerai_ray.progress.monitor_watch import DashboardNote, MonitorWatch
     from numerai_ray.runners.ray.monitoring import Monitor, Quiet, running_fits
 
     told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)

@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.cli.data_commands import build_files, make_market
-from numerai_ray.cli.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
-from numerai_ray.cli.options import writable_place
-from numerai_ray.cli.round_state import Budget
-from numerai_ray.cli.terminal import Console, say
-from numerai_ray.cli.watching import trackers, watching
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.building import build_files, make_market
+from numerai_ray.progress.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
+from numerai_ray.progress.round_state import Budget
+from numerai_ray.progress.terminal import Console, say
+from numerai_ray.progress.watching import trackers, watching
+from numerai_ray.session.places import writable_place
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from numerai_ray.cli.round_state import Best, RoundState, Snapshot
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.round_state import Best, RoundState, Snapshot
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.monitoring import Monitor

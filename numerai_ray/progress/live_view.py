@@ -11,7 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.cli.round_state import (
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.experiment.mirror import ResultsMirror
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.round_state import (
     Best,
     Budget,
     RoundState,
@@ -25,10 +28,7 @@ from numerai_ray.cli.round_state import (
     usage_text,
     varied,
 )
-from numerai_ray.cli.terminal import Console, say
-from numerai_ray.errors import EnvironmentFault
-from numerai_ray.experiment.mirror import ResultsMirror
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.terminal import Console, say
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.needs import token_words

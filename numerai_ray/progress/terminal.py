@@ -4,6 +4,7 @@ A name may hold escape sequences that move the cursor, change the title or answe
 as they are written in Python, never sent; colours are rich's own.
 """
 
+import codecs
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -73,3 +74,27 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
             rule = "must hold no control characters, and no bytes that are not text"
             raise RequestError(f"argument {position} ({shortened(harmless(each))}): {rule}; check what was pasted")
     return list(arguments)
+
+
+# What tables, ranges and formulas of ours are written with; anything else becomes a question mark.
+PLAINER = {
+    "–": "-", "—": "-", "−": "-", "‑": "-", "…": "...", "·": "-", "•": "*", "×": "x", "→": "->", "←": "<-", "↑": "^",
+    "↓": "v", "≥": ">=", "≤": "<=", "≈": "~", "±": "+-", "Δ": "delta ", "ρ": "rho", "σ": "sigma", "µ": "u", "“": '"',
+    "”": '"', "‘": "'", "’": "'", "✓": "ok", "✗": "x", "★": "*",
+}  # fmt: skip
+_NAME = "numerai-ray.plainer"
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAINER.get(each, "?") for each in error.object[error.start : error.end]), error.end
+
+
+def never_raise() -> None:
+    """Have stdout and stderr take every text, whatever their encoding."""
+    codecs.register_error(_NAME, _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a test or a notebook may have put something else there
+            reconfigure(errors=_NAME)
