@@ -14,7 +14,7 @@ from contracts import SMALL, config, ignore
 from jsonschema import Draft202012Validator
 from numerai_tools.scoring import neutralize as official_neutralize
 
-from numerai_ray.cli.schema_command import schema_of
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.config import Config, leaves, validate
 from numerai_ray.data.dataset import load_features
 from numerai_ray.errors import ConfigError

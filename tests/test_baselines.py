@@ -11,8 +11,8 @@ import yaml
 from desk import BASELINE, Desk
 from jsonschema import Draft202012Validator
 
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.schema_command import schema_of
 
 ONE_ROUND = {"budget": {"rounds": 1}, "stages": {"scout": {"data": "full", "feature_set": "medium"}}}
 

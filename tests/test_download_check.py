@@ -14,9 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from numerai_server import Behaviour, NumeraiServer
 
-from numerai_ray.cli.download_command import progress_line
+from numerai_ray.cli.commands.download import progress_line
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.data.download.check import Known, check_contents, read_features
 from numerai_ray.data.download.fetch import EXPERIMENT_FILES, LocalFile, Step, download
 from numerai_ray.errors import DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from builders import PLAN, History, finished_experiment, loaded_plan
 
-from numerai_ray.cli.read_commands import status_json
+from numerai_ray.cli.commands.read import status_json
 from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.records import RoundRecord

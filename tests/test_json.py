@@ -14,8 +14,8 @@ from test_experiment import Desk
 from test_train import write_config
 
 from numerai_ray import Experiment
+from numerai_ray.cli.commands.schema import schema_of, schemas
 from numerai_ray.cli.main import app, run
-from numerai_ray.cli.schema_command import schema_of, schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = (ROOT / "numerai_ray" / "docs" / "agents.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from builders import History, finished_experiment
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from numerai_ray.cli.schema_command import schema_of
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison

@@ -5,8 +5,8 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.schema_command import schema_of
 
 HEAD = "import numpy as np\nclass Mine:\n"
 GOOD = """

@@ -41,7 +41,7 @@ class TestStoredFirst(RunnerContract):
 
 
 def test_the_front_of_a_stored_round_does_not_import_ray() -> None:
-    code = "import sys, numerai_ray.cli.run_commands, numerai_ray.runners.in_process; print('ray' in sys.modules)"
+    code = "import sys, numerai_ray.cli.commands.run, numerai_ray.runners.in_process; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
 

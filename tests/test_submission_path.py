@@ -17,8 +17,8 @@ from numerai_server import NumeraiServer
 from submission_desk import PYTHONS, needs_python
 
 import numerai_ray
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.submission.numerai.upload import Waiting
 
 PAGE = (Path(numerai_ray.__file__).parent / "docs" / "submission.md").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from numerai_account import FAILS, PUBLIC_ID, SECRET, TOKEN, Account, mcp_server
 from numerai_server import Behaviour, NumeraiServer
 
+from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.cli.schema_command import schema_of
 from numerai_ray.data.download.numerai_api import NumeraiApi
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
 from numerai_ray.submission.numerai.account import Numerai, Offer, find_slot

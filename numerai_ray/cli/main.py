@@ -11,22 +11,7 @@ from typing import Annotated, Never
 
 import typer
 
-from numerai_ray.cli import (
-    baseline_command,
-    compare_command,
-    data_commands,
-    model_commands,
-    plan_commands,
-    predict_commands,
-    read_commands,
-    run_commands,
-    schema_command,
-    store_commands,
-    submission_commands,
-    submit_command,
-    track_command,
-    upload_command,
-)
+from numerai_ray.cli.commands import COMMANDS
 from numerai_ray.errors import FitError, NumeraiRayError, shortened
 from numerai_ray.progress.terminal import checked_arguments, never_raise, say
 from numerai_ray.system.process import CODES, INTERRUPTED, own_process, stop_asked, two_step_interrupts
@@ -66,20 +51,8 @@ def _program(
     pass
 
 
-plan_commands.register(app)
-run_commands.register(app)
-baseline_command.register(app)
-read_commands.register(app)
-compare_command.register(app)
-track_command.register(app)
-schema_command.register(app)
-submission_commands.register(app)
-model_commands.register(app)
-predict_commands.register(app)
-upload_command.register(app)
-submit_command.register(app)
-app.add_typer(data_commands.app, name="data")
-app.add_typer(store_commands.app, name="store")
+for command in COMMANDS:
+    command.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

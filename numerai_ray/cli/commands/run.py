@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from numerai_ray.cli.commands.track import MLflowOption
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
@@ -14,7 +15,6 @@ from numerai_ray.cli.options import (
     ResultsOption,
     within,
 )
-from numerai_ray.cli.track_command import MLflowOption
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
 from numerai_ray.config.plan import LoadedPlan

@@ -129,7 +129,7 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
 
 
 def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: Asked) -> None:
-    from numerai_ray.cli.baseline_command import baseline_plan
+    from numerai_ray.cli.commands.baseline import baseline_plan
     from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.experiment.scores import StoredScores
     from numerai_ray.experiment.variant_output import per_era_scores

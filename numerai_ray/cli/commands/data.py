@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.cli import download_command, info_command
+from numerai_ray.cli.commands import download, info
 from numerai_ray.cli.options import DataDirOption, within
 from numerai_ray.config import nearest
 from numerai_ray.data.files.build import BuildSpec
@@ -16,8 +16,13 @@ from numerai_ray.progress.terminal import say
 from numerai_ray.session.places import data_root, writable_folder
 
 app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
-download_command.register(app)
-info_command.register(app)
+download.register(app)
+info.register(app)
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="data")
 
 
 @app.command(epilog="Example: numerai-ray data synth --out data --version v5.2 --eras 320 --rows 1200 --features 400")

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from numerai_ray.training.store.fits import FitStore
 
 app = typer.Typer(help="See, check and tidy up the store of trained fits.", no_args_is_help=True)
+
+
 SOME_DAMAGED = 3
 UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="store")
 
 
 @app.command(epilog="Example: numerai-ray store info --data-dir data --json")

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
-from numerai_ray.cli.submission_commands import (
+from numerai_ray.cli.commands.submission import (
     BenchmarksOption,
     PythonOption,
     VariantOption,
@@ -19,7 +18,8 @@ from numerai_ray.cli.submission_commands import (
     root_if_there,
     steps,
 )
-from numerai_ray.cli.upload_command import ModelOption, ViaOption, YesOption, confirm, connect, watch
+from numerai_ray.cli.commands.upload import ModelOption, ViaOption, YesOption, confirm, connect, watch
+from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import Console, say, tell_code
