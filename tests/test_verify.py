@@ -23,7 +23,7 @@ from numerai_ray.submission.container.environment import Environment, Limits, ru
 from numerai_ray.submission.container.inside import runner
 from numerai_ray.submission.container.proof import read_proof, write_proof
 from numerai_ray.submission.container.verify import verify
-from numerai_ray.submission.export.packing import SubmissionFiles, sha256
+from numerai_ray.submission.files import SubmissionFiles, sha256
 from numerai_ray.submission.numerai.predictions import live_predictions, submission_problem
 
 

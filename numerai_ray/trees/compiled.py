@@ -4,8 +4,9 @@ Kernels release the GIL, so that a team of threads can run them; they use no thr
 when two fits call them at once and do not live with fork.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -13,6 +14,8 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from numerai_ray.trees.kernel_cache import folder
+
+T = TypeVar("T")
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -47,3 +50,28 @@ def values_at(address, first, n):
     than a small tree to grow.
     """
     return numba.carray(_pointer_to(address + np.uintp(first)), n)  # type: ignore[attr-defined]
+
+
+class Team:
+    """Runs a kernel on several pieces of work at once; a team of one runs them here, one after the other."""
+
+    def __init__(self, threads: int):
+        self.threads = max(1, threads)
+        self._pool = ThreadPoolExecutor(self.threads, "trees") if self.threads > 1 else None
+
+    def run(self, kernel: Callable[..., T], pieces: Iterable[tuple[Any, ...]]) -> list[T]:
+        """What the kernel returns for the arguments of each piece, in their order."""
+        work = list(pieces)
+        if self._pool is None or len(work) == 1:
+            return [kernel(*arguments) for arguments in work]
+        return [future.result() for future in [self._pool.submit(kernel, *arguments) for arguments in work]]
+
+    def shares(self, n: int, start: int = 0) -> list[tuple[int, int]]:
+        """``n`` things from ``start`` in as many ranges of about one length as there are threads, none empty."""
+        size = -(-n // self.threads)
+        return [(start + at, start + min(n, at + size)) for at in range(0, n, size)] if n else []
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()

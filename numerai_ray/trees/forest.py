@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.trees.bins import Bins
-from numerai_ray.trees.compiled import kernel, values_at
-from numerai_ray.trees.growing import Team
+from numerai_ray.trees.compiled import Team, kernel, values_at
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]

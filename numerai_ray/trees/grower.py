@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from numerai_ray.trees import histograms, nodes
 from numerai_ray.trees.bins import SAMPLED_ROWS, Bins, bins_of
-from numerai_ray.trees.compiled import kernel
+from numerai_ray.trees.compiled import Team, kernel
 from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
 from numerai_ray.trees.forest import Tree, add_trees, addresses, constant_tree
-from numerai_ray.trees.growing import Team
 from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, layout, scratch
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
 from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition

@@ -130,7 +130,7 @@ def _exported(
     """The experiment's pickle: the one in its folder while it is still the chosen variant's, else a new export."""
     from numerai_ray.submission.container.verify import read_card
     from numerai_ray.submission.export.choice import choose
-    from numerai_ray.submission.export.packing import SubmissionFiles
+    from numerai_ray.submission.files import SubmissionFiles
 
     paths, loaded = open_experiment(exp)
     choice = choose(paths, loaded.name, variant)
@@ -151,7 +151,7 @@ def _environment(pickle: Path, python: str | None) -> tuple[Any, str]:
     from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.container.environment import environment_for
     from numerai_ray.submission.container.verify import read_card
-    from numerai_ray.submission.export.packing import SubmissionFiles
+    from numerai_ray.submission.files import SubmissionFiles
 
     card = read_card(SubmissionFiles(pickle))
     container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)

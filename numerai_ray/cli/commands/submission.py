@@ -83,7 +83,7 @@ def verify(
     from numerai_ray.submission.container.environment import environment_for
     from numerai_ray.submission.container.verify import read_card
     from numerai_ray.submission.container.verify import verify as verify_pickle
-    from numerai_ray.submission.export.packing import SubmissionFiles
+    from numerai_ray.submission.files import SubmissionFiles
 
     if not pickle.is_file():
         raise RequestError(f"{pickle}: no such file; make one with `numerai-ray export EXP --out {pickle.name}`")
@@ -193,7 +193,7 @@ def live_given(live: Path | None, benchmarks: Path | None) -> "LiveData | None":
 
 
 def _files(out: Path) -> list[Path]:
-    from numerai_ray.submission.export.packing import SubmissionFiles
+    from numerai_ray.submission.files import SubmissionFiles
 
     files = SubmissionFiles(out)
     return [files.pickle, files.proof, files.card, files.card_text]

@@ -121,7 +121,7 @@ class _Wish:
 def _checked_card(pickle: Path | None, *, unverified: bool) -> dict[str, Any] | None:
     """The card of a pickle that passed its check here; raises :class:`RequestError` otherwise."""
     from numerai_ray.submission.container.verify import read_card
-    from numerai_ray.submission.export.packing import SubmissionFiles, sha256
+    from numerai_ray.submission.files import SubmissionFiles, sha256
 
     if pickle is None:
         raise RequestError("PICKLE is missing: name a file made by `numerai-ray export`, or use --list or --status")

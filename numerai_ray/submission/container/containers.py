@@ -7,6 +7,7 @@ need is listed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
@@ -16,7 +17,6 @@ MEMORY_BYTES = 4 * 10**9
 SECONDS = 600.0
 # What a round's live data has at most; times of smaller data are scaled up to it.
 LIVE_ROWS = 7_200
-
 _COMMON = {"threadpoolctl": "3.6.0", "python-dateutil": "2.9.0.post0", "pytz": "2025.2"}
 _OLDER = (
     _COMMON
@@ -90,8 +90,6 @@ CONTAINERS: Mapping[str, Container] = {
         ),
     )
 }
-
-
 # Images that Numerai has and that are not offered, and why.
 NOT_OFFERED = {
     "3.10": "its libraries (lightgbm 4.0.0, xgboost 1.7.5, numpy 1.26.4) are years older than those that models are "
@@ -111,3 +109,6 @@ def container_for(python: str) -> Container:
         hint = nearest(python, CONTAINERS)
         raise RequestError(f"--python: Numerai has no container for Python {python!r}{hint}; default {DEFAULT_PYTHON}")
     return CONTAINERS[python]
+
+
+INSIDE = Path(__file__).resolve().parent / "inside"

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.submission.container.containers import LIVE_ROWS, MEMORY_BYTES, SECONDS
+from numerai_ray.submission.container.containers import INSIDE, LIVE_ROWS, MEMORY_BYTES, SECONDS
 from numerai_ray.submission.container.environment import Environment, Limits, Ran, isolation, run_inside
-from numerai_ray.submission.export.exporters import INSIDE
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.system.storage import Place, download
 

@@ -20,7 +20,7 @@ from numerai_ray.submission.container.containers import MEMORY_BYTES, SECONDS, C
 from numerai_ray.submission.container.environment import Environment, isolation
 from numerai_ray.submission.container.proof import Proof, read_proof
 from numerai_ray.submission.container.trial_run import Desk, LiveData, Trial
-from numerai_ray.submission.export.packing import SubmissionFiles, sha256
+from numerai_ray.submission.files import SubmissionFiles, sha256
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.training.store.entry import mapping
 

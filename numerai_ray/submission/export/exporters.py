@@ -12,8 +12,7 @@ from numerai_ray.models import Batch, Model
 from numerai_ray.models.dense import rows_of
 from numerai_ray.models.protocol import Params
 from numerai_ray.models.sklearn import Sklearn
-
-INSIDE = Path(__file__).resolve().parent.parent / "container" / "inside"
+from numerai_ray.submission.container.containers import INSIDE
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ from numerai_ray.submission.container.verify import Verification, own_versions, 
 from numerai_ray.submission.export.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.export.card import card_of, card_text
 from numerai_ray.submission.export.choice import Choice
-from numerai_ray.submission.export.packing import Recipe, SubmissionFiles, needed, pack, sha256
+from numerai_ray.submission.export.packing import Recipe, needed, pack
 from numerai_ray.submission.export.refit import Refitted, RunJobs, refits_of
+from numerai_ray.submission.files import SubmissionFiles, sha256
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.catalog import Catalog

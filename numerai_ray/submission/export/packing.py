@@ -1,6 +1,5 @@
 """From a recipe to a pickle, made by the Python of Numerai's container, and the names of all files of a submission."""
 
-import hashlib
 import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,29 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.submission.container.containers import INSIDE
 from numerai_ray.submission.container.environment import Environment, Limits, run_inside
-from numerai_ray.submission.export.exporters import INSIDE, exporter_for
+from numerai_ray.submission.export.exporters import exporter_for
 
 _PACK_LIMITS = Limits(seconds=600.0, memory_bytes=16 * 10**9)
-
-
-@dataclass(frozen=True)
-class SubmissionFiles:
-    """A pickle and what lies beside it: the proof, and the card as JSON and as text."""
-
-    pickle: Path
-
-    @property
-    def proof(self) -> Path:
-        return self.pickle.with_suffix(".proof.parquet")
-
-    @property
-    def card(self) -> Path:
-        return self.pickle.with_suffix(".json")
-
-    @property
-    def card_text(self) -> Path:
-        return self.pickle.with_suffix(".md")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +72,6 @@ def pack(recipe: Recipe, environment: Environment, out: Path) -> None:
             why = ran.over or ran.output.strip().rsplit("\n", 1)[-1] or f"exit code {ran.code}"
             raise EnvironmentFault(f"{environment.root}: cannot make the pickle ({why}); remove this folder, run again")
         out.write_bytes(made.read_bytes())
-
-
-def sha256(path: Path) -> str:
-    """Hex digits of a file's SHA-256."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def needed(kinds: Sequence[str]) -> tuple[str, ...]:
