@@ -15,7 +15,7 @@ from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.cluster import Spent
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.training.store.models import ModelStore
 
@@ -95,7 +95,7 @@ class RunnerContract(ABC):
         runner = InProcessRunner(FitStore(tmp_path / "reference"), threads=1)
         return runner.run(self.plans(catalog), ignore)
 
-    def plans(self, catalog: Catalog) -> list[TrialPlan]:
+    def plans(self, catalog: Catalog) -> list[VariantPlan]:
         """A base, a variant, one that shares the base's fits but not its scoring, one with nulls and sampling."""
         return [
             catalog.plan("base", "test/r1/base", config()),

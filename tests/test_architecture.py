@@ -99,7 +99,7 @@ FLOORS = {
     "round_stops": 3,
     "fit_run": 3,
     "fit_claims": 3,
-    "fit_room": 3,
+    "lone_retry": 3,
     "trainings": 3,
     "fold_models": 3,
     "fold_model": 3,

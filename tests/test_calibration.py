@@ -25,7 +25,7 @@ from numerai_ray.rounds.time_model import (
 )
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import FitSpec, TrialPlan, steps_of
+from numerai_ray.training.spec import FitSpec, VariantPlan, steps_of
 from numerai_ray.training.store.fits import FitStore
 
 
@@ -47,7 +47,7 @@ def no_fit(fit: FitSpec) -> bool:
     return False
 
 
-def all_known(plans: list[TrialPlan], speed: Speed) -> Calibration:
+def all_known(plans: list[VariantPlan], speed: Speed) -> Calibration:
     speeds = {speed_key(fit): speed for plan in plans for fit in plan.fits}
     return Calibration(speeds, {}, round_s=2.0, start_s=7.0, cores=2)
 

@@ -63,7 +63,7 @@ from contracts import config, ignore, params, same_outcome
 from numerai_ray.data.eras import Folds
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.runners.base import InProcessRunner
-from numerai_ray.training.spec import Looked
+from numerai_ray.training.spec import Diagnosed
 from numerai_ray.system.storage import place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.runners.ray.runner import TuneRunner
@@ -83,7 +83,7 @@ def plan(name, label, changes, of=catalog, fits=None):
     if fits is None:
         return made
     # Nobody looks at them: a look on the other node would bring the targets there, which then has as much as the first.
-    return replace(made, fits=made.fits[-fits:], folds=Folds(made.folds.trainable[-fits:], ()), looked=Looked())
+    return replace(made, fits=made.fits[-fits:], folds=Folds(made.folds.trainable[-fits:], ()), diagnosed=Diagnosed())
 
 def where(label):
     return [task.node_id for task in list_tasks(limit=2000, detail=True) if task.name.startswith(label)]

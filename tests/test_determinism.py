@@ -17,7 +17,7 @@ from numerai_ray.models.sklearn import Sklearn
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore
 
 FOREST = "sklearn.ensemble:RandomForestRegressor"
@@ -42,7 +42,7 @@ EVERY = [
 Outcomes = dict[str, VariantOutcome]
 
 
-def plans_of(name: str, market: Path) -> list[TrialPlan]:
+def plans_of(name: str, market: Path) -> list[VariantPlan]:
     """Two variants of one model, that differ in their seed."""
     catalog = Catalog(market)
 
@@ -64,25 +64,25 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("reference")
 
 
-def on_threads(threads: int) -> Callable[[Sequence[TrialPlan], Path], Outcomes]:
+def on_threads(threads: int) -> Callable[[Sequence[VariantPlan], Path], Outcomes]:
     return lambda plans, folder: InProcessRunner(FitStore(folder), threads).run(plans, ignore)
 
 
-def in_reverse(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+def in_reverse(plans: Sequence[VariantPlan], folder: Path) -> Outcomes:
     return InProcessRunner(FitStore(folder), 2).run(plans[::-1], ignore)
 
 
-def at_once(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+def at_once(plans: Sequence[VariantPlan], folder: Path) -> Outcomes:
     """Each variant beside the other in one process: random state that they shared would mix."""
 
-    def alone(plan: TrialPlan) -> Outcomes:
+    def alone(plan: VariantPlan) -> Outcomes:
         return InProcessRunner(FitStore(folder / plan.id), 2).run([plan], ignore)
 
     with ThreadPoolExecutor(len(plans)) as pool:
         return {trial: outcome for found in pool.map(alone, plans) for trial, outcome in found.items()}
 
 
-def restarted(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
+def restarted(plans: Sequence[VariantPlan], folder: Path) -> Outcomes:
     """Every second fit is there from an attempt that was killed; the others come from another start."""
     store = FitStore(folder)
     InProcessRunner(store, 4).run(plans, ignore)
@@ -91,7 +91,7 @@ def restarted(plans: Sequence[TrialPlan], folder: Path) -> Outcomes:
     return InProcessRunner(store, 2).run(plans, ignore)
 
 
-WAYS: dict[str, Callable[[Sequence[TrialPlan], Path], Outcomes]] = {
+WAYS: dict[str, Callable[[Sequence[VariantPlan], Path], Outcomes]] = {
     "1 thread again": on_threads(1),
     "2 threads": on_threads(2),
     "4 threads": on_threads(4),

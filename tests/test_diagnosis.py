@@ -48,7 +48,7 @@ def test_exposures_and_neutral_corr_are_the_slow_ones_era_by_era(outcome: Varian
     look, plan = outcome.diagnosis, outcome.plan
     assert look is not None
     assert look.eras == outcome.eras
-    features = load_features(plan.index, tuple(dict.fromkeys((*plan.looked.features, *plan.looked.neutral_to))))
+    features = load_features(plan.index, tuple(dict.fromkeys((*plan.diagnosed.features, *plan.diagnosed.neutral_to))))
     columns = load_columns(plan.index, plan.config.data, ["target_ender_20"], [])
     starts = plan.index.starts_of(outcome.eras)
     slow = []
@@ -56,12 +56,12 @@ def test_exposures_and_neutral_corr_are_the_slow_ones_era_by_era(outcome: Varian
         rows = outcome.rows[starts[place] : starts[place + 1]]
         x = pd.DataFrame({n: c[rows].astype(float) for n, c in zip(features.names, features.columns, strict=True)})
         p = pd.Series(outcome.prediction[starts[place] : starts[place + 1]], name="p")
-        exposure = x[list(plan.looked.features)].corrwith(p.rank())
+        exposure = x[list(plan.diagnosed.features)].corrwith(p.rank())
         slow.append(exposure.to_numpy())
         sizes = exposure.abs()
         assert look.strongest[place] == pytest.approx(sizes.max(), abs=1e-12)
         assert look.mean[place] == pytest.approx(sizes.mean(), abs=1e-12)
-        assert plan.looked.features[look.feature[place]] == sizes.idxmax()
+        assert plan.diagnosed.features[look.feature[place]] == sizes.idxmax()
     np.testing.assert_allclose(look.exposure, np.nanmean(slow, axis=0), atol=1e-12)
     np.testing.assert_array_equal(look.corr, outcome.scores.corr)
     # Equal rows of a few features have equal rests, whose order is rounding: without ties there is one answer.
@@ -72,7 +72,7 @@ def test_exposures_and_neutral_corr_are_the_slow_ones_era_by_era(outcome: Varian
         own = slice(starts[place], starts[place + 1])
         rows, named = outcome.rows[own], pd.Index(range(own.stop - own.start), name="id")
         there = {n: c[rows].astype(float) for n, c in zip(features.names, features.columns, strict=True)}
-        x = pd.DataFrame(there, index=named)[list(plan.looked.neutral_to)]
+        x = pd.DataFrame(there, index=named)[list(plan.diagnosed.neutral_to)]
         target = pd.Series(columns.targets["target_ender_20"][rows].astype(float), named, name="t")
         fnc = official_fnc(pd.DataFrame({"p": apart[own]}, index=named), x, target).iloc[0]
         assert neutral[place] == pytest.approx(fnc, abs=1e-8)
@@ -84,11 +84,11 @@ def test_results_have_every_part_and_are_json(outcome: VariantOutcome) -> None:
         "eras", "feature_exposure", "feature_neutral_corr", "churn", "per_era", "importance", "correlation_with",
     }  # fmt: skip
     assert value["correlation_with"] == {"v9": 0.5}
-    assert set(value["feature_exposure"]["per_feature"]) == set(outcome.plan.looked.features)
+    assert set(value["feature_exposure"]["per_feature"]) == set(outcome.plan.diagnosed.features)
     shares = value["importance"]["per_feature"]
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
     groups = value["importance"]["by_group"]
-    for name, members in outcome.plan.looked.groups.items():
+    for name, members in outcome.plan.diagnosed.groups.items():
         assert groups.get(name, 0) == pytest.approx(sum(shares.get(each, 0) for each in members))
     assert value["churn"] == {"mean": None, "n_eras": 0, "common_ids": 0.0}
     assert value["feature_neutral_corr"]["neutral_to"] == "fncv3_features"
@@ -156,7 +156,7 @@ def test_fits_kept_before_there_were_importances_are_read(market: Path, tmp_path
 
 def test_slabs_are_the_features_whatever_the_row_groups(market: Path, tmp_path: Path) -> None:
     plan = Catalog(market).plan("v", "t/r1/v", config())
-    names = plan.looked.features
+    names = plan.diagnosed.features
     whole = load_features(plan.index, names)
     table = pq.read_table(plan.index.path)
     for size in (7, 100, 10**6):

@@ -16,7 +16,7 @@ import yaml
 from contracts import config
 from desk import BASELINE, CLI, Desk
 
-from numerai_ray.runners.ray.fit_tasks import fit_room, forget_room
+from numerai_ray.runners.ray.fit_tasks import forget_lone_retries, lone_retry
 from numerai_ray.system.process import finish_first, interruptible, two_step_interrupts
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.key import library_version
@@ -211,36 +211,37 @@ def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bo
 
 def test_a_fit_whose_process_was_killed_is_tried_again_alone() -> None:
     run, family = f"test{os.getpid()}", "ab" * 32
-    killed = f"with fit_room({run!r}, {family!r}):\n    import os; os._exit(9)"
-    code = f"from numerai_ray.runners.ray.fit_tasks import fit_room\n{killed}"
+    killed = f"with lone_retry({run!r}, {family!r}):\n    import os; os._exit(9)"
+    code = f"from numerai_ray.runners.ray.fit_tasks import lone_retry\n{killed}"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 9
     other = (
-        f"from numerai_ray.runners.ray.fit_tasks import fit_room\nimport time\nwith fit_room({run!r}, {'cd' * 32!r}):\n"
+        "from numerai_ray.runners.ray.fit_tasks import lone_retry\nimport time\n"
+        f"with lone_retry({run!r}, {'cd' * 32!r}):\n"
         "    print('in', flush=True); time.sleep(1)"
     )
     with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE, text=True) as beside:
         assert beside.stdout is not None
         assert beside.stdout.readline() == "in\n"
-        with fit_room(run, family) as alone:
+        with lone_retry(run, family) as alone:
             assert alone
             assert beside.poll() is not None or beside.wait(0.5) == 0, "it waited for the other fit"
-    with fit_room(run, family) as alone:
+    with lone_retry(run, family) as alone:
         assert not alone, "it was finished: the mark is gone"
-    with fit_room(f"{run}b", family) as alone:
+    with lone_retry(f"{run}b", family) as alone:
         assert not alone, "another run starts without marks"
-    forget_room(run)
-    forget_room(f"{run}b")
+    forget_lone_retries(run)
+    forget_lone_retries(f"{run}b")
 
 
 @pytest.mark.ray
 def test_the_message_of_a_fit_that_does_not_fit_names_numbers_and_next_steps(market: Path) -> None:
     from ray.exceptions import OutOfMemoryError, WorkerCrashedError  # noqa: PLC0415 - imports Ray
 
-    from numerai_ray.runners.ray.fit_tasks import own_words  # noqa: PLC0415
+    from numerai_ray.runners.ray.fit_tasks import error_text  # noqa: PLC0415
 
     spec = Catalog(market).plan("a", "a", config()).fits[0]
     for error in (OutOfMemoryError("killed"), WorkerCrashedError()):
-        words = own_words(error, spec)
+        words = error_text(error, spec)
         for part in ("memory", "4 times", "alone on their node", "GB", "15 features", "smaller feature_set"):
             assert part in words
 

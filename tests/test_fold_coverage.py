@@ -179,9 +179,9 @@ def test_known_eras_are_those_of_the_rows_that_a_round_reads(market: Path, tmp_p
     catalog = without(tmp_path, market, BENCHMARKS, "v52_lgbm_ender20", range(30, 50))
     if eras != "numbers":
         table = pq.read_table(tmp_path / "tiny" / BENCHMARKS)
-        own_words = pa.array([f"era {era}" for era in table["era"].to_pylist()])
+        error_text = pa.array([f"era {era}" for era in table["era"].to_pylist()])
         table = table.drop_columns(["era"])
-        table = table.append_column("era", own_words) if eras == "words" else table
+        table = table.append_column("era", error_text) if eras == "words" else table
         pq.write_table(table, tmp_path / "tiny" / BENCHMARKS)
     own = config()
     index, coverage = catalog.index(own.data), next(iter(catalog._coverage.values()))

@@ -19,7 +19,7 @@ from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import fit_of, fold_model
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.care import Limits, StoreFile, removals
 from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored
 from numerai_ray.training.store.models import ModelStore
@@ -72,7 +72,7 @@ def config_of(kind: str) -> Any:
     return validate(type(config()), {**values, "model": model}, kind)
 
 
-def run_in(store: FitStore, *plans: TrialPlan) -> dict[str, VariantOutcome]:
+def run_in(store: FitStore, *plans: VariantPlan) -> dict[str, VariantOutcome]:
     return InProcessRunner(store, threads=2).run(plans, ignore)
 
 
@@ -108,7 +108,7 @@ def rows(market: Path) -> pd.DataFrame:
     return table.join(benchmarks.drop(columns="era"), on="id")
 
 
-def of_fold(rows: pd.DataFrame, plan: TrialPlan, fold: int) -> pd.DataFrame:
+def of_fold(rows: pd.DataFrame, plan: VariantPlan, fold: int) -> pd.DataFrame:
     eras = fit_of(plan, fold, plan.fits[0].asked.part).fold.validation_eras
     return rows[rows["era"].astype(int).isin(eras)]
 
@@ -132,7 +132,7 @@ def test_a_model_read_back_predicts_what_is_stored(
 def test_the_longest_model_of_a_ladder_serves_every_length(
     catalog: Catalog, store: FitStore, rows: pd.DataFrame
 ) -> None:
-    def plan(trees: int) -> TrialPlan:
+    def plan(trees: int) -> VariantPlan:
         return catalog.plan(f"t{trees}", f"kept/r1/t{trees}", config(params(n_estimators=trees)))
 
     plans = [plan(trees) for trees in (3, 9, 6)]

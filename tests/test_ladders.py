@@ -16,7 +16,7 @@ from numerai_ray.models.lightgbm import LightGBM
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.batches import carry_out, trainings
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit
 
 LENGTHS = (3, 9, 20)
@@ -30,7 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def ladder(catalog: Catalog, lengths: Sequence[int] = LENGTHS, **more: Any) -> list[TrialPlan]:
+def ladder(catalog: Catalog, lengths: Sequence[int] = LENGTHS, **more: Any) -> list[VariantPlan]:
     return [
         catalog.plan(f"trees-{trees}", f"ladder/r1/trees-{trees}", config(params(n_estimators=trees, **more)))
         for trees in lengths

@@ -3,7 +3,7 @@
 import pytest
 
 from numerai_ray.config import Config, apply_overrides, validate
-from numerai_ray.config.schema import laid_over
+from numerai_ray.config.schema import merged
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ from numerai_ray.config.schema import laid_over
 )
 def test_what_replaces_and_what_merges(base, changes, expected) -> None:
     before = apply_overrides(base, {})
-    assert laid_over(base, changes) == expected
+    assert merged(base, changes) == expected
     assert base == before
 
 

@@ -11,9 +11,9 @@ from contracts import config, ignore
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.diagnostics import Diagnosis
-from numerai_ray.training.outcome import VariantOutcome, with_looks
-from numerai_ray.training.spec import TrialPlan
-from numerai_ray.training.store.diagnostics import LookStore, look_key
+from numerai_ray.training.outcome import VariantOutcome, with_diagnostics
+from numerai_ray.training.spec import VariantPlan
+from numerai_ray.training.store.diagnostics import DiagnosticsStore, diagnostics_key
 from numerai_ray.training.store.fits import FitStore
 
 
@@ -33,15 +33,15 @@ def equal(one: Diagnosis, other: Diagnosis) -> bool:
 def test_a_look_is_made_once(outcome: VariantOutcome, tmp_path: Path) -> None:
     asked: list[list[str]] = []
 
-    def look(plans: Sequence[TrialPlan]) -> dict[str, Diagnosis]:
+    def look(plans: Sequence[VariantPlan]) -> dict[str, Diagnosis]:
         asked.append([plan.id for plan in plans])
         return {plan.id: outcome.diagnosis for plan in plans if outcome.diagnosis}
 
     bare = replace(outcome, diagnosis=None)
     other = replace(bare, plan=replace(outcome.plan, id="w"), prediction=-outcome.prediction)
     store = FitStore(tmp_path)
-    first = with_looks(store, {"v": bare}, look)["v"]
-    again = with_looks(store, {"v": bare, "w": other}, look)
+    first = with_diagnostics(store, {"v": bare}, look)["v"]
+    again = with_diagnostics(store, {"v": bare, "w": other}, look)
     assert asked == [["v"], ["w"]]
     for found in (first, again["v"]):
         assert found.diagnosis is not None
@@ -54,18 +54,24 @@ def test_the_key_tells_apart_what_decides(outcome: VariantOutcome) -> None:
     score = plan.config.score.model_copy(update={"target": "target_teager2b_20"})
     changed = [
         (replace(plan, config=plan.config.model_copy(update={"score": score})), prediction),
-        (replace(plan, looked=replace(plan.looked, features=plan.looked.features[1:])), prediction),
-        (replace(plan, looked=replace(plan.looked, neutral_to=plan.looked.neutral_to[1:])), prediction),
+        (
+            replace(plan, diagnosed=replace(plan.diagnosed, features=plan.diagnosed.features[1:])),
+            prediction,
+        ),
+        (
+            replace(plan, diagnosed=replace(plan.diagnosed, neutral_to=plan.diagnosed.neutral_to[1:])),
+            prediction,
+        ),
         (plan, np.nextafter(prediction, 1)),
     ]
-    assert len({look_key(*each) for each in [(plan, prediction), *changed]}) == 5
-    assert look_key(replace(plan, id="another"), prediction.copy()) == look_key(plan, prediction)
+    assert len({diagnostics_key(*each) for each in [(plan, prediction), *changed]}) == 5
+    assert diagnostics_key(replace(plan, id="another"), prediction.copy()) == diagnostics_key(plan, prediction)
 
 
 def test_a_damaged_look_is_set_aside(outcome: VariantOutcome, tmp_path: Path) -> None:
     """A flipped bit anywhere in the file: never another look than the one that was written."""
     assert outcome.diagnosis is not None
-    store, key = LookStore(tmp_path), "ab" + "0" * 62
+    store, key = DiagnosticsStore(tmp_path), "ab" + "0" * 62
     assert store.get(key) is None
     store.put(key, outcome.diagnosis)
     whole = store.path(key).read_bytes()

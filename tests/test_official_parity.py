@@ -19,7 +19,7 @@ from test_official_config import DEEP, NEWEST, SMALL
 
 from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.config.official import load_official
-from numerai_ray.config.schema import laid_over
+from numerai_ray.config.schema import merged
 from numerai_ray.data.dataset import load_columns
 from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.runners.in_process import InProcessRunner
@@ -205,7 +205,7 @@ def test_a_config_gives_what_the_official_pipeline_gives(name: str, engine: str,
     path = tmp_path / "mine.py"
     path.write_text(f"CONFIG = {config!r}\n")
     asked = load_official(path)
-    ours = validate(Config, laid_over(asked.config.to_json(), changes), name)
+    ours = validate(Config, merged(asked.config.to_json(), changes), name)
     plan = Catalog(root).plan("mine", f"train/{name}", ours)
     outcome = InProcessRunner(FitStore(tmp_path / "store"), threads=1).run([plan], ignore)["mine"]
     assert outcome.error is None

@@ -14,7 +14,7 @@ from test_results import decided
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.lock import experiment_lock, lock_holder
-from numerai_ray.runners.ray.fit_tasks import fit_room, forget_room
+from numerai_ray.runners.ray.fit_tasks import forget_lone_retries, lone_retry
 from numerai_ray.system.files import own_temporary_folder
 from numerai_ray.training.store.fits import claimed
 
@@ -118,12 +118,12 @@ def test_another_user_neither_holds_nor_empties_our_locks(
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with fit_room("a-run", "ab" * 32) as alone:
+        with lone_retry("a-run", "ab" * 32) as alone:
             assert not alone
             found = own_temporary_folder()
             assert found is not None
             assert found.is_relative_to(tmp_path / "home")
             assert sorted(path.name for path in found.iterdir()) == [f"a-run-{'ab' * 8}", "room-a-run"]
-        forget_room("a-run")
+        forget_lone_retries("a-run")
         assert not list(found.iterdir())
         other.communicate("")

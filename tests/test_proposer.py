@@ -10,16 +10,16 @@ import pytest
 
 from numerai_ray.config.ranges import Range
 from numerai_ray.config.search_space import Dimension
-from numerai_ray.rounds.optuna_sampler import OptunaProposer
-from numerai_ray.rounds.samplers import Ask, JointAsk, ListedProposer, Proposer, RefineProposer, Seen
+from numerai_ray.rounds.optuna_sampler import OptunaSampler
+from numerai_ray.rounds.samplers import Ask, JointAsk, ListedSampler, RefineSampler, Sampler, Seen
 
 LISTED = Dimension(path="model.params.num_leaves", values=[7, 15, 63, 127])
 RANGED = Dimension(path="model.params.learning_rate", range=Range(low=0.001, high=0.1, scale="log"))
 NAMES = Dimension(path="data.target", values=["target_a", "target_b", "target_c"])
-PROPOSERS: dict[str, Callable[[], Proposer]] = {
-    "listed": ListedProposer,
-    "refine": RefineProposer,
-    "optuna": lambda: OptunaProposer(3),
+PROPOSERS: dict[str, Callable[[], Sampler]] = {
+    "listed": ListedSampler,
+    "refine": RefineSampler,
+    "optuna": lambda: OptunaSampler(3),
 }
 
 
@@ -53,27 +53,27 @@ class TestContract:
 
 
 def test_focus_maps_a_range_and_leaves_plain_lists_alone() -> None:
-    assert ListedProposer().propose(ask(LISTED, focus=True)) == []
-    assert ListedProposer().propose(ask(RANGED, base=0.01, focus=True))[:2] == [0.001, 0.1]
-    assert RefineProposer().propose(ask(LISTED, (7, 127), focus=True)) == [15, 63, 10, 21]
-    assert RefineProposer().propose(ask(NAMES, focus=True)) == []
+    assert ListedSampler().propose(ask(LISTED, focus=True)) == []
+    assert ListedSampler().propose(ask(RANGED, base=0.01, focus=True))[:2] == [0.001, 0.1]
+    assert RefineSampler().propose(ask(LISTED, (7, 127), focus=True)) == [15, 63, 10, 21]
+    assert RefineSampler().propose(ask(NAMES, focus=True)) == []
 
 
 def test_refine_goes_on_around_the_base() -> None:
     ran = tuple(LISTED.values)
-    assert RefineProposer().propose(ask(LISTED, ran, base=15, count=2)) == [10, 31]
+    assert RefineSampler().propose(ask(LISTED, ran, base=15, count=2)) == [10, 31]
 
 
 def test_optuna_proposes_near_what_was_good() -> None:
     seen = tuple(Seen(value, 4 - abs(math.log(value / 0.005))) for value in (0.001, 0.00464, 0.0215, 0.1, 0.008, 0.003))
-    found = OptunaProposer(0).propose(ask(RANGED, tuple(each.value for each in seen), base=0.09, seen=seen, turn=2))
+    found = OptunaSampler(0).propose(ask(RANGED, tuple(each.value for each in seen), base=0.09, seen=seen, turn=2))
     assert len(found) == 4
     assert statistics.median(abs(math.log(value / 0.005)) for value in found) < 1.5
 
 
 def test_a_failed_value_is_no_result_and_is_not_repeated() -> None:
     seen = (Seen(0.001, math.nan), Seen(0.1, 0.001), Seen(0.0215, 0.002))
-    found = OptunaProposer(1).propose(ask(RANGED, (0.001, 0.1, 0.0215), base=0.01, seen=seen, turn=1))
+    found = OptunaSampler(1).propose(ask(RANGED, (0.001, 0.1, 0.0215), base=0.01, seen=seen, turn=1))
     assert len(found) == 4
     assert 0.001 not in found
 
@@ -93,7 +93,7 @@ ROUNDS, COUNT, SEEDS = 6, 5, 20
 
 def best_of_one_variable(seed: int) -> float:
     """Best value of the learning rate's own surface after rounds of asking."""
-    proposer, seen = OptunaProposer(seed), []
+    proposer, seen = OptunaSampler(seed), []
     for turn in range(ROUNDS):
         known = [each.value for each in seen]
         found = proposer.propose(ask(RANGED, tuple(known), base=0.09, count=COUNT, seen=tuple(seen), turn=turn))
@@ -102,7 +102,7 @@ def best_of_one_variable(seed: int) -> float:
 
 
 def best_of_joint(seed: int) -> float:
-    proposer, seen = OptunaProposer(seed), []
+    proposer, seen = OptunaSampler(seed), []
     for turn in range(ROUNDS):
         tried = [values for values, _ in seen]
         question = JointAsk({"rate": RANGED, "leaves": LEAVES}, COUNT, lambda values, t=tried: values in t, seen, turn)
@@ -133,10 +133,10 @@ def test_importances_name_what_matters() -> None:
     for _ in range(40):
         values = {"rate": float(10 ** rng.uniform(-3, -1)), "leaves": int(2 ** rng.uniform(2, 9))}
         scored.append((values, -abs(math.log(values["rate"] / 0.01)) + 0.01 * rng.normal()))
-    found = OptunaProposer(0).importances({"rate": RANGED, "leaves": LEAVES}, scored)
+    found = OptunaSampler(0).importances({"rate": RANGED, "leaves": LEAVES}, scored)
     assert found["rate"] > 5 * found["leaves"]
-    assert OptunaProposer(0).importances({"rate": RANGED, "leaves": LEAVES}, scored[:3]) == {}
-    assert ListedProposer().importances({"rate": RANGED}, scored) == {}
+    assert OptunaSampler(0).importances({"rate": RANGED, "leaves": LEAVES}, scored[:3]) == {}
+    assert ListedSampler().importances({"rate": RANGED}, scored) == {}
 
 
 def planted(seed: int, results: int, weight: float, noise: float) -> list[tuple[Mapping[str, Any], float]]:
@@ -154,7 +154,7 @@ def first_places(results: int, weight: float, noise: float) -> list[str]:
     rows = Dimension(path="model.params.min_data_in_leaf", range=Range(low=15, high=25, integer=True))
     found = []
     for seed in range(SEEDS):
-        told = OptunaProposer(0).importances({"leaves": LEAVES, "rows": rows}, planted(seed, results, weight, noise))
+        told = OptunaSampler(0).importances({"leaves": LEAVES, "rows": rows}, planted(seed, results, weight, noise))
         found.append(max(told, key=lambda name: told[name], default=""))
     return found
 
@@ -190,7 +190,7 @@ def test_importances_of_one_variable_rounds_would_name_the_wrong_variable() -> N
                 own = {**base, name: float(10**value) if name == "rate" else int(value)}
                 scored.append((own, -abs(math.log2(own["leaves"] / 24)) + 0.1 * rng.normal()))
             base = dict(max(scored, key=lambda each: each[1])[0])
-        told = OptunaProposer(0).importances(dimensions, scored)
+        told = OptunaSampler(0).importances(dimensions, scored)
         right += max(told, key=lambda name: told[name], default="") == "leaves"
     assert right <= SEEDS / 4, right
 

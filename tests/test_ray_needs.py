@@ -9,7 +9,7 @@ import pytest
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.runners.ray import needs as ray_needs
-from numerai_ray.runners.ray.needs import check_machine, own_token, token_file, token_words, use_token
+from numerai_ray.runners.ray.needs import check_machine, own_token, token_file, token_hint, use_token
 
 VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR", "TMPDIR")
 
@@ -103,12 +103,12 @@ def test_no_token_is_made_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_dashboard_s_address_comes_with_where_its_token_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert token_words() == ""
+    assert token_hint() == ""
     use_token()
-    assert token_words() == "", "there is none"
+    assert token_hint() == "", "there is none"
     own_token()
     use_token()
-    assert token_words() == f" (asks for the token in {tmp_path}/.ray/auth_token)"
+    assert token_hint() == f" (asks for the token in {tmp_path}/.ray/auth_token)"
     monkeypatch.setenv("RAY_AUTH_TOKEN", "hush")
-    assert token_words() == " (asks for the token in $RAY_AUTH_TOKEN)"
+    assert token_hint() == " (asks for the token in $RAY_AUTH_TOKEN)"
     assert "RAY_AUTH_MODE" in os.environ

@@ -8,7 +8,7 @@ from typing import Any
 from builders import Market, experiment
 from test_report import section, text
 
-from numerai_ray.config.search_space import laid_together
+from numerai_ray.config.search_space import merged_changes
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
 from numerai_ray.metrics.significance import Comparison
@@ -171,6 +171,6 @@ def test_changes_read_as_in_a_plan_and_stand_together() -> None:
         "post.neutralize.proportion": 0.62,
     }
     together = {"post.neutralize": {"to": ["small", "benchmark"], "proportion": 0.62}, "data.target": "a"}
-    assert laid_together(changes) == together
+    assert merged_changes(changes) == together
     told = "neutralize {to: [small, benchmark], proportion: 0.62}, target b → a"
     assert change_text(together, {"data.target": "b"}) == told

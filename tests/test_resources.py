@@ -13,7 +13,7 @@ from numerai_ray.errors import ConfigError, ResourceShortage
 from numerai_ray.models import ModelSource, model_for, model_problems, needs_of, settled
 from numerai_ray.rounds.candidates import Search
 from numerai_ray.rounds.policy import ScoutRound
-from numerai_ray.rounds.samplers import ListedProposer
+from numerai_ray.rounds.samplers import ListedSampler
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.shared_data import fit_bytes, workload
 from numerai_ray.system.cluster import Node, shape_fits
@@ -152,7 +152,7 @@ def test_resources_may_change_in_the_middle_of_an_experiment(tmp_path: Path) -> 
     asking = loaded_plan(tmp_path / "asking", {"base": {"model": {"resources": {"gpus": 0.5}}}})
     assert asking.config("scout", {}).model.resources is not None
     assert asking.config("scout", {}).fingerprint() == plain.config("scout", {}).fingerprint()
-    setup = Search(asking, ListedProposer(), []).setup(ScoutRound("num_leaves", {}))
+    setup = Search(asking, ListedSampler(), []).setup(ScoutRound("num_leaves", {}))
     assert [each.role for each in setup.candidates] == ["base", *["variant"] * 4]
 
 

@@ -16,7 +16,7 @@ from numerai_ray.metrics.significance import (
     best_by_luck,
     block_length,
     bootstrap_draws,
-    in_words,
+    delta_text,
     judge,
     paired_delta,
     paired_deltas,
@@ -151,7 +151,7 @@ def test_a_large_steady_gain_is_clear_and_its_mirror_a_clear_loss() -> None:
     assert verdict(loss) == "clear loss"
     assert gain.low == pytest.approx(-loss.high, rel=0.1)
     assert gain.probability > 0.99
-    assert "clear gain" in in_words(gain)
+    assert "clear gain" in delta_text(gain)
 
 
 def test_no_gain_is_inside_the_noise() -> None:
@@ -160,7 +160,7 @@ def test_no_gain_is_inside_the_noise() -> None:
     assert verdict(found) == "inside the noise"
     assert found.low < 0 < found.high
     assert 0.3 < found.probability < 0.7
-    assert "of rounds" in in_words(found)
+    assert "of rounds" in delta_text(found)
 
 
 def test_equal_scores_are_no_difference_and_a_constant_one_is_sure() -> None:
@@ -174,7 +174,7 @@ def test_equal_scores_are_no_difference_and_a_constant_one_is_sure() -> None:
 def test_too_few_eras_tell_nothing() -> None:
     found = one(noise()[:9, 0])
     assert verdict(found) == verdict(None) == "unknown"
-    assert "10 are needed" in in_words(found)
+    assert "10 are needed" in delta_text(found)
     assert math.isnan(found.p_value)
 
 

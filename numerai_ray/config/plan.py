@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from numerai_ray.config.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, Stage
-from numerai_ray.config.schema import Config, laid_over
+from numerai_ray.config.schema import Config, merged
 from numerai_ray.config.search_space import SearchSpace, changes_for, space_problems, with_changes
 from numerai_ray.config.validation import Json, apply_overrides, fingerprint, leaves, validate
 from numerai_ray.config.yaml_files import parse_yaml, read_text
@@ -45,12 +45,12 @@ class LoadedPlan:
 
     def base_values(self) -> Json:
         """The experiment's base before any stage, as plain values."""
-        values = laid_over(laid_over(self.baseline_values, self.space.base), self.plan.base)
-        return laid_over(values, self.plan.interpretations.get(self.interpretation, {}))
+        values = merged(merged(self.baseline_values, self.space.base), self.plan.base)
+        return merged(values, self.plan.interpretations.get(self.interpretation, {}))
 
     def config(self, stage: Stage, changes: Mapping[str, Any]) -> Config:
         """The config of ``stage`` with the search's ``changes`` (by path); ``{}`` is the experiment's base."""
-        values = laid_over(self.base_values(), self.plan.of_stage(stage).changes())
+        values = merged(self.base_values(), self.plan.of_stage(stage).changes())
         return validate(Config, with_changes(values, changes), f"{self.name}, stage {stage}")
 
     def interpreted(self, name: str) -> "LoadedPlan":

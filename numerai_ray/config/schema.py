@@ -160,7 +160,7 @@ class Config(Section):
         return self.score.benchmark if name == SCORE_BENCHMARK else name
 
 
-def laid_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
     """A config's plain ``values`` with ``changes`` laid over them, section by section.
 
     Replaced whole: numbers, texts and lists; the mappings of :data:`WHOLE`; and what belonged to another value of a
@@ -184,7 +184,7 @@ def _member(config: Config, changes: Mapping[str, Any]) -> Config:
     values = config.to_json()
     values.pop("ensemble", None)
     values.pop("post", None)
-    return Config.model_validate_json(canonical_json(laid_over(values, changes)))
+    return Config.model_validate_json(canonical_json(merged(values, changes)))
 
 
 def _member_errors(config: Config, members: Mapping[str, Mapping[str, Any]]) -> list[InitErrorDetails]:

@@ -313,7 +313,7 @@ def changes_label(changes: Mapping[str, Any]) -> str:
     """``num_leaves=63, learning_rate=0.005``; the base for no changes."""
     if not changes:
         return "the experiment's base"
-    told = laid_together(changes)
+    told = merged_changes(changes)
     return ", ".join(f"{path.rsplit('.', 1)[-1]}={value_text(value)}" for path, value in told.items())
 
 
@@ -326,7 +326,7 @@ def value_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def laid_together(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+def merged_changes(changes: Mapping[str, Any]) -> Mapping[str, Any]:
     """``changes`` by path without those that stand inside another one, which then has their values."""
     found: dict[str, Any] = {}
     for path, value in changes.items():

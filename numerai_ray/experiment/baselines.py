@@ -22,7 +22,7 @@ from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json
 from numerai_ray.system.storage import Place, download, folders_in, upload, write_whole
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 FOLDER = "baselines"  # below the data root
 RESULTS, PREDICTIONS = "results.json", "predictions.parquet"
@@ -84,7 +84,7 @@ class StoredBaseline:
         )
 
 
-def baseline_identity(plan: TrialPlan) -> str:
+def baseline_identity(plan: VariantPlan) -> str:
     """Sixteen hex digits of everything that decides a plan's results."""
     benchmark = file_fingerprint(plan.index.benchmark_path)
     keys = [spec.key for spec in plan.fits]
@@ -102,7 +102,7 @@ class BaselineStore:
         """The store of a data root."""
         return cls(data_root / FOLDER)
 
-    def find(self, plan: TrialPlan) -> StoredBaseline | None:
+    def find(self, plan: VariantPlan) -> StoredBaseline | None:
         """What was stored for exactly this plan; a damaged entry counts as none."""
         names = folders_in(self.root)
         if not names:
@@ -139,7 +139,7 @@ class BaselineStore:
         write_whole(folder / RESULTS, (to_json(value, indent=2) + "\n").encode())
         return StoredBaseline(folder, value)
 
-    def why_not(self, plan: TrialPlan) -> str:
+    def why_not(self, plan: VariantPlan) -> str:
         """Why no stored results of the same model serve ``plan``; "" where there are none of it."""
         wanted = leaves(plan.config.to_json())
         apart = []

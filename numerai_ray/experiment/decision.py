@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.metrics.significance import LEVEL, e4, in_words
+from numerai_ray.metrics.significance import LEVEL, delta_text, e4
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
@@ -147,7 +147,7 @@ def _is_clear(variant: VariantRecord) -> bool:
 
 def _noise(variant: VariantRecord, settings: PolicySettings) -> str:
     if variant.evidence is not None:
-        return f"; {in_words(variant.evidence.to_base)}"
+        return f"; {delta_text(variant.evidence.to_base)}"
     return "; its per-era scores are unknown, and so is the noise" if settings.accept == "significant" else ""
 
 

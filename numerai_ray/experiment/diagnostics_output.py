@@ -41,8 +41,8 @@ def diagnostics_json(outcome: VariantOutcome, alike: Alike) -> dict[str, Any]:
 
 
 def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
-    looked = outcome.plan.looked
-    exposure = dict(zip(looked.features, look.exposure.tolist(), strict=True))
+    needs = outcome.plan.diagnosed
+    exposure = dict(zip(needs.features, look.exposure.tolist(), strict=True))
     neutral = summarize(look.neutral_corr)
     known = ~np.isnan(look.neutral_corr)
     churned = look.churn[~np.isnan(look.churn)]
@@ -54,16 +54,16 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
             "last": era_label(look.eras[-1]),
         },
         "feature_exposure": {
-            "features": len(looked.features),
+            "features": len(needs.features),
             "max": summarize(look.strongest).mean,
             "mean": summarize(look.mean).mean,
             "top": _top({name: abs(value) for name, value in exposure.items()}),
             "per_feature": exposure,
-            "by_group": _exposure_by_group(exposure, looked.groups),
+            "by_group": _exposure_by_group(exposure, needs.groups),
         },
         "feature_neutral_corr": {
-            "neutral_to": looked.neutral_set,
-            "features": len(looked.neutral_to),
+            "neutral_to": needs.neutral_set,
+            "features": len(needs.neutral_to),
             "mean": neutral.mean,
             "std": neutral.std,
             "sharpe": neutral.sharpe,
@@ -80,7 +80,7 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
             "era": [era_label(era) for era in look.eras],
             "exposure_max": look.strongest.tolist(),
             "exposure_mean": look.mean.tolist(),
-            "strongest": [None if at < 0 else looked.features[at] for at in look.feature.tolist()],
+            "strongest": [None if at < 0 else needs.features[at] for at in look.feature.tolist()],
             "feature_neutral_corr": look.neutral_corr.tolist(),
             "corr": look.corr.tolist(),
             "churn": look.churn.tolist(),
@@ -105,7 +105,7 @@ def _importance(outcome: VariantOutcome) -> dict[str, Any]:
         "unused_features": sum(share == 0 for share in shares.values()),
         "top": _top(shares),
         "per_feature": shares,
-        "by_group": by_group(shares, outcome.plan.looked.groups),
+        "by_group": by_group(shares, outcome.plan.diagnosed.groups),
     }
 
 

@@ -211,7 +211,7 @@ def verdict(delta: PairedDelta | None) -> Verdict:
     return "clear gain" if delta.low > 0 and delta.p_value <= LEVEL else "inside the noise"
 
 
-def in_words(delta: PairedDelta) -> str:
+def delta_text(delta: PairedDelta) -> str:
     """Interval and p-value as a sentence for a decision; a loss is not asked whether luck brings as much."""
     if math.isnan(delta.low):
         return f"how much of it is noise cannot be told from {delta.eras} common eras ({MIN_ERAS} are needed)"

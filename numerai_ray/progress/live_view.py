@@ -23,15 +23,15 @@ from numerai_ray.progress.round_state import (
     duration,
     number,
     progress_json,
+    progress_record,
     round_title,
-    told,
     usage_text,
     varied,
 )
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
-from numerai_ray.runners.ray.needs import token_words
+from numerai_ray.runners.ray.needs import token_hint
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import to_json, without_nan
 
@@ -64,7 +64,7 @@ class ProgressFile:
         self._state = None
         self._write(force=True)
 
-    def looked(self, snapshot: Snapshot) -> None:
+    def observed(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         if self._state is not None:
             self._write(force=False)
@@ -132,7 +132,7 @@ class LiveView:
         self.console.print(decided_line(record), highlight=False, markup=False)
 
     def dashboard(self, url: str) -> None:
-        self.console.print(f"Ray dashboard: {url}{token_words()}", highlight=False, soft_wrap=True, markup=False)
+        self.console.print(f"Ray dashboard: {url}{token_hint()}", highlight=False, soft_wrap=True, markup=False)
 
     def _render(self) -> Group | Text:
         state = self._state
@@ -242,7 +242,7 @@ class PlainView:
         self._say(decided_line(record))
 
     def dashboard(self, url: str) -> None:
-        self._say(f"Ray dashboard: {url}{token_words()}")
+        self._say(f"Ray dashboard: {url}{token_hint()}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
@@ -270,7 +270,7 @@ class JsonView:
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
             self._state.tell(progress)
-        self._say("progress", told(progress))
+        self._say("progress", progress_record(progress))
 
     def round_decided(self, record: RoundRecord) -> None:
         self._state = None
@@ -279,7 +279,7 @@ class JsonView:
     def dashboard(self, url: str) -> None:
         self._say("dashboard", {"url": url})
 
-    def looked(self, snapshot: Snapshot) -> None:
+    def observed(self, snapshot: Snapshot) -> None:
         """Running fits, at most every :data:`EVENT_S`."""
         now = time.monotonic()
         if self._state is not None and now - self._last >= EVENT_S:
@@ -321,11 +321,11 @@ class Watchers:
         for watcher in self._watchers:
             watcher.round_decided(record)
 
-    def looked(self, snapshot: Snapshot) -> None:
+    def observed(self, snapshot: Snapshot) -> None:
         """For those who show running fits; a full disk shows up where results are written."""
         for watcher in self._watchers:
-            if hasattr(watcher, "looked"):
+            if hasattr(watcher, "observed"):
                 try:
-                    watcher.looked(snapshot)
+                    watcher.observed(snapshot)
                 except EnvironmentFault:
                     continue

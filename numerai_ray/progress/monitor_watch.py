@@ -45,7 +45,7 @@ class MonitorWatch:
             self.monitor.show("trees_per_second", 0)
             self._tell()
 
-    def looked(self, snapshot: Snapshot) -> None:
+    def observed(self, snapshot: Snapshot) -> None:
         """Fits that run right now."""
         self._running = len(snapshot.fits)
         size = self.monitor.quiet.attempt(self._shared_bytes)
@@ -83,7 +83,7 @@ class DashboardNote:
     def round_decided(self, record: RoundRecord) -> None:
         del record
 
-    def looked(self, snapshot: Snapshot) -> None:
+    def observed(self, snapshot: Snapshot) -> None:
         del snapshot
         self._look()
 

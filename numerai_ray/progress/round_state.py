@@ -279,7 +279,7 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
         "stage": state.start.stage,
         "dimension": state.start.dimension,
         "seconds_left": state.seconds_left(snapshot),
-        "trials": [{"variant": state.start.trials[each.trial], **told(each)} for each in state.all],
+        "trials": [{"variant": state.start.trials[each.trial], **progress_record(each)} for each in state.all],
         "fits": [
             {
                 "name": fit.name,
@@ -295,7 +295,7 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def told(progress: Progress) -> dict[str, Any]:
+def progress_record(progress: Progress) -> dict[str, Any]:
     """A trial's progress as JSON; its fits are counted, not listed."""
     return {name: value for name, value in vars(progress).items() if name != "fits"}
 

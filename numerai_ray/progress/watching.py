@@ -34,7 +34,7 @@ def watching(
     told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
     watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes, history), told)
     looking = Quiet()
-    observer = Observer(lambda: running_fits(looking), watchers.looked)
+    observer = Observer(lambda: running_fits(looking), watchers.observed)
     if isinstance(view, LiveView):
         view.look = lambda: observer.snapshot
     observer.start()

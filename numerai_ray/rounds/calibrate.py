@@ -26,7 +26,7 @@ from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.storage import Place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import FitSpec, TrialPlan, steps_of
+from numerai_ray.training.spec import FitSpec, VariantPlan, steps_of
 from numerai_ray.training.store.fits import FitStore
 
 # Trees of the first short fits, and of longer ones: more and more, until the time that they add stands out from what
@@ -45,7 +45,7 @@ class ShortRunner(RoundRunner, Protocol):
 class Round:
     """A short round: its trials, what came of them, and the wall seconds that it took."""
 
-    plans: tuple[TrialPlan, ...]
+    plans: tuple[VariantPlan, ...]
     outcomes: Mapping[str, VariantOutcome]
     wall_s: float
 
@@ -76,11 +76,11 @@ def calibrate(
         return _measured(runner, room, (tuple(short.values()), lacking), known)
 
 
-def _speeds_of(plan: TrialPlan) -> frozenset[str]:
+def _speeds_of(plan: VariantPlan) -> frozenset[str]:
     return frozenset(speed_key(fit) for fit in plan.fits)
 
 
-def _kind(plan: TrialPlan) -> tuple[frozenset[str], int]:
+def _kind(plan: VariantPlan) -> tuple[frozenset[str], int]:
     """What fits tell apart: how fast they are, and how many there are to a fold."""
     return _speeds_of(plan), len(plan.fold_fits[0])
 
@@ -98,7 +98,7 @@ def _room(store: Place) -> Iterator[Path]:
 
 
 def _measured(
-    runner: ShortRunner, room: Path, plans: tuple[Sequence[TrialPlan], Sequence[TrialPlan]], known: Calibration
+    runner: ShortRunner, room: Path, plans: tuple[Sequence[VariantPlan], Sequence[VariantPlan]], known: Calibration
 ) -> Calibration:
     short, looks = plans
     first = _round(runner, room / "first", _shortened(short, FEW, FEW_EPOCHS))
@@ -126,7 +126,7 @@ def _added_s(few: Round, more: Round) -> float:
     return fmean(more.fit_seconds().values()) - fmean(few.fit_seconds().values())
 
 
-def _shortened(plans: Sequence[TrialPlan], trees: int, epochs: int) -> tuple[TrialPlan, ...]:
+def _shortened(plans: Sequence[VariantPlan], trees: int, epochs: int) -> tuple[VariantPlan, ...]:
     """The plans on their smallest and largest fold, with so many trees or epochs, or fewer where they have fewer."""
     found = []
     for plan in plans:
@@ -150,7 +150,7 @@ def _short(fit: FitSpec, trees: int, epochs: int) -> FitSpec:
     return replace(fit, key=key, family=key, length=None, config=config)
 
 
-def _round(runner: ShortRunner, store: Path, plans: Sequence[TrialPlan]) -> Round:
+def _round(runner: ShortRunner, store: Path, plans: Sequence[VariantPlan]) -> Round:
     runner.store = FitStore(store)
     began = time.perf_counter()
     outcomes = runner.run(plans, _nobody)
@@ -209,17 +209,17 @@ def _beside(each: Round, after: Mapping[str, float], cores: int) -> float:
     return each.wall_s - busy - made / cores
 
 
-def _after(store: FitStore, room: Path, few: Sequence[TrialPlan], looks: Sequence[TrialPlan]) -> dict[str, float]:
+def _after(store: FitStore, room: Path, few: Sequence[VariantPlan], looks: Sequence[VariantPlan]) -> dict[str, float]:
     """Core-seconds a predicted row of all that follows the fits, by :func:`after_key`.
 
     Trials that are looked at in one way are done together, as a round does them: what they share is then done once.
     """
     known = {_kind(plan): plan for plan in few}
-    together: dict[tuple[str, str], list[TrialPlan]] = defaultdict(list)
+    together: dict[tuple[str, str], list[VariantPlan]] = defaultdict(list)
     for plan in looks:
         fitted = known[_kind(plan)]
         config = fitted.config.model_copy(update={"post": plan.config.post})
-        own = replace(fitted, id=plan.id, config=config, neutralizers=plan.neutralizers, looked=plan.looked)
+        own = replace(fitted, id=plan.id, config=config, neutralizers=plan.neutralizers, diagnosed=plan.diagnosed)
         together[after_key(plan), fitted.index.fingerprint].append(own)
     found: dict[str, list[float]] = defaultdict(list)
     for (key, index), plans in together.items():

@@ -21,7 +21,7 @@ from numerai_ray.config.search_space import (
 from numerai_ray.experiment.ledger import known_by_fingerprint
 from numerai_ray.experiment.records import JOINT, Role, RoundRecord, VariantRecord
 from numerai_ray.rounds.policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
-from numerai_ray.rounds.samplers import Ask, JointAsk, Proposer, Seen
+from numerai_ray.rounds.samplers import Ask, JointAsk, Sampler, Seen
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def identity(config: Config, stage: str) -> str:
 class Search:
     """What is left to try, after a history."""
 
-    def __init__(self, loaded: LoadedPlan, proposer: Proposer, history: Sequence[RoundRecord]):
+    def __init__(self, loaded: LoadedPlan, proposer: Sampler, history: Sequence[RoundRecord]):
         self.loaded = loaded
         self.proposer = proposer
         self.history = history

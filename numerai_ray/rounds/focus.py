@@ -64,9 +64,9 @@ def find_focus(
 
     # Dominance, once everything was looked at: mapped once, for a plateau elsewhere says nothing about it.
     # Importances speak of every dimension, also of one that never varied, and of those that rounds vary together.
-    looked_at = {record.dimension for record in history if record.stage == "scout"}
+    varied = {record.dimension for record in history if record.stage == "scout"}
     sizes = dict(weights) or {name: size for name, size in spreads(history).items() if name in dimensions}
-    if not looked_at.issuperset(dimensions) or len(sizes) < max(2, len(dimensions)):
+    if not varied.issuperset(dimensions) or len(sizes) < max(2, len(dimensions)):
         return None
     first, second = sorted(sizes, key=lambda name: -sizes[name])[:2]
     mapped = any(record.kind == "focus" and record.dimension == first for record in history)

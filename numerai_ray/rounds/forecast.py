@@ -24,7 +24,7 @@ from numerai_ray.rounds.time_model import AROUND_S, Calibration, expected
 from numerai_ray.runners.ray.shared_data import workload
 from numerai_ray.system.resources import Machine, plan_resources
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, is_stored
 
 # Rounds that are shown and counted; later ones depend on what these find.
@@ -171,7 +171,7 @@ def _among(keys: frozenset[str]) -> Callable[[FitSpec], bool]:
     return lambda fit: fit.key in keys
 
 
-def _plans(outlook: Outlook, setup: Setup) -> tuple[list[TrialPlan], int]:
+def _plans(outlook: Outlook, setup: Setup) -> tuple[list[VariantPlan], int]:
     """The trials that a round runs, and the fits of one that it need not run: a baseline whose results are kept."""
     known = outlook.search.known
     plans = {

@@ -24,7 +24,7 @@ from optuna.trial import TrialState, create_trial
 from numerai_ray.config import canonical_json
 from numerai_ray.config.ranges import is_number, mapped
 from numerai_ray.config.search_space import Dimension
-from numerai_ray.rounds.samplers import Ask, JointAsk, ListedProposer, Seen
+from numerai_ray.rounds.samplers import Ask, JointAsk, ListedSampler, Seen
 
 # So many times a sampler may name a value that ran before the widest gap is taken instead.
 MOST_ASKS = 40
@@ -37,7 +37,7 @@ DRAWS, HELD, DRAWN = 20, 18, 0.8
 GOOD_RESULTS, MOST_GOOD, LEAST_GOOD = 8, 1 / 3, 0.1
 
 
-class OptunaProposer(ListedProposer):
+class OptunaSampler(ListedSampler):
     """TPE (Bergstra et al. 2011) after a first round that covers the range."""
 
     def __init__(self, seed: int = 0):

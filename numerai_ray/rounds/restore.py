@@ -18,7 +18,7 @@ from numerai_ray.rounds.recorder import Recorder, round_alike
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore, stored_fit
 
 
@@ -78,7 +78,7 @@ class _Restoring:
         same = repr(outcome.metrics) == repr(of.metrics)
         return outcome if same else "its stored fits bring other scores than the ledger's"
 
-    def _plan(self, of: VariantRecord) -> TrialPlan:
+    def _plan(self, of: VariantRecord) -> VariantPlan:
         path, stage = self.paths.config(of.id), self.record.stage
         config = validate(Config, parse_yaml(read_text(path), str(path)), str(path))
         if identity(config, stage) != of.fingerprint:

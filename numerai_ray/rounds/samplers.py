@@ -61,7 +61,7 @@ class JointAsk:
     turn: int = 0
 
 
-class Proposer(Protocol):
+class Sampler(Protocol):
     """Chooses values; the same question gets the same answer, also after a restart."""
 
     def propose(self, ask: Ask) -> list[Any]:
@@ -79,7 +79,7 @@ class Proposer(Protocol):
         ...
 
 
-class ListedProposer:
+class ListedSampler:
     """The dimension's listed values, in their order; a range is spread over, and mapped when it is focused on."""
 
     def propose(self, ask: Ask) -> list[Any]:
@@ -102,7 +102,7 @@ class ListedProposer:
         return {}
 
 
-class RefineProposer(ListedProposer):
+class RefineSampler(ListedSampler):
     """The listed values first; then between and around the best, which is the base's, closer every time."""
 
     def propose(self, ask: Ask) -> list[Any]:

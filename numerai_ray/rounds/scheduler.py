@@ -24,7 +24,7 @@ from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
-from numerai_ray.rounds.samplers import Proposer
+from numerai_ray.rounds.samplers import Sampler
 from numerai_ray.rounds.start import RoundStart, fit_work
 from numerai_ray.rounds.time_model import Expected
 from numerai_ray.runners.base import Progress, RoundRunner
@@ -32,7 +32,7 @@ from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 
 
 class Watcher(Protocol):
@@ -48,7 +48,7 @@ class Watcher(Protocol):
 Reporter = Callable[[Sequence[RoundRecord]], object]
 
 
-def unknown_time(plans: Sequence[TrialPlan], cores: int) -> Expected | None:
+def unknown_time(plans: Sequence[VariantPlan], cores: int) -> Expected | None:
     """The estimate of a machine that nothing was measured on."""
     del plans, cores
     return None
@@ -66,7 +66,7 @@ def no_archive(search: Search) -> None:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RunParts:
     """What a scheduler is handed: it looks nothing up.
 
     ``estimate`` gives what a round of these trials takes on so many cores, if it is known; ``archive`` is given what is
@@ -77,10 +77,10 @@ class Workshop:
     paths: ExperimentPaths
     catalog: Catalog
     runner: RoundRunner
-    proposer: Proposer
+    proposer: Sampler
     reporter: Reporter
     watcher: Watcher
-    estimate: Callable[[Sequence[TrialPlan], int], Expected | None] = unknown_time
+    estimate: Callable[[Sequence[VariantPlan], int], Expected | None] = unknown_time
     archive: Callable[[Search], object] = no_archive
     stored: Callable[[FitSpec], bool] = nothing_stored
     baselines: BaselineStore | None = None
@@ -89,10 +89,10 @@ class Workshop:
 class RoundScheduler:
     """Runs one experiment from wherever its ledger stands to its end."""
 
-    def __init__(self, loaded: LoadedPlan, workshop: Workshop, settings: PolicySettings):
+    def __init__(self, loaded: LoadedPlan, parts: RunParts, settings: PolicySettings):
         self.written = loaded
         self.settings = settings
-        self.shop = workshop
+        self.parts = parts
 
     def run(
         self, max_rounds: int | None = None, stop_after: Stage | None = None
@@ -107,17 +107,17 @@ class RoundScheduler:
             return self._run(max_rounds, stop_after)
 
     def _run(self, max_rounds: int | None, stop_after: Stage | None) -> tuple[Stop | None, list[RoundRecord]]:
-        history = read_ledger(self.shop.paths.ledger)
+        history = read_ledger(self.parts.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
         if history:
-            self.shop.archive(self._search(history))  # what was lost of it, or damaged, is there again
+            self.parts.archive(self._search(history))  # what was lost of it, or damaged, is there again
         start, over = len(history), ""
         while True:
             search = self._search(history)
             step = self._next(search, history, extend=self.settings.extend and len(history) == start, over=over)
             if isinstance(step, Stop):
-                self.shop.reporter(history)
+                self.parts.reporter(history)
                 return step, history
             if max_rounds is not None and len(history) == start + max_rounds:
                 return None, history
@@ -133,21 +133,21 @@ class RoundScheduler:
                 over = used_up_within(reached.budget, len(history) + 1)
                 continue
             edits = ()
-            self.shop.reporter(history)
+            self.parts.reporter(history)
 
     def run_by_hand(self, name: str, dimension: Dimension, values: Sequence[Any]) -> RoundRecord:
         """One scout round of the user's values around the best configuration so far."""
-        history = read_ledger(self.shop.paths.ledger)
+        history = read_ledger(self.parts.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
         search = self._search(history)
         base = history[-1].decision.changes if history else {}
         history.append(self._round(search.by_hand(name, dimension, values, base), history, edits))
-        self.shop.reporter(history)
+        self.parts.reporter(history)
         return history[-1]
 
     def _search(self, history: Sequence[RoundRecord]) -> Search:
-        return Search(self.written.interpreted(chosen_interpretation(history)), self.shop.proposer, history)
+        return Search(self.written.interpreted(chosen_interpretation(history)), self.parts.proposer, history)
 
     def _overrun(self, setup: Setup, history: Sequence[RoundRecord]) -> str:
         """Why a scout round is not started: what it would train goes beyond a budget."""
@@ -157,12 +157,12 @@ class RoundScheduler:
         known = known_by_fingerprint(history)
         new = [each for each in setup.candidates if identity(each.config, setup.stage) not in known]
         try:
-            plans = [self.shop.catalog.plan("budget", each.name, each.config) for each in new]
+            plans = [self.parts.catalog.plan("budget", each.name, each.config) for each in new]
         except ConfigError:
             return ""  # the round itself says what is wrong
-        missing = {fit.key for plan in plans for fit in plan.fits if not self.shop.stored(fit)}
-        cores = self.shop.runner.spent().cores
-        told = self.shop.estimate(plans, cores)
+        missing = {fit.key for plan in plans for fit in plan.fits if not self.parts.stored(fit)}
+        cores = self.parts.runner.spent().cores
+        told = self.parts.estimate(plans, cores)
         seconds = usual_seconds(history, len(missing)) if told is None else told.seconds
         return overrun(history, budget, len(missing), seconds, cores)
 
@@ -181,7 +181,7 @@ class RoundScheduler:
             for what, was, there in ((k, record.origin.get(k, now[k]), now[k]) for k in now):
                 if was != there:
                     raise RequestError(
-                        f"{self.shop.paths.root}: {what} changed since round {record.number} ({was} then, "
+                        f"{self.parts.paths.root}: {what} changed since round {record.number} ({was} then, "
                         f"{there} now), so new results would not compare; undo it, or copy the plan into a new "
                         f"experiment's folder (stored fits are used there too)"
                     )
@@ -190,8 +190,8 @@ class RoundScheduler:
         plan, base = self.written.plan, self.written.config("scout", {})
         origin = {
             "the base config": base.fingerprint(),
-            "the data file": self.shop.catalog.index(base.data).fingerprint,
-            "engine": self.shop.catalog.rule,
+            "the data file": self.parts.catalog.index(base.data).fingerprint,
+            "engine": self.parts.catalog.rule,
         }
         if plan.interpretations:
             origin["interpretations"] = fingerprint(plan.interpretations)
@@ -200,7 +200,7 @@ class RoundScheduler:
     def _edits(self, history: Sequence[RoundRecord]) -> tuple[str, ...]:
         """What changed in the plan since the last decided round."""
         now = self.written.readable()
-        before: Json = read_json(self.shop.paths.seen_plan) if history else {}
+        before: Json = read_json(self.parts.paths.seen_plan) if history else {}
         ours, theirs = leaves(before), leaves(now)
         changed = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
         return tuple(f"{key}: {ours.get(key)!r} -> {theirs.get(key)!r}" for key in changed) if before else ()
@@ -218,22 +218,22 @@ class RoundScheduler:
             if identity(each.config, setup.stage) not in known
         }
         plans = self._plans(new, number, setup.stage)
-        self.shop.watcher.round_started(_start(setup, number, new, plans, known))
-        expected = self.shop.estimate(plans, self.shop.runner.spent().cores)
+        self.parts.watcher.round_started(_start(setup, number, new, plans, known))
+        expected = self.parts.estimate(plans, self.parts.runner.spent().cores)
         # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
         limited = setup.stage == "scout" and setup.kind != "manual"
 
         def left() -> tuple[float, str]:
-            return time_left(history, self.settings, self.shop.runner.spent(), time.monotonic() - clock)
+            return time_left(history, self.settings, self.parts.runner.spent(), time.monotonic() - clock)
 
         # Nobody waits for the search for leaks while Ray starts.
         with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left if limited else None):
             looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
-            outcomes = self.shop.runner.run(plans, self.shop.watcher.trial_progress) if plans else {}
+            outcomes = self.parts.runner.run(plans, self.parts.watcher.trial_progress) if plans else {}
         suspects = {trial: each.result() for trial, each in looking.items()}
         earlier = [known[own].id for each in setup.candidates if (own := identity(each.config, setup.stage)) in known]
-        alike = round_alike(outcomes, earlier, self.shop.paths, self.shop.runner)
-        recorder = Recorder(self.shop.paths, self.shop.runner, known, setup.stage, alike)
+        alike = round_alike(outcomes, earlier, self.parts.paths, self.parts.runner)
+        recorder = Recorder(self.parts.paths, self.parts.runner, known, setup.stage, alike)
         trials = {id(each): trial for trial, each in new.items()}
 
         def recorded(each: Candidate) -> VariantRecord:
@@ -247,10 +247,10 @@ class RoundScheduler:
         decision = self._decision(base, rest, setup, history)
         if decision.winner is None:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
-            raise FitError(f"{self.shop.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
+            raise FitError(f"{self.parts.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
         wall_s = time.monotonic() - clock
         notes = [note for plan in plans for note in outcomes[plan.id].notes]
-        cost, cores = self.shop.runner.cost.to_json() if plans else {}, self.shop.runner.spent().cores
+        cost, cores = self.parts.runner.cost.to_json() if plans else {}, self.parts.runner.spent().cores
         winner = next((each for each in (base, *rest) if each.id == decision.winner), base)
         record = RoundRecord(
             number=number,
@@ -272,10 +272,10 @@ class RoundScheduler:
             cost=cost,
         )
         record = replace(record, importances=self._search([*history, record]).importances())
-        append_ledger(self.shop.paths.ledger, record)
-        write_json(self.shop.paths.seen_plan, self.written.readable())
-        self.shop.archive(self._search([*history, record]))
-        self.shop.watcher.round_decided(record)
+        append_ledger(self.parts.paths.ledger, record)
+        write_json(self.parts.paths.seen_plan, self.written.readable())
+        self.parts.archive(self._search([*history, record]))
+        self.parts.watcher.round_decided(record)
         return record
 
     def _kept_baseline(
@@ -283,16 +283,16 @@ class RoundScheduler:
     ) -> tuple[dict[str, VariantRecord], tuple[str, ...]]:
         """The stage's baseline from the results that `numerai-ray baseline` keeps, or a word on why not."""
         each = self._search(history).lent(setup)
-        if self.shop.baselines is None or each is None:
+        if self.parts.baselines is None or each is None:
             return {}, ()
         number = len(history) + 1
         trial = f"r{number:02d}-{each.name}"
         (plan,) = self._plans({trial: each}, number, setup.stage)
-        entry = self.shop.baselines.find(plan)
+        entry = self.parts.baselines.find(plan)
         if entry is None:
-            why = self.shop.baselines.why_not(plan)
+            why = self.parts.baselines.why_not(plan)
             return {}, ((f"baseline in {setup.stage}: run here, as {why}",) if why else ())
-        entry.copy_to(self.shop.paths, trial)
+        entry.copy_to(self.parts.paths, trial)
         note = f"baseline in {setup.stage}: results of `numerai-ray baseline {entry.name}`, run on {entry.made}"
         own = identity(each.config, setup.stage)
         return {own: entry.record(trial, each.name, own)}, (note,)
@@ -305,7 +305,7 @@ class RoundScheduler:
         rest = [replace(each, flags=each.data_flags + sanity_flags(each, base)) for each in rest]
         base = replace(base, flags=base.data_flags + sanity_flags(base, None))
         others = [record for record in records if record.role == "baseline"]
-        reader, comparison = ScoreReader(self.shop.paths), comparison_of(setup.candidates[0].config.score)
+        reader, comparison = ScoreReader(self.parts.paths), comparison_of(setup.candidates[0].config.score)
         looks = selection_looks(history) if setup.stage in ("confirm", "scale") else 1
         rest = with_evidence(base, rest, reader, comparison, looks)
         return base, rest, with_evidence(base, others, reader, comparison)
@@ -325,28 +325,28 @@ class RoundScheduler:
         where = f"{setup.why}; at the larger scale" if setup.stage == "confirm" else "at the deep baseline's settings"
         return replace(decision, reason=f"{where} {decision.reason}")
 
-    def _plans(self, new: Mapping[str, Candidate], number: int, stage: Stage) -> list[TrialPlan]:
+    def _plans(self, new: Mapping[str, Candidate], number: int, stage: Stage) -> list[VariantPlan]:
         label = f"{self.written.name}/r{number}" + ("" if stage == "scout" else f"-{stage}")
-        origin = f"{experiment_identity(self.shop.paths)}/r{number}"
+        origin = f"{experiment_identity(self.parts.paths)}/r{number}"
         plans = []
         problems: list[Problem] = []
         for trial, each in new.items():
             try:
                 kept = stage == "holdout"
-                plan = self.shop.catalog.plan(trial, f"{label}/{each.name}", each.config, kept=kept)
+                plan = self.parts.catalog.plan(trial, f"{label}/{each.name}", each.config, kept=kept)
                 hopeless_stop = self.written.plan.rounds.prune and stage == "scout" and each.role == "variant"
                 plans.append(replace(plan, may_stop=hopeless_stop, origin=origin))
             except ConfigError as error:
                 problems += [Problem(f"{each.name}: {problem.path}", problem.message) for problem in error.problems]
         if problems:
-            raise ConfigError(f"{self.shop.paths.plan}, round {number}", problems)
+            raise ConfigError(f"{self.parts.paths.plan}, round {number}", problems)
         for trial, each in new.items():
             text = yaml_text(each.config.to_json())
-            write_text(self.shop.paths.config(trial), f"# {self.written.name}, round {number}: {each.name}\n{text}")
+            write_text(self.parts.paths.config(trial), f"# {self.written.name}, round {number}: {each.name}\n{text}")
         return plans
 
 
-def _features(plan: TrialPlan) -> tuple[str, ...]:
+def _features(plan: VariantPlan) -> tuple[str, ...]:
     """Every feature that any of its fits reads."""
     return tuple(sorted({name for fit in plan.fits for name in fit.features}))
 
@@ -361,7 +361,7 @@ def _start(
     setup: Setup,
     number: int,
     new: Mapping[str, Candidate],
-    plans: Sequence[TrialPlan],
+    plans: Sequence[VariantPlan],
     known: Mapping[str, VariantRecord],
 ) -> RoundStart:
     return RoundStart(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RoundStart:
     fits: Mapping[str, Mapping[str, FitWork]] = field(default_factory=dict)
 
 
-def fit_work(plans: Sequence[TrialPlan]) -> dict[str, dict[str, FitWork]]:
+def fit_work(plans: Sequence[VariantPlan]) -> dict[str, dict[str, FitWork]]:
     """By trial and key, the fits of a round; a shared one is named after the first trial that asks for it."""
     found: dict[str, FitWork] = {}
     for plan in plans:

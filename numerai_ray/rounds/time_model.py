@@ -17,7 +17,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.training.assembly import is_assembled
 from numerai_ray.training.batches import trainings
-from numerai_ray.training.spec import STEPS, FitSpec, TrialPlan
+from numerai_ray.training.spec import STEPS, FitSpec, VariantPlan
 
 # What changes a fit's length, or nothing about its time.
 NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_state"}
@@ -79,15 +79,15 @@ def speed_key(fit: FitSpec) -> str:
     return f"{engine}/{len(fit.features)}/{fingerprint([params, config.data.missing, fit.index.n_rows])}"
 
 
-def after_key(plan: TrialPlan) -> str:
+def after_key(plan: VariantPlan) -> str:
     """Names what takes equally long for a predicted row: how it is put together, and what it is held against."""
     neutral = plan.config.post.neutralize
-    done = [is_assembled(plan), neutral.names if neutral else (), len(plan.looked.features)]
-    return fingerprint([*done, len(plan.looked.neutral_to)])
+    done = [is_assembled(plan), neutral.names if neutral else (), len(plan.diagnosed.features)]
+    return fingerprint([*done, len(plan.diagnosed.neutral_to)])
 
 
 def expected(
-    known: Calibration, plans: Sequence[TrialPlan], missing: Callable[[FitSpec], bool], cores: int
+    known: Calibration, plans: Sequence[VariantPlan], missing: Callable[[FitSpec], bool], cores: int
 ) -> Expected | None:
     """How long a round of these plans takes; None where nothing was measured, or there is nothing to do.
 
@@ -125,7 +125,7 @@ def filled(seconds: Sequence[float], lanes: tuple[int, int]) -> float:
     return max(ends)
 
 
-def predicted_rows(plan: TrialPlan) -> int:
+def predicted_rows(plan: VariantPlan) -> int:
     """Rows of all its folds' validation eras."""
     eras = (fold.validation_eras for fold in plan.folds.trainable)
     return sum(stop - start for each in eras for start, stop in plan.index.row_ranges(each))
@@ -141,7 +141,7 @@ def _seconds(known: Calibration, fit: FitSpec) -> float:
     return median(each.seconds(fit) for each in alike)
 
 
-def _after(known: Calibration, plan: TrialPlan) -> float:
+def _after(known: Calibration, plan: VariantPlan) -> float:
     usual = median(known.after.values()) if known.after else 0.0
     return known.after.get(after_key(plan), usual) * predicted_rows(plan)
 

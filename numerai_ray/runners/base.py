@@ -12,7 +12,7 @@ from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.runners.pruning import Stopped
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,22 +50,22 @@ class RoundRunner(Protocol):
         """What the round under way has used so far, nothing between rounds; may be asked at any moment, never waits."""
         ...
 
-    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def run(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         """Outcome by trial id. A trial that fails for a reason of its own has an ``error``; the others go on."""
         ...
 
-    def columns(self, plan: TrialPlan) -> Columns:
+    def columns(self, plan: VariantPlan) -> Columns:
         """Ids, targets and benchmarks of the plan's dataset."""
         ...
 
 
-def progress_of(plan: TrialPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
+def progress_of(plan: VariantPlan, scored: Sequence[FoldScore], metrics: Metrics) -> Progress:
     """What is told after a fold: those so far, and how many of them were read from the store."""
     stored = sum(all(record.stored for record in fold.records) for fold in scored)
     fits = {record.key: record.stored for fold in scored for record in fold.records}
     return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
 
 
-def given_up(plan: TrialPlan, why: Stopped) -> VariantOutcome:
+def given_up(plan: VariantPlan, why: Stopped) -> VariantOutcome:
     """The outcome of a trial that was stopped because it is hopeless."""
     return replace(failed(plan, None), pruned=str(why))

@@ -31,9 +31,9 @@ from numerai_ray.training.outcome import (
     join_scores,
     score_assembled,
     succeeded,
-    with_looks,
+    with_diagnostics,
 )
-from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
+from numerai_ray.training.spec import FitSpec, VariantPlan, column_needs
 from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored, lacks_model, stored_fit
 
 
@@ -53,7 +53,7 @@ class InProcessRunner:
         began = self._began
         return Spent(0.0 if began is None else (time.perf_counter() - began) * self.threads, self.threads)
 
-    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def run(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         self._began = time.perf_counter()
         try:
             return self._run(plans, on_progress)
@@ -62,7 +62,7 @@ class InProcessRunner:
             self.cost = RoundCost(hours * self.threads, hours * self.threads, hours, 1)
             self._began = None
 
-    def _run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def _run(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         self._parts = LinearParts(self.threads)
         needs = column_needs(plans)
         missing = [spec for plan in plans for spec in plan.fits if not is_stored(self.store, spec)]
@@ -73,9 +73,9 @@ class InProcessRunner:
         # One trial after the other, nothing is saved by stopping; but what is left out is the same as on Ray.
         stops = waiting.stops.found
         outcomes |= {plan.id: given_up(plan, stops[plan.id]) for plan in plans if plan.id in stops}
-        return with_looks(self.store, outcomes, lambda plans: self._look(plans, outcomes))
+        return with_diagnostics(self.store, outcomes, lambda plans: self._look(plans, outcomes))
 
-    def _look(self, plans: Sequence[TrialPlan], outcomes: Mapping[str, VariantOutcome]) -> dict[str, Diagnosis]:
+    def _look(self, plans: Sequence[VariantPlan], outcomes: Mapping[str, VariantOutcome]) -> dict[str, Diagnosis]:
         """What the predictions of trials that succeeded lean on, by trial; folds side by side."""
         found: dict[str, Diagnosis] = {}
         for group in alike(plans):
@@ -88,7 +88,7 @@ class InProcessRunner:
             found |= {each.id: joined([look[place] for look in looks]) for place, each in enumerate(group)}
         return found
 
-    def columns(self, plan: TrialPlan) -> Columns:
+    def columns(self, plan: VariantPlan) -> Columns:
         return self._load_columns(plan, column_needs([plan]))
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class InProcessRunner:
 
     def _run_trial(
         self,
-        plan: TrialPlan,
+        plan: VariantPlan,
         needs: tuple[tuple[str, ...], tuple[str, ...]],
         waiting: "_Waiting",
         on_progress: OnProgress,
@@ -150,7 +150,7 @@ class InProcessRunner:
         features = self._features[spec.dataset]
         return run_fits(specs, features, columns, self.threads, keep_model=self.store.keep_models)
 
-    def _load_columns(self, plan: TrialPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
+    def _load_columns(self, plan: VariantPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)
         if held is None or not ({*held.targets} >= {*needs[0]} and {*held.benchmarks} >= {*needs[1]}):
             held = load_columns(plan.index, plan.config.data, *needs)
@@ -191,7 +191,7 @@ class StoredFirst:
         self._training: ClosingRunner | None = None
         self._last: RoundRunner = self._local
 
-    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def run(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         if all(is_stored(self.store, spec) for plan in plans for spec in plan.fits):
             self._last = self._local
             return self._last.run(plans, on_progress)
@@ -201,7 +201,7 @@ class StoredFirst:
         self._last = self._training
         return self._last.run(plans, on_progress)
 
-    def columns(self, plan: TrialPlan) -> Columns:
+    def columns(self, plan: VariantPlan) -> Columns:
         return self._last.columns(plan)
 
     @property

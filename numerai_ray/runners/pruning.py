@@ -20,7 +20,7 @@ import numpy as np
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.metrics.significance import Comparison, Series, paired_delta
 from numerai_ray.training.assembly import is_stacked
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 # Far below the level of a clear gain: a stopped variant is not heard again.
 LEVEL = 0.01
@@ -106,7 +106,7 @@ def _mean(series: Series) -> float:
 class Stops:
     """Who is stopped in a round, by the scores that have arrived; any order of arrival leads to the same end."""
 
-    plans: Sequence[TrialPlan]
+    plans: Sequence[VariantPlan]
     found: dict[str, Stopped] = field(default_factory=dict)
     _arrived: dict[str, dict[int, Series | None]] = field(default_factory=dict)
 
@@ -128,7 +128,7 @@ class Stops:
         return frozenset(plan.id for plan in self._looked_at if plan.may_stop)
 
     @property
-    def _looked_at(self) -> list[TrialPlan]:
+    def _looked_at(self) -> list[VariantPlan]:
         """All but stacks: a stacked fold waits for the folds before it, and everybody's look would wait for it."""
         return [plan for plan in self.plans if not is_stacked(plan)]
 

@@ -192,16 +192,16 @@ def scheduler_of(
 ) -> Any:
     """The scheduler of an experiment, everything in its hands."""
     from numerai_ray.experiment.baselines import BaselineStore
-    from numerai_ray.rounds.scheduler import RoundScheduler, Workshop
+    from numerai_ray.rounds.scheduler import RoundScheduler, RunParts
     from numerai_ray.rounds.time_model import expected, read_calibration
     from numerai_ray.training.store.fits import is_stored
 
     paths, stored = report.paths, partial(is_stored, runner.store)
-    workshop = Workshop(
+    parts = RunParts(
         paths=paths,
         catalog=catalog,
         runner=runner,
-        proposer=proposer_of(loaded),
+        proposer=sampler_of(loaded),
         reporter=report,
         watcher=watcher,
         estimate=lambda plans, cores: expected(read_calibration(paths), plans, lambda fit: not stored(fit), cores),
@@ -209,19 +209,19 @@ def scheduler_of(
         stored=stored,
         baselines=BaselineStore.below(catalog.data_root),
     )
-    return RoundScheduler(loaded, workshop, settings)
+    return RoundScheduler(loaded, parts, settings)
 
 
-def proposer_of(loaded: LoadedPlan) -> Any:
+def sampler_of(loaded: LoadedPlan) -> Any:
     """The plan's proposer."""
-    from numerai_ray.rounds.samplers import ListedProposer, RefineProposer
+    from numerai_ray.rounds.samplers import ListedSampler, RefineSampler
 
     rounds = loaded.plan.rounds
     if rounds.proposer == "optuna":
-        from numerai_ray.rounds.optuna_sampler import OptunaProposer
+        from numerai_ray.rounds.optuna_sampler import OptunaSampler
 
-        return OptunaProposer(rounds.seed)
-    return RefineProposer() if rounds.proposer == "refine" else ListedProposer()
+        return OptunaSampler(rounds.seed)
+    return RefineSampler() if rounds.proposer == "refine" else ListedSampler()
 
 
 def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Any:

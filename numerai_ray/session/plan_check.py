@@ -11,7 +11,7 @@ from numerai_ray.progress.terminal import model_code, tell_code
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import GB, RAY_BYTES
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 BASE = "$.base"
 
@@ -71,7 +71,7 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
         raise ConfigError(source, list(found.values()))
 
 
-def _memory_problems(plan: TrialPlan, catalog: Catalog, room: int) -> list[Problem]:
+def _memory_problems(plan: VariantPlan, catalog: Catalog, room: int) -> list[Problem]:
     """A fit that is said to take more memory than there is, whatever its data: no smaller data would help."""
     asked = max((fit.needs.memory_bytes or 0 for fit in plan.fits), default=0)
     if catalog.elsewhere or asked + RAY_BYTES <= room:

@@ -74,7 +74,7 @@ class Url:
         return bool(self._info().type == fs.FileType.Directory)
 
     def read_bytes(self) -> bytes:
-        with _told(self), _filesystem(self).open_input_file(self.key) as handle:
+        with _storage_errors(self), _filesystem(self).open_input_file(self.key) as handle:
             return bytes(handle.read())
 
     def read_text(self, encoding: str = "utf-8") -> str:
@@ -82,12 +82,12 @@ class Url:
 
     def write_bytes(self, content: bytes) -> int:
         """An object appears whole, or not at all."""
-        with _told(self), _filesystem(self).open_output_stream(self.key) as handle:
+        with _storage_errors(self), _filesystem(self).open_output_stream(self.key) as handle:
             handle.write(content)
         return len(content)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        with _told(self):
+        with _storage_errors(self):
             try:
                 _filesystem(self).delete_file(self.key)
             except FileNotFoundError:
@@ -95,11 +95,11 @@ class Url:
                     raise
 
     def rename(self, name: str) -> None:
-        with _told(self):
+        with _storage_errors(self):
             _filesystem(self).move(self.key, (self.parent / name).key)
 
     def _info(self) -> Any:
-        with _told(self):
+        with _storage_errors(self):
             return _filesystem(self).get_file_info(self.key)
 
 
@@ -177,7 +177,7 @@ def open_random(where: Place) -> Any:
     """
     if isinstance(where, Path):
         return pa.memory_map(str(where))
-    with _told(where):
+    with _storage_errors(where):
         return _filesystem(where).open_input_file(where.key)
 
 
@@ -188,7 +188,7 @@ def chunks(where: Place) -> Iterator[bytes]:
             while part := handle.read(COPY_BYTES):
                 yield part
         return
-    with _told(where), _filesystem(where).open_input_file(where.key) as handle:
+    with _storage_errors(where), _filesystem(where).open_input_file(where.key) as handle:
         while part := handle.read(COPY_BYTES):
             yield bytes(part)
 
@@ -219,7 +219,7 @@ def files_below(where: Place) -> list[FileFacts]:
                     stat = path.stat()
                     found.append(FileFacts(path.relative_to(where).as_posix(), stat.st_size, stat.st_mtime_ns))
         return sorted(found)
-    with _told(where):
+    with _storage_errors(where):
         selector = fs.FileSelector(where.key, allow_not_found=True, recursive=True)
         infos = _filesystem(where).get_file_info(selector)
     return sorted(
@@ -240,7 +240,7 @@ def folders_in(where: Place) -> list[str]:
         return sorted(path.name for path in where.iterdir() if path.is_dir()) if where.is_dir() else []
     if where.scheme == "gs":  # pyarrow sees a folder there only where something made an object for it
         return sorted({each.name.split("/", 1)[0] for each in files_below(where) if "/" in each.name})
-    with _told(where):
+    with _storage_errors(where):
         infos = _filesystem(where).get_file_info(fs.FileSelector(where.key, allow_not_found=True))
     return sorted(PurePosixPath(info.path).name for info in infos if info.type == fs.FileType.Directory)
 
@@ -251,7 +251,7 @@ def upload(source: Path, target: Place) -> None:
         with whole_file(target) as partial, partial.open("wb") as handle:
             handle.writelines(chunks(source))
         return
-    with _told(target), _filesystem(target).open_output_stream(target.key) as handle:
+    with _storage_errors(target), _filesystem(target).open_output_stream(target.key) as handle:
         for part in chunks(source):
             handle.write(part)
 
@@ -329,7 +329,7 @@ def _filesystem(url: Url) -> Any:
 
 
 @contextmanager
-def _told(url: Url) -> Iterator[None]:
+def _storage_errors(url: Url) -> Iterator[None]:
     """What a storage client says becomes a sentence of ours; a missing file stays a FileNotFoundError."""
     try:
         yield

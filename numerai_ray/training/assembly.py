@@ -23,7 +23,7 @@ from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.metrics.neutralization import linear_part, remove_part
 from numerai_ray.training.post import StackPlan, blend, rank, stack
 from numerai_ray.training.rows import take
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
@@ -77,17 +77,17 @@ class Assembled:
     weights: FoldWeights | None = None
 
 
-def is_assembled(plan: TrialPlan) -> bool:
+def is_assembled(plan: VariantPlan) -> bool:
     """Whether predictions are anything else than those of one fit a fold."""
     return len(plan.fits) > len(plan.fold_fits) or plan.config.post != PostConfig()
 
 
-def is_stacked(plan: TrialPlan) -> bool:
+def is_stacked(plan: VariantPlan) -> bool:
     """Whether a fold's prediction takes the fits of the folds before it as well."""
     return plan.config.ensemble is not None and plan.config.ensemble.stack is not None
 
 
-def coverage_notes(plan: TrialPlan, eras: Sequence[int], prediction: Floats) -> tuple[str, ...]:
+def coverage_notes(plan: VariantPlan, eras: Sequence[int], prediction: Floats) -> tuple[str, ...]:
     """What is not predicted because ``post`` looks at a benchmark that is not there; nothing is filled in for it.
 
     ``prediction`` (n,) is that of all ``eras``, which ascend.
@@ -112,13 +112,13 @@ def coverage_notes(plan: TrialPlan, eras: Sequence[int], prediction: Floats) -> 
     return (note,)
 
 
-def folds_needed(plan: TrialPlan, position: int) -> range:
+def folds_needed(plan: VariantPlan, position: int) -> range:
     """Positions of the folds whose fits the fold at ``position`` is made of."""
     return range(0 if is_stacked(plan) else position, position + 1)
 
 
 def assemble_fold(
-    plan: TrialPlan,
+    plan: VariantPlan,
     position: int,
     fits: Mapping[str, StoredFit],
     columns: Columns,
@@ -141,7 +141,7 @@ def assemble_fold(
     return Assembled(posted(plan, fold, mixed.prediction, columns, slabs, parts), mixed.weights)
 
 
-def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
+def _mixed(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
     if is_stacked(plan):
         return _stacked(plan, position, fits, columns)
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
@@ -149,7 +149,7 @@ def _mixed(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], column
     return Assembled(mixture(members, plan.config, starts))
 
 
-def member_columns(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
+def member_columns(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
     """A fold's prediction by member: the mean over seeds of each target, then the mixture of its targets."""
     starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
     found = {}
@@ -179,7 +179,7 @@ def _weighted(
     return blend(columns, weights, starts, config.ensemble.scale if config.ensemble else "rank")
 
 
-def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
+def _stacked(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
     """A fold's stack: weights learned from the folds before it, whose predictions are out of fold themselves."""
     folds = [plan.folds.trainable[each] for each in folds_needed(plan, position)]
     parts = [member_columns(plan, each, fits) for each in folds_needed(plan, position)]
@@ -198,7 +198,7 @@ def _stacked(plan: TrialPlan, position: int, fits: Mapping[str, StoredFit], colu
     )
 
 
-def stack_plan(plan: TrialPlan, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:
+def stack_plan(plan: VariantPlan, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:
     """How the plan's ensemble learns the weights of ``folds`` on ``eras``; ``ValueError`` where it stacks nothing."""
     ensemble, cv = plan.config.ensemble, plan.config.cv
     if ensemble is None or ensemble.stack is None:
@@ -215,7 +215,7 @@ def stack_plan(plan: TrialPlan, eras: Sequence[int], folds: Sequence[Sequence[in
 
 
 def posted(
-    plan: TrialPlan,
+    plan: VariantPlan,
     fold: Fold,
     prediction: Floats,
     columns: Columns,
@@ -247,7 +247,7 @@ def posted(
     return rank(prediction, starts) if post.rank else prediction
 
 
-def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, slabs: Iterator[Slab] | None) -> EraMatrix:
+def _neutralizers(plan: VariantPlan, fold: Fold, columns: Columns, slabs: Iterator[Slab] | None) -> EraMatrix:
     """What the fold's predictions are made neutral to: features, a benchmark, or both; eras are asked for in order."""
     index, name = plan.index, _benchmark_neutralized(plan)
     ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
@@ -263,7 +263,7 @@ def _neutralizers(plan: TrialPlan, fold: Fold, columns: Columns, slabs: Iterator
     return of_era
 
 
-def _benchmark_neutralized(plan: TrialPlan) -> str | None:
+def _benchmark_neutralized(plan: VariantPlan) -> str | None:
     """The benchmark column that predictions are made neutral to, if any."""
     post = plan.config.post
     named = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names

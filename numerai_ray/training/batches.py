@@ -62,7 +62,7 @@ def carry_out(training: Training, store: FitStore, train: Train, origin: str = "
 
     """
     with store.claim(training.longest.family):
-        # Looked at again under the claim: another driver may have been at it.
+        # Diagnosed at again under the claim: another driver may have been at it.
         stored = {spec.key: fit for spec in training.specs if (fit := stored_fit(store, spec)) is not None}
         lacking = [spec for spec in training.specs if spec.key not in stored]
         if training.longest not in lacking and lacks_model(store, training.longest):

@@ -30,7 +30,7 @@ from numerai_ray.models import (
 from numerai_ray.system.storage import Place
 from numerai_ray.training.key import fit_identity
 from numerai_ray.training.sample import sampled_eras, sampled_features
-from numerai_ray.training.spec import STEPS, Asked, FitSpec, TrialPlan, looked_at
+from numerai_ray.training.spec import STEPS, Asked, FitSpec, VariantPlan, diagnosed_against
 
 MOST_STEPS = 2**31 - 1
 
@@ -76,7 +76,9 @@ class Catalog:
                 self._features[version, name] = feature_names(self.data_root, version, name)
         return tuple(dict.fromkeys(each for name in sets for each in self._features[version, name]))
 
-    def plan(self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True) -> TrialPlan:
+    def plan(
+        self, trial_id: str, label: str, config: Config, *, kept: bool = False, to_run: bool = True
+    ) -> VariantPlan:
         """The fits of one variant; with ``kept`` the one fold that scores the eras that were kept out.
 
         Raises:
@@ -117,10 +119,10 @@ class Catalog:
         self.device_notes |= devices
         notes = (*fold_notes(config, folds, index), *devices)
         sets = feature_sets(self.data_root, config.data.version)
-        looked = looked_at(features, sets, index.columns)
-        return TrialPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, looked=looked)
+        needs = diagnosed_against(features, sets, index.columns)
+        return VariantPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, diagnosed=needs)
 
-    def on_fold(self, plan: TrialPlan, fold: Fold) -> TrialPlan:
+    def on_fold(self, plan: VariantPlan, fold: Fold) -> VariantPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
         members = self._members(plan.label, plan.config)
         folds = Folds((fold,), ())
@@ -165,15 +167,15 @@ class Catalog:
         version = member.config.data.version
         groups = {group: self.feature_set(version, group) for group in (sample.groups if sample else ())}
         read = read_benchmarks(member.model)
-        looked_at = tuple(dict.fromkeys([*member.transform_benchmarks, *read]))
-        benchmark_file = file_fingerprint(index.benchmark_path) if looked_at else ""
+        watched = tuple(dict.fromkeys([*member.transform_benchmarks, *read]))
+        benchmark_file = file_fingerprint(index.benchmark_path) if watched else ""
         fits = []
         for config in member.singles():
             seed = config.model.seeds[0] if config.model.seeds else None
             eras = sampled_eras(fold.train_eras, config.model.era_sample, seed)
             own_fold = Fold(fold.index, eras, fold.validation_eras)
             features = sampled_features(self.features(config.data), groups, sample, seed)
-            files = dict.fromkeys(looked_at, benchmark_file)
+            files = dict.fromkeys(watched, benchmark_file)
             identity = fit_identity(config, own_fold, index, features, (files, member.model, member.engine))
             transform = member.transform_benchmarks[0] if member.transform_benchmarks else None
             asked = Asked(member.name, transform, read, member.part(config), member.source)

@@ -17,7 +17,7 @@ from numerai_ray.metrics.era_columns import uniform_ranks
 from numerai_ray.metrics.exposure import Churn, churn, feature_exposures, feature_neutral_corrs
 from numerai_ray.metrics.scoring import numerai_corr
 from numerai_ray.training.rows import take
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 Floats = npt.NDArray[np.float64]
 # Evenly spread over the predicted ones. Every era of downsampled data, every fourth or so of full data: a mean over
@@ -47,24 +47,24 @@ class Diagnosis:
     common: npt.NDArray[np.int64]
 
 
-def diagnosed_eras(plan: TrialPlan) -> frozenset[int]:
+def diagnosed_eras(plan: VariantPlan) -> frozenset[int]:
     """The predicted eras that are looked at."""
     eras = [era for fold in plan.folds.trainable for era in fold.validation_eras]
     step = -(-len(eras) // MOST_ERAS)
     return frozenset(eras[::step])
 
 
-def alike(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
+def alike(plans: Sequence[VariantPlan]) -> list[list[VariantPlan]]:
     """``plans`` in groups that one look serves: the same features of the same eras, held against the same target."""
-    groups: dict[object, list[TrialPlan]] = {}
+    groups: dict[object, list[VariantPlan]] = {}
     for plan in plans:
         validated = tuple(fold.validation_eras for fold in plan.folds.trainable)
-        looked = (plan.looked.features, plan.looked.neutral_to, plan.config.score.target)
+        looked = (plan.diagnosed.features, plan.diagnosed.neutral_to, plan.config.score.target)
         groups.setdefault((plan.index.fingerprint, validated, looked), []).append(plan)
     return list(groups.values())
 
 
-def diagnose_fold(plan: TrialPlan, position: int, predictions: Sequence[Floats], columns: Columns) -> list[Diagnosis]:
+def diagnose_fold(plan: VariantPlan, position: int, predictions: Sequence[Floats], columns: Columns) -> list[Diagnosis]:
     """What ``predictions`` (n,) of the fold at ``position`` of the trainable ones lean on, each as if by itself.
 
     ``plan`` is any of those that are :func:`alike`: its features are read once for all of them.
@@ -77,10 +77,10 @@ def diagnose_fold(plan: TrialPlan, position: int, predictions: Sequence[Floats],
     wanted, starts = diagnosed_eras(plan), index.starts_of(fold.validation_eras)
     chosen = [place for place, era in enumerate(fold.validation_eras) if era in wanted]
     eras = tuple(fold.validation_eras[place] for place in chosen)
-    names = tuple(dict.fromkeys((*plan.looked.features, *plan.looked.neutral_to)))
-    n_exposed = len(plan.looked.features)
+    names = tuple(dict.fromkeys((*plan.diagnosed.features, *plan.diagnosed.neutral_to)))
+    n_exposed = len(plan.diagnosed.features)
     where = {name: place for place, name in enumerate(names)}
-    neutral = [where[name] for name in plan.looked.neutral_to]
+    neutral = [where[name] for name in plan.diagnosed.neutral_to]
     target = take(columns.targets[plan.config.score.target], index.row_ranges(fold.validation_eras))
     exposures = np.full((len(predictions), len(eras), n_exposed), np.nan)
     corr, neutral_corr = np.full((2, len(predictions), len(eras)), np.nan)
@@ -125,7 +125,7 @@ def joined(parts: Sequence[Diagnosis]) -> Diagnosis:
     )
 
 
-def _churn(plan: TrialPlan, position: int, prediction: Floats, columns: Columns) -> Churn:
+def _churn(plan: VariantPlan, position: int, prediction: Floats, columns: Columns) -> Churn:
     """That of the fold's eras; nothing where no id comes again, as in all of Numerai Classic."""
     eras = plan.folds.trainable[position].validation_eras
     if columns.ids_persist:

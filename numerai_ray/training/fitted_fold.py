@@ -14,7 +14,7 @@ from numerai_ray.system.machine import this_machine
 from numerai_ray.training.batches import Training, carry_out
 from numerai_ray.training.fit import run_fits
 from numerai_ray.training.rows import inputs_of
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, serving
 from numerai_ray.training.store.models import ModelStore
 
@@ -88,7 +88,7 @@ class FoldModel:
         return f"<FoldModel {self.spec.config.model.type}, {self.spec.place}{length}>"
 
 
-def fit_of(plan: TrialPlan, fold: int, part: str | None = None) -> FitSpec:
+def fit_of(plan: VariantPlan, fold: int, part: str | None = None) -> FitSpec:
     """The fit of a fold; ``part`` tells several apart, as in ``fits`` of the results.
 
     Raises:

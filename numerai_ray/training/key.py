@@ -49,7 +49,7 @@ def fit_identity(
     file's fingerprint, the model, and what grows its trees.
     What a config does not use is not in its key: a new setting leaves every stored fit of those without it valid.
     """
-    looked_at, model, engine = others
+    watched, model, engine = others
     (target,) = config.data.targets
     decides: dict[str, Any] = {
         "fit_version": FIT_VERSION,
@@ -75,8 +75,8 @@ def fit_identity(
         decides["target_transform"] = [transform.type, own]
     if config.model.era_weights is not None:
         decides["era_weights"] = config.model.era_weights.model_dump(mode="json")
-    if looked_at:
-        decides["benchmarks"] = dict(looked_at)
+    if watched:
+        decides["benchmarks"] = dict(watched)
     if isinstance(model, UserModel):
         decides["code"] = model.identity
     key = family = fingerprint(decides, digits=64)

@@ -15,8 +15,8 @@ from numerai_ray.metrics.significance import Series
 from numerai_ray.training.assembly import Assembled, FoldWeights, coverage_notes
 from numerai_ray.training.diagnostics import Diagnosis
 from numerai_ray.training.rows import take
-from numerai_ray.training.spec import FitSpec, TrialPlan
-from numerai_ray.training.store.diagnostics import LookStore, look_key
+from numerai_ray.training.spec import FitSpec, VariantPlan
+from numerai_ray.training.store.diagnostics import DiagnosticsStore, diagnostics_key
 from numerai_ray.training.store.fits import FitStore, StoredFit
 
 Floats = npt.NDArray[np.float64]
@@ -69,7 +69,7 @@ class VariantOutcome:
     fold where members are stacked.
     """
 
-    plan: TrialPlan
+    plan: VariantPlan
     error: str | None
     folds: tuple[FoldRecord, ...]
     rows: npt.NDArray[np.int64]
@@ -91,7 +91,7 @@ def score_fold(spec: FitSpec, fit: StoredFit, columns: Columns, *, stored: bool)
 
 
 def score_assembled(
-    plan: TrialPlan, position: int, made: Assembled, records: Sequence[FoldRecord], columns: Columns
+    plan: VariantPlan, position: int, made: Assembled, records: Sequence[FoldRecord], columns: Columns
 ) -> FoldScore:
     """Score what came out of one fold's fits per era against the plan's score target and benchmark.
 
@@ -147,7 +147,7 @@ def join_scores(scored: Sequence[FoldScore]) -> EraScores:
     )
 
 
-def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[FoldScore]) -> VariantOutcome:
+def succeeded(plan: VariantPlan, predictions: Sequence[Floats], scored: Sequence[FoldScore]) -> VariantOutcome:
     """The outcome of a trial all of whose folds are there: assembled predictions and scores, in fold order."""
     scores = join_scores(scored)
     folds = plan.folds.trainable
@@ -170,7 +170,7 @@ def succeeded(plan: TrialPlan, predictions: Sequence[Floats], scored: Sequence[F
     )
 
 
-def failed(plan: TrialPlan, error: str | None) -> VariantOutcome:
+def failed(plan: VariantPlan, error: str | None) -> VariantOutcome:
     """The outcome of a trial that failed for a reason of its own."""
     nothing = np.empty(0)
     none = np.empty(0, np.int64)
@@ -178,15 +178,15 @@ def failed(plan: TrialPlan, error: str | None) -> VariantOutcome:
     return VariantOutcome(plan, error, (), none, nothing, none, (), scores, None, notes=plan.notes)
 
 
-def with_looks(
+def with_diagnostics(
     store: FitStore,
     outcomes: Mapping[str, VariantOutcome],
-    look: Callable[[Sequence[TrialPlan]], Mapping[str, Diagnosis]],
+    look: Callable[[Sequence[VariantPlan]], Mapping[str, Diagnosis]],
 ) -> dict[str, VariantOutcome]:
     """``outcomes`` with a look at each that succeeded: one that was kept, or a new one of those that ``look`` finds."""
-    looks = LookStore(store.root)
-    seen = {each.plan.id: each for each in outcomes.values() if each.metrics and each.plan.looked.features}
-    keys = {trial: look_key(each.plan, each.prediction) for trial, each in seen.items()}
+    looks = DiagnosticsStore(store.root)
+    seen = {each.plan.id: each for each in outcomes.values() if each.metrics and each.plan.diagnosed.features}
+    keys = {trial: diagnostics_key(each.plan, each.prediction) for trial, each in seen.items()}
     found = {trial: kept for trial, key in keys.items() if (kept := looks.get(key)) is not None}
     new = look([each.plan for trial, each in seen.items() if trial not in found])
     for trial, each in new.items():

@@ -21,7 +21,7 @@ MOST_NEUTRAL = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class Diagnosed:
     """See :mod:`numerai_ray.training.diagnostics`, which looks; it does not where there are no ``features``.
 
     ``features`` are those that exposures are taken to, ``neutral_to`` those of ``neutral_set`` for feature-neutral CORR
@@ -34,7 +34,9 @@ class Looked:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def looked_at(features: Iterable[Sequence[str]], sets: Mapping[str, Sequence[str]], columns: Iterable[str]) -> Looked:
+def diagnosed_against(
+    features: Iterable[Sequence[str]], sets: Mapping[str, Sequence[str]], columns: Iterable[str]
+) -> Diagnosed:
     """What to hold a variant against that trains on the ``features`` of its members.
 
     Args:
@@ -47,8 +49,8 @@ def looked_at(features: Iterable[Sequence[str]], sets: Mapping[str, Sequence[str
     there = set(columns)
     for name, members in ((NEUTRAL_SET, sets.get(NEUTRAL_SET, ())), ("the features trained on", own)):
         if members and len(members) <= MOST_NEUTRAL and there.issuperset(members):
-            return Looked(own, name, tuple(members), feature_groups(sets))
-    return Looked(own, groups=feature_groups(sets))
+            return Diagnosed(own, name, tuple(members), feature_groups(sets))
+    return Diagnosed(own, groups=feature_groups(sets))
 
 
 # What models call their number of trees or epochs.
@@ -168,12 +170,12 @@ class FitSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialPlan:
+class VariantPlan:
     """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
 
     ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
     early (see :mod:`numerai_ray.runners.pruning`); ``origin`` names the round that trains: what a killed attempt at it
-    has stored counts as trained for it; ``looked`` is what its predictions are held against.
+    has stored counts as trained for it; ``diagnosed`` is what its predictions are held against.
     """
 
     id: str
@@ -186,7 +188,7 @@ class TrialPlan:
     neutralizers: tuple[str, ...] = ()
     may_stop: bool = False
     origin: str = ""
-    looked: Looked = field(default_factory=Looked)
+    diagnosed: Diagnosed = field(default_factory=Diagnosed)
 
     @cached_property
     def engines(self) -> tuple[str, ...]:
@@ -217,7 +219,7 @@ def steps_of(model: Model, params: Mapping[str, Any]) -> tuple[str, float] | Non
     return None if name is None else (name, float(found[name]))
 
 
-def column_needs(plans: Sequence[TrialPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def column_needs(plans: Sequence[VariantPlan]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Targets and benchmarks that any of the plans needs, in a fixed order."""
     targets = sorted({name for plan in plans for name in plan.targets})
     benchmarks = sorted({name for plan in plans for name in plan.benchmarks})

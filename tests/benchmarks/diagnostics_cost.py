@@ -28,7 +28,7 @@ from numerai_ray.data.dataset import Columns, open_index
 from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.data.eras import Fold, Folds
 from numerai_ray.training.diagnostics import MOST_ERAS, diagnose_fold
-from numerai_ray.training.spec import Looked, TrialPlan
+from numerai_ray.training.spec import Diagnosed, VariantPlan
 
 ERAS, ROWS, FEATURES, NEUTRAL = 24, 2_400, 2_748, 400
 FULL_ROWS = 6_250
@@ -57,8 +57,8 @@ def main() -> None:
         prediction = rng.normal(size=index.n_rows)
         columns = Columns(np.empty(index.n_rows, "S16"), {config.score.target: rng.random(index.n_rows)}, {})
         folds = Folds((Fold(0, (), index.eras),), ())
-        looked = Looked(tuple(names), "neutral", tuple(names[:NEUTRAL]))
-        plan = TrialPlan("v", "v", config, index, folds, (), (), looked=looked)
+        needs = Diagnosed(tuple(names), "neutral", tuple(names[:NEUTRAL]))
+        plan = VariantPlan("v", "v", config, index, folds, (), (), diagnosed=needs)
         started = time.perf_counter()
         for _ in era_slabs(index, names, index.eras):
             pass

@@ -32,7 +32,7 @@ from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.runners.ray.runner import TuneRunner
 from numerai_ray.system.cluster import ScalingModel
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore
 
 VARIANTS, FOLDS, COLSAMPLE = 5, 4, 0.1
@@ -118,7 +118,7 @@ def measure(root: Path, nodes: int) -> Measured:
     return Measured(wall, seconds, started, driver / len(fits), values)
 
 
-def plans(catalog: Catalog, label: str, trees: int) -> list[TrialPlan]:
+def plans(catalog: Catalog, label: str, trees: int) -> list[VariantPlan]:
     """Five variants whose fits are equally long."""
     made = []
     for number in range(VARIANTS):

@@ -55,11 +55,12 @@ def arrows(trees: dict[str, ast.Module]) -> set[tuple[str, str]]:
 
 
 def longest_functions(trees: dict[str, ast.Module]) -> list[tuple[int, str]]:
-    lengths = []
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                lengths.append(((node.end_lineno or 0) - node.lineno + 1, f"{name}.{node.name}"))
+    lengths = [
+        ((node.end_lineno or 0) - node.lineno + 1, f"{name}.{node.name}")
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
     return sorted(lengths, reverse=True)[:LONGEST]
 
 

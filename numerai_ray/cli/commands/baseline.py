@@ -51,14 +51,14 @@ def baseline(
     there = entry is not None
     entry = entry or _run(name, plan, store, root, address, in_process=in_process, quiet=as_json)
     if as_json:
-        say(to_json(told(entry) | {"ran": not there}, indent=2))
+        say(to_json(baseline_record(entry) | {"ran": not there}, indent=2))
         return
     data = entry.config["data"]
     say(f"{entry.name} on {data['version']}, {data['file']}, {data['feature_set']}: {_line(entry.metrics)}")
     say(f"{entry.folder}" + (f" (there since {entry.made}; nothing was run)" if there else ""))
 
 
-def told(entry: Any) -> dict[str, Any]:
+def baseline_record(entry: Any) -> dict[str, Any]:
     """A stored baseline as plain values."""
     return {
         "name": entry.name,

@@ -34,7 +34,7 @@ from numerai_ray.session.opening import (
     Session,
     catalog_of,
     prepare_data,
-    proposer_of,
+    sampler_of,
     scheduler_at_work,
     settings_of,
     tell_devices,
@@ -137,7 +137,7 @@ def plan(
     catalog, history = catalog_of(loaded, root, paths, address), read_ledger(paths.ledger)
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
-    search = Search(loaded, proposer_of(loaded), history)
+    search = Search(loaded, sampler_of(loaded), history)
     store = FitStore.below(root, keep_models=loaded.plan.keep_models)
     outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root))
     setups = first_setups(outlook)

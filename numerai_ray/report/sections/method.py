@@ -1,6 +1,6 @@
 """How numbers of a report come about, and the table of everything that ran."""
 
-from numerai_ray.config.search_space import laid_together
+from numerai_ray.config.search_space import merged_changes
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell, change_text, e4_interval, leaderboard, number
@@ -68,7 +68,7 @@ def leaderboard_section(reading: Reading) -> list[str]:
             stage,
             str(entry["round"]),
             f"**{name}**" if entry["winner"] else name,
-            cell(change_text(laid_together(entry["all_changes"]), {}), 160) or UNKNOWN,
+            cell(change_text(merged_changes(entry["all_changes"]), {}), 160) or UNKNOWN,
             number(entry["primary"], 5),
             e4_interval(entry["delta"], None if evidence is None else PairedDelta(**evidence["to_base"])),
             number(entry["bmc_mean"], 5),

@@ -34,12 +34,12 @@ from numerai_ray.system.resources import GB
 from numerai_ray.training.batches import Trained, Training, carry_out
 from numerai_ray.training.fit import run_fits
 from numerai_ray.training.outcome import FoldScore, score_fold
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit
 
 
 @contextmanager
-def fit_room(run: str, family: str) -> Iterator[bool]:
+def lone_retry(run: str, family: str) -> Iterator[bool]:
     """Hold room for a fit while the block runs; yields whether it is alone because an earlier attempt was killed.
 
     Args:
@@ -69,7 +69,7 @@ def fit_room(run: str, family: str) -> Iterator[bool]:
             mark.unlink(missing_ok=True)
 
 
-def forget_room(run: str) -> None:
+def forget_lone_retries(run: str) -> None:
     """Remove what a run left on this machine."""
     folder = own_temporary_folder()
     for path in [] if folder is None else [*folder.glob(f"{run}-*"), folder / f"room-{run}"]:
@@ -106,7 +106,7 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, t
     def train(specs: Sequence[FitSpec]) -> list[StoredFit]:
         return run_fits(specs, features, columns, order.threads, keep_model=order.store.keep_models)
 
-    with fit_room(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
+    with lone_retry(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
         trained = carry_out(order.training, order.store, train, order.origin)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
     return trained, scores_of(order.scored, trained, columns)
@@ -132,7 +132,7 @@ def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> t
 
 
 # Trials that one look serves, and by fold where what is seen of each of them will be.
-Looks = tuple[list[TrialPlan], list[Ref]]
+Looks = tuple[list[VariantPlan], list[Ref]]
 
 
 @dataclass(eq=False)
@@ -163,7 +163,7 @@ class Flight:
         position = next(i for i, each in enumerate(together) if each.key == spec.key and _same_scoring(each, spec))
         return self.scores[spec.key], position
 
-    def let_go(self, plan: TrialPlan, others: Iterable[TrialPlan]) -> None:
+    def let_go(self, plan: VariantPlan, others: Iterable[VariantPlan]) -> None:
         """Cancel the fits of a trial that no other trial needs, and what puts it together and no other."""
         others = list(others)
         needed = {self.fits[spec.key] for other in others for spec in other.fits}
@@ -203,7 +203,7 @@ class ClusterLost(NumeraiRayError):
     """What a round held on Ray is gone, with a node or with Ray itself; what is stored is not."""
 
 
-def own_words(error: BaseException, spec: FitSpec | None = None) -> str:
+def error_text(error: BaseException, spec: FitSpec | None = None) -> str:
     """What failed, without Ray's frames; a fault of the machine or of Ray is no fault of the trial, and is raised."""
     cause: Any = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, EnvironmentFault):
@@ -213,11 +213,11 @@ def own_words(error: BaseException, spec: FitSpec | None = None) -> str:
     if isinstance(cause, FitError):
         return str(cause)
     if isinstance(cause, (OutOfMemoryError, WorkerCrashedError)) and spec is not None:
-        return killed_words(spec, out_of_memory=isinstance(cause, OutOfMemoryError))
+        return killed_text(spec, out_of_memory=isinstance(cause, OutOfMemoryError))
     return f"{type(cause).__name__}: {cause}"
 
 
-def killed_words(spec: FitSpec, *, out_of_memory: bool) -> str:
+def killed_text(spec: FitSpec, *, out_of_memory: bool) -> str:
     """What to do about a fit whose process was killed at every attempt, the later ones alone on their node."""
     rows, features = spec.index.n_rows, len(spec.features)
     needs = fit_bytes(spec) / GB

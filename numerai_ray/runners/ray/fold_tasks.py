@@ -20,13 +20,13 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.runners.ray.fit_tasks import Flight, Looks, own_words, unless_failed
+from numerai_ray.runners.ray.fit_tasks import Flight, Looks, error_text, unless_failed
 from numerai_ray.runners.ray.shared_data import Ref
 from numerai_ray.training.assembly import LinearParts, assemble_fold, folds_needed, is_assembled
 from numerai_ray.training.batches import Trained
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.training.outcome import fit_record, score_assembled
-from numerai_ray.training.spec import FitSpec, TrialPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ TASK_BYTES = 2**30
 
 
 @ray.remote(max_retries=FIT_RETRIES)
-def assemble_task(plans: list[TrialPlan], position: int, columns: Columns, *made: Trained) -> tuple[Any, ...]:
+def assemble_task(plans: list[VariantPlan], position: int, columns: Columns, *made: Trained) -> tuple[Any, ...]:
     """A fold of ``plans`` that are put together from the same fits: each one's prediction, then all of their scores.
 
     Where a fit failed, why it did stands in the place of each. What ``plans`` share of a neutralization is solved once.
@@ -53,7 +53,7 @@ def assemble_task(plans: list[TrialPlan], position: int, columns: Columns, *made
         return (*[error] * len(plans), (error,) * len(plans))
 
 
-def _fits(plan: TrialPlan, position: int, made: Sequence[Trained]) -> dict[str, StoredFit]:
+def _fits(plan: VariantPlan, position: int, made: Sequence[Trained]) -> dict[str, StoredFit]:
     """The fits that a fold is made of, by key; raises why the first of them failed that did."""
     fits = {key: fit for trained in made for key, fit in trained.fits.items()}
     needed = [spec for each in folds_needed(plan, position) for spec in plan.fold_fits[each]]
@@ -67,7 +67,7 @@ def _placed(fit: StoredFit | FitError, spec: FitSpec) -> StoredFit | FitError:
 
 @ray.remote(num_cpus=1, max_retries=FIT_RETRIES)
 def diagnose_task(
-    plans: list[TrialPlan], position: int, columns: Columns, after: object, *made: Trained | Floats | FitError
+    plans: list[VariantPlan], position: int, columns: Columns, after: object, *made: Trained | Floats | FitError
 ) -> list[Diagnosis | None]:
     """What predictions of one fold lean on; ``made`` is each one's prediction, or the one fit that it is.
 
@@ -80,7 +80,7 @@ def diagnose_task(
     return [None if each is None else next(found) for each in predictions]
 
 
-def _prediction(plan: TrialPlan, position: int, made: Trained | Floats | FitError) -> Floats | None:
+def _prediction(plan: VariantPlan, position: int, made: Trained | Floats | FitError) -> Floats | None:
     if isinstance(made, Trained):
         (spec,) = plan.fold_fits[position]
         fit = made.fits[spec.key]
@@ -88,7 +88,7 @@ def _prediction(plan: TrialPlan, position: int, made: Trained | Floats | FitErro
     return None if isinstance(made, FitError) else made
 
 
-def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> None:
+def submit_assemblies(flight: Flight, plans: Sequence[VariantPlan], columns: Mapping[str, Ref]) -> None:
     """Have every fold that is more than one fit put together; ``columns`` are by trial."""
     for plan in plans:
         if is_assembled(plan):
@@ -113,9 +113,9 @@ def submit_assemblies(flight: Flight, plans: Sequence[TrialPlan], columns: Mappi
                 flight.folds[plan.id].append((refs[-1], place))
 
 
-def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
+def made_together(plans: Sequence[VariantPlan]) -> list[list[VariantPlan]]:
     """``plans`` in groups that differ in the proportion of a neutralization alone: what it takes out is the same."""
-    groups: dict[object, list[TrialPlan]] = {}
+    groups: dict[object, list[VariantPlan]] = {}
     for plan in plans:
         post = plan.config.post
         same: object = plan.id
@@ -127,8 +127,8 @@ def made_together(plans: Sequence[TrialPlan]) -> list[list[TrialPlan]]:
     return list(groups.values())
 
 
-def submit_looks(
-    flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref], after: Ref | None = None, **room: Any
+def submit_diagnostics(
+    flight: Flight, plans: Sequence[VariantPlan], columns: Mapping[str, Ref], after: Ref | None = None, **room: Any
 ) -> list[Looks]:
     """Have every fold of ``plans`` looked at when it and ``after`` are there; ``room`` is what Ray is asked for."""
     asked: list[Looks] = []
@@ -143,12 +143,12 @@ def submit_looks(
     return asked
 
 
-def diagnosed(flight: Flight, plans: Sequence[TrialPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
+def diagnosed(flight: Flight, plans: Sequence[VariantPlan], columns: Mapping[str, Ref]) -> dict[str, Diagnosis]:
     """A look at trials that succeeded, by their id; one that cannot be looked at is left out and loses nothing else."""
     found = _looked(flight.looks)
     # Those that shared a look with a trial that crashed or was stopped, and those that nobody expected to need one.
     rest = [plan for plan in plans if plan.id not in found]
-    found |= _looked(submit_looks(flight, rest, columns))
+    found |= _looked(submit_diagnostics(flight, rest, columns))
     return {plan.id: found[plan.id] for plan in plans if plan.id in found}
 
 
@@ -158,7 +158,7 @@ def _looked(asked: Sequence[Looks]) -> dict[str, Diagnosis]:
         try:
             folds: list[list[Diagnosis | None]] = ray.get(refs)
         except (RayTaskError, RayError, NumeraiRayError) as error:
-            own_words(error)  # raises what is no fault of the trial
+            error_text(error)  # raises what is no fault of the trial
             continue
         for plan, looks in zip(group, zip(*folds, strict=True), strict=True):
             there = [look for look in looks if look is not None]
@@ -167,7 +167,7 @@ def _looked(asked: Sequence[Looks]) -> dict[str, Diagnosis]:
     return found
 
 
-def _made(flight: Flight, plan: TrialPlan, position: int) -> Ref:
+def _made(flight: Flight, plan: VariantPlan, position: int) -> Ref:
     """Where the prediction of a fold is, or the one fit that it is."""
     if is_assembled(plan):
         return flight.predictions[plan.id][position]

@@ -146,16 +146,16 @@ class Monitor:
         by_state = value if isinstance(value, Mapping) else {"": value}
         with self._lock:
             self._values |= {(name, state): float(each) for state, each in by_state.items()}
-        self._told()
+        self._publish()
 
     def count(self, name: str, by: float) -> None:
         """Raise a counter."""
         if by > 0:
             with self._lock:
                 self._counts[name] = self._counts.get(name, 0.0) + by
-        self._told()
+        self._publish()
 
-    def _told(self) -> None:
+    def _publish(self) -> None:
         if not self._gathering:
             self.quiet.attempt(self._hand_over)
 
@@ -219,12 +219,12 @@ def running_fits(quiet: Quiet | None = None) -> list[RunningFit]:
     """
     if not _ray_runs():
         return []
-    found = (quiet or Quiet()).attempt(_all_told) or []
+    found = (quiet or Quiet()).attempt(_published) or []
     # The word of a worker that died stays; after a while it is no news.
     return sorted((fit for fit in found if time.time() - fit.told < STALE_S), key=lambda fit: fit.started)
 
 
-def _all_told() -> list[RunningFit]:
+def _published() -> list[RunningFit]:
     store = _store()
     keys = store._internal_kv_list(b"fit/", namespace=_NAMESPACE)
     values = [store._internal_kv_get(key, namespace=_NAMESPACE) for key in keys]

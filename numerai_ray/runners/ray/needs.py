@@ -119,7 +119,7 @@ def use_token() -> None:
         os.environ.setdefault(MODE, "token")
 
 
-def token_words() -> str:
+def token_hint() -> str:
     """What to say behind the address of a dashboard that asks for a token."""
     if os.environ.get(MODE, "").lower() != "token":
         return ""

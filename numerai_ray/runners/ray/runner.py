@@ -36,14 +36,14 @@ from numerai_ray.runners.ray.fit_tasks import (
     FitOrder,
     Flight,
     distinct_scorings,
+    error_text,
     fit_task,
-    forget_room,
-    own_words,
+    forget_lone_retries,
     scores_of,
     unless_failed,
     warm_up,
 )
-from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_looks
+from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_diagnostics
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
 from numerai_ray.runners.ray.tune import ProgressTeller
@@ -52,8 +52,8 @@ from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
 from numerai_ray.training.assembly import is_assembled
 from numerai_ray.training.batches import Trained, is_earlier, trainings
-from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_looks
-from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
+from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_diagnostics
+from numerai_ray.training.spec import FitSpec, VariantPlan, column_needs
 from numerai_ray.training.store.fits import FitStore, StoredFit, lacks_model, stored_fit
 from numerai_ray.trees.kernel_cache import fill_beside
 
@@ -76,7 +76,7 @@ class TuneRunner:
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
         self._cold = True  # whether processes have yet to start that fits run in
-        # Looked at once: what our own object store takes later is not missing.
+        # Diagnosed at once: what our own object store takes later is not missing.
         self._machine = this_machine()
         self._run_id = uuid4().hex[:12]
         self._clock: NodeClock | None = None
@@ -88,13 +88,13 @@ class TuneRunner:
         now = Spent() if self._clock is None else self._clock.spent()
         return Spent(self._before.core_hours * 3600 + now.core_s, now.cores or self._cores)
 
-    def run(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def run(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         try:
             return self._attempts(plans, on_progress)
         finally:
             self._before = RoundCost()
 
-    def _attempts(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def _attempts(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         for left in reversed(range(RAY_RESTARTS + 1)):
             try:
                 return self._attempt(plans, on_progress)
@@ -115,7 +115,7 @@ class TuneRunner:
         with suppress(Exception):  # a dead Ray may refuse even this
             disconnect()
 
-    def _attempt(self, plans: Sequence[TrialPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
+    def _attempt(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
         whole = (spec for spec in specs.values() if not lacks_model(self.store, spec))
         stored = {spec.key: fit for spec in whole if (fit := stored_fit(self.store, spec)) is not None}
@@ -145,7 +145,7 @@ class TuneRunner:
 
     def _run(
         self,
-        plans: Sequence[TrialPlan],
+        plans: Sequence[VariantPlan],
         stored: Mapping[str, StoredFit],
         missing: Sequence[FitSpec],
         resources: ResourcePlan,
@@ -161,10 +161,12 @@ class TuneRunner:
         if under_way:
             # In the place of a fit, once the last of them leave one. A look at what is stored was kept, too.
             training = {spec.key for spec in missing}
-            new = [plan for plan in plans if plan.looked.features and any(spec.key in training for spec in plan.fits)]
+            new = [
+                plan for plan in plans if plan.diagnosed.features and any(spec.key in training for spec in plan.fits)
+            ]
             room = {"num_cpus": resources.threads_per_fit, "memory": resources.fit_bytes}
             gate = under_way[-resources.fits_at_once :][0]
-            flight.looks = submit_looks(flight, new, columns, after=gate, **room)
+            flight.looks = submit_diagnostics(flight, new, columns, after=gate, **room)
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
@@ -184,9 +186,9 @@ class TuneRunner:
         outcomes = {
             plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
         }
-        return with_looks(self.store, outcomes, lambda seen: diagnosed(flight, seen, columns))
+        return with_diagnostics(self.store, outcomes, lambda seen: diagnosed(flight, seen, columns))
 
-    def columns(self, plan: TrialPlan) -> Columns:
+    def columns(self, plan: VariantPlan) -> Columns:
         if not self._shared.has(plan):
             return load_columns(plan.index, plan.config.data, *column_needs([plan]))
         columns: Columns = ray.get(self._shared.columns(plan))
@@ -200,12 +202,14 @@ class TuneRunner:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
         disconnect()
-        forget_room(self._run_id)
+        forget_lone_retries(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
         return plan_resources(self._machine, workload(specs))
 
-    def _start(self, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], specs: Sequence[FitSpec]) -> ResourcePlan:
+    def _start(
+        self, plans: Sequence[VariantPlan], missing: Sequence[FitSpec], specs: Sequence[FitSpec]
+    ) -> ResourcePlan:
         """Connect to Ray, and say how it is used; on this machine, data is read and prepared while Ray starts."""
         if self.settings.address is not None:
             if not ray.is_initialized():
@@ -237,7 +241,7 @@ class TuneRunner:
             for _ in range(min(fits_at_once, self._machine.cores)):
                 warm_up.remote([*models.values()])
 
-    def _put_stored(self, flight: Flight, plans: Sequence[TrialPlan], stored: Mapping[str, StoredFit]) -> None:
+    def _put_stored(self, flight: Flight, plans: Sequence[VariantPlan], stored: Mapping[str, StoredFit]) -> None:
         """Score what is in the store, and put it where the trials look."""
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
         scorings = _scorings(plans)
@@ -249,7 +253,7 @@ class TuneRunner:
             flight.put([key], (ray.put(trained), ray.put(scores_of(scored, trained, columns))), scored)
 
     def _submit(
-        self, flight: Flight, plans: Sequence[TrialPlan], missing: Sequence[FitSpec], resources: ResourcePlan
+        self, flight: Flight, plans: Sequence[VariantPlan], missing: Sequence[FitSpec], resources: ResourcePlan
     ) -> list[Ref]:
         """Hand every training to Ray, the costliest first: the last to finish then decides least.
 
@@ -288,12 +292,12 @@ def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: int) -> floa
     return sum(seconds.values()) * threads / 3600
 
 
-def _scorings(plans: Sequence[TrialPlan]) -> dict[str, tuple[FitSpec, ...]]:
+def _scorings(plans: Sequence[VariantPlan]) -> dict[str, tuple[FitSpec, ...]]:
     """How fits are scored that are a fold's predictions by themselves; others are scored when they are put together."""
     return distinct_scorings(spec for plan in plans if not is_assembled(plan) for spec in plan.fits)
 
 
-def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
+def _outcome(plan: VariantPlan, flight: Flight) -> VariantOutcome:
     if is_assembled(plan):
         return _assembled_outcome(plan, flight)
     predictions: list[npt.NDArray[np.float64]] = []
@@ -304,11 +308,11 @@ def _outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
             predictions.append(unless_failed(ray.get(flight.fits[spec.key]).fits[spec.key]).predictions)
             scored.append(unless_failed(ray.get(ref)[place]))
         except (FitError, RayTaskError, RayError) as error:
-            return failed(plan, f"fold {spec.fold.index}: {own_words(error, spec)}")
+            return failed(plan, f"fold {spec.fold.index}: {error_text(error, spec)}")
     return succeeded(plan, predictions, scored)
 
 
-def _assembled_outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
+def _assembled_outcome(plan: VariantPlan, flight: Flight) -> VariantOutcome:
     predictions: list[npt.NDArray[np.float64]] = []
     scored: list[FoldScore] = []
     for specs, prediction, (ref, place) in zip(
@@ -320,5 +324,5 @@ def _assembled_outcome(plan: TrialPlan, flight: Flight) -> VariantOutcome:
         except FitError as error:
             return failed(plan, str(error))
         except (RayTaskError, RayError) as error:
-            return failed(plan, f"fold {specs[0].fold.index}: {own_words(error, specs[0])}")
+            return failed(plan, f"fold {specs[0].fold.index}: {error_text(error, specs[0])}")
     return succeeded(plan, predictions, scored)

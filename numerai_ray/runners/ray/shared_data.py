@@ -17,7 +17,7 @@ import ray
 from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix, ValuesSeen, joined
 from numerai_ray.system.resources import COLUMN_BYTES_PER_ROW, GB, Workload, block_features, heaviest, lightest
-from numerai_ray.training.spec import FitSpec, TrialPlan, column_needs
+from numerai_ray.training.spec import FitSpec, VariantPlan, column_needs
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 Side = tuple[str, tuple[str, ...], tuple[str, ...]]
@@ -48,7 +48,7 @@ def _load_block(index: DatasetIndex, names: Sequence[str]) -> FeatureBlock:
 
 
 @ray.remote(num_cpus=1, max_retries=3)
-def _load_columns(plan: TrialPlan, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:
+def _load_columns(plan: VariantPlan, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:
     return load_columns(plan.index, plan.config.data, targets, benchmarks)
 
 
@@ -81,7 +81,7 @@ class SharedDatasets:
     _blocks: dict[Block, Ref] = field(default_factory=dict)
     _columns: dict[Side, Ref] = field(default_factory=dict)
 
-    def open(self, plans: Sequence[TrialPlan], fits: Sequence[FitSpec], ahead: Ahead | None = None) -> None:
+    def open(self, plans: Sequence[VariantPlan], fits: Sequence[FitSpec], ahead: Ahead | None = None) -> None:
         """Load everything that ``plans`` and their ``fits`` read, but for what the driver has read ``ahead``."""
         ahead = ahead or Ahead()
         self._columns = {
@@ -103,7 +103,7 @@ class SharedDatasets:
         """Whether that block, or those columns, are shared already."""
         return key in self._blocks or key in self._columns
 
-    def has(self, plan: TrialPlan) -> bool:
+    def has(self, plan: VariantPlan) -> bool:
         """Whether the current round reads the plan's file."""
         return any(key[0] == plan.index.fingerprint for key in self._columns)
 
@@ -113,7 +113,7 @@ class SharedDatasets:
         found: Any = ray.experimental.get_object_locations(held) if held else {}
         return sum(each["object_size"] or 0 for each in found.values())
 
-    def columns(self, plan: TrialPlan) -> Ref:
+    def columns(self, plan: VariantPlan) -> Ref:
         """The :class:`Columns` of a file that the current round reads."""
         return next(ref for key, ref in self._columns.items() if key[0] == plan.index.fingerprint)
 
@@ -144,13 +144,13 @@ def read_ahead(fits: Sequence[FitSpec], shared: SharedDatasets) -> dict[Block, F
     return found
 
 
-def sides(plans: Sequence[TrialPlan]) -> dict[Side, TrialPlan]:
+def sides(plans: Sequence[VariantPlan]) -> dict[Side, VariantPlan]:
     """The columns that ``plans`` read, and one of the plans that reads them: those of a file are loaded together."""
     needs = column_needs(plans)
     return {(plan.index.fingerprint, *needs): plan for plan in reversed(plans)}
 
 
-def _columns_ref(plan: TrialPlan, side: Side, ahead: Columns | None) -> Ref:
+def _columns_ref(plan: VariantPlan, side: Side, ahead: Columns | None) -> Ref:
     if ahead is not None:
         return ray.put(ahead)
     return _load_columns.options(name=f"load targets of {plan.index.path.name}").remote(plan, *side[1:])

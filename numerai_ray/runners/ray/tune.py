@@ -16,10 +16,10 @@ from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.runners.base import OnProgress, Progress, progress_of
 from numerai_ray.runners.pruning import Stopped, Stops
-from numerai_ray.runners.ray.fit_tasks import Flight, own_words, unless_failed
+from numerai_ray.runners.ray.fit_tasks import Flight, error_text, unless_failed
 from numerai_ray.runners.ray.shared_data import Ref
 from numerai_ray.training.outcome import FoldScore, join_scores
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.
 TRIAL_BYTES = 200 * 2**20
@@ -27,7 +27,7 @@ TRIAL_BYTES = 200 * 2**20
 Waits = Mapping[str, Sequence[tuple[Ref, int]]]
 
 
-def run_trials(plans: Sequence[TrialPlan], flight: Flight, trial_dir: Path, at_once: int, run_id: str) -> None:
+def run_trials(plans: Sequence[VariantPlan], flight: Flight, trial_dir: Path, at_once: int, run_id: str) -> None:
     """Show a round to Tune; returns when every trial has reported all its folds or failed.
 
     Args:
@@ -114,10 +114,10 @@ def _trial_name(trial: Any) -> str:
 class ProgressTeller(threading.Thread):
     """Tells the progress of a round as folds arrive, whether or not their trial's process has started."""
 
-    def __init__(self, plans: Sequence[TrialPlan], flight: Flight, on_progress: OnProgress):
+    def __init__(self, plans: Sequence[VariantPlan], flight: Flight, on_progress: OnProgress):
         super().__init__(name="round-progress", daemon=True)
         self._plans = plans
-        self._plans_of: dict[Ref, list[TrialPlan]] = {}
+        self._plans_of: dict[Ref, list[VariantPlan]] = {}
         for plan in plans:
             for ref in dict.fromkeys(ref for ref, _ in flight.folds[plan.id]):
                 self._plans_of.setdefault(ref, []).append(plan)
@@ -154,12 +154,12 @@ class ProgressTeller(threading.Thread):
             try:
                 done = [unless_failed(ray.get(ref)[place]) for ref, place in folds if ref not in pending]
             except (FitError, RayTaskError, RayError) as error:
-                self._on_progress(Progress(plan.id, 0, len(folds), float("nan"), own_words(error)))
+                self._on_progress(Progress(plan.id, 0, len(folds), float("nan"), error_text(error)))
                 continue
             metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
             self._on_progress(progress_of(plan, done, metrics))
 
-    def _arrive(self, plan: TrialPlan, arrived: Ref) -> None:
+    def _arrive(self, plan: VariantPlan, arrived: Ref) -> None:
         """Note what has arrived of a trial, and let go of the fits of trials that are hopeless since."""
         for fold, (ref, place) in zip(plan.folds.trainable, self._flight.folds[plan.id], strict=True):
             if ref != arrived:

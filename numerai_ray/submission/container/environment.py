@@ -103,11 +103,11 @@ def _build(root: Path, interpreter: Path, requirements: Sequence[str]) -> None:
         # Ours serves the other Python, where there is one: its own costs seconds to unpack, and may be older.
         ours = importlib.util.find_spec("pip") is not None
         make = [str(interpreter), "-m", "venv", *(["--without-pip"] if ours else []), str(building)]
-        _told(make, "cannot make an environment")
+        _run_or_raise(make, "cannot make an environment")
         inside = str(building / "bin" / "python")
         pip = [sys.executable, "-m", "pip", "--python", inside] if ours else [inside, "-m", "pip"]
         quiet = ["install", "--quiet", "--no-deps", "--disable-pip-version-check", "--no-warn-script-location"]
-        _told([*pip, *quiet, *requirements], "cannot install the container's libraries")
+        _run_or_raise([*pip, *quiet, *requirements], "cannot install the container's libraries")
         (building / _READY).write_text("\n".join(requirements), encoding="utf-8")
         if not root.exists():
             building.rename(root)
@@ -115,7 +115,7 @@ def _build(root: Path, interpreter: Path, requirements: Sequence[str]) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _told(command: Sequence[str], what: str) -> None:
+def _run_or_raise(command: Sequence[str], what: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_BUILD_S, check=False, **AS_TEXT)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -24,7 +24,7 @@ from numerai_ray.training.assembly import assemble_fold, member_columns, posted,
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.post import rank, stack
 from numerai_ray.training.rows import take
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit, stored_fit
 
 Floats = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ class Assembly:
     members, None without a stack.
     """
 
-    plan: TrialPlan
+    plan: VariantPlan
     proof: ProofRows
     weights: Mapping[str, float] | None
     features: tuple[str, ...]
@@ -183,7 +183,7 @@ def _used_benchmarks(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(config.benchmark(name) for name in named))
 
 
-def stack_weights(plan: TrialPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
+def stack_weights(plan: VariantPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
     """Weight by member, None where the config stacks nothing.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.system.storage import FileFacts, Place, files_below
-from numerai_ray.training.store.diagnostics import LookStore
+from numerai_ray.training.store.diagnostics import DiagnosticsStore
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.training.store.models import ModelStore
 
@@ -150,7 +150,7 @@ def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[
     damaged: list[str] = []
     unread: list[str] = []
     models: Counter[str] = Counter()
-    kept, looks = ModelStore(store.root), LookStore(store.root)
+    kept, looks = ModelStore(store.root), DiagnosticsStore(store.root)
     for file in (file for file in files if file.kind in ENTRIES):
         try:
             what = _what(file, store, kept, looks)
@@ -165,7 +165,7 @@ def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[
     return StoreCheck(sum(models.values()), tuple(damaged), dict(sorted(models.items())), tuple(unread))
 
 
-def _what(file: StoreFile, store: FitStore, kept: ModelStore, looks: LookStore) -> str | None:
+def _what(file: StoreFile, store: FitStore, kept: ModelStore, looks: DiagnosticsStore) -> str | None:
     """Of which kind a whole entry is, and who made it; None for one that is damaged."""
     if file.kind == "look":
         return None if looks.get(file.key) is None else "look at predictions"

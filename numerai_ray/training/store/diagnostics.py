@@ -17,7 +17,7 @@ from numerai_ray.config import fingerprint
 from numerai_ray.system.storage import Place
 from numerai_ray.training.diagnostics import Diagnosis
 from numerai_ray.training.key import library_version
-from numerai_ray.training.spec import TrialPlan
+from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.entry import read_entry, write_entry
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ LOOK_VERSION = 1
 
 
 @dataclass(frozen=True)
-class LookStore:
+class DiagnosticsStore:
     """The looks in a store of fits; safe for concurrent writers, as the fits are."""
 
     root: Place
@@ -69,13 +69,13 @@ def _decode(head: Mapping[str, Any], payload: bytes) -> Diagnosis:
     return Diagnosis(eras=tuple(eras.tolist()), **arrays)
 
 
-def look_key(plan: TrialPlan, prediction: Floats) -> str:
+def diagnostics_key(plan: VariantPlan, prediction: Floats) -> str:
     """64 hex digits of everything that decides what is seen in ``prediction`` (n,), in fold order."""
     decides = {
         "look_version": LOOK_VERSION,
         "dataset": plan.index.fingerprint,
         "eras": [fold.validation_eras for fold in plan.folds.trainable],
-        "looked": [plan.looked.features, plan.looked.neutral_to],
+        "looked": [plan.diagnosed.features, plan.diagnosed.neutral_to],
         "target": plan.config.score.target,
         "prediction": hashlib.sha256(np.ascontiguousarray(prediction, np.float64).tobytes()).hexdigest(),
         "libraries": {name: library_version(name) for name in ("numpy", "scipy")},
