@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from places import PACKAGE, ROOT
 
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.runners.ray.needs import check_machine
@@ -37,3 +37,15 @@ def test_a_file_that_starts_something_large_has_the_marker(path: Path) -> None:
         return
     for start, one_of in STARTS.items():
         assert not re.search(start, text) or marks & one_of, f"{path.name}: mark what matches {start}"
+
+
+# Beside the folders of packages: from end to end, pages, the house itself, what tests share, and commands.
+OTHERS = {"journeys", "docs", "architecture", "support", "cluster", "benchmarks"}
+
+
+def test_tests_mirror_the_package() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    tests = [path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {path.parts[0] for path in tests} <= packages | OTHERS, "a folder of tests is a package's"
+    names = [path.name for path in tests]
+    assert not {name for name in names if names.count(name) > 1}, "a file's name is enough to find it"
