@@ -1,4 +1,4 @@
-"""Tiers of tests: Ray starts in no test that is not marked, whoever starts it; what opens Chromium or hosts is marked."""
+"""Tiers of tests: Ray starts in none that is not marked, whoever starts it; what opens Chromium or hosts is marked."""
 
 import os
 import re
