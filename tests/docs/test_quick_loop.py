@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -81,3 +83,19 @@ def test_paths_exist(page: str) -> None:
     assert not [path for path in named if not (ROOT / path).exists()]
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert ((ROOT / page).parent / link).exists(), link
+
+
+def named_runs() -> set[str]:
+    """Every run of some files that a page names, from ``pytest`` on."""
+    pages = [ROOT / "AGENTS.md", ROOT / "README.md", *PAGES.glob("*.md"), *(ROOT / "cluster").rglob("*.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    return {run.strip() for text in texts for run in re.findall(r"`[^`\n]*?\b(pytest [^`\n]*tests/[^`\n]*)`", text)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", sorted(named_runs()))
+def test_a_run_that_a_page_names_has_tests(run: str) -> None:
+    arguments = shlex.split(run)[1:]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
