@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
-from numerai_ray.models.protocol import Batch, Params, Rungs
-from numerai_ray.models.reports import is_heard, tell_importance, tell_model
+from numerai_ray.metrics.importance import Importance, importance_of
+from numerai_ray.models.protocol import Batch, FitResult, Params, Rungs
 from numerai_ray.system.services import install_hint
 
 Floats = npt.NDArray[np.float64]
@@ -72,15 +72,12 @@ class Probed(Protocol):
         ...
 
 
-def tell_of(predictor: Predictor, length: int | None = None, rows: Rows | None = None) -> None:
-    """Tell whoever listens how much each feature matters, where the predictor knows or shows it at ``rows``."""
-    if not is_heard():
-        return
+def importance_in(predictor: Predictor, length: int | None = None, rows: Rows | None = None) -> Importance | None:
+    """How much each feature matters, where the predictor knows or shows it at ``rows``."""
     found = predictor.importance(length) if isinstance(predictor, Explains) else None
     if found is None and rows is not None and isinstance(predictor, Probed):
         found = predictor.importance_at(rows)
-    if found is not None:
-        tell_importance(*found, length)
+    return None if found is None else importance_of(*found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +106,11 @@ class DenseModel:
     def fit(self, batch: Batch, params: Params, threads: int) -> FittedDense:
         return FittedDense(self.fit_rows(rows_of(batch, threads), params))
 
-    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
         fitted = self.fit(train, params, threads)
-        tell_model(fitted)
         rows = rows_of(validation, threads)
-        tell_of(fitted.predictor, rows=rows)
-        return np.asarray(fitted.predictor.predict(rows), np.float64)
+        importance = importance_in(fitted.predictor, rows=rows)
+        return FitResult(np.asarray(fitted.predictor.predict(rows), np.float64), importance, fitted)
 
 
 class DenseLadder(DenseModel, ABC):
@@ -124,15 +120,15 @@ class DenseLadder(DenseModel, ABC):
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         """``params`` with so many steps."""
 
-    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
         fitted = self.fit(train, longest, threads)
-        tell_model(fitted)
-        for length in ladder.lengths:
-            tell_of(fitted.predictor, length)
         rows = rows_of(validation, threads)
         predict: Any = fitted.predictor.predict
-        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
+        return [
+            FitResult(np.asarray(predict(rows, length), np.float64), importance_in(fitted.predictor, length), fitted)
+            for length in ladder.lengths
+        ]
 
 
 def pickled(model: Any) -> bytes:
