@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numerai_ray.data.features import harmless_name
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.metrics.importance import Importance, importance_of
-from numerai_ray.models.five_values_params import IDLE
+from numerai_ray.models.engine import IDLE
 from numerai_ray.models.lightgbm import FittedLightGBM, LightGBM
 from numerai_ray.models.protocol import Batch, FitResult, Params, Rungs
 from numerai_ray.models.reports import beat

@@ -11,8 +11,7 @@ from numerai_ray.config import ModelConfig
 from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import ConfigError, FitError
 from numerai_ray.models import Batch, Ladder, ModelSource, Rungs, model_for, model_problems
-from numerai_ray.models.dense import rows_of
-from numerai_ray.models.probing import FEWEST_ROWS, MOST_ROWS, ROWS_AT_ONCE, prediction_change
+from numerai_ray.models.dense import FEWEST_ROWS, MOST_ROWS, ROWS_AT_ONCE, prediction_change, rows_of
 from numerai_ray.models.reports import listening
 from numerai_ray.models.user import find_source
 
