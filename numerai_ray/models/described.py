@@ -80,7 +80,7 @@ def describe(what: Any, params: Mapping[str, Any]) -> Description:
 
 def _own(what: type, params: Mapping[str, Any]) -> Description:
     plain = _plain_params(what.__name__, params)
-    if _is_installed(what.__module__):
+    if "<locals>" not in what.__qualname__ and _is_installed(what.__module__):
         return Description(f"{what.__module__}:{what.__qualname__}", plain)
     source = source_text(what)
     return Description(f"models/{source.name}.py:{what.__name__}", plain, source)

@@ -27,11 +27,9 @@ class Dimension(PlannedDimension):
     >>> rate = Dimension("model.params.learning_rate", [0.005, 0.02], coupled={"model.params.n_estimators": "inverse"})
     >>> rate.paths()
     ('model.params.learning_rate', 'model.params.n_estimators')
-    >>> Dimension("model.params.num_leaves", [15, 63], why_not=1)
+    >>> Dimension("model.params.num_leaves", [15, 63], whyy="tree size")
     Traceback (most recent call last):
-    ...
-    numerai_ray.errors.ConfigError: Dimension('model.params.num_leaves'): 1 problem
-      $.why_not: unknown key; did you mean 'why'?
+    numerai_ray.errors.ConfigError: Dimension('model.params.num_leaves'): unknown key; did you mean 'why'? @ $.whyy
 
     Args:
         path: where it stands in a config, e.g. ``model.params.num_leaves`` or ``data.target``.
@@ -44,7 +42,7 @@ class Dimension(PlannedDimension):
     """
 
     def __init__(self, path: str, values: Sequence[Any] = (), **settings: Any) -> None:
-        given = {"path": path, **({"values": list(values)} if len(values) else {}), **settings}
+        given = {"path": path, **({"values": [_scalar(each) for each in values]} if len(values) else {}), **settings}
         found = validate(PlannedDimension, given, f"Dimension({path!r})")
         super().__init__(**{name: getattr(found, name) for name in found.model_fields_set})
 
@@ -150,4 +148,9 @@ def _plain(value: Any, sources: dict[str, str]) -> Any:
         return {str(key): _plain(each, sources) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, sources) for each in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    """A number of numpy as Python's own."""
     return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value

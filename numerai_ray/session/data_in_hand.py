@@ -36,7 +36,7 @@ def load_features(
 
     >>> from numerai_ray import load_features
     >>> features = load_features("tiny", "small", eras=range(1, 9))
-    >>> features.index.names, sorted(set(features.dtypes.map(str)))
+    >>> list(features.index.names), sorted(set(features.dtypes.map(str)))
     (['era', 'id'], ['int8'])
 
     Args:

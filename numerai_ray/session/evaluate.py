@@ -141,7 +141,7 @@ def evaluate(
     >>> guess = labels[["target_ender_20"]].rename(columns={"target_ender_20": "prediction"})
     >>> found = evaluate(guess, data_version="tiny", name="the answer itself")
     >>> found.flags[0]
-    'suspect: corr_mean 1.0000 is above 0.04, look for leakage'
+    'suspect: corr_mean 0.9994 is above 0.04, look for leakage'
     >>> found.per_era().columns.tolist()
     ['corr', 'bmc', 'corr_with_benchmark']
 
