@@ -5,13 +5,13 @@ One plot a file: first an info, plain values that tests read, then a thin drawin
 
 import hashlib
 import json
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -150,4 +150,18 @@ def _drawing(plot: Plot, info: Any) -> Callable[[Any], Any]:
 
 
 def _mark(info: Any) -> str:
-    return hashlib.sha256(pickle.dumps((DRAWING_VERSION, info), protocol=5)).hexdigest()[:16]
+    """16 hex digits of what a picture shows: of values alone, so that it survives a move of modules."""
+    return hashlib.sha256(json.dumps([DRAWING_VERSION, _plain(info)]).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it; an array as its bytes' digest."""
+    if isinstance(value, np.ndarray):
+        return [value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return [[_plain(key), _plain(each)] for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value
