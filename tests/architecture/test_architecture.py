@@ -113,3 +113,10 @@ def test_the_figures_of_the_house() -> None:
 def test_a_cycle_is_found() -> None:
     assert house.cycle({("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")}) == ["a", "b", "c", "a"]
     assert not house.cycle({("a", "b"), ("b", "c"), ("a", "c")})
+
+
+def test_every_module_is_imported() -> None:
+    """What only Ray's workers or a container import would fail there first."""
+    names = [f"numerai_ray.{name}" for name in map(name_of, modules()) if name not in ("__init__", "__main__")]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=300)

@@ -4,6 +4,8 @@ A fold's features are read from their file by the task itself, an era at a time:
 store ever holds them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
