@@ -21,6 +21,7 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.models import FIVE_VALUES
 
 # A holdout's few eras were kept out of every decision, and an ensemble is one.
 NOT_FROM = "holdout"
@@ -148,6 +149,9 @@ def _candidate(
     why = _cannot_be_member(config)
     if why:
         return LeftOut(name, why)
+    if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
+        # What grew its trees then grows them again.
+        config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
     scored = ~np.isnan(stored.scores.bmc)
     eras = tuple(era for era, known in zip(stored.eras, scored.tolist(), strict=True) if known)
     return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)

@@ -17,6 +17,7 @@ from numerai_ray.ensembles.candidates import Gathered
 from numerai_ray.ensembles.confirmation import Confirmed, Judgement
 from numerai_ray.ensembles.evaluation import Choice, Evaluation
 from numerai_ray.ensembles.panel import Panel
+from numerai_ray.ensembles.search import parts_of
 from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -122,6 +123,7 @@ def outcome_json(found: Found, panel: Panel, name: str) -> Json:
         "experiments": sorted({each.folder.resolve().name for each in gathered.candidates}),
         "left_out": [asdict(each) for each in gathered.left_out],
         "members": members_json(found),
+        "parts": parts_json(found),
         "post": asdict(delivered.blend.post),
         "strategy": str(delivered.strategy),
         "single": singles[0],
@@ -179,6 +181,16 @@ def members_json(found: Found) -> list[Json]:
             }
         )
     return rows
+
+
+def parts_json(found: Found) -> list[Json]:
+    """What is offered where the whole does not fit: the best of fewer and fewer members, by the eras of choice."""
+    delivered, candidates = found.evaluation.delivered, found.gathered.candidates
+    chosen = found.stats.of(delivered.block.chosen)
+    return [
+        {"members": [candidates[member].name for member in part.members], "bmc_where_chosen": chosen.mean(part)}
+        for part in parts_of(chosen, delivered.blend)
+    ]
 
 
 def correlation_json(stats: EraStatistics, blend: Blend) -> Json:

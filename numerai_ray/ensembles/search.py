@@ -111,6 +111,15 @@ def shrunk(blend: Blend, shrink: float) -> Blend:
     return replace(blend, weights=tuple((1 - shrink) * weight + shrink * equal for weight in blend.weights))
 
 
+def parts_of(stats: EraStatistics, blend: Blend) -> list[Blend]:
+    """The blend with one member less each time, down to one: always without the member that is missed least."""
+    parts = []
+    while len(blend.members) > 1:
+        blend = max((blend.without(member) for member in blend.members), key=stats.mean)
+        parts.append(blend)
+    return parts
+
+
 def greedy(stats: EraStatistics, limits: Limits, neutral: float = 0.0, steps: int = STEPS) -> FloatArray:
     """(k,) counts: how often each candidate is in the best mixture on the way of forward selection."""
     n_eras, count = stats.gain.shape

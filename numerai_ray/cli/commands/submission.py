@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 VariantOption = Annotated[
     str | None,
-    typer.Option("--variant", metavar="NAME", help="A variant's id or name; without it the experiment's winner."),
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="A variant's id or name, else the experiment's winner; of an ensemble best-N members, else all.",
+    ),
 ]
 PythonOption = Annotated[
     str | None,
@@ -58,7 +62,7 @@ def export(
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Refit a variant on every labelled era into a pickle that stands alone, proved for Numerai's container."""
+    """Refit a variant, or an ensemble, on every labelled era into one pickle, proved for Numerai's container."""
     found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
     if as_json:
         card = parse_json(out.with_suffix(".json").read_bytes())
@@ -114,10 +118,11 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
+    from numerai_ray.ensembles.outcome import EnsemblePaths, is_ensemble
     from numerai_ray.experiment.ledger import read_ledger
     from numerai_ray.models import rule_of
     from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.export.choice import choose
+    from numerai_ray.submission.export.choice import choose, choose_ensemble
     from numerai_ray.submission.export.exporting import ExportOrder
     from numerai_ray.submission.export.exporting import export as export_model
     from numerai_ray.submission.export.packing import pickle_path
@@ -129,12 +134,17 @@ def export_to(
     if not folder.exists():
         say(f"note: --out: there is no folder {folder} yet; it is made with the pickle", err=True)
     container = container_for(python or DEFAULT_PYTHON)
-    paths, loaded = open_experiment(exp)
-    choice = choose(paths, loaded.name, variant)
+    if is_ensemble(exp):
+        paths: ExperimentPaths = EnsemblePaths(exp)
+        choice, origins = choose_ensemble(exp, variant), []
+    else:
+        paths, loaded = open_experiment(exp)
+        choice = choose(paths, loaded.name, variant)
+        origins = [each.origin for each in read_ledger(paths.ledger)]
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
-    rule = rule_of([each.origin for each in read_ledger(paths.ledger)])
+    rule = rule_of(origins)
     catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule)
     with steps() as on_step:
         return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
