@@ -52,19 +52,44 @@ class Panel:
 
 
 def panel_of_columns(
-    columns: Sequence[FloatArray], target: FloatArray, benchmark: FloatArray, eras: Sequence[int], era_starts: Any
+    columns: Sequence[NDArray[Any]], target: FloatArray, benchmark: FloatArray, eras: Sequence[int], era_starts: Any
 ) -> Panel:
     """A panel of predictions that are in memory, each (n,), all of them known."""
-    scaled = np.array([rank_gauss(each, era_starts) for each in columns])
+    scaled = np.empty((len(columns), len(target)), np.float32)
+    total = np.zeros(len(target))
+    quantiles = untied_quantiles(np.asarray(era_starts))
+    for position, each in enumerate(columns):
+        ranked = scaled_ranks(np.asarray(each), quantiles, np.asarray(era_starts))
+        scaled[position] = ranked
+        total += ranked
     return Panel(
         eras=tuple(eras),
         era_starts=np.asarray(era_starts, np.int64),
         target=target,
         benchmark=benchmark,
-        scaled=scaled.astype(np.float32),
-        equal=scaled.mean(axis=0),
-        prediction=lambda position: columns[position],
+        scaled=scaled,
+        equal=total / len(columns),
+        prediction=lambda position: np.asarray(columns[position], np.float64),
     )
+
+
+def untied_quantiles(era_starts: NDArray[Any]) -> FloatArray:
+    """(n,): :func:`rank_gauss` of rows that ascend within each era, which any column without ties has in its order."""
+    return rank_gauss(np.arange(era_starts[-1]), era_starts)
+
+
+def scaled_ranks(values: NDArray[Any], quantiles: FloatArray, era_starts: NDArray[Any]) -> FloatArray:
+    """(n,): :func:`rank_gauss` of known values; in eras without ties the ``quantiles`` in their order."""
+    result = np.empty(len(values))
+    for start, stop in pairwise(era_starts.tolist()):
+        era = values[start:stop]
+        order = np.argsort(era)
+        ordered = era[order]
+        if (ordered[1:] == ordered[:-1]).any():
+            result[start:stop] = rank_gauss(era, (0, stop - start))
+        else:
+            result[start:stop][order] = quantiles[start:stop]
+    return result
 
 
 @contextmanager
@@ -110,9 +135,9 @@ def open_panel(candidates: Sequence[Candidate], index: DatasetIndex, on_step: On
             )
         on_step(f"reading predictions of {len(candidates)} candidates")
         scaled = np.memmap(path, np.float32, "w+", shape=(len(candidates), len(target)))
-        total = np.zeros(len(target))
+        total, quantiles = np.zeros(len(target)), untied_quantiles(starts)
         for position, candidate in enumerate(candidates):
-            column = rank_gauss(_prediction(candidate, ids), starts)
+            column = scaled_ranks(_prediction(candidate, ids), quantiles, starts)
             scaled[position] = column
             total += column
         yield Panel(

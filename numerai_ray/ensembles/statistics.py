@@ -17,7 +17,7 @@ share v of the benchmark in it, h / |h| becomes (1 - v) h / |h| + v b. The rest 
 finalists are scored exactly (:mod:`numerai_ray.ensembles.confirmation`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.ensembles.blends import Blend, Post
 from numerai_ray.metrics.era_columns import FloatArray, gaussianize
@@ -80,7 +81,6 @@ def statistics_of(
     benchmark: FloatArray,
     eras: Sequence[int],
     era_starts: NDArray[Any],
-    on_era: Callable[[int], None] = lambda _: None,
 ) -> EraStatistics:
     """The sums of k candidates over common rows; one era's columns are in memory at a time, beside the sums.
 
@@ -90,12 +90,23 @@ def statistics_of(
         benchmark: (n,) the score benchmark, the same; both are known in two rows of each era, or more.
         eras: numbers of the eras, ascending.
         era_starts: (n_eras + 1,).
-        on_era: called with the number of eras done.
 
     Returns:
         ``products`` in float32 (4 k^2 bytes an era), the rest in float64.
 
     """
+    # An era is too small for several threads, which wait for each other all the more where others work.
+    with threadpool_limits(1, user_api="blas"):
+        return _summed(scaled, (target, benchmark), eras, era_starts)
+
+
+def _summed(
+    scaled: NDArray[Any],
+    columns: tuple[FloatArray, FloatArray],
+    eras: Sequence[int],
+    era_starts: NDArray[Any],
+) -> EraStatistics:
+    target, benchmark = columns
     count = len(scaled)
     gain, alike = np.empty((len(eras), count)), np.empty((len(eras), count))
     products = np.empty((len(eras), count, count), np.float32)
@@ -106,13 +117,11 @@ def statistics_of(
         block = np.ascontiguousarray(scaled[:, start:stop][:, known])
         b = gaussianize(b[known])
         b /= b.std()
-        u = residual_target(t[known], b)
         size = untied_std(n)
-        exact = block.astype(np.float64)
-        gain[position] = size * (exact @ u) / n
-        alike[position] = exact @ b / n
+        sides = np.stack([size * residual_target(t[known], b), b], axis=1)
+        both = block.astype(np.float64) @ sides / n
+        gain[position], alike[position] = both.T
         products[position] = block @ block.T / np.float32(n)
-        on_era(position + 1)
     return EraStatistics(np.asarray(eras, np.int64), gain, products, alike)
 
 
