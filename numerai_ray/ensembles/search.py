@@ -124,21 +124,23 @@ def greedy(stats: EraStatistics, limits: Limits, neutral: float = 0.0, steps: in
     """(k,) counts: how often each candidate is in the best mixture on the way of forward selection."""
     n_eras, count = stats.gain.shape
     own = np.einsum("eii->ei", stats.products)
+    post = Post(neutral=neutral)
+    own_gain, own_alike = stats.linear(post)
     gain, variance, alike = (np.zeros((n_eras, 1)) for _ in range(3))
     cross = np.zeros((n_eras, count))
-    chosen, post = np.zeros(count), Post(neutral=neutral)
+    chosen = np.zeros(count)
     best, kept = -np.inf, chosen
     for _ in range(steps):
-        values = after_post(gain + stats.gain, variance + 2 * cross + own, alike + stats.benchmark, post).mean(axis=0)
+        values = after_post(gain + own_gain, variance + 2 * cross + own, alike + own_alike, post).mean(axis=0)
         values[~limits.allowed(chosen > 0)] = -np.inf
         added = int(values.argmax())
         chosen = chosen.copy()
         chosen[added] += 1
         if values[added] > best + 1e-12:
             best, kept = float(values[added]), chosen
-        gain = gain + stats.gain[:, [added]]
+        gain = gain + own_gain[:, [added]]
         variance = variance + 2 * cross[:, [added]] + own[:, [added]]
-        alike = alike + stats.benchmark[:, [added]]
+        alike = alike + own_alike[:, [added]]
         cross = cross + stats.products[:, added]
     return kept
 
@@ -146,7 +148,7 @@ def greedy(stats: EraStatistics, limits: Limits, neutral: float = 0.0, steps: in
 def least_squares(stats: EraStatistics, limits: Limits, neutral: float, mean_products: FloatArray) -> FloatArray:
     """(k,) weights >= 0 by least squares; those that the limits leave are solved again by themselves."""
     products = _neutral_products(stats, neutral, mean_products)
-    gain = stats.gain.mean(axis=0)
+    gain = stats.linear(Post(neutral=neutral))[0].mean(axis=0)
     everyone: NDArray[np.intp] = np.arange(stats.n_candidates)
     weights = _solved(products, gain, everyone)
     if weights.sum() == 0:  # nobody has a gain: the least bad
@@ -183,7 +185,7 @@ def diverse(stats: EraStatistics, limits: Limits, neutral: float, mean_products:
 def _neutral_products(stats: EraStatistics, neutral: float, mean_products: FloatArray) -> FloatArray:
     if not neutral:
         return mean_products
-    return np.asarray(mean_products - neutral * (2 - neutral) * (stats.benchmark.T @ stats.benchmark) / len(stats.eras))
+    return np.asarray(mean_products - neutral * (2 - neutral) * (stats.raw.T @ stats.raw) / len(stats.eras))
 
 
 def _solved(products: FloatArray, gain: FloatArray, among: NDArray[np.intp]) -> FloatArray:

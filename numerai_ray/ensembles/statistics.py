@@ -1,10 +1,12 @@
 """Era statistics: a few sums over the rows of each era, from which the BMC of any blend follows without its rows.
 
 One era of n rows, with g_i the gaussianized ranks of candidate i divided by their standard deviation, b those of the
-benchmark, s the standard deviation of n untied normal quantiles, and u the era's target (centred, and scaled as
-:mod:`numerai_ray.metrics.scoring` does) less what is linear in b::
+benchmark, s the standard deviation of n untied normal quantiles, r the benchmark as it stands in its file, but
+standardized, and u the era's target (centred, and scaled as :mod:`numerai_ray.metrics.scoring` does) less what is
+linear in b::
 
-    gain_i = s g_i·u / n        products_ij = g_i·g_j / n        benchmark_i = g_i·b / n
+    gain_i = s g_i·u / n          products_ij = g_i·g_j / n
+    benchmark_i = g_i·b / n       raw_i = g_i·r / n            raw_gain = s r·u / n
 
 BMC is linear in the gaussianized prediction, so ``gain`` is each candidate's own BMC. A blend h = sum w_i g_i is
 ranked and gaussianized once more before it is scored. Approximation: a mixture of normal columns is nearly normal, so
@@ -12,9 +14,9 @@ that ranking changes no more than its scale::
 
     BMC(h) ~ sum w_i gain_i / sqrt(w' products w)
 
-Made neutral to the benchmark by a proportion p, the variance under the root loses p (2 - p) (w'benchmark)^2; with a
-share v of the benchmark in it, h / |h| becomes (1 - v) h / |h| + v b. The rest of the rows is not needed again until
-finalists are scored exactly (:mod:`numerai_ray.ensembles.confirmation`).
+Made neutral to r by a proportion p, the gain above the line loses p w'raw raw_gain, and the variance under the root
+p (2 - p) (w'raw)^2; with a share v of the benchmark in it, h / |h| becomes (1 - v) h / |h| + v b. The rows are not
+needed again until finalists are scored exactly (:mod:`numerai_ray.ensembles.confirmation`).
 """
 
 from collections.abc import Sequence
@@ -36,12 +38,17 @@ LEAST_LEFT = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class EraStatistics:
-    """Sums of every era: ``eras`` (E,) ascending, ``gain`` and ``benchmark`` (E, k), ``products`` (E, k, k)."""
+    """Sums of every era: ``eras`` (E,) ascending, ``gain``, ``benchmark`` and ``raw`` (E, k), ``products`` (E, k, k).
+
+    ``raw_gain`` is (E,).
+    """
 
     eras: NDArray[np.int64]
     gain: FloatArray
     products: NDArray[Any]
     benchmark: FloatArray
+    raw: FloatArray
+    raw_gain: FloatArray
 
     @property
     def n_candidates(self) -> int:
@@ -49,15 +56,22 @@ class EraStatistics:
 
     def of(self, eras: slice) -> "EraStatistics":
         """A run of eras, as views."""
-        return EraStatistics(self.eras[eras], self.gain[eras], self.products[eras], self.benchmark[eras])
+        parts = (self.gain, self.products, self.benchmark, self.raw, self.raw_gain)
+        return EraStatistics(self.eras[eras], *(part[eras] for part in parts))
+
+    def linear(self, post: Post) -> tuple[FloatArray, FloatArray]:
+        """(E, k) gain and likeness to the benchmark, of which a mixture has the weighted sum, for this ``post``."""
+        if not post.neutral:
+            return self.gain, self.benchmark
+        return self.gain - post.neutral * self.raw * self.raw_gain[:, np.newaxis], self.raw
 
     def per_era(self, blend: Blend) -> FloatArray:
         """(E,): the blend's BMC by the approximation of the module's text."""
         members, weights = list(blend.members), np.array(blend.weights)
         products = self.products[:, members][:, :, members].astype(np.float64)
         variance = np.einsum("eij,i,j->e", products, weights, weights)
-        alike = self.benchmark[:, members] @ weights
-        return after_post(self.gain[:, members] @ weights, variance, alike, blend.post)
+        gain, alike = (each[:, members] @ weights for each in self.linear(blend.post))
+        return after_post(gain, variance, alike, blend.post)
 
     def mean(self, blend: Blend) -> float:
         """Mean BMC over the eras, by the approximation."""
@@ -65,7 +79,7 @@ class EraStatistics:
 
 
 def after_post(gain: FloatArray, variance: FloatArray, alike: FloatArray, post: Post) -> FloatArray:
-    """BMC of mixtures with these sums, each of any one shape: w'gain, w'products w, w'benchmark."""
+    """BMC of mixtures by their sums, each of any one shape: those of ``linear``, and w'products w."""
     if post.share:
         size = np.sqrt(np.maximum(variance, 1e-12))
         own, share = 1 - post.share, post.share
@@ -108,21 +122,21 @@ def _summed(
 ) -> EraStatistics:
     target, benchmark = columns
     count = len(scaled)
-    gain, alike = np.empty((len(eras), count)), np.empty((len(eras), count))
+    linear, raw_gain = np.empty((3, len(eras), count)), np.empty(len(eras))
     products = np.empty((len(eras), count, count), np.float32)
     for position, (start, stop) in enumerate(pairwise(era_starts.tolist())):
         t, b = target[start:stop], benchmark[start:stop]
         known = ~np.isnan(t) & ~np.isnan(b)
         n = int(np.count_nonzero(known))
         block = np.ascontiguousarray(scaled[:, start:stop][:, known])
-        b = gaussianize(b[known])
-        b /= b.std()
-        size = untied_std(n)
-        sides = np.stack([size * residual_target(t[known], b), b], axis=1)
-        both = block.astype(np.float64) @ sides / n
-        gain[position], alike[position] = both.T
+        raw, b = b[known], gaussianize(b[known])
+        raw, b = (raw - raw.mean()) / raw.std(), b / b.std()
+        u = untied_std(n) * residual_target(t[known], b)
+        linear[:, position] = (block.astype(np.float64) @ np.stack([u, b, raw], axis=1) / n).T
+        raw_gain[position] = raw @ u / n
         products[position] = block @ block.T / np.float32(n)
-    return EraStatistics(np.asarray(eras, np.int64), gain, products, alike)
+    gain, alike, to_raw = linear
+    return EraStatistics(np.asarray(eras, np.int64), gain, products, alike, to_raw, raw_gain)
 
 
 def residual_target(target: FloatArray, benchmark: FloatArray) -> FloatArray:

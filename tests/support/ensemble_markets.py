@@ -33,7 +33,7 @@ class PlantedSpec:
 
 
 def planted(spec: PlantedSpec) -> tuple[Panel, NDArray[np.float64]]:
-    """A market, and the weights (k,) of the blend with the highest expected BMC: useful ones by their factors' shares."""
+    """A market, and the weights (k,) of the blend with the highest expected BMC: useful ones by their shares."""
     rng = np.random.default_rng([spec.seed, spec.eras, spec.rows])
     n, count = spec.eras * spec.rows, len(spec.shares)
     shares = np.array(spec.shares)
@@ -83,4 +83,5 @@ def noise_statistics(eras: int, candidates: int, seed: int, rows: int = 1200) ->
     noise = overlapping(rng, eras, candidates) @ np.linalg.cholesky(rest).T
     gain = 0.894 * untied_std(rows) / np.sqrt(rows) * noise
     products = np.broadcast_to((rest + np.outer(alike, alike)).astype(np.float32), (eras, candidates, candidates))
-    return EraStatistics(np.arange(101, 101 + eras), gain, products, np.broadcast_to(alike, (eras, candidates)))
+    likeness = np.broadcast_to(alike, (eras, candidates))
+    return EraStatistics(np.arange(101, 101 + eras), gain, products, likeness, likeness, np.zeros(eras))
