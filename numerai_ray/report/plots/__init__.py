@@ -14,5 +14,6 @@ __all__ = [
     "per_era",
     "registry",
     "rounds",
+    "since",
     "sweeps",
 ]
