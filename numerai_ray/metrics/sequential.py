@@ -32,7 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import logsumexp, ndtri
+from scipy.special import logsumexp, ndtri, stdtrit
 
 from numerai_ray.metrics.significance import LEVEL, MIN_ERAS, Series, degrees_of_freedom, noise_parts
 
@@ -195,6 +195,13 @@ def eras_needed(promise: Promise, drop: float | None = None, step: int = 1) -> i
     variance = noise.variance / weight + promise.standard_error**2
     enough = np.flatnonzero(fallen**2 / variance >= distance)
     return int(enough[0]) + 1 if enough.size else None
+
+
+def expected_range(promise: Promise) -> tuple[float, float]:
+    """Where an era lies in nine of ten cases, while things go on as promised."""
+    reach = float(stdtrit(promise.noise.freedom, 1 - LEVEL))
+    reach *= math.sqrt(promise.noise.variance + promise.standard_error**2)
+    return promise.expected - reach, promise.expected + reach
 
 
 def weekly(positions: Sequence[int], values: ArrayLike) -> Series:

@@ -11,6 +11,7 @@ __all__ = [
     "drawing",
     "groups",
     "importances",
+    "live",
     "per_era",
     "registry",
     "rounds",
