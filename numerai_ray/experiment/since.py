@@ -13,6 +13,8 @@ from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.sequential import FloatArray, Live, Promise, eras_needed, judge_live, promise_of
 from numerai_ray.metrics.significance import Series
 
+# Of a record's origin: the last era that the experiment keeps to, whatever was downloaded since.
+PINNED = "last_era"
 OTHERS: tuple[RecheckedRole, ...] = ("base", "baseline")
 
 
@@ -109,10 +111,13 @@ def promised(
 
 
 def last_seen_era(history: Sequence[RoundRecord], reader: ScoreReader) -> int | None:
-    """The last era whose score target was known to the search: it is the last one that anything was decided on.
+    """The last era that the search saw with its labels: what it was pinned to or, before eras were, scored on.
 
-    None where no results file is left. Eras behind it may have been in the data file, but without labels.
+    None where it was not pinned and no results file is left.
     """
+    pinned = next((record.origin[PINNED] for record in history if record.origin.get(PINNED, "").isdecimal()), None)
+    if pinned is not None:
+        return int(pinned)
     last = None
     for record in history:
         for variant in record.variants:

@@ -5,6 +5,7 @@ Nothing here reads a file, a clock or a config, and nothing draws at random with
 """
 
 __all__ = [
+    "drift",
     "era_columns",
     "exposure",
     "importance",

@@ -12,6 +12,7 @@ from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.sequential import Live, Promise, eras_needed, expected_range, judge_live, weekly
 from numerai_ray.metrics.significance import Series
+from numerai_ray.session.recheck import drift_findings
 from numerai_ray.submission.numerai.live import LiveRound, rounds_of
 from numerai_ray.submission.numerai.record import UploadRecord, newest_of, uploads_below
 
@@ -108,6 +109,14 @@ def follow(api: LiveApi, names: Sequence[str], uploads: Path) -> list[Followed]:
     chosen = [_named(each, account, records) for each in names] or list(account.items())
     chosen.sort(key=lambda each: each[1] not in records)
     return [followed(name, own, rounds_of(api.round_performances(own)), records.get(own)) for name, own in chosen]
+
+
+def data_findings(model: Followed, root: Path | None) -> tuple[str, ...]:
+    """What is unusual in the data that a model runs on, where its version is below the data root."""
+    version = "" if model.upload is None else model.upload.data_version
+    if root is None or not version:
+        return ()
+    return drift_findings(root, version, model.upload.target or None if model.upload is not None else None)
 
 
 def _named(asked: str, account: Mapping[str, str], records: Mapping[str, UploadRecord]) -> tuple[str, str]:

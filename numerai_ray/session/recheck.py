@@ -8,6 +8,7 @@ and written down; nothing here decides a round or touches the ledger.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import Fold, era_label, least_honest_gap
 from numerai_ray.data.folds import EraCoverage
-from numerai_ray.errors import DataError, FitError, RequestError
+from numerai_ray.errors import DataError, FitError, NumeraiRayError, RequestError
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
 from numerai_ray.experiment.lock import experiment_lock
@@ -33,6 +34,7 @@ from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.since import LiveRecord, last_seen_era, live_record
 from numerai_ray.experiment.variant_output import per_era_json
 from numerai_ray.session.opening import Session, open_runner
+from numerai_ray.system.storage import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Rechecked:
     """What a recheck came to. ``added`` is None when there was nothing new; ``record`` None before the first line.
 
     ``waiting_eras`` are in the data file after ``last_era`` and without the labels or the benchmark that a score takes.
+    ``drift`` is what is unusual in the newest data; it is looked at only when a promise has become implausible.
     """
 
     added: Recheck | None
@@ -47,6 +50,7 @@ class Rechecked:
     last_era: int
     waiting_eras: int
     stage: str
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,22 @@ def _recheck(session: Session, history: Sequence[RoundRecord], last: RoundRecord
         append_recheck(paths.rechecks, added)
     rechecks = [*before, *([] if added is None else [added])]
     record = live_record(history, latest_decision(rechecks), ScoreReader(paths), overlap_of(first))
-    return Rechecked(added, record, seen, len(later) - len(known), stage)
+    fallen = record is not None and record.implausible
+    drift = drift_findings(session.root, first.data.version, first.score.target) if fallen else ()
+    return Rechecked(added, record, seen, len(later) - len(known), stage, drift)
+
+
+def drift_findings(root: Place, version: str, target: str | None) -> tuple[str, ...]:
+    """What is unusual in the newest eras of a data version; nothing where that cannot be told."""
+    from numerai_ray.data.files.drift import known_drift
+
+    if not isinstance(root, Path) or not (root / version).is_dir():
+        return ()
+    try:
+        found = known_drift(root / version, target)
+    except NumeraiRayError:
+        return ()
+    return tuple(f"data {version}: {each}" for each in found) or (f"data {version}: nothing is unusual in it",)
 
 
 def _configs(session: Session, history: Sequence[RoundRecord], last: RoundRecord) -> dict[RecheckedRole, Config]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from desk import BASELINE, PLAN
 from jsonschema import Draft202012Validator
-from support.weeks import as_of
+from support.published import as_of
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run

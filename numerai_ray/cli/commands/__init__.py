@@ -17,6 +17,7 @@ from numerai_ray.cli.commands import (
     submit,
     track,
     upload,
+    weekly,
 )
 
 COMMANDS = (
@@ -33,6 +34,7 @@ COMMANDS = (
     predict,
     upload,
     follow,
+    weekly,
     submit,
     data,
     store,

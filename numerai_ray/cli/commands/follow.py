@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from rich.table import Table
 
 from numerai_ray.cli.commands.upload import ViaOption, connect, watch
-from numerai_ray.cli.options import JsonOption, within
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
 from numerai_ray.progress.live_view import wide_console
@@ -18,6 +19,7 @@ from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.places import existing_folder
 from numerai_ray.system.json_text import without_nan
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 
 if TYPE_CHECKING:
     from numerai_ray.session.follow import Followed, FollowedScore
@@ -49,6 +51,7 @@ def follow(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="DIR", help="Draw each model with a promise into this folder.")
     ] = None,
+    data_dir: DataDirOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the API key, and say what it may do.")] = False,
     via: ViaOption = "numerapi",
     as_json: JsonOption = False,
@@ -63,13 +66,18 @@ def follow(
     if via != "numerapi":
         raise RequestError(f"--via: {via} goes with --check alone; rounds are asked for with numerapi")
     from numerai_ray.data.download.numerai_api import NumeraiApi
+    from numerai_ray.session.follow import data_findings
     from numerai_ray.session.follow import follow as look
 
     existing_folder(uploads, "--uploads")
     found = look(NumeraiApi(on_retry=watch().retry), models or [], uploads)
     plots = [] if plot is None else draw_plots(found, plot)
+    root = place(data_dir or os.environ.get(DATA_ROOT_VARIABLE) or "data")
+    fallen = [each for each in found if each.word == "worse than promised"]
+    drift = {each.model_id: data_findings(each, root if isinstance(root, Path) else None) for each in fallen}
     if as_json:
-        value = {"models": [model_json(each) for each in found], "plots": [str(path) for path in plots]}
+        listed = [{**model_json(each), "drift": list(drift.get(each.model_id, ()))} for each in found]
+        value = {"models": listed, "plots": [str(path) for path in plots]}
         say(json.dumps(without_nan(value), indent=2))
         return
     if not found:
@@ -77,7 +85,7 @@ def follow(
         return
     wide_console().print(_table(found))
     for each in found:
-        for line in model_lines(each):
+        for line in (*model_lines(each), *drift.get(each.model_id, ())):
             say(line)
         if models and rounds and each.rounds:
             wide_console().print(_rounds(each, rounds))

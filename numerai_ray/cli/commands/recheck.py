@@ -79,6 +79,7 @@ def recheck_json(exp: str, found: "Rechecked") -> dict[str, Any]:
         "scores": {}
         if record is None
         else {role: {"corr": each.corr.tolist(), "bmc": each.bmc.tolist()} for role, each in record.scores.items()},
+        "drift": list(found.drift),
         "pairs": [] if record is None else [pair_json(pair) for pair in record.pairs],
     }
 
@@ -107,7 +108,7 @@ def recheck_lines(found: "Rechecked") -> list[str]:
             lines.append(
                 "winner, base and baseline are one configuration, so there is no gain to hold against anything"
             )
-    return lines
+    return [*lines, *found.drift]
 
 
 def _table(found: "Rechecked") -> Table:

@@ -9,6 +9,7 @@ __all__ = [
     "cumulative",
     "delta",
     "drawing",
+    "drift",
     "groups",
     "importances",
     "live",
