@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from desk import BASELINE, PLAN
 from jsonschema import Draft202012Validator
-from support.published import as_of
+from live_desk import LiveDesk
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.config import Config, apply_overrides, validate
-from numerai_ray.data.synthetic.files import write_market
-from numerai_ray.data.synthetic.market import MarketSpec
+from numerai_ray.config import Config, validate
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.rechecks import live_scores, read_rechecks
@@ -24,28 +20,8 @@ from numerai_ray.session import recheck as recheck_module
 from numerai_ray.session.recheck import train_eras
 
 
-class Weeks:
-    """An experiment on the weeks up to 0125, finished; ``publish`` brings later ones."""
-
-    def __init__(self, root: Path):
-        self.whole, self.data, self.exp = root / "whole", root / "data", root / "experiments" / "small"
-
-    @classmethod
-    def made(cls, root: Path) -> "Weeks":
-        weeks = cls(root)
-        write_market(MarketSpec(eras=150, rows=50, features=20, seed=1), weeks.whole)
-        baselines = weeks.exp.parent / "baselines"
-        baselines.mkdir(parents=True)
-        (baselines / "tiny.yaml").write_text(yaml.safe_dump(BASELINE))
-        weeks.exp.mkdir()
-        plan = apply_overrides(PLAN, {"budget": {"rounds": 1}})
-        (weeks.exp / "experiment.yaml").write_text(yaml.safe_dump(plan))
-        weeks.publish(125)
-        assert run(["run", *weeks.arguments(), "--accept-suspect"]) == 0
-        return weeks
-
-    def publish(self, last_era: int) -> None:
-        as_of(self.whole, self.data / "tiny", last_era)
+class Weeks(LiveDesk):
+    """An experiment on the weeks up to 0125, finished."""
 
     def arguments(self) -> list[str]:
         return [str(self.exp), "--data-dir", str(self.data), "--in-process"]
@@ -58,16 +34,9 @@ class Weeks:
         return found
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read-only."""
-    return Weeks.made(tmp_path_factory.mktemp("weeks")).whole.parent
-
-
 @pytest.fixture
-def weeks(searched: Path, tmp_path: Path) -> Weeks:
-    shutil.copytree(searched, tmp_path / "own")
-    return Weeks(tmp_path / "own")
+def weeks(live_desk: LiveDesk, tmp_path: Path) -> Weeks:
+    return Weeks(live_desk.copy(tmp_path / "own").root)
 
 
 def test_each_new_era_is_scored_once(weeks: Weeks, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,13 +45,13 @@ def test_each_new_era_is_scored_once(weeks: Weeks, capsys: pytest.CaptureFixture
     nothing = weeks.recheck(capsys)
     assert (nothing["last_era"], nothing["eras_added"], nothing["eras_waiting"]) == (120, [], 5)
 
-    weeks.publish(135)
+    weeks.arrive(135)
     first = weeks.recheck(capsys)
     assert first["eras_added"] == list(range(121, 131))
     assert first["fits"]["trained"] > 0
     assert weeks.recheck(capsys)["eras_added"] == []
 
-    weeks.publish(145)
+    weeks.arrive(145)
     second = weeks.recheck(capsys)
     assert second["eras_added"] == list(range(131, 141))
     assert second["eras"] == list(range(121, 141))
@@ -100,9 +69,9 @@ def test_each_new_era_is_scored_once(weeks: Weeks, capsys: pytest.CaptureFixture
 
 def test_what_is_scored_is_what_a_fresh_look_gives(weeks: Weeks, capsys: pytest.CaptureFixture[str]) -> None:
     """In two steps or in one: the models saw the same eras, so the scores are the same."""
-    weeks.publish(135)
+    weeks.arrive(135)
     weeks.recheck(capsys)
-    weeks.publish(145)
+    weeks.arrive(145)
     stepwise = weeks.recheck(capsys)
     ExperimentPaths(weeks.exp).rechecks.unlink()
     at_once = weeks.recheck(capsys)
@@ -113,7 +82,7 @@ def test_what_is_scored_is_what_a_fresh_look_gives(weeks: Weeks, capsys: pytest.
 
 def test_kept_models_serve_later_eras_without_training(weeks: Weeks, capsys: pytest.CaptureFixture[str]) -> None:
     """The same file, more of its eras: as if the labels of the last ten had only just been scored."""
-    weeks.publish(145)
+    weeks.arrive(145)
     whole = weeks.recheck(capsys)
     path = ExperimentPaths(weeks.exp).rechecks
     line = json.loads(path.read_text())
@@ -136,7 +105,7 @@ def test_kept_models_serve_later_eras_without_training(weeks: Weeks, capsys: pyt
 
 
 def test_a_line_cut_short_is_scored_again_and_damage_is_told(weeks: Weeks, capsys: pytest.CaptureFixture[str]) -> None:
-    weeks.publish(135)
+    weeks.arrive(135)
     weeks.recheck(capsys)
     path = ExperimentPaths(weeks.exp).rechecks
     whole = path.read_bytes()
@@ -152,7 +121,7 @@ def test_a_line_cut_short_is_scored_again_and_damage_is_told(weeks: Weeks, capsy
 
 
 def test_a_decision_since_begins_a_new_record(weeks: Weeks, capsys: pytest.CaptureFixture[str]) -> None:
-    weeks.publish(135)
+    weeks.arrive(135)
     weeks.recheck(capsys)
     path = ExperimentPaths(weeks.exp).rechecks
     old = json.loads(path.read_text())

@@ -1,38 +1,23 @@
 """The weekly routine on a server that publishes: every part does its own, and none stops the others."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from desk import BASELINE, PLAN
 from jsonschema import Draft202012Validator
+from live_desk import LiveDesk
 from numerai_account import PUBLIC_ID, SECRET, Account
 from numerai_server import NumeraiServer
-from support.published import as_of
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
-from numerai_ray.config import apply_overrides
 from numerai_ray.data.download.fetch import EXPERIMENT_FILES
-from numerai_ray.data.synthetic.files import write_market
-from numerai_ray.data.synthetic.market import MarketSpec
 
 
-class Desk:
-    """What Numerai publishes in ``there``, and a finished experiment on what was there at first."""
-
-    def __init__(self, root: Path):
-        self.whole, self.there, self.data = root / "whole", root / "there", root / "data"
-        self.exp = root / "experiments" / "small"
-
-    def publish(self, last_era: int) -> None:
-        shutil.rmtree(self.there, ignore_errors=True)
-        as_of(self.whole, self.there, last_era)
-        (self.there / "market_truth.json").unlink()
+class Desk(LiveDesk):
+    """What Numerai publishes, and a finished experiment on what was there at first."""
 
     def weekly(self, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
         capsys.readouterr()
@@ -43,26 +28,12 @@ class Desk:
         return code, value
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read-only."""
-    desk = Desk(tmp_path_factory.mktemp("weekly"))
-    write_market(MarketSpec(eras=140, rows=50, features=20, seed=1), desk.whole)
-    (desk.exp.parent / "baselines").mkdir(parents=True)
-    (desk.exp.parent / "baselines" / "tiny.yaml").write_text(yaml.safe_dump(BASELINE))
-    desk.exp.mkdir()
-    plan = apply_overrides(PLAN, {"budget": {"rounds": 1}})
-    (desk.exp / "experiment.yaml").write_text(yaml.safe_dump(plan))
-    desk.publish(125)
-    shutil.copytree(desk.there, desk.data / "tiny")
-    assert run(["run", str(desk.exp), "--data-dir", str(desk.data), "--in-process", "--accept-suspect"]) == 0
-    return desk.whole.parent
-
-
 @pytest.fixture
-def desk(searched: Path, tmp_path: Path) -> Desk:
-    shutil.copytree(searched, tmp_path / "own")
-    return Desk(tmp_path / "own")
+def desk(live_desk: LiveDesk, tmp_path: Path) -> Desk:
+    """What is in its data root is downloaded, as far as its files tell."""
+    desk = Desk(live_desk.copy(tmp_path / "own").root)
+    (desk.data / "tiny" / "market_truth.json").unlink()
+    return desk
 
 
 @pytest.fixture
