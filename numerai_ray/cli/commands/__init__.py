@@ -6,10 +6,12 @@ from numerai_ray.cli.commands import (
     data,
     ensemble,
     evaluate,
+    follow,
     models,
     plan,
     predict,
     read,
+    recheck,
     run,
     schema,
     store,
@@ -17,6 +19,7 @@ from numerai_ray.cli.commands import (
     submit,
     track,
     upload,
+    weekly,
 )
 
 COMMANDS = (
@@ -24,6 +27,7 @@ COMMANDS = (
     run,
     baseline,
     read,
+    recheck,
     compare,
     evaluate,
     ensemble,
@@ -33,6 +37,8 @@ COMMANDS = (
     models,
     predict,
     upload,
+    follow,
+    weekly,
     submit,
     data,
     store,
