@@ -43,6 +43,11 @@ class ExperimentPaths:
         return self.root / "experiment.md"
 
     @property
+    def notes(self) -> Path:
+        """What people wrote about it, a note a line."""
+        return self.root / "notes.jsonl"
+
+    @property
     def progress(self) -> Path:
         return self.root / "logs" / "progress.json"
 
