@@ -3,6 +3,7 @@
 from numerai_ray.cli.commands import (
     baseline,
     compare,
+    dashboard,
     data,
     models,
     note,
@@ -23,6 +24,7 @@ COMMANDS = (
     run,
     baseline,
     read,
+    dashboard,
     compare,
     note,
     track,
