@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from builders import experiment, finished_experiment
+from support.dashboard import Client, asked, visit
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
@@ -18,10 +18,9 @@ from numerai_ray.experiment.ledger import append_ledger, read_ledger
 from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.notes import append_note
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.web import Access, Sources
-from numerai_ray.web.server import STATIC, make_app
+from numerai_ray.web import Access
+from numerai_ray.web.server import STATIC
 
-Client = TestClient[Any, Any]
 TOKEN = "a-token-of-24-characters"
 
 
@@ -42,32 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     baseline = (root / "baseline.yaml").read_text()
     (root / "baselines" / "small_lgbm_ender20.yaml").write_text(baseline)
     return root
-
-
-def visit(root: Path, tmp_path: Path, work: Callable[[Client], Awaitable[Any]], access: Access | None = None) -> Any:
-    """What ``work`` gives with a client of a dashboard of ``root``."""
-
-    async def inside() -> Any:
-        app = make_app(Sources([str(root)], tmp_path), access or Access(), look_s=0.05)
-        async with TestClient(TestServer(app)) as client:
-            return await work(client)
-
-    return asyncio.run(inside())
-
-
-def asked(root: Path, tmp_path: Path, *addresses: str, access: Access | None = None, **headers: str) -> list[Any]:
-    """Status and JSON (or text) of each address."""
-
-    async def work(client: Client) -> list[Any]:
-        found = []
-        for address in addresses:
-            async with client.get(address, headers=headers, allow_redirects=False) as answer:
-                kind = answer.content_type
-                found.append((answer.status, await (answer.json() if kind == "application/json" else answer.text())))
-        return found
-
-    found: list[Any] = visit(root, tmp_path, work, access)
-    return found
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:

@@ -16,7 +16,7 @@ function lineOf(scores, view) {
   let sum = 0;
   const window = [];
   values.forEach((value, at) => {
-    if (value === null) return;
+    if (value === null || !Number.isFinite(eras[at])) return;
     sum += value;
     if (!summed) {
       window.push(value);

@@ -25,10 +25,11 @@ const COLUMNS = [
 ];
 const SHOWN = ["stage", "role", "primary", "delta", "interval", "verdict", "bmc_mean", "bmc_sharpe", "corr_mean", "corr_with_benchmark", "status"];
 const WORDY = new Set(["changes", "status"]);
-const PAGE = 100;
+// So many rows are added at a time: a table of hundreds takes a browser a second to lay out.
+const PAGE = 40;
 
 export function leaderboard(host, chosen, onChoose) {
-  let rows = [], sort = null, most = PAGE, filter = "";
+  let rows = [], texts = [], sort = null, most = PAGE, filter = "", found = [];
   const visible = new Set(SHOWN), lines = new Map();
   const search = newId("filter"), count = h("span", { class: "dim", role: "status" });
   const head = h("tr"), body = h("tbody");
@@ -37,10 +38,12 @@ export function leaderboard(host, chosen, onChoose) {
     const id = newId("column");
     return h("span", {}, h("input", { type: "checkbox", id, checked: visible.has(key), onchange: (event) => { visible[event.target.checked ? "add" : "delete"](key); lines.clear(); render(); } }), h("label", { for: id }, ` ${name}`));
   });
-  const more = h("button", { type: "button", onclick: () => { most = Infinity; order(); } });
+  const more = h("button", { type: "button", onclick: () => grow() });
+  const scrolled = h("div", { class: "wide tall", tabindex: "0", role: "region", "aria-label": "Leaderboard, scrolled", onscroll: () => { if (scrolled.scrollTop + scrolled.clientHeight > scrolled.scrollHeight - 200) grow(); } });
   host.replaceChildren(
     h("div", { class: "tools" }, h("label", { for: search }, "Filter"), input, count, h("details", { class: "columns" }, h("summary", {}, "Columns"), h("div", {}, boxes))),
-    h("div", { class: "wide tall", tabindex: "0", role: "region", "aria-label": "Leaderboard" }, h("table", {}, h("caption", { class: "dim", style: { "text-align": "left" } }, "Best first, a stage at a time: stages do not compare. Chosen variants are drawn below."), h("thead", {}, head), body)), more);
+    scrolled, more);
+  scrolled.append(h("table", {}, h("caption", { class: "dim", style: { "text-align": "left" } }, "Best first, a stage at a time: stages do not compare. Chosen variants are drawn below."), h("thead", {}, head), body));
 
   const shownColumns = () => COLUMNS.filter(([key]) => visible.has(key));
   function heading([key, name, , , numeric]) {
@@ -54,12 +57,13 @@ export function leaderboard(host, chosen, onChoose) {
       const tick = h("input", { type: "checkbox", checked: chosen.has(row.id), "aria-label": `Draw ${cut(row.id)}`, onchange: (event) => onChoose(row.id, event.target.checked) });
       const node = h("tr", { class: chosen.has(row.id) ? "chosen" : "" }, h("td", {}, tick), h("td", { class: "id" }, cut(row.id, 90)),
         shownColumns().map(([key, , text, , numeric]) => h("td", { class: numeric ? "n" : WORDY.has(key) ? "text" : "short" }, text(row))));
-      lines.set(place, { node, tick, text: `${row.id} ${row.stage} ${row.verdict} ${row.role} ${changesText(row.changes)} ${row.status}`.toLowerCase() });
+      lines.set(place, { node, tick });
     }
     return lines.get(place);
   }
   function order() {
-    let found = rows.filter((row) => !filter || line(row).text.includes(filter));
+    most = PAGE;
+    found = rows.filter((row, at) => !filter || texts[at].includes(filter));
     if (sort) {
       const value = COLUMNS.find(([key]) => key === sort.key)[3], way = sort.down ? -1 : 1;
       const missing = (each) => each === null || each === undefined || each === "";
@@ -68,11 +72,19 @@ export function leaderboard(host, chosen, onChoose) {
         return (known(one) && known(two) ? one - two : String(one).localeCompare(String(two))) * way;
       }).map(([, row]) => row);
     }
-    const some = found.slice(0, most);
-    body.replaceChildren(...some.map((row) => line(row).node));
+    body.replaceChildren(...found.slice(0, most).map((row) => line(row).node));
     count.textContent = `${found.length} of ${rows.length}`;
-    more.hidden = some.length === found.length;
-    more.textContent = `Show all ${found.length}`;
+    tellMore();
+  }
+  function grow() {
+    if (most >= found.length) return;
+    body.append(...found.slice(most, most + PAGE).map((row) => line(row).node));
+    most += PAGE;
+    tellMore();
+  }
+  function tellMore() {
+    more.hidden = most >= found.length;
+    more.textContent = `Show ${Math.min(PAGE, found.length - most)} more of ${found.length}`;
   }
   function render() {
     const tools = document.activeElement?.closest?.("th") ? [...head.children].indexOf(document.activeElement.closest("th")) : -1;
@@ -81,7 +93,12 @@ export function leaderboard(host, chosen, onChoose) {
     if (tools >= 0) head.children[tools]?.querySelector("button")?.focus();
   }
   return {
-    set(found) { rows = found; lines.clear(); render(); },
+    set(given) {
+      rows = given;
+      texts = rows.map((row) => `${row.id} ${row.stage} ${row.verdict} ${row.role} ${changesText(row.changes)} ${row.status}`.toLowerCase());
+      lines.clear();
+      render();
+    },
     mark() {
       for (const row of rows) {
         const seen = lines.get(`${row.stage} ${row.id}`);
