@@ -11,6 +11,7 @@ from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import Alerts
 from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.progress.round_state import Budget
@@ -33,6 +34,7 @@ class Session:
     in_process: bool = False
     as_json: bool = False
     mlflow: str | None = None
+    alerts: Alerts | None = None
 
 
 @contextmanager
@@ -62,7 +64,8 @@ def scheduler_at_work(
         ) as runner,
         watching(view, loaded.name, paths, runner, history) as watcher,
     ):
-        told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        more = [MirrorWatcher(mirror)] if mirror else []
+        told = Watchers(watcher, *more, *([session.alerts] if session.alerts else []))
         for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
             console.print(f"note: {line}", highlight=False, soft_wrap=True, markup=False)
         yield scheduler_of(loaded, catalog, runner, told, settings, report)

@@ -1,5 +1,6 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import alerting, checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
@@ -70,6 +72,10 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    notify: Annotated[
+        str | None,
+        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
@@ -86,8 +92,13 @@ def run(
     catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
     copy = answering(place(results), "--results") if results else None
+    webhook = None if notify is None else checked_webhook(notify)
     session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
+    with (
+        experiment_lock(paths.lock),
+        mirrored(paths.root, copy) as mirror,
+        alerting(webhook, loaded.name, lambda text: say(text, err=True)) as alerts,
+    ):
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
@@ -96,8 +107,10 @@ def run(
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(console, catalog)
         settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
-        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
+        with scheduler_at_work(replace(session, alerts=alerts), catalog, history, settings, mirror) as scheduler:
             stop, history = scheduler.run(rounds, stage)
+        if alerts is not None:
+            alerts.ended(history)
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)

@@ -15,7 +15,7 @@ export function listPage(main, picked) {
   const search = newId("search"), sorting = newId("sort");
   const input = h("input", { id: search, type: "search", placeholder: "name, idea, tag", oninput: () => { query = input.value.toLowerCase(); draw(); } });
   const select = h("select", { id: sorting, onchange: () => { order = select.value; draw(); } }, Object.keys(SORTS).map((each) => h("option", {}, each)));
-  const cloud = h("div", { class: "tools", role: "group", "aria-label": "Tags" }), body = h("tbody"), said = h("p", { class: "dim", role: "status" });
+  const cloud = h("div", { class: "tools", role: "group", "aria-label": "Tags" }), body = h("tbody"), said = h("p", { class: "dim", role: "status" }, "Loading…");
   const compare = h("button", { type: "button", onclick: () => { location.hash = `#/compare?${[...picked].map((key) => `exp=${encodeURIComponent(key)}`).join("&")}`; } }, "Compare chosen");
   main.replaceChildren(
     h("h1", {}, "Experiments"),
@@ -34,10 +34,10 @@ export function listPage(main, picked) {
         (entry.tags ?? []).map((each) => [h("span", { class: "tag" }, cut(each, 40)), " "]),
         entry.error ? h("div", { class: "warn" }, cut(entry.error, 240)) : null, entry.fault ? h("div", { class: "warn" }, cut(entry.fault, 240)) : null),
       h("td", {}, badge(entry.state)),
-      h("td", {}, entry.best ? [cut(entry.best.id, 50), h("div", {}, fixed(entry.best.primary))] : "–"),
-      h("td", {}, gain ? [`${e4(gain.gain)} `, h("span", { class: "dim" }, interval(gain.low, gain.high)), h("div", { class: "dim" }, `${gain.stage}: ${cut(gain.verdict, 70)}`)] : "–"),
+      h("td", {}, entry.best ? [h("div", {}, fixed(entry.best.primary)), h("div", { class: "dim" }, cut(entry.best.id, 50))] : "–"),
+      h("td", { class: "text" }, gain ? [`${e4(gain.gain)} `, h("span", { class: "dim" }, interval(gain.low, gain.high)), h("div", { class: "dim" }, `${gain.stage}: ${cut(gain.verdict, 70)}`)] : "–"),
       h("td", { class: "n" }, entry.rounds ?? "–"),
-      h("td", {}, age(entry.updated)),
+      h("td", { class: "short" }, age(entry.updated)),
       h("td", {}, cut(entry.data_version ?? "–", 40), entry.last_era ? h("div", { class: "dim" }, `to era ${entry.last_era}`) : ""));
   }
   function draw() {

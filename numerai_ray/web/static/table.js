@@ -4,13 +4,13 @@ import { cut, duration, e4, fixed, h, interval, known, newId } from "./dom.js";
 import { changesText } from "./rounds.js";
 
 const COLUMNS = [
-  ["stage", "Stage", (row) => row.stage, (row) => row.stage],
-  ["round", "Round", (row) => row.round, (row) => row.round, true],
-  ["role", "Role", (row) => (row.winner ? "★ winner" : row.role), (row) => (row.winner ? "a" : row.role)],
   ["primary", "BMC last", (row) => fixed(row.primary), (row) => row.primary, true],
   ["delta", "Δ to base", (row) => e4(row.delta), (row) => row.delta, true],
   ["interval", "90 % interval", (row) => interval(row.delta_low, row.delta_high) || "–", (row) => row.delta_low, true],
   ["verdict", "Verdict", (row) => (row.verdict === "unknown" ? "–" : row.verdict), (row) => row.verdict],
+  ["stage", "Stage", (row) => row.stage, (row) => row.stage],
+  ["round", "Round", (row) => row.round, (row) => row.round, true],
+  ["role", "Role", (row) => (row.winner ? "★ winner" : row.role), (row) => (row.winner ? "a" : row.role)],
   ["p_value", "p", (row) => fixed(row.p_value, 3), (row) => row.p_value, true],
   ["bmc_mean", "BMC", (row) => fixed(row.bmc_mean), (row) => row.bmc_mean, true],
   ["bmc_sharpe", "BMC Sharpe", (row) => fixed(row.bmc_sharpe, 2), (row) => row.bmc_sharpe, true],
@@ -23,7 +23,7 @@ const COLUMNS = [
   ["changes", "Changes", (row) => cut(changesText(row.changes), 160), (row) => changesText(row.changes)],
   ["status", "Status", (row) => cut(row.status || "ok", 200), (row) => row.status],
 ];
-const SHOWN = ["stage", "role", "primary", "delta", "interval", "verdict", "bmc_mean", "bmc_sharpe", "corr_mean", "corr_with_benchmark", "status"];
+const SHOWN = ["primary", "delta", "interval", "verdict", "stage", "role", "bmc_mean", "bmc_sharpe", "corr_mean", "corr_with_benchmark", "status"];
 const WORDY = new Set(["changes", "status"]);
 // So many rows are added at a time: a table of hundreds takes a browser a second to lay out.
 const PAGE = 40;
