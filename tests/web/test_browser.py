@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from builders import History, experiment, finished_experiment
-from support.browser import CHROMIUM, SIZES, Page, in_chromium
+from support.driven_page import CHROMIUM, SIZES, Page, in_chromium
 from support.dashboard import served
 
 from numerai_ray.experiment.ledger import append_ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders import History, experiment
-from support.browser import CHROMIUM, Page, in_chromium
+from support.driven_page import CHROMIUM, Page, in_chromium
 from support.dashboard import asked, served
 
 EVIL = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
