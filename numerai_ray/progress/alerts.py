@@ -152,4 +152,4 @@ def alerting(url: str | None, experiment: str, say: Callable[[str], None]) -> It
     finally:
         note = alerts.close()
         if note is not None:
-            say(f"note: {note}")
+            say(note)

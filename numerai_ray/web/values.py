@@ -20,8 +20,9 @@ from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Headline, Reading
-from numerai_ray.session.reading import best_variant, leaderboard_json, per_era_json, running, state_of, status_json
+from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
+from numerai_ray.session.status import best_variant, running, state_of, status_json
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.web.sources import Source, Sources
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from builders import History, experiment, finished_experiment
-from support.driven_page import CHROMIUM, SIZES, Page, in_chromium
-from support.dashboard import served
+from dashboard import served
+from driven_page import CHROMIUM, SIZES, Page, in_chromium
 
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.lock import experiment_lock

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from builders import experiment, finished_experiment
-from support.dashboard import Client, asked, visit
+from dashboard import Client, asked, visit
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from builders import History, experiment
-from support.driven_page import CHROMIUM, Page, in_chromium
-from support.dashboard import asked, served
+from dashboard import asked, served
+from driven_page import CHROMIUM, Page, in_chromium
 
 EVIL = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
