@@ -4,19 +4,22 @@ Commands, the dashboard and tools for agents call these functions, so that all o
 writes. How an experiment stands is told by :mod:`numerai_ray.session.status`.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import DataError, RequestError
+from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.variant_files import AGAIN
+from numerai_ray.report.tables import leaderboard
+from numerai_ray.session.shown import COLUMNS, flat
 from numerai_ray.system.json_text import without_nan
 
 
-def leaderboard_json(exp: str | Path, folder: Path, stage: str | None = None, top: int | None = None) -> dict[str, Any]:
+def leaderboard_json(
+    paths: ExperimentPaths, exp: str | Path, stage: str | None = None, top: int | None = None
+) -> dict[str, Any]:
     """What ``leaderboard --json`` prints (schema ``leaderboard``); ``top`` rows a stage, all where it is None.
 
     Raises:
@@ -24,18 +27,16 @@ def leaderboard_json(exp: str | Path, folder: Path, stage: str | None = None, to
         DataError: the ledger is damaged.
 
     """
-    from numerai_ray.session.experiment import Experiment
-
-    table = Experiment.load(folder).table()
-    if table.empty:
+    entries = leaderboard(read_ledger(paths.ledger))
+    if not entries:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    stages = list(dict.fromkeys(table["stage"]))
+    stages = list(dict.fromkeys(each["stage"] for each in entries))
     if stage is not None and stage not in stages:
         raise RequestError(f"--stage must be one that ran ({', '.join(stages)}), but is {stage!r}")
-    shown = table[table["stage"] == stage] if stage else table
-    shown = shown.groupby("stage", sort=False).head(top or len(table)).reset_index()
-    rows: list[dict[str, Any]] = without_nan(shown.to_dict("records"))
-    return {"experiment": str(exp), "rows": rows}
+    rows = []
+    for name in stages if stage is None else [stage]:
+        rows += [flat(each) for each in entries if each["stage"] == name][:top]
+    return {"experiment": str(exp), "rows": [without_nan({key: row.get(key) for key in COLUMNS}) for row in rows]}
 
 
 def per_era_json(paths: ExperimentPaths, variant: str) -> dict[str, Any]:
@@ -50,8 +51,3 @@ def per_era_json(paths: ExperimentPaths, variant: str) -> dict[str, Any]:
         return dict(read_results(path)["per_era"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: missing or damaged; {AGAIN.format(paths.root)}") from error
-
-
-def record_json(record: RoundRecord | VariantRecord) -> dict[str, Any]:
-    """A round (schema ``ledger``) or a variant (schema ``variant``) as the ledger holds it."""
-    return dict(without_nan(asdict(record)))

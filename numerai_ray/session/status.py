@@ -1,6 +1,7 @@
 """Status: where an experiment stands, for whoever reads it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
-from numerai_ray.session.reading import record_json
+from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
 
 
@@ -57,3 +58,8 @@ def state_of(paths: ExperimentPaths, history: Sequence[RoundRecord], results: st
     if is_finished(history):
         return "finished"
     return "stopped" if history else "not started"
+
+
+def record_json(record: RoundRecord | VariantRecord) -> dict[str, Any]:
+    """A round (schema ``ledger``) or a variant (schema ``variant``) as the ledger holds it."""
+    return dict(without_nan(asdict(record)))

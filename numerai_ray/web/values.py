@@ -48,7 +48,7 @@ class Reader:
     def leaderboard(self) -> dict[str, Any]:
         """As ``leaderboard --json``, with every row."""
         self._check("plan", "ledger")
-        return leaderboard_json(self.source.shown, self.source.paths.root)
+        return leaderboard_json(self.source.paths, self.source.shown)
 
     def per_era(self, variant: str) -> dict[str, Any]:
         """``per_era`` of the results file, as the schema ``results`` has it."""

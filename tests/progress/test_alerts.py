@@ -76,7 +76,7 @@ def test_a_webhook_that_refuses_costs_a_note_without_its_address(
     desk = Desk(tmp_path, market)
     assert desk.run("--rounds", "1", "--notify", webhook.url) == 0
     shown = capfd.readouterr()
-    assert "note: --notify: 2 messages to 127.0.0.1 did not arrive (it answers 500)" in shown.err
+    assert "note: --notify: 2 messages to 127.0.0.1 did not arrive (it answers 500)" in shown.out + shown.err
     assert SECRET not in shown.out + shown.err
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert not kept, "it is written nowhere"

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from builders import PLAN, History, finished_experiment, loaded_plan
 
+from numerai_ray.cli.commands.read import status_json
 from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.reading import Reading
 from numerai_ray.session.experiment import Experiment
-from numerai_ray.session.reading import status_json
 from numerai_ray.submission.export.choice import choose
 
 

@@ -22,8 +22,8 @@ from numerai_ray.progress.live_view import decided_line, running_table, wide_con
 from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
-from numerai_ray.session.reading import leaderboard_json, record_json
-from numerai_ray.session.status import best_variant, running, state_of, status_json
+from numerai_ray.session.reading import leaderboard_json
+from numerai_ray.session.status import best_variant, record_json, running, state_of, status_json
 from numerai_ray.system.json_text import without_nan
 
 WATCH_S = 1.0
@@ -68,8 +68,7 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Every configuration that ran, best first, a stage at a time: stages do not compare with each other."""
-    experiment_paths(exp)
-    value = leaderboard_json(exp, exp, stage, top)
+    value = leaderboard_json(experiment_paths(exp), exp, stage, top)
     if as_json:
         say(json.dumps(value, indent=2))
         return
