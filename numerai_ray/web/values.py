@@ -13,13 +13,14 @@ from typing import Any
 
 from numerai_ray.config import leaves, parse_yaml, read_text
 from numerai_ray.config.plan import LoadedPlan, load_plan
+from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import DataError, NumeraiRayError, RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.plots.sweeps import sweeps_info
-from numerai_ray.report.reading import Headline, Reading
+from numerai_ray.report.reading import Reading
 from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
 from numerai_ray.session.status import best_variant, running, state_of, status_json
@@ -272,11 +273,12 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
         "budget_rounds": plan.budget.rounds,
         "last": reading.comparison.last,
         "sweeps": [] if sweeps is None else [asdict(panel) for panel in sweeps.panels],
-        "headline": None if latest is None else _headline(reading, reading.headline(latest)),
+        "headline": None if latest is None else _headline(reading, latest),
     }
 
 
-def _headline(reading: Reading, found: Headline | None) -> dict[str, Any] | None:
+def _headline(reading: Reading, stage: Stage) -> dict[str, Any] | None:
+    found = reading.headline(stage)
     if found is None:
         return None
     paired = found.paired

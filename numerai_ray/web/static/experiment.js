@@ -1,6 +1,7 @@
 // One experiment: the answer so far, the running round, rounds, leaderboard, curves, configs, logs and notes.
 
 import { badge, cut, e4, facts, fixed, h, interval, known, newId, shown } from "./dom.js";
+import { answerBlock } from "./answer.js";
 import { ask } from "./api.js";
 import { curves } from "./curves.js";
 import { roundsChart, roundsList } from "./rounds.js";
@@ -50,6 +51,7 @@ export function experimentPage(main, key) {
       overview.error ? h("p", { class: "warn" }, cut(overview.error, 600)) : "");
   }
   function drawAnswer() {
+    if (status.answer && status.answer.kind !== "nothing yet") return answerBlock(answer.body, status.answer);
     const best = status.best, found = overview.headline;
     const last = status.rounds[status.rounds.length - 1];
     if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
