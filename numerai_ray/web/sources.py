@@ -28,7 +28,8 @@ MOST_BYTES = {
     "config": 2**20,
     "ledger": 128 * 2**20,
     "results": 64 * 2**20,
-    "page": 64 * 2**20,
+    "report": 64 * 2**20,
+    "html": 64 * 2**20,
     "log": 2**60,  # only its end is read
 }
 REFETCH_S = 10.0

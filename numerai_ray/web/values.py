@@ -32,6 +32,8 @@ MOST_TEXT, MOST_KEY = 4000, 200
 # Of a log its end: a page is no place to read megabytes.
 LOG_BYTES = 64 * 1024
 MOST_COMPARED = 12
+# Files whose change makes most values anew.
+STAMPED = ("plan", "ledger", "notes")
 
 
 @dataclass
@@ -43,8 +45,9 @@ class Reader:
 
     def status(self) -> dict[str, Any]:
         """As ``status --json``."""
-        self._check("ledger", "progress")
-        return status_json(self.source.paths, self.source.shown, self.source.results)
+        paths, shown, results = self.source.paths, self.source.shown, self.source.results
+        told = self._made("status", (*STAMPED, "report", "html"), lambda: status_json(paths, shown, results))
+        return {**told, **self.live()}
 
     def leaderboard(self) -> dict[str, Any]:
         """As ``leaderboard --json``, with every row."""
@@ -59,7 +62,7 @@ class Reader:
 
     def overview(self) -> dict[str, Any]:
         """What the page says of an experiment beside its rounds: texts, plan, sweeps, headline, notes."""
-        found: dict[str, Any] = self._made("overview", ("plan", "ledger", "notes"), self._overview)
+        found: dict[str, Any] = self._made("overview", STAMPED, self._overview)
         return found
 
     def entry(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class Reader:
         source = self.source
         value: dict[str, Any] = {"key": source.key, "experiment": source.shown, "fault": source.fault}
         try:
-            value |= self._made("entry", ("plan", "ledger", "notes"), self._entry)
+            value |= self._made("entry", STAMPED, self._entry)
             value |= {"state": state_of(source.paths, self._history(), source.results)}
         except (NumeraiRayError, OSError, ValueError) as error:
             value |= {"state": "damaged", "error": str(error)}
@@ -112,11 +115,11 @@ class Reader:
 
     def page(self) -> bytes:
         """The report as a page."""
-        return self._file("page", self.source.paths.html).read_bytes()
+        return self._file("html", self.source.paths.html).read_bytes()
 
     def stamp(self) -> tuple[Any, ...]:
         """Changes whenever a file of the experiment that the page shows does; the running round's own aside."""
-        return self._signature(("plan", "ledger", "notes"))
+        return self._signature(STAMPED)
 
     # -- below -----------------------------------------------------------------------------------------------------
 
@@ -297,7 +300,7 @@ def _why_not(kind: str) -> str:
     return {
         "results": "the trial failed, or its file was removed",
         "config": "a benchmark has none, or the file was removed",
-        "page": "it is written after the first round",
+        "html": "it is written after the first round",
     }.get(kind, "restore the file")
 
 

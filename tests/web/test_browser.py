@@ -272,3 +272,16 @@ def test_the_page_comes_back_when_the_server_does(folder: Path, tmp_path: Path) 
             await asyncio.sleep(0)
 
     in_chromium(work)
+
+
+def test_no_element_is_shown_as_its_name(address: str) -> None:
+    async def work(page: Page) -> None:
+        for where in ("#/", "#/e/capacity", "#/e/depth", "#/compare?exp=capacity&exp=depth"):
+            await page.open(address + where)
+            await page.until("document.querySelector('main table td') !== null")
+            await asyncio.sleep(0.5)
+            text = await page.script("document.body.innerText")
+            for wrong in ("[object", "undefined", "NaN", "null"):
+                assert wrong not in text, where
+
+    in_chromium(work)

@@ -1,15 +1,16 @@
 // The answer so far, as `status --json` has it: verdict, what it costs, how sure it is, what to do next.
 
-import { cut, e4, facts, fixed, h, interval, known } from "./dom.js";
+import { cut, e4, facts, fixed, h, interval, known, put } from "./dom.js";
 
 function table(rows) {
+  const digits = (row) => (/sharpe/.test(row.metric) ? 2 : /drawdown|benchmark/.test(row.metric) ? 3 : 5);
   const difference = (row) => {
     const found = row.difference;
     if (!found) return "–";
-    const shown = (value) => (Math.abs(value) < 0.02 ? e4(value) : `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}`);
+    const plain = (value) => (known(value) ? `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(digits(row))}` : "–");
+    const shown = digits(row) === 5 ? e4 : plain;
     return `${shown(found.mean)} [${shown(found.low)}, ${shown(found.high)}]`;
   };
-  const digits = (row) => (/sharpe/.test(row.metric) ? 2 : /drawdown|benchmark/.test(row.metric) ? 3 : 5);
   return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Winner by metric" }, h("table", {},
     h("thead", {}, h("tr", {}, ["Metric", "Winner", "Baseline", "Benchmark", "Difference (90 % interval)"].map((each, at) => h("th", { scope: "col", class: at ? "n" : "" }, each)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, cut(row.title, 60)), ["winner", "baseline", "benchmark"].map((key) => h("td", { class: "n" }, fixed(row[key], digits(row)))), h("td", { class: "n" }, difference(row)))))));
@@ -17,7 +18,7 @@ function table(rows) {
 
 export function answerBlock(host, answer) {
   const [word, ...rest] = answer.verdict.split(": ");
-  host.replaceChildren(
+  put(host,
     h("p", { class: "big" }, known(answer.gain) ? `${cut(word, 40)}: ${e4(answer.gain)} BMC` : cut(word, 40)),
     h("p", {}, cut(rest.join(": "), 600)),
     facts([["90 % interval", interval(answer.low, answer.high) || "–"], ["To expect", e4(answer.expected)], ["p, whole search", fixed(answer.p_value, 3)], ["Winner", cut(answer.winner || "–", 60)], ["Tried", `${answer.variants} variants in ${answer.rounds} rounds`]]),

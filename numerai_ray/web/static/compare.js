@@ -1,6 +1,6 @@
 // Any variants of any experiments, on the eras that all of them were scored on.
 
-import { cut, e4, fixed, h, interval, newId } from "./dom.js";
+import { cut, e4, fixed, h, interval, newId, put } from "./dom.js";
 import { ask, askCompared } from "./api.js";
 import { curves } from "./curves.js";
 
@@ -31,7 +31,7 @@ export function comparePage(main, keys) {
     if (!chosen.length) return result.replaceChildren(h("p", { class: "dim" }, "Choose variants above."));
     try {
       const found = await askCompared(chosen);
-      result.replaceChildren(
+      put(result,
         h("p", { class: "dim", role: "status" }, `${found.eras.count} common eras, ${found.eras.first} to ${found.eras.last}; differences to the first, over the last ${found.last} of them.`),
         found.notes.map((each) => h("p", { class: "warn" }, cut(each, 300))),
         h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Comparison" }, h("table", {}, h("thead", {}, h("tr", {}, ["Experiment", "Variant", ...COLUMNS.map(([, name]) => name), "Δ to first", "Verdict"].map((each) => h("th", { scope: "col" }, each)), h("td", {}))),

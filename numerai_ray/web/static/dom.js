@@ -17,6 +17,12 @@ function fill(node, attributes, children) {
 export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+// The children of `host`, which may be lists of them.
+export const put = (host, ...children) => {
+  host.replaceChildren();
+  return fill(host, {}, children);
+};
+
 let counter = 0;
 export const newId = (stem) => `${stem}-${(counter += 1)}`;
 

@@ -1,6 +1,6 @@
 // One experiment: the answer so far, the running round, rounds, leaderboard, curves, configs, logs and notes.
 
-import { badge, cut, e4, facts, fixed, h, interval, known, newId, shown } from "./dom.js";
+import { badge, cut, e4, facts, fixed, h, interval, known, newId, put, shown } from "./dom.js";
 import { answerBlock } from "./answer.js";
 import { ask } from "./api.js";
 import { curves } from "./curves.js";
@@ -23,7 +23,9 @@ export function experimentPage(main, key) {
   const trade = part("CORR and BMC", "third"), sweep = part("Metric against swept value"), diff = part("Configs, side by side", "half"), logs = part("Logs", "half"), notes = part("Notes");
   list.body.className = "tall";
   list.body.tabIndex = 0;
-  main.replaceChildren(head, h("div", { class: "grid" }, answer.card, now, chart.card, list.card, board.card, lines.card, trade.card, sweep.card, diff.card, logs.card, notes.card));
+  head.append(h("p", { class: "dim", role: "status" }, "Loading…"));
+  const grid = h("div", { class: "grid", hidden: true }, answer.card, now, chart.card, list.card, board.card, lines.card, trade.card, sweep.card, diff.card, logs.card, notes.card);
+  main.replaceChildren(head, grid);
   const table = leaderboard(board.body, chosen, choose), plot = curves(lines.body);
 
   function choose(id, on) {
@@ -55,7 +57,7 @@ export function experimentPage(main, key) {
     const best = status.best, found = overview.headline;
     const last = status.rounds[status.rounds.length - 1];
     if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
-    answer.body.replaceChildren(
+    put(answer.body,
       h("div", { class: "big" }, found ? `${e4(found.gain)} BMC` : fixed(best.metrics?.bmc_last.mean)),
       h("p", {}, found ? `${interval(found.low, found.high)} ${found.ours} against ${found.theirs} in ${found.stage}: ${found.verdict}.` : "Nothing to hold it against yet."),
       facts([["Best so far", cut(best.id)], ["BMC, last eras", fixed(best.metrics?.bmc_last.mean)], ["BMC", fixed(best.metrics?.bmc.mean)], ["CORR", fixed(best.metrics?.corr.mean, 4)],
@@ -130,6 +132,7 @@ export function experimentPage(main, key) {
       return;
     }
     state = status.state;
+    grid.hidden = false;
     scores.clear();
     drawHead();
     drawAnswer();
