@@ -14,9 +14,11 @@ __all__ = [
     "mirror",
     "notes",
     "paths",
+    "rechecks",
     "records",
     "results",
     "scores",
+    "since",
     "variant_files",
     "variant_output",
 ]

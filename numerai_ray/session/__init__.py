@@ -5,4 +5,4 @@ API, :mod:`numerai_ray.session.reading` what reading commands print as JSON. Com
 through here; nothing here knows how they are spelt.
 """
 
-__all__ = ["experiment", "opening", "places", "plan_check", "reading"]
+__all__ = ["experiment", "follow", "opening", "places", "plan_check", "reading", "recheck", "side_by_side", "weekly"]
