@@ -10,6 +10,8 @@ from numerai_ray.config.validation import Json, Name, Section, apply_overrides
 
 # What a reader needs to know of an experiment before its numbers.
 Sentence = Annotated[str, Field(min_length=10)]
+# A word or two to find experiments by.
+Tag = Annotated[str, Field(min_length=1, max_length=40)]
 Stage = Literal["interpret", "scout", "confirm", "scale", "final", "holdout"]
 # In the order in which an experiment comes to them; which of them a plan has, LoadedPlan.stages says.
 ALL_STAGES: tuple[Stage, ...] = ("interpret", "scout", "confirm", "scale", "final", "holdout")
@@ -105,7 +107,8 @@ class ExperimentPlan(Section):
     ``interpretations`` are two to four readings of an idea that can be meant in several ways, each with its changes
     to the base; they are scouted side by side, and the best by BMC becomes the base. ``holdout_eras`` (weeks) at the
     end of the data are kept out of every fit and decision, and scored once, at the very end. ``keep_models`` keeps
-    the trained model of every fit in the store as well; it decides nothing.
+    the trained model of every fit in the store as well; it decides nothing, and nor do ``tags``, by which experiments
+    are sorted and found: both may be edited at any time.
     """
 
     name: Name | None = None
@@ -124,6 +127,7 @@ class ExperimentPlan(Section):
     holdout_eras: int | None = Field(default=None, ge=1)
     market: MarketPlan | None = None
     keep_models: bool = False
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
 
     def of_stage(self, stage: Stage) -> StagePlan:
         """What the stage sets."""

@@ -21,6 +21,7 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
@@ -56,6 +57,10 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    notify: Annotated[
+        str | None,
+        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
@@ -76,6 +81,7 @@ def run(
         in_process=in_process,
         as_json=as_json,
         mlflow=mlflow,
+        webhook=None if notify is None else checked_webhook(notify),
         results=answering(place(results), "--results") if results else None,
     )
     stop, history = run_rounds(session, how_far)
