@@ -5,6 +5,7 @@ from numerai_ray.cli.commands import (
     compare,
     data,
     models,
+    new,
     plan,
     predict,
     read,
@@ -18,6 +19,7 @@ from numerai_ray.cli.commands import (
 )
 
 COMMANDS = (
+    new,
     plan,
     run,
     baseline,
