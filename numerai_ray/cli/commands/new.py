@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import click
 import typer
 from pydantic import TypeAdapter, ValidationError
 
@@ -80,7 +79,7 @@ class Interview:
             say(f"  … and {len(known) - MOST_LISTED} more")
         try:
             found = str(typer.prompt(question, default=default, value_proc=lambda text: _again(check, text)))
-        except click.Abort:
+        except typer.Abort:
             raise RequestError(
                 f"{flag} is needed where nobody can be asked; give it as a flag{self._so_far()}"
             ) from None
@@ -182,7 +181,7 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
     kind = ask.answer("--kind", "Kind of research", _one_of("kind of research", SPACES), "hyperparameters", known_kinds)
     found = next(each for each in get_args(Kind) if each == kind)
     space = SPACES[found][0]
-    if not dimensions or ask.given["--space"] is not None:
+    if not dimensions or ask.given.get("--space") is not None:
         listed = [_line("search_spaces", each, folder) for each in SPACES[found]]
         every = names_of("search_spaces", folder)
         space = ask.answer("--space", "Search space", _one_of("search_space", every), space, listed)
@@ -193,6 +192,8 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
     usual = str(own.get("version") or "v5.2")
     there = versions(ask.root)
     version = ask.answer("--data-version", "Data version", _plain_name, usual, [f"{each}: is here" for each in there])
+    if there and version not in there and ask.all_of_it:
+        say(f"note: {ask.root} has no {version} yet; `numerai-ray data download --version {version}` brings it", err=True)
     choices = version_choices(ask.root, version)
     sets = [f"{name}: {count:,} features" for name, count in choices.feature_sets.items()]
     feature_set = ask.answer(
@@ -214,7 +215,7 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
         kind=found,
         space=space,
         feature_set=feature_set,
-        data_version=version if version != usual or ask.given["--data-version"] else None,
+        data_version=version if version != usual or ask.given.get("--data-version") else None,
         dimensions=dimensions,
         target=target if target != usual_target else None,
         editor=editor_line("plan", folder),
@@ -231,7 +232,7 @@ def _again(check: Callable[[str], str], text: str) -> str:
     try:
         return check(text.strip())
     except RequestError as error:
-        raise click.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
 
 
 def _one_of(what: str, known: Any) -> Callable[[str], str]:
