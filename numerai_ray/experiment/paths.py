@@ -51,6 +51,16 @@ class ExperimentPaths:
         return self.root / "logs" / "driver.log"
 
     @property
+    def events(self) -> Path:
+        """What background runs print with --json, a line each."""
+        return self.root / "logs" / "events.jsonl"
+
+    @property
+    def said(self) -> Path:
+        """What the last background run said on stderr."""
+        return self.root / "logs" / "run.log"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".lock"
 

@@ -193,7 +193,10 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
     there = versions(ask.root)
     version = ask.answer("--data-version", "Data version", _plain_name, usual, [f"{each}: is here" for each in there])
     if there and version not in there and ask.all_of_it:
-        say(f"note: {ask.root} has no {version} yet; `numerai-ray data download --version {version}` brings it", err=True)
+        say(
+            f"note: {ask.root} has no {version} yet; `numerai-ray data download --version {version}` brings it",
+            err=True,
+        )
     choices = version_choices(ask.root, version)
     sets = [f"{name}: {count:,} features" for name, count in choices.feature_sets.items()]
     feature_set = ask.answer(
