@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from numerai_ray.config.plan_schema import ExperimentPlan
+from numerai_ray.config.queue_plan import QueuePlan
 from numerai_ray.config.schema import MEMBER_KEYS, Config
 from numerai_ray.config.schema_rules import CHANGES, OF_THE_WHOLE
 from numerai_ray.config.search_space import SearchSpace
@@ -23,6 +24,7 @@ KINDS: dict[str, tuple[type[BaseModel], str]] = {
     "plan": (ExperimentPlan, "experiment.yaml"),
     "config": (Config, "a configuration: experiments/baselines/NAME.yaml, configs/ID.yaml, or --config FILE"),
     "search-space": (SearchSpace, "search_spaces/NAME.yaml"),
+    "queue": (QueuePlan, "experiments/queue.yaml"),
 }
 _ROLE = re.compile(r":\w+:(?=`)|; see :\w+:`[^`]*`")  # of a docstring: what it refers to is not here
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"

@@ -107,6 +107,11 @@ class ExperimentPaths:
         return self.root / "logs" / f"{variant}.log"
 
 
+def summary_file(folder: Path) -> Path:
+    """The report over several experiments, in the folder that holds them."""
+    return folder / "summary.md"
+
+
 def experiment_identity(paths: ExperimentPaths) -> str:
     """Made once, and carried along when the experiment's folder moves or is renamed."""
     with suppress(OSError, ValueError):

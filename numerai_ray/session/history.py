@@ -36,8 +36,8 @@ class Tried:
 class PastExperiment:
     """One experiment in a line: what it asked, what it tried, and what came of it.
 
-    ``gain`` is of the last stage's winner over its base, in mean BMC an era; ``outcome`` says whether it is more than
-    luck. ``problem`` says why an experiment cannot be read.
+    ``gain`` is of what won over its round's base, where it was last promoted, in mean BMC an era; ``outcome`` says
+    whether it is more than luck. ``problem`` says why an experiment cannot be read.
     """
 
     experiment: str
@@ -112,22 +112,25 @@ def past_experiment(folder: Path) -> PastExperiment:
         return PastExperiment(str(folder), problem=str(error))
     state = "finished" if is_finished(history) else "stopped" if history else "not started"
     tried = tuple(_tried(record) for record in history if record.dimension is not None)
+    ran = dict.fromkeys(each.dimension for each in tried)  # a round by hand, or one of a plan that was edited since
     told = PastExperiment(
         str(folder),
         str(plan.get("idea", "")),
         str(plan.get("novelty", "")),
         "running" if lock_holder(paths.lock) else state,
         rounds=len(history),
-        dimensions=tuple(dict.fromkeys((*dimensions, *(each.dimension for each in tried)))),
+        dimensions=(
+            *dimensions,
+            *(each for each in ran if not any(name.startswith(f"{each} (") for name in dimensions)),
+        ),
         targets=targets,
         tried=tried,
     )
     last = last_compared(history)
     if last is None:
         return told
-    winner = next((each for each in last.variants if each.id == last.decision.winner), None)
     changes = dict(last.decision.changes)
-    judged = _delta(winner)
+    judged = _judged(history)
     result: Outcome = "open"
     if state == "finished":
         kinds: dict[str, Outcome] = {"clear gain": "gain", "inside the noise": "inside the noise"}
@@ -151,6 +154,15 @@ def _tried(record: RoundRecord) -> Tried:
     delta, best, words = max(known, key=lambda row: row[0], default=(None, None, "unknown"))
     values = tuple(changes_label(each.changes) for each in rows)
     return Tried(record.dimension or "", record.stage, values, None if best is None else best.id, delta, words)
+
+
+def _judged(history: Sequence[RoundRecord]) -> tuple[float | None, str]:
+    """The gain of what won, where it was last held against the base: the final stage has full data and no base."""
+    for record in reversed(history):
+        winner = next((each for each in record.variants if each.id == record.decision.winner), None)
+        if record.decision.promoted and winner is not None and winner.evidence is not None:
+            return _delta(winner)
+    return None, "unknown"
 
 
 def _delta(variant: VariantRecord | None) -> tuple[float | None, str]:

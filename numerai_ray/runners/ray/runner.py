@@ -19,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.runners.ray.start import RaySettings, connect, disconnect
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 
 # isort: split
 import ray
@@ -113,7 +113,7 @@ class TuneRunner:
         self._cold = True
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
-            disconnect()
+            disconnect(kept_too=True)
 
     def _attempt(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
@@ -226,7 +226,7 @@ class TuneRunner:
                 if not shared.holds(side)
             }
             blocks = pool.submit(read_ahead, missing, shared)
-            if not ray.is_initialized():
+            if not is_ready(resources.object_store_bytes):
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 self._warm_up(missing, resources.fits_at_once)
             self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})
