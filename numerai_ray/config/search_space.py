@@ -170,6 +170,8 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
         for where, number in ((dimension.path, old), (path, other)):
             if not is_number(number) or number == 0:
                 rule = f"a coupling scales it, so the base must hold a number other than 0, but it holds {number!r}"
+                rule += "; set it in base, or remove the coupling" if number is None else ""
+                rule += "; write it without quotes" if isinstance(number, str) else ""
                 raise ConfigError("search space", [Problem(f"$.{where}", rule)])
         try:
             scaled = other * old / value if coupling == "inverse" else other * value / old

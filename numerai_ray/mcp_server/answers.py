@@ -34,7 +34,7 @@ def _paged(tool: Tool, value: dict[str, Any], given: Mapping[str, Any]) -> dict[
     whole = value[tool.page]
     listed = list(reversed(whole)) if tool.latest else whole
     page = {"of": tool.page, "total": len(whole), "offset": offset, "limit": limit}
-    return {**value, tool.page: listed[offset : offset + limit], "page": page}
+    return {**value, tool.page: listed[offset : offset + limit], "paging": page}
 
 
 def _whole(given: Mapping[str, Any], name: str, low: int) -> int | None:

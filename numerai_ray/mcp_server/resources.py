@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths, summary_file
 from numerai_ray.session.skills import DOCS
 
 SCHEME = "numerai-ray://"
@@ -53,6 +53,9 @@ def _docs() -> Iterator[Readable]:
 
 
 def _experiments(root: Path) -> Iterator[Readable]:
+    summary = summary_file(root / "experiments")
+    if summary.is_file():
+        yield Readable(f"{SCHEME}summary", "Summary of the last queue", summary)
     for plan in sorted(root.glob("experiments/*/experiment.yaml")):
         paths = ExperimentPaths(plan.parent)
         at = f"{SCHEME}experiments/{quote(plan.parent.name)}"

@@ -171,15 +171,15 @@ def _below(root: Path, name: str, value: str) -> Path:
 
 
 async def _answered(desk: Desk, tool: Tool, given: dict[str, Any]) -> Any:
-    folder = desk.root / given["experiment"] if "experiment" in given else desk.root
+    named = [given["experiment"]] if "experiment" in given else given.get("experiments", [])
+    folder = desk.root / named[0] if named else desk.root
     if tool.own:
         return READINGS[tool.own](folder, given)
     arguments = command_line(tool, given, desk.data_dir)
     if tool.effect == "runs":
         # A plan that will not do is refused here, with its lines; a run would say so to nobody.
-        await answer_of(
-            command_line(desk.tools["plan_check"], {"experiment": given["experiment"]}, desk.data_dir), desk.root
-        )
+        for each in named:
+            await answer_of(command_line(desk.tools["plan_check"], {"experiment": each}, desk.data_dir), desk.root)
         return await desk.background.start(folder, arguments)
     if tool.name == "wait":
         seconds = min(float(given.get("timeout_s", WAIT_S)), LONGEST_WAIT_S)

@@ -155,6 +155,20 @@ TOOLS = (
         data=True,
     ),
     Tool(
+        "queue",
+        "Work through several experiments in the background, the most promising first, within one budget; the summary "
+        "is the resource numerai-ray://summary. Then `wait` for the first of them.",
+        ("run",),
+        (
+            Input("experiments", "Folders of experiments.", "strings", path=True, required=True),
+            IN_PROCESS,
+            Input("hours", "Begin no round after so many hours.", "number", "--hours"),
+            Input("rounds", "So many rounds over all at most.", "integer", "--rounds"),
+        ),
+        "runs",
+        data=True,
+    ),
+    Tool(
         "round",
         "Start one round of one variable by hand, in the background.",
         ("round",),
