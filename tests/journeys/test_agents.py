@@ -55,19 +55,20 @@ class Hands(Protocol):
     def summary(self) -> str: ...
 
 
+COMMANDS = {
+    "history": ["history"],
+    "data_info": ["data", "info"],
+    "plan_new": ["new"],
+    "plan_check": ["plan", "--no-calibrate"],
+    "status": ["status"],
+    "leaderboard": ["leaderboard"],
+    "report": ["report"],
+    "export": ["export"],
+}
+
+
 class Shell:
     """Commands as the skills write them, each a process."""
-
-    COMMANDS = {
-        "history": ["history"],
-        "data_info": ["data", "info"],
-        "plan_new": ["new"],
-        "plan_check": ["plan", "--no-calibrate"],
-        "status": ["status"],
-        "leaderboard": ["leaderboard"],
-        "report": ["report"],
-        "export": ["export"],
-    }
 
     def __init__(self, root: Path):
         self.root = root
@@ -110,7 +111,7 @@ class Shell:
         switch = {key for key, value in given.items() if value is True}
         flags = [f"--{key.replace('_', '-')}" for key in switch]
         flags += [f"--{key.replace('_', '-')}={value}" for key, value in given.items() if key not in switch]
-        return [*self.COMMANDS[tool], *places, *flags, "--json"]
+        return [*COMMANDS[tool], *places, *flags, "--json"]
 
     def _run(self, words: list[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([*PROGRAM, *words], cwd=self.root, capture_output=True, text=True, check=False)
@@ -195,7 +196,7 @@ def edited(hands: Hands, experiment: str, changes: dict[str, Any], *gone: str) -
     file.write_text(yaml.safe_dump(apply_overrides(plan, changes), sort_keys=False))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("by", [shell, tools])
 def test_a_line_of_inquiry_is_taken_to_its_end_without_a_guess(by: Any, root: Path, environment: Any) -> None:
     with by(root) as hands:
@@ -208,7 +209,7 @@ def play(hands: Hands) -> None:
 
     # Was it tried? No.
     assert hands.ask("history")["experiments"] == []
-    targets = {each["name"] for each in hands.ask("data_info")["versions"][0]["targets"]}
+    targets = {each["target"] for each in hands.ask("data_info")["versions"][0]["targets"]}
     assert {each["data"]["target"] for each in READINGS.values()} <= targets
 
     # A vague idea with three interpretations; a wrong parameter; folds without the benchmark.
@@ -234,7 +235,8 @@ def play(hands: Hands) -> None:
     # Killed in the middle of its first round, it goes on where it was.
     hands.run_until_killed(first)
     state = hands.ask("status", experiment=first)
-    assert (state["state"], state["finished"]) == ("not started", False)
+    assert state["state"] in ("not started", "stopped")  # it may have decided the first round before it was killed
+    assert not state["finished"]
     hands.run(first)
     state = hands.ask("status", experiment=first)
     assert (state["state"], state["finished"]) == ("finished", True)
