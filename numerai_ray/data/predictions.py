@@ -102,9 +102,13 @@ def _table(given: Any, source: str) -> pa.Table:
 
 
 def _of_pandas(frame: pd.DataFrame, source: str) -> pa.Table:
-    if "id" not in frame.columns:
-        if frame.index.name not in (None, "id") or isinstance(frame.index, pd.RangeIndex):
-            named = f"the index is {frame.index.name!r}" if frame.index.name else "the index only counts rows"
+    if "id" not in frame.columns and "id" in frame.index.names:
+        frame = frame.reset_index()
+    elif "id" not in frame.columns:
+        if frame.index.names != [None] or isinstance(frame.index, pd.RangeIndex):
+            named = "the index only counts rows"
+            if frame.index.names != [None]:
+                named = f"the index is {', '.join(map(repr, frame.index.names))}"
             raise DataError(f"{source}: has no column 'id' and {named}; set the ids as index, or add the column")
         frame = frame.rename_axis("id").reset_index()
     try:

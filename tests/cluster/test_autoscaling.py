@@ -71,7 +71,7 @@ import ray
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.runners.base import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.placement import alive_nodes
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.runners.ray.runner import TuneRunner

@@ -271,7 +271,9 @@ def test_the_observer_tells_what_it_sees_and_survives_what_fails(monkeypatch: py
             raise OSError("gone")
         return [FIT]
 
-    observer = Observer(fits, Watchers(type("Listener", (), {"observed": lambda _, each: seen.append(each)})()).observed)
+    observer = Observer(
+        fits, Watchers(type("Listener", (), {"observed": lambda _, each: seen.append(each)})()).observed
+    )
     observer.start()
     deadline = time.monotonic() + 20
     while not seen and time.monotonic() < deadline:

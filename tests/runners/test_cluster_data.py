@@ -63,7 +63,7 @@ from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.data.eras import Folds
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.runners.base import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.spec import Diagnosed
 from numerai_ray.system.storage import place
 from numerai_ray.training.catalog import Catalog

@@ -52,7 +52,7 @@ from pathlib import Path
 from numerai_ray.runners.ray.runner import TuneRunner
 from numerai_ray.runners.ray.start import RaySettings
 from contracts import SMALL, ignore
-from numerai_ray.config.schema import Config, validate
+from numerai_ray.config import Config, validate
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.training.catalog import Catalog
 

@@ -54,7 +54,7 @@ from contracts import config, ignore, params, same_outcome
 from numerai_ray.system.cluster import Spent
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.runners.base import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 
 root, store = Path({root!r}), 150_000_000

@@ -137,7 +137,8 @@ from numerai_ray.runners.ray.start import RaySettings
 import ray
 from ray.cluster_utils import Cluster
 from contracts import config
-from numerai_ray import resource_plan, shared_dataset
+from numerai_ray.runners.ray import shared_data as shared_dataset
+from numerai_ray.system import resources as resource_plan
 from numerai_ray.training.catalog import Catalog
 
 resource_plan.BLOCK_BYTES = 200_000

@@ -26,7 +26,7 @@ slow = config(params(n_estimators=400, num_leaves=15))
 plan = Catalog(Path({market!r})).plan("same", "{name}/r1/same", slow)
 store, address = FitStore(place({store!r})), {address!r}
 if address is None:
-    from numerai_ray.runners.base import InProcessRunner
+    from numerai_ray.runners.in_process import InProcessRunner
     runner = InProcessRunner(store, 1)
 else:
     from numerai_ray.runners.ray.runner import TuneRunner
