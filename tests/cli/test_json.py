@@ -56,7 +56,6 @@ def test_every_command_with_json_has_a_schema_and_a_line_for_agents() -> None:
     assert told - {"status --watch"} == speaking, "the table of numerai_ray/docs/agents.md"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
