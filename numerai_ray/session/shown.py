@@ -83,7 +83,8 @@ def experiment_html(experiment: Subject) -> str:
             f"{html.escape(last.decision.reason)}</p>"
         )
         table = experiment.table()
-        shown = table[SHOWN].head(MOST_ROWS).assign(winner=table["winner"].map({True: "★", False: ""}))
+        shown = table[SHOWN].head(MOST_ROWS)
+        shown = shown.assign(winner=["★" if won else "" for won in shown["winner"]])
         parts.append(shown.to_html(float_format="{:.5f}".format, na_rep="–"))
         if len(table) > MOST_ROWS:
             parts.append(f"<p>{len(table) - MOST_ROWS} more in table()</p>")
