@@ -1,6 +1,5 @@
 """Status: where an experiment stands, for whoever reads it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
-from numerai_ray.system.json_text import to_json
+from numerai_ray.system.json_text import parse_json, to_json
 from numerai_ray.system.storage import place
 
 
@@ -24,8 +23,8 @@ def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -
         "experiment": str(exp),
         "state": state_of(paths, history, results),
         "finished": is_finished(history),
-        "best": None if best is None else json.loads(to_json(best)),
-        "rounds": [json.loads(to_json(record)) for record in history],
+        "best": None if best is None else parse_json(to_json(best)),
+        "rounds": [parse_json(to_json(record)) for record in history],
         "running": running(paths, results),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
