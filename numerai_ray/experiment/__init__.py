@@ -12,10 +12,13 @@ __all__ = [
     "ledger",
     "lock",
     "mirror",
+    "notes",
     "paths",
+    "rechecks",
     "records",
     "results",
     "scores",
+    "since",
     "variant_files",
     "variant_output",
 ]
