@@ -42,7 +42,7 @@ def card_of(
         "data": {
             "version": config.data.version,
             "file": index.path.name,
-            "targets": dict(config.data.targets),
+            "targets": dict.fromkeys(config.trained_targets(), 1.0) if config.ensemble else dict(config.data.targets),
             "missing": config.data.missing,
             "features": len(assembly.features),
             "benchmarks": list(assembly.benchmarks),
