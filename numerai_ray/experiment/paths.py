@@ -34,6 +34,11 @@ class ExperimentPaths:
         return self.root / "results" / "calibration.json"
 
     @property
+    def rechecks(self) -> Path:
+        """Scores of eras that came after the last decision, a line a recheck; only ever added to."""
+        return self.root / "results" / "rechecks.jsonl"
+
+    @property
     def journal(self) -> Path:
         """Optuna's studies."""
         return self.root / "optuna.journal"
@@ -41,6 +46,10 @@ class ExperimentPaths:
     @property
     def report(self) -> Path:
         return self.root / "experiment.md"
+
+    def model_source(self, name: str) -> Path:
+        """The file of a model that was written in a notebook or script; ``model.type`` names it as ``models/…``."""
+        return self.root / "models" / f"{name}.py"
 
     @property
     def progress(self) -> Path:
