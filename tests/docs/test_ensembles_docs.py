@@ -22,6 +22,7 @@ COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for l
 
 
 @needs_python
+@pytest.mark.slow
 def test_commands_and_python(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
