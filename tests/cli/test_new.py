@@ -39,7 +39,7 @@ def say(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_everything_is_asked_for_with_what_there_is_to_choose(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    say(monkeypatch, SENTENCES + "targets\ntarget_transforms\n\n\n\nsmall\ntarget_ender_60\n")
+    say(monkeypatch, SENTENCES + "targets\ntarget_transforms\n\n\nsmall\ntarget_ender_60\n")
     assert run(["new", "experiments/wide"]) == 0
     out = capsys.readouterr().out
     for listed in (
@@ -61,10 +61,11 @@ def test_everything_is_asked_for_with_what_there_is_to_choose(
 def test_a_wrong_answer_is_asked_for_again_where_it_was_given(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    say(monkeypatch, SENTENCES + "target\ntargets\n\n\nsmall\nsmall_lgbm_ender20\n\nmedum\nmedium\nender\n\n")
+    say(monkeypatch, SENTENCES + "target\ntargets\n\nsmall\nsmall_lgbm_ender20\n\nmedum\nmedium\nender\n\n")
     assert run(["new", "experiments/wide"]) == 0
     told = "".join(capsys.readouterr())
     assert "no kind of research named 'target'; did you mean 'targets'?" in told
+    assert "no baseline named 'small'" in told
     assert "no feature set named 'medum'; did you mean 'medium'?" in told
     assert "no target named 'ender'" in told
 

@@ -29,7 +29,7 @@ from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 DEFAULT_BASELINE = "small_lgbm_ender20"
 # What is asked for stands in for itself until it is answered, so that flags are checked before anybody is asked.
 NOT_YET = "what is still to be asked for"
-MOST_LISTED = 12
+MOST_LISTED = 50
 ABOUT: dict[Kind, str] = {
     "hyperparameters": "how the baseline's model is trained",
     "targets": "what is learned",
