@@ -11,6 +11,8 @@ from numerai_ray.config.validation import Json, Name, Section, apply_overrides
 
 # What a reader needs to know of an experiment before its numbers.
 Sentence = Annotated[str, Field(min_length=10)]
+# A word or two to find experiments by.
+Tag = Annotated[str, Field(min_length=1, max_length=40)]
 Stage = Literal["interpret", "scout", "confirm", "scale", "final", "holdout"]
 # In the order in which an experiment comes to them; which of them a plan has, LoadedPlan.stages says.
 ALL_STAGES: tuple[Stage, ...] = ("interpret", "scout", "confirm", "scale", "final", "holdout")
@@ -154,7 +156,8 @@ class ExperimentPlan(Section):
     ``interpretations`` are two to four readings of an idea that can be meant in several ways, each with its changes
     to the base; they are scouted side by side, and the best by BMC becomes the base. ``holdout_eras`` (weeks) at the
     end of the data are kept out of every fit and decision, and scored once, at the very end. ``keep_models`` keeps
-    the trained model of every fit in the store as well; it decides nothing.
+    the trained model of every fit in the store as well; it decides nothing, and nor do ``tags``, by which experiments
+    are sorted and found: both may be edited at any time.
     """
 
     name: Name | None = Field(default=None, description="Else the folder's name.", examples=["wider-trees"])
@@ -216,6 +219,12 @@ class ExperimentPlan(Section):
         examples=[{"eras": 400, "rows": 400, "features": 80}],
     )
     keep_models: bool = Field(default=False, description="Keep every fit's trained model.", examples=[True])
+    tags: list[Tag] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Words to sort and find experiments by.",
+        examples=[["capacity"]],
+    )
 
     def of_stage(self, stage: Stage) -> StagePlan:
         """What the stage sets."""

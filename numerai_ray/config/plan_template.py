@@ -75,6 +75,7 @@ stages:
 
 budget: {{rounds: 12}}     # also fits, hours, core_hours
 # holdout_eras: 52         # the last weeks, kept out of everything and scored once at the end
+# tags: [trees]            # to find it by on the dashboard; may be edited at any time
 # keep_models: true        # every fold's trained model too, for Experiment.load(EXP).model(VARIANT, FOLD)
 """
 

@@ -52,6 +52,11 @@ class ExperimentPaths:
         return self.root / "models" / f"{name}.py"
 
     @property
+    def notes(self) -> Path:
+        """What people wrote about it, a note a line."""
+        return self.root / "notes.jsonl"
+
+    @property
     def progress(self) -> Path:
         return self.root / "logs" / "progress.json"
 

@@ -271,6 +271,15 @@ TOOLS = (
         data=True,
     ),
     Tool(
+        "note",
+        "Keep a remark with an experiment, why something was tried or left; without text, the remarks so far.",
+        ("note",),
+        (EXP, Input("text", "The remark.")),
+        "writes",
+        page="notes",
+        latest=True,
+    ),
+    Tool(
         "config_diff",
         "What differs between the configurations of two variants of an experiment.",
         inputs=(EXP, VARIANT, Input("other", "The other variant's id or name.", required=True)),

@@ -22,6 +22,7 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
@@ -64,6 +65,10 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    notify: Annotated[
+        str | None,
+        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.
@@ -74,12 +79,23 @@ def run(
         from numerai_ray.report.trackers import check_mlflow
 
         check_mlflow(mlflow)
+    webhook = None if notify is None else checked_webhook(notify)
 
     def opened(exp: Path) -> Session:
         paths, loaded = open_experiment(exp)
         root = data_place(data_dir, made_here=loaded.plan.market is not None)
         console = Console(stderr=as_json)
-        return Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
+        return Session(
+            paths,
+            loaded,
+            root,
+            console,
+            address,
+            in_process=in_process,
+            as_json=as_json,
+            mlflow=mlflow,
+            webhook=webhook,
+        )
 
     if len(exps) > 1 or exps[0].suffix in {".yaml", ".yml"}:
         alone = {"--results": results, "--stop-after": stop_after, "--extend": extend}
