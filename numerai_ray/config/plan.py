@@ -147,7 +147,9 @@ def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
             loaded.interpreted(name).config("interpret", {})
         except ConfigError as error:
             problems += [_inside(f"$.interpretations.{name}", each) for each in error.problems]
-    for stage in loaded.stages:
+    # Without interpretations nothing comes to their stage; what is written there is read all the same.
+    unused: tuple[Stage, ...] = ("interpret",) if loaded.plan.stages.interpret is not None else ()
+    for stage in dict.fromkeys((*loaded.stages, *unused)):
         try:
             loaded.config(stage, {})
         except ConfigError as error:
