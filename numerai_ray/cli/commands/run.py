@@ -12,6 +12,7 @@ from numerai_ray.cli.options import (
     DataDirOption,
     InProcessOption,
     JsonOption,
+    NotifyOption,
     ResultsOption,
     within,
 )
@@ -65,10 +66,7 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
-    notify: Annotated[
-        str | None,
-        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
-    ] = None,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.
