@@ -13,10 +13,11 @@ from desk import Desk
 from jsonschema import Draft202012Validator
 from official_configs import write_config
 from places import ROOT
+from whole_program import app
 
 from numerai_ray import Experiment
 from numerai_ray.cli.commands.schema import schema_of, schemas
-from numerai_ray.cli.main import app, run
+from numerai_ray.cli.main import run
 
 AGENTS = (ROOT / "numerai_ray" / "docs" / "agents.md").read_text(encoding="utf-8")
 

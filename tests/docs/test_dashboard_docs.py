@@ -9,15 +9,17 @@ import typer
 import yaml
 from builders import finished_experiment, loaded_plan
 from places import PAGES
+from whole_program import app
 
-from numerai_ray.cli.main import program, run
+from numerai_ray.cli.main import run
 
 PAGE = (PAGES / "dashboard.md").read_text(encoding="utf-8")
 
 
 def test_every_option_and_variable_that_it_names_is_there() -> None:
-    commands = [typer.main.get_command(program([name])).commands[name] for name in ("dashboard", "run", "follow")]  # type: ignore[attr-defined]
-    options = {name for command in commands for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    command = typer.main.get_command(app)
+    parameters = [each for name in ("dashboard", "run") for each in command.commands[name].params]  # type: ignore[attr-defined]
+    options = {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", PAGE)) - {"--json"}
     assert len(named) >= 6
     assert named <= options

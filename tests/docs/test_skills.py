@@ -10,9 +10,10 @@ import pytest
 import typer
 import yaml
 from desk import BASELINE, PLAN, Desk
+from whole_program import app
 
 from numerai_ray.cli.commands.schema import schema_of, schemas
-from numerai_ray.cli.main import app, run
+from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, leaves, parse_yaml, validate
 from numerai_ray.config.json_schema import file_schema
 from numerai_ray.config.queue_plan import QueuePlan
