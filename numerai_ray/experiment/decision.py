@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.metrics.significance import LEVEL, delta_text, e4
+from numerai_ray.metrics.significance import LEVEL, RULE, delta_text, e4
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
@@ -165,6 +165,14 @@ def order(variant: VariantRecord) -> tuple[float, float]:
     if variant.metrics is None:
         raise ValueError(f"{variant.id} has no metrics to order by")
     return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)
+
+
+def rule_version(history: Sequence[RoundRecord]) -> int:
+    """The version of the rule that an experiment is judged by: the one that it began with."""
+    if not history:
+        return RULE
+    _, _, version = history[0].decision.rule.partition("/")
+    return int(version) if version.isdecimal() else 1
 
 
 def is_finished(history: Sequence[RoundRecord]) -> bool:

@@ -28,7 +28,7 @@ where |x|^1.5 of an outlier-ridden target correlates under 0.9 with x.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -41,11 +41,19 @@ SCORING_VERSION = 1
 
 @dataclass(frozen=True)
 class EraScores:
-    """Scores of one prediction, one entry an era in era order, float64, shape (n_eras,); NaN = unknown."""
+    """Scores of one prediction, one entry an era in era order, float64, shape (n_eras,); NaN = unknown.
+
+    ``mmc`` is BMC's formula after the meta model; unknown in all eras unless it is given.
+    """
 
     corr: FloatArray
     bmc: FloatArray
     benchmark_corr: FloatArray
+    mmc: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.mmc) != len(self.corr):
+            object.__setattr__(self, "mmc", np.full(len(self.corr), np.nan))
 
 
 @dataclass(frozen=True)

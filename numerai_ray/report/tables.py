@@ -8,7 +8,15 @@ from typing import Any
 from numerai_ray.config.search_space import value_text
 from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
+from numerai_ray.experiment.standing import primary_of
+from numerai_ray.metrics.significance import (
+    INTERVAL_PERCENT,
+    Comparison,
+    Evidence,
+    PairedDelta,
+    e4_interval,
+    verdict,
+)
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
@@ -92,11 +100,6 @@ def judged(record: RoundRecord, reader: ScoreReader | None, comparison: Comparis
     return [each for group in compared.values() for each in with_evidence(base, group, reader, comparison)]
 
 
-def primary_of(variant: VariantRecord | None) -> float:
-    """The primary metric, NaN when the trial failed or the metric is unknown."""
-    return math.nan if variant is None or variant.metrics is None else variant.metrics.primary
-
-
 def rounds_ran(history: Sequence[RoundRecord]) -> list[dict[str, int]]:
     """For each round: variant id -> number of the earlier round in which it ran."""
     first: dict[str, int] = {}
@@ -175,13 +178,6 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
         return UNKNOWN
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     return text if float(text) != 0 else f"{0:.{digits}f}"
-
-
-def e4_interval(value: float, delta: PairedDelta | None) -> str:
-    """``+2.1e-4 [-0.9e-4, +5.1e-4]``; without an interval the value alone."""
-    if delta is None or not math.isfinite(delta.low):
-        return e4(value)
-    return f"{e4(value)} [{e4(delta.low)}, {e4(delta.high)}]"
 
 
 def e4_judged(value: float, delta: PairedDelta | None) -> str:

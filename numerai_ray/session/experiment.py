@@ -18,7 +18,8 @@ from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.variant_files import AGAIN
-from numerai_ray.metrics.significance import PairedDelta, verdict
+from numerai_ray.experiment.verdicts import overall_verdicts, stored_comparison
+from numerai_ray.metrics.significance import PairedDelta, Verdict, verdict
 from numerai_ray.models import rule_of
 from numerai_ray.report.tables import leaderboard
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
@@ -70,9 +71,13 @@ class Experiment:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.
 
         Indexed by id. ``primary`` is the mean BMC of the last scored eras; ``delta`` the difference to the round's
-        base, with its interval and ``verdict``; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        base, with its interval and ``verdict``; ``verdict_overall`` is that against the experiment's base over all
+        scored eras, as what all rounds found; ``changes`` are relative to the experiment's base. Unknown is NaN.
         """
-        return pd.DataFrame([_flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
+        reader = ScoreReader(self.paths)
+        overall = overall_verdicts(self.rounds, reader, stored_comparison(self.rounds, reader))
+        rows = [_flat(entry, overall.get((entry["stage"], entry["id"]))) for entry in leaderboard(self.rounds)]
+        return pd.DataFrame(rows, columns=COLUMNS).set_index("id")
 
     def oof(self, variant: str | None) -> pd.DataFrame:
         """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.
@@ -202,6 +207,7 @@ COLUMNS = [
     "delta_high",
     "p_value",
     "verdict",
+    "verdict_overall",
     "bmc_mean",
     "bmc_sharpe",
     "bmc_max_drawdown",
@@ -216,10 +222,13 @@ COLUMNS = [
 ]
 
 
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the leaderboard without nesting."""
+def _flat(entry: Mapping[str, Any], overall: Verdict | None) -> dict[str, Any]:
+    """A row of the leaderboard without nesting; a loss has no p-value of a gain."""
     evidence = entry["evidence"]
     delta = None if evidence is None else PairedDelta(**evidence["to_base"])
-    sure = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high, "p_value": delta.p_value}
+    sure: dict[str, Any] = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high}
+    if delta is not None and delta.mean > 0:
+        sure["p_value"] = delta.p_value
+    sure |= {"verdict": verdict(delta), "verdict_overall": overall or "unknown"}
     status = "; ".join(entry["status"])
-    return {**entry, **sure, "verdict": verdict(delta), "changes": dict(entry["all_changes"]), "status": status}
+    return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}

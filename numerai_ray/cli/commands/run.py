@@ -1,5 +1,8 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +22,8 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
-from numerai_ray.config.search_space import changes_label
-from numerai_ray.errors import ConfigError, RequestError
+from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, RequestError
+from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import experiment_lock
@@ -29,7 +32,6 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
-from numerai_ray.rounds.policy import Stop
 from numerai_ray.session.opening import (
     Session,
     catalog_of,
@@ -41,7 +43,8 @@ from numerai_ray.session.opening import (
 )
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
 from numerai_ray.system.files import tidy
-from numerai_ray.system.json_text import to_json
+from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.process import INTERRUPTED, stop_asked
 from numerai_ray.system.storage import place
 
 
@@ -76,18 +79,22 @@ def run(
     from numerai_ray.session.plan_check import check_plan
     from numerai_ray.training.store.fits import FOLDER
 
-    paths, loaded = open_experiment(exp)
-    stage = _stage(stop_after, loaded)
-    if mlflow is not None:
-        from numerai_ray.report.trackers import check_mlflow
+    with ExitStack() as stack:
+        if as_json:
+            stack.enter_context(_faults_as_event())
+        paths, loaded = open_experiment(exp)
+        stage = _stage(stop_after, loaded)
+        if mlflow is not None:
+            from numerai_ray.report.trackers import check_mlflow
 
-        check_mlflow(mlflow)
-    root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = catalog_of(loaded, root, paths, address)
-    console = Console(stderr=as_json)
-    copy = answering(place(results), "--results") if results else None
-    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
+            check_mlflow(mlflow)
+        root = data_place(data_dir, made_here=loaded.plan.market is not None)
+        catalog = catalog_of(loaded, root, paths, address)
+        console = Console(stderr=as_json)
+        copy = answering(place(results), "--results") if results else None
+        session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
+        stack.enter_context(experiment_lock(paths.lock))
+        mirror = stack.enter_context(mirrored(paths.root, copy))
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
@@ -98,9 +105,30 @@ def run(
         settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
         with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
             stop, history = scheduler.run(rounds, stage)
-    _farewell(console, paths, stop, history)
+        answer = experiment_answer(loaded, paths, history, exp)
+        _farewell(console, paths, answer, history)
+    if as_json:
+        ended = {"reason": stop.reason if stop else None, "report": str(paths.report), "answer": answer.as_json()}
+        say(json.dumps(without_nan({"event": "finished", **ended})))
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
+
+
+@contextmanager
+def _faults_as_event() -> Iterator[None]:
+    """The last line of ``run --json`` where it does not finish; what is raised goes on to its exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fault("interrupted; run the same command again to go on", stop_asked() or INTERRUPTED)
+        raise
+    except NumeraiRayError as error:
+        _fault(str(error), 3 if isinstance(error, FitError) else 2)
+        raise
+
+
+def _fault(message: str, exit_code: int) -> None:
+    say(json.dumps({"event": "error", "error": message, "exit_code": exit_code}))
 
 
 def train(
@@ -170,24 +198,10 @@ def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:
     return found
 
 
-def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:
-    """The last lines: what was found, how long it took, and where it is written."""
-    last = next((record for record in reversed(history) if record.stage == "final"), None)
-    final = last.find("base") if last else None
-    if stop is not None and last is not None and final is not None and final.metrics is not None:
-        changes = changes_label(last.base_changes)
-        console.print(
-            f"finished: {changes}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
-            f"bmc {number(final.metrics.bmc.mean)}, corr {number(final.metrics.corr.mean)} "
-            f"[{len(history)} rounds, {duration(sum(record.wall_s for record in history))}]",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
-        from numerai_ray.report.sections.closing import next_commands
-
-        for line in next_commands(paths.root):
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+def _farewell(console: Console, paths: ExperimentPaths, answer: Answer, history: list[RoundRecord]) -> None:
+    """The last lines: the answer, how long it took, and where it is written."""
+    for line in answer.lines():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     guessed = [record for record in history if record.estimated_s is not None]
     if guessed:
         estimate, fact = sum(each.estimated_s or 0 for each in guessed), sum(each.wall_s for each in guessed)

@@ -12,9 +12,9 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.plots.drawing import DASHES, Theme, end_labels, era_axis, new_figure, shortened
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import primary_of
 
 Floats = npt.NDArray[np.float64]
 RUNNERS_UP = ("second", "third")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.experiment.standing import Headline
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
 from numerai_ray.report.plots.drawing import Theme, era_axis, new_figure, shortened
-from numerai_ray.report.reading import Headline, Reading
+from numerai_ray.report.reading import Reading
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,14 +54,14 @@ def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
         return None
     base = dict(zip(theirs.eras, theirs.scores.bmc.tolist(), strict=True))
     both = [(e, v - base.get(e, math.nan)) for e, v in zip(ours.eras, ours.scores.bmc.tolist(), strict=True)]
-    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.comparison.last :]
+    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.overall.last :]
     eras = tuple(era for era, _ in counted)
     total = np.cumsum([delta for _, delta in counted])
     paired, count = headline.paired, np.arange(1, len(counted) + 1)
     reach = np.sqrt(count * len(counted))
     return DeltaLine(
         headline.stage,
-        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.gain)} an era: {verdict(paired)}",
+        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.difference)} an era: {verdict(paired)}",
         eras,
         total,
         total - reach * (paired.mean - paired.low),

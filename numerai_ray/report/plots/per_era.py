@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import primary_of
 
 Floats = npt.NDArray[np.float64]
 MOST_OTHERS = 3

@@ -7,8 +7,9 @@ from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
+from numerai_ray.report.tables import UNKNOWN, cell, number
 
 # The best of a stage: more rows of eleven columns are not read, and every results file has its own.
 MOST_ROWS = 6

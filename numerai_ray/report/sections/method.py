@@ -1,9 +1,9 @@
 """How numbers of a report come about, and the table of everything that ran."""
 
 from numerai_ray.config.search_space import merged_changes
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta, e4_interval
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import UNKNOWN, cell, change_text, e4_interval, leaderboard, number
+from numerai_ray.report.tables import UNKNOWN, cell, change_text, leaderboard, number
 
 # The best of a stage; `numerai-ray leaderboard` lists the rest.
 MOST_ROWS = 20
