@@ -30,6 +30,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.path not in slow)
 
 
+# A folder that Ray refuses, by a message that shows it: of tests that are not marked, wherever they start Ray.
+NO_RAY = "/dev/null/mark-this-test-ray"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ray starts in tests that are marked ``ray`` or ``cluster``, and in no other: the quick tier is without it."""
+    if any(item.get_closest_marker(name) for name in ("ray", "cluster")):
+        if os.environ.get("RAY_TMPDIR") == NO_RAY:
+            del os.environ["RAY_TMPDIR"]
+    else:
+        os.environ["RAY_TMPDIR"] = NO_RAY
+
+
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with one small version, ``tiny``: read-only, shared by all tests."""

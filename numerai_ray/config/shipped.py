@@ -6,7 +6,7 @@ from pathlib import Path
 from numerai_ray.config.validation import nearest
 from numerai_ray.errors import ConfigError, Problem
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent.parent
 # kind -> folder below a root
 FOLDERS = {"baselines": "experiments/baselines", "search_spaces": "search_spaces", "experiments": "experiments"}
 

@@ -203,7 +203,7 @@ def _gains(standing: Standing, record: RoundRecord) -> list[PairedDelta]:
     if all(each.evidence is None for each in variants):
         found = [difference(each, base, standing.reader, standing.comparison) for each in variants]
     else:
-        found = [each.evidence and each.evidence.to_base for each in variants]
+        found = [each.evidence.to_base if each.evidence else None for each in variants]
     return [each for each in found if each is not None]
 
 
