@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import History, Market, experiment, finished_experiment
-from test_experiment import Desk
+from desk import Desk
 
 from numerai_ray.cli.commands import read, run
 from numerai_ray.cli.main import run as command
