@@ -155,7 +155,18 @@ def _row(
         paired = paired_delta(*pair, standing.overall) if ours is not theirs else None
         difference = None if paired is None else _difference(paired)
     eras = 0 if held[0] is None else int((~np.isnan(held[0])).sum())
+    title = _covered(title, series, ours)
     return TableRow(name, title, winner, baseline, benchmark, difference, eras, kind.digits, kind.in_e4)
+
+
+def _covered(title: str, series: str, ours: StoredScores | None) -> str:
+    """The title, with the eras that have the meta model where not all have."""
+    if ours is None or series not in ("mmc", "payout"):
+        return title
+    scored, known = int((~np.isnan(ours.scores.bmc)).sum()), int((~np.isnan(ours.scores.mmc)).sum())
+    if series == "mmc":
+        return title if known >= scored else f"{title} ({known} of {scored} eras have it)"
+    return title if known >= scored else f"{title} (BMC for MMC in {scored - known} of {scored} eras)"
 
 
 def _difference(paired: PairedDelta) -> Difference:
