@@ -77,13 +77,26 @@ def correlation_with_part(
         return 0.0
     if count == n or n < 4 * SLOWEST or np.ptp(delta) <= 0:
         return 1.0
-    positions = tuple((eras - eras[0]).tolist())
-    overlapping, independent = _weights(delta[:, None], positions, overlap_eras)[:, 0]
-    at = np.asarray(positions, np.float64)
+    return correlation_by_model(spread_of(delta, eras, overlap_eras)[1], eras, part, overlap_eras)
+
+
+def correlation_by_model(
+    overlapping: float, eras: NDArray[np.int64], part: NDArray[np.bool_], overlap_eras: int
+) -> float:
+    """The same where the share of the variance that overlaps is known."""
+    at = np.asarray(eras, np.float64)
     covariance = overlapping * np.clip(1.0 - np.abs(at[:, None] - at) / (overlap_eras + 1.0), 0.0, None)
-    covariance[np.diag_indices(n)] += independent
+    covariance[np.diag_indices(len(at))] += 1 - overlapping
     whole, half, both = covariance.mean(), covariance[np.ix_(part, part)].mean(), covariance[part].mean()
     return float(min(1.0, both / np.sqrt(whole * half)))
+
+
+def spread_of(delta: FloatArray, eras: NDArray[np.int64], overlap_eras: int) -> tuple[float, float]:
+    """Std of (n,) differences about their mean under the model, and the share of its variance that overlaps."""
+    shapes, _ = _overlap_model(tuple((eras - eras[0]).tolist()), overlap_eras)
+    weights, _, scale = _likeliest(delta[:, None], shapes)
+    overlapping, independent = weights[:, 0]
+    return float(np.sqrt((overlapping + independent) * scale[0])), float(overlapping / (overlapping + independent))
 
 
 def standard_errors(deltas: FloatArray, eras: NDArray[np.int64], overlap_eras: int) -> FloatArray:
@@ -114,11 +127,6 @@ def _fitted(
     shapes, of_mean = _overlap_model(positions, overlap_eras)
     weights, power, scale = _likeliest(deltas, shapes)
     return shapes @ weights, of_mean @ weights, power, scale
-
-
-def _weights(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
-    """A and b of (n, k) deltas, (2, k), relative to their power."""
-    return _likeliest(deltas, _overlap_model(positions, overlap_eras)[0])[0]
 
 
 def _likeliest(deltas: FloatArray, shapes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
