@@ -10,6 +10,7 @@ __all__ = [
     "answer",
     "answer_table",
     "baselines",
+    "costs",
     "decision",
     "diagnostics_output",
     "ledger",

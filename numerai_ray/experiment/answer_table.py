@@ -19,13 +19,7 @@ from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, Seri
 # Of a row, what a loss in it is called; the primary itself is not a cost of the primary.
 COSTS = ("corr", "corr_sharpe", "bmc_sharpe")
 
-TABLE_HEADER = (
-    "Metric",
-    "Winner",
-    "Baseline",
-    "Benchmark",
-    f"Difference to the baseline ({INTERVAL_PERCENT} % interval)",
-)
+TABLE_HEADER = ("Metric", f"Winner to baseline ({INTERVAL_PERCENT} % interval)", "Winner", "Baseline", "Benchmark")
 
 
 @dataclass(frozen=True)
@@ -104,12 +98,12 @@ def answer_table(standing: Standing, stage: Stage, best: VariantRecord) -> tuple
 
 
 def table_cells(row: TableRow) -> tuple[str, str, str, str, str]:
-    """Metric, winner, baseline, benchmark, and the difference to the baseline with its interval, as texts have them."""
+    """Metric, difference to the baseline with its interval, winner, baseline and benchmark, as texts have them."""
     values = (row.winner, row.baseline, row.benchmark)
     shown = [f"{value:.{row.digits}f}" if math.isfinite(value) else "–" for value in values]
     delta = row.difference
     told = "–" if delta is None or not math.isfinite(delta.mean) else _shown(row, delta)
-    return (row.title, shown[0], shown[1], shown[2], told)
+    return (row.title, told, shown[0], shown[1], shown[2])
 
 
 def costs_of(table: Sequence[TableRow]) -> tuple[tuple[str, ...], tuple[str, ...]]:

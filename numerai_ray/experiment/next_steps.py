@@ -66,7 +66,7 @@ def export_commands(folder: str) -> tuple[str, str]:
 
 
 def _to_settle(paired: PairedDelta | None) -> str:
-    why = "says what gain these eras can tell from noise; `rounds.seeds` and `accept: replicated` make it smaller"
+    why = "says what gain these eras can tell from noise; `rounds.seeds` in a new plan makes it smaller"
     if paired is None or not paired.mean > 0 or math.isnan(paired.standard_error):
         return why
     times = (SEEN * paired.standard_error / paired.mean) ** 2

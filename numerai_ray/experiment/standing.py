@@ -258,24 +258,13 @@ class Standing:
         return persistence(delta, eras, self.overall.overlap_eras)
 
     def verdict(self, headline: Headline) -> str:
-        """How sure the difference is, in words: inside the noise, or clear of it."""
+        """``inside the noise (p = 0.31)``."""
         paired = headline.paired
         if paired is None or not headline.sure:
-            return "how much of it is noise cannot be told (too few eras with per-era scores)"
+            return "cannot be told"
         found = verdict(paired)
-        if found == "no difference":
-            return "the two are equal"
-        if found == "clear loss":
-            return "a loss clear of the noise"
-        if paired.mean <= 0:
-            return "**inside the noise**"
-        luck = (
-            f"noise alone brings as much to {searched(self.search(headline.stage))} with p = {p_text(paired.p_value)}"
-        )
-        if found == "clear gain":
-            return f"a gain clear of the noise ({luck})"
-        alone = "; as a comparison of two it would be clear" if paired.low > 0 else ""
-        return f"**inside the noise**: {luck}{alone}"
+        luck = f" (p = {p_text(paired.p_value)})" if paired.mean > 0 and found != "no difference" else ""
+        return f"{found}{luck}"
 
 
 def searched(search: Search) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from numerai_ray.report.plots.registry import TITLES
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.sections.answer import answer_section, question
+from numerai_ray.report.sections.answer import answer_section
 from numerai_ray.report.sections.closing import closing_sections
 from numerai_ray.report.sections.data import data_section
 from numerai_ray.report.sections.diagnostics import diagnostics_section
-from numerai_ray.report.sections.method import leaderboard_section, method
+from numerai_ray.report.sections.method import appendix_section, leaderboard_section, method
 from numerai_ray.report.sections.plan import estimate_section, plan_section
 from numerai_ray.report.sections.rounds import round_sections
 
@@ -31,7 +31,6 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
     parts = [
         f"# {reading.loaded.name}",
         *answer_section(reading),
-        question(reading),
         *figure("cumulative"),
         *figure("delta"),
         "## Plan",
@@ -55,9 +54,10 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         "## Diagnostics",
         *diagnostics_section(reading),
         *figure("groups"),
-        "## Estimate against fact",
         *estimate_section(reading),
         *closing_sections(reading),
+        "## Appendix: further figures",
+        *appendix_section(reading),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 

@@ -141,7 +141,7 @@ def leaderboard(
 
 
 def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
-    """Rows as a Markdown table.
+    """Rows as a Markdown table of six columns; :func:`appendix_table` has the others.
 
     Args:
         rows: see :func:`round_rows`.
@@ -155,20 +155,32 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "Changes",
         f"BMC last {last}",
         f"Δ to base ({INTERVAL_PERCENT} % interval)",
-        "Δ to best",
-        "Eras improved (by thirds)",
-        "BMC",
-        "BMC Sharpe",
         "CORR",
-        "CORR Sharpe",
-        "CORR with benchmark",
-        "BMC max drawdown",
-        "Fits new / stored",
-        "Fit time",
         "Status",
     ]
-    lines = ["| " + " | ".join(header) + " |", "|:--|:--|" + "--:|" * 12 + ":--|"]
+    lines = ["| " + " | ".join(header) + " |", "|:--|:--|--:|--:|--:|:--|"]
     lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def appendix_table(rows: Sequence[tuple[str, Row]]) -> str:
+    """What the tables of rounds leave out, a configuration once; ``rows`` have the name of the stage beside them."""
+    header = ("Configuration", "BMC", "BMC Sharpe", "BMC max drawdown", "CORR Sharpe", "CORR with benchmark")
+    more = ("Eras improved", "Fits new/stored")
+    lines = ["| " + " | ".join((*header, *more)) + " |", "|:--|" + "--:|" * 7]
+    for name, row in rows:
+        to_base = row.evidence.to_base if row.evidence else None
+        cells = [
+            cell(name),
+            number(row.bmc_mean, 5),
+            number(row.bmc_sharpe, 2),
+            number(row.bmc_max_drawdown, 3),
+            number(row.corr_sharpe, 2),
+            number(row.corr_with_benchmark, 3),
+            UNKNOWN if to_base is None else f"{100 * to_base.share_improved:.0f}%",
+            f"{row.fits_new}/{row.fits_stored}" if row.fits_new + row.fits_stored else UNKNOWN,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -183,12 +195,6 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 def e4_judged(value: float, delta: PairedDelta | None) -> str:
     """:func:`e4_interval` with its verdict: ``…, inside the noise``."""
     return e4_interval(value, delta) if delta is None else f"{e4_interval(value, delta)}, {verdict(delta)}"
-
-
-def improved(delta: PairedDelta) -> str:
-    """``54 % (50, 58, 54)``: share of eras improved, and in each third of the period, oldest first."""
-    thirds = ", ".join(number(100 * share, 0) for share in delta.thirds)
-    return f"{100 * delta.share_improved:.0f} % ({thirds})"
 
 
 def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -263,24 +269,13 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
     won = standing if row.role == "base" else " (winner)"
     name = f"**{linked}**{won}" if row.winner else linked
     kept = row.role in {"baseline", "benchmark"}
-    trained = row.fits_new + row.fits_stored > 0
     changes = {"baseline": "the baseline as it is", "benchmark": "official predictions"}.get(row.role, "")
     to_base = row.evidence.to_base if row.evidence else None
-    to_best = row.evidence.to_best if row.evidence else None
     return [
         name,
         cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
         number(row.primary, 5),
         e4_judged(row.delta, to_base),
-        UNKNOWN if to_best is None else e4_interval(to_best.mean, to_best),
-        UNKNOWN if to_base is None else improved(to_base),
-        number(row.bmc_mean, 5),
-        number(row.bmc_sharpe, 2),
         number(row.corr_mean, 4),
-        number(row.corr_sharpe, 2),
-        number(row.corr_with_benchmark, 3),
-        number(row.bmc_max_drawdown, 3),
-        f"{row.fits_new} / {row.fits_stored}" if trained else UNKNOWN,
-        f"{row.fit_seconds:.1f} s" if row.fits_new else UNKNOWN,
-        cell("; ".join(row.status), 240) or "ok",
+        cell("; ".join(row.status), 240) or UNKNOWN,
     ]

@@ -124,7 +124,7 @@ def _advice(
     for seeds in (2, 3):
         variants = math.floor(configs / seeds) - 1
         if variants >= 1:
-            ways[f"variants: {variants} with model.seeds of {seeds}"] = seen(chose, variants, seeds)
+            ways[f"rounds: {{variants: {variants}, seeds: {seeds}}}"] = seen(chose, variants, seeds)
     weekly = range(chose[0], chose[-1] + 1)
     variants = math.floor(configs / KEPT_ERAS) - 1
     if loaded.config("scout", {}).data.file == "downsampled" and variants >= 1:
@@ -133,7 +133,7 @@ def _advice(
     found = [below]
     if best is not None and ways[best] < scout.smallest_gain:
         found.append(f"at the same cost `{best}` sees {e4(ways[best], sign=False)}")
-    found.append(f"at three times the cost, three seeds averaged see {e4(seen(chose, rounds.variants, 3), sign=False)}")
+    found.append(f"at three times the cost, `rounds.seeds: 3` sees {e4(seen(chose, rounds.variants, 3), sign=False)}")
     if loaded.config("scout", {}).data.file == "downsampled":
         full = e4(seen(weekly, rounds.variants, 1), sign=False)
         found.append(f"at four times the cost, every week of these eras (`stages.scout.data: full`) sees {full}")

@@ -14,6 +14,7 @@ from numerai_ray.config.search_space import Dimension
 from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.experiment.costs import with_costs
 from numerai_ray.experiment.decision import PolicySettings, choose, decide, rule_version, sanity_flags
 from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, known_by_fingerprint, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
@@ -312,6 +313,8 @@ class RoundScheduler:
         comparison = replace(comparison_of(setup.candidates[0].config.score), rule=rule)
         search = search_by(rule, history) if setup.stage in ("confirm", "scale") else ALONE
         rest = with_evidence(base, rest, reader, comparison, search)
+        if rule > 1:
+            rest = with_costs(base, rest, reader, comparison)
         return base, rest, with_evidence(base, others, reader, comparison)
 
     def _decision(

@@ -161,9 +161,9 @@ def test_finished_report_has_its_sections_and_only_relative_links_to_files_of_th
     titles = re.findall(r"^##+ (.*)$", report, re.MULTILINE)
     assert titles == [
         "Plan", "Data and folds", "Method", "Scout rounds", "Round 1: num_leaves", "Round 2: learning_rate",
-        "Round 3: max_depth", "Confirm", "Final", "Leaderboard", "Diagnostics",
-        "Diagnostics of scout", "Diagnostics of confirm", "Diagnostics of final", "Estimate against fact",
+        "Round 3: max_depth", "Confirm", "Final", "Leaderboard", "Diagnostics", "Diagnostics of final",
         "What worked, what did not", "Threats to the result", "Reproduction", "Next steps",
+        "Appendix: further figures",
     ]  # fmt: skip
     assert "Not finished" not in report
     assert str(finished.paths.root.parent) not in report

@@ -104,7 +104,7 @@ def cumulative_caption(info: CumulativeInfo) -> str:
     else:
         first, final = (era_label(era) for era in info.window)
         parts.append(
-            f"The band marks the eras of the primary metric (at most the last {info.last} scored): {first}–{final}."
+            f"The band marks the primary metric's eras (the last {info.last} scored at most): {first}–{final}."
         )
         if info.uncovered_eras:
             eras = "era" if info.uncovered_eras == 1 else "eras"

@@ -81,8 +81,7 @@ def delta_caption(info: DeltaInfo) -> str:
     stages = ", ".join(line.stage for line in info.lines)
     return (
         f"Stages: {stages}. The band is the {INTERVAL_PERCENT} % interval; at the last era it is that of the mean "
-        f"difference, times the number of eras. A band that holds 0 at the end is a difference inside the noise; one "
-        f"that does not may still be what the best of many variants reaches by luck, and is then called that."
+        f"difference, times the number of eras. The verdict allows for the whole search."
     )
 
 

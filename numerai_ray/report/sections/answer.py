@@ -6,7 +6,6 @@ from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.answer_table import TABLE_HEADER, table_cells
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.sections.plan import sentence
 from numerai_ray.report.tables import Row, cell, e4_judged
 
 
@@ -18,21 +17,16 @@ def answer_section(reading: Reading) -> list[str]:
     parts = [f"**{lead}:** {cell(rest, 600)}", *([_bullets(notes)] if notes else []), *_state(reading)]
     if not math.isnan(answer.expected):
         parts.append(
-            f"The gain to expect is {e4(answer.expected)}: what was found, pulled towards 0 as far as the gains of all "
-            f"{answer.variants} variants say that noise is in it."
+            f"The gain to expect is {e4(answer.expected)}: the found one, shrunk by what all {answer.variants} "
+            f"variants gained."
         )
     if answer.table:
         parts.append(_table(reading))
     stages = [line for stage in reading.stages if reading.of(stage) for line in _stage(reading, stage)]
     if stages:
-        parts.append("\n".join(["| Stage | Compared | Difference | Verdict |", "|:--|:--|--:|:--|", *stages]))
+        parts.append("\n".join(["| Stage | Difference | Verdict | Compared |", "|:--|--:|:--|:--|", *stages]))
     steps = [f"`{step.command}`" + (f": {step.why}." if step.why else "") for step in answer.next]
     return [*parts, f"**Next.** {steps[0]}" if len(steps) == 1 else "**Next.**\n\n" + _bullets(steps)]
-
-
-def question(reading: Reading) -> str:
-    """What was asked."""
-    return f"**Question.** {sentence(reading.loaded.plan.idea)}"
 
 
 def _table(reading: Reading) -> str:
@@ -45,10 +39,10 @@ def _stage(reading: Reading, stage: Stage) -> list[str]:
     """The stage's comparison, and on the kept eras also that with the baseline."""
     headline = reading.headline(stage)
     if headline is None:
-        return [f"| {stage} | {_nothing_compared(reading, stage)} | – | – |"]
+        return [f"| {stage} | – | – | {_nothing_compared(reading, stage)} |"]
     also = reading.holdout_to_baseline() if stage == "holdout" else None
     return [
-        f"| {stage} | {cell(each.ours)} against {each.theirs} | {each.shown_short} | {reading.verdict(each)} |"
+        f"| {stage} | {each.shown_short} | {reading.verdict(each)} | {cell(each.ours)} against {each.theirs} |"
         for each in (headline, also)
         if each is not None
     ]

@@ -14,7 +14,7 @@ from numerai_ray.metrics.selection import luck
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.plots.drawing import label_rooms, tightest
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import cell, e4_judged, number
+from numerai_ray.report.tables import cell, number
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 # A model this close to the benchmark has little of its own to add.
@@ -50,9 +50,10 @@ def what_worked(reading: Reading) -> list[str]:
         what = "several at once" if record.kind == "joint" else record.dimension
         line = f"{what} (round {record.number}): {_best_of_round(reading, record)}"
         (worked if record.decision.promoted else did_not).append(line)
-    rule = "the margin" + (", clear of the noise" if reading.loaded.plan.rounds.accept == "significant" else "")
-    parts = [f"Counted as gains by {rule}:\n\n" + bullets(worked)] if worked else [f"Nothing reached {rule}."]
-    parts += ["Did not:\n\n" + bullets(did_not)] if did_not else []
+    also = {"significant": ", clear of the noise", "pareto": ", at no cost"}
+    rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
+    parts = [f"Counted as gains by {rule}: {'; '.join(worked)}."] if worked else [f"Nothing reached {rule}."]
+    parts += [f"Did not: {'; '.join(did_not)}."] if did_not else []
     return parts + _importances(reading)
 
 
@@ -80,8 +81,8 @@ def _best_of_round(reading: Reading, record: RoundRecord) -> str:
     if not rows:
         return "no variant could be judged"
     best, worst = rows[0], rows[-1]
-    text = f"{cell(best.name)} {e4_judged(best.delta, best.evidence.to_base if best.evidence else None)}"
-    return text if len(rows) == 1 else f"{text}; the worst, {cell(worst.name)}, {e4(worst.delta)}"
+    text = f"{cell(best.name)} {e4(best.delta)}"
+    return text if len(rows) == 1 else f"{text}, the worst {cell(worst.name)} {e4(worst.delta)}"
 
 
 def threats(reading: Reading) -> list[str]:
@@ -91,8 +92,7 @@ def threats(reading: Reading) -> list[str]:
     if search.variants > 1:
         found.append(
             f"Selection: the winner was chosen on the same eras that it is reported on, so its gain is biased upwards; "
-            f"noise alone brings {luck(search):.1f} standard errors to {searched(search)} in one case of twenty. "
-            f"Confirm and final runs use these eras again."
+            f"noise alone brings {luck(search):.1f} standard errors to {searched(search)} in one case of twenty."
         )
     found += [_holdout(reading), _leaks(reading)]
     stage = reading.latest_stage

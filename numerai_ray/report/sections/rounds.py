@@ -80,7 +80,8 @@ def _base(record: RoundRecord) -> str:
 def _cost(record: RoundRecord) -> str:
     """``; 3.20 core-hours of 4 nodes (0.41 node-hours), of which fits held 2.90``; "" where it is not known."""
     cost = record.cost
-    if not cost.get("nodes") or not cost.keys() >= {"core_hours", "fit_core_hours", "node_hours"}:
+    # What one machine took stands in the ledger.
+    if cost.get("nodes", 0) < 2 or not cost.keys() >= {"core_hours", "fit_core_hours", "node_hours"}:
         return ""
     nodes = f"{cost['nodes']:.0f} node{'s' if cost['nodes'] > 1 else ''}"
     # A short round in hours is a row of zeros.
@@ -94,19 +95,22 @@ def _cost(record: RoundRecord) -> str:
 
 
 def _round(reading: Reading, record: RoundRecord) -> list[str]:
-    rows = reading.rows(record)
+    # A benchmark is the same in every round of a stage: the answer has it.
+    rows = [row for row in reading.rows(record) if row.role != "benchmark" or record.stage != "scout"]
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
     table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
-    reason = cell(record.decision.reason, 500)
-    noise = _noise(record, rows, told=f"{INTERVAL_PERCENT} % interval" in reason)
+    # The interval stands in the table, where it has its verdict.
+    said = record.decision.reason.split("; ")
+    kept = [part for part in said if not part.startswith(f"{INTERVAL_PERCENT} % interval")]
+    reason = cell("; ".join(kept), 500)
+    noise = _noise(record, rows, told=len(kept) < len(said))
     parts = [table, " ".join(part for part in (f"**Decision:** {reason}.", noise) if part), *_in_all(reading, record)]
     failed = _failures(reading, record)
     if failed:
         parts.append("\n".join(failed))
     promised = "" if record.estimated_s is None else f" (estimated {record.estimated_s:.0f} s)"
-    took = f"{record.wall_s:.1f} s in all{promised}{_cost(record)}"
-    started = record.started.replace("T", " ").replace("+00:00", " UTC") or "at an unknown time"
-    parts.append(f"*Time: started {started}, {took}.*")
+    took = f"{record.wall_s:.1f} s{promised}{_cost(record)}"
+    parts.append(f"*Time: {took}.*")
     return parts
 
 
@@ -134,7 +138,7 @@ def _in_all(reading: Reading, record: RoundRecord) -> list[str]:
     headline = None if record.stage in {"scout", "holdout"} else reading.headline(stage_of(record.stage))
     if headline is None or record is not reading.of(record.stage)[-1]:
         return []
-    return [f"Over all scored eras against {headline.theirs}: {headline.shown}; {reading.verdict(headline)}."]
+    return [f"Over all scored eras against {headline.theirs}: {headline.shown}, {reading.verdict(headline)}."]
 
 
 def _noise(record: RoundRecord, rows: list[Row], *, told: bool) -> str:
