@@ -33,8 +33,7 @@ def test_the_same_difference_may_be_clear_in_its_round_and_noise_as_the_best_of_
     assert "clear gain" in section(report, "## Confirm")
     overall = re.search(r"^Over all scored eras against the experiment's base: .*", section(report, "## Confirm"), re.M)
     assert overall is not None
-    assert "**inside the noise**: noise alone brings as much to a search of 6 variants in 2 rounds" in overall[0]
-    assert "as a comparison of two it would be clear" in head(report)
+    assert "interval), inside the noise (p = " in overall[0]
     final = section(report, "## Final")
     assert "The winner is the experiment's base with num_leaves=63." in final
     assert "Over all scored eras against the baseline: +" in final
@@ -124,7 +123,9 @@ def test_every_stage_and_mark_of_the_method_is_told(tmp_path: Path) -> None:
     apart = "Leaks: training and validation are at least 19 eras apart where it is tightest, and the labels trained and"
     assert f"{apart} scored there need 5; no result looked like one." in threats
     assert "**Holdout:** the last 52 weeks are kept out" in section(report, "## Plan")
-    assert "| holdout | the best configuration against the experiment's base" in head(report)
+    assert re.search(
+        r"^\| holdout \| .* \| the best configuration against the experiment's base \|$", head(report), re.M
+    )
     without = report_text(Reading(history.loaded, history.paths, tuple(story[:-1])), {})
     assert "kept out and not scored yet" in without
     assert "Not finished" in without
@@ -135,7 +136,7 @@ def test_every_stage_and_mark_of_the_method_is_told(tmp_path: Path) -> None:
 
 def test_estimates_are_held_against_facts(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
-    assert "`numerai-ray plan` before a run" in section(text(history), "## Estimate against fact")
+    assert "Estimate against fact" not in text(history)
     first = history.scout("num_leaves", {63: 0.0047})
     second = history.scout("max_depth", {3: 0.0040})
     again = history.scout("max_depth", {3: 0.0040, 8: 0.0041})
