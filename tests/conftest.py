@@ -1,11 +1,14 @@
 """Fixtures that many tests share."""
 
 import os
+import resource
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from bad_requests import Desk
 from hypothesis import settings
+from live_desk import LiveDesk
 from submission_desk import PYTHONS, exported, finished_desk
 
 from numerai_ray.data.files.build import build
@@ -44,6 +47,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ["RAY_TMPDIR"] = NO_RAY
 
 
+# Seconds of a core above which a test is slow. Cores, because a busy machine makes no test slow.
+QUICK_S = 5.0
+
+
+def cpu_seconds() -> float:
+    """Of this process, and of those that it started and that have ended."""
+    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    before = cpu_seconds()
+    try:
+        return (yield)
+    finally:
+        if not is_marked(item):
+            item.user_properties.append(("cpu_s", cpu_seconds() - before))
+
+
+def is_marked(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("ray", "cluster", "browser", "slow", "long"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that have lost their place in the quick tier."""
+    passed = terminalreporter.getreports("passed")
+    spent = {each.nodeid: seconds for each in passed for name, seconds in each.user_properties if name == "cpu_s"}
+    for name, seconds in sorted(spent.items(), key=lambda each: -each[1]):
+        if seconds > QUICK_S:
+            terminalreporter.write_line(f"{name} took {seconds:.0f} s of a core: mark it slow, or make it quick")
+
+
 @pytest.fixture(scope="session")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with one small version, ``tiny``: read-only, shared by all tests."""
@@ -71,3 +107,9 @@ def model(finished: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("model") / "model.pkl"
     exported(finished, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def live_desk(tmp_path_factory: pytest.TempPathFactory) -> LiveDesk:
+    """A finished experiment whose market goes on: read-only, to be copied."""
+    return LiveDesk.searched(tmp_path_factory.mktemp("live"))

@@ -25,16 +25,8 @@ def read_ledger(path: Path) -> list[RoundRecord]:
         DataError: a line in the middle is damaged, or the file cannot be read.
 
     """
-    if not path.exists():
-        return []
-    if not path.is_file():
-        raise DataError(f"{path}: must be a file, but is none; move it away and restore the file")
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     rounds = []
-    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a line cut short
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             rounds.append(_round(number, line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -43,6 +35,23 @@ def read_ledger(path: Path) -> list[RoundRecord]:
                 f"after it to redo their rounds (stored fits are kept)"
             ) from error
     return rounds
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Lines of a file that :func:`append_line` writes; none where it is missing.
+
+    Raises:
+        DataError: it cannot be read, or is no file.
+
+    """
+    if not path.exists():
+        return []
+    if not path.is_file():
+        raise DataError(f"{path}: must be a file, but is none; move it away and restore the file")
+    try:
+        return path.read_bytes().split(b"\n")[:-1]  # after the last newline: nothing, or a line cut short
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
 
 
 def _round(number: int, line: bytes) -> RoundRecord:
@@ -63,6 +72,16 @@ def _why(error: Exception) -> str:
 
 def append_ledger(path: Path, record: RoundRecord) -> None:
     """Add one decided round, durably, after dropping a line that a crash cut short."""
+    append_line(path, record)
+
+
+def append_line(path: Path, record: Any) -> None:
+    """Add a record to a file of one JSON value a line, durably, after dropping a line that a crash cut short.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_own(path, "ab+") as handle:

@@ -34,6 +34,11 @@ class ExperimentPaths:
         return self.root / "results" / "calibration.json"
 
     @property
+    def rechecks(self) -> Path:
+        """Scores of eras that came after the last decision, a line a recheck; only ever added to."""
+        return self.root / "results" / "rechecks.jsonl"
+
+    @property
     def journal(self) -> Path:
         """Optuna's studies."""
         return self.root / "optuna.journal"
@@ -42,6 +47,15 @@ class ExperimentPaths:
     def report(self) -> Path:
         return self.root / "experiment.md"
 
+    def model_source(self, name: str) -> Path:
+        """The file of a model that was written in a notebook or script; ``model.type`` names it as ``models/…``."""
+        return self.root / "models" / f"{name}.py"
+
+    @property
+    def notes(self) -> Path:
+        """What people wrote about it, a note a line."""
+        return self.root / "notes.jsonl"
+
     @property
     def progress(self) -> Path:
         return self.root / "logs" / "progress.json"
@@ -49,6 +63,16 @@ class ExperimentPaths:
     @property
     def driver_log(self) -> Path:
         return self.root / "logs" / "driver.log"
+
+    @property
+    def events(self) -> Path:
+        """What background runs print with --json, a line each."""
+        return self.root / "logs" / "events.jsonl"
+
+    @property
+    def said(self) -> Path:
+        """What the last background run said on stderr."""
+        return self.root / "logs" / "run.log"
 
     @property
     def lock(self) -> Path:
@@ -95,6 +119,11 @@ class ExperimentPaths:
 
     def trial_log(self, variant: str) -> Path:
         return self.root / "logs" / f"{variant}.log"
+
+
+def summary_file(folder: Path) -> Path:
+    """The report over several experiments, in the folder that holds them."""
+    return folder / "summary.md"
 
 
 def experiment_identity(paths: ExperimentPaths) -> str:

@@ -5,6 +5,7 @@ Nothing here reads a file, a clock or a config, and nothing draws at random with
 """
 
 __all__ = [
+    "drift",
     "era_columns",
     "exposure",
     "importance",
@@ -13,6 +14,7 @@ __all__ = [
     "registry",
     "scoring",
     "selection",
+    "sequential",
     "shrinkage",
     "significance",
     "standard_error",

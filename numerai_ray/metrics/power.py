@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
 from numerai_ray.metrics.selection import Search, luck
-from numerai_ray.metrics.standard_error import freedom
+from numerai_ray.metrics.standard_error import degrees_of_freedom
 
 POWER = 0.8
 # Of two configurations of one model on real data: a third of the spread of per-era BMC.
@@ -49,7 +49,7 @@ def smallest_gain(error: float, eras: int, search: Search) -> float:
         search: how the comparison is found.
 
     """
-    degrees = float(freedom(eras))
+    degrees = float(degrees_of_freedom(eras))
     needed = float(stdtrit(degrees, ndtr(luck(search))))
     return (needed + float(ndtri(POWER))) * error
 

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from numerai_ray.metrics.selection import ALONE, LEVEL, FloatArray, Search, best_of, selected_p_value
-from numerai_ray.metrics.standard_error import freedom, standard_errors
+from numerai_ray.metrics.standard_error import degrees_of_freedom, standard_errors
 
 __all__ = [
     "ALL_ERAS",
@@ -323,7 +323,7 @@ def _certainty(values: FloatArray, eras: NDArray[np.int64], comparison: Comparis
 def _of_varying(values: FloatArray, eras: NDArray[np.int64], comparison: Comparison) -> FloatArray:
     n = np.count_nonzero(~np.isnan(values), axis=0)
     mean, se = np.nanmean(values, axis=0), standard_errors(values, eras, comparison.overlap_eras)
-    degrees = freedom(n)
+    degrees = degrees_of_freedom(n)
     # Draws are normal in scale, so the studentized mean goes to the normal quantile with its tail, and back.
     t = mean / se
     score = np.copysign(-ndtri(stdtr(degrees, -np.abs(t))), t)

@@ -114,7 +114,7 @@ def standard_errors(deltas: FloatArray, eras: NDArray[np.int64], overlap_eras: i
 def _of_complete(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
     """The same for (n, k) deltas without NaN."""
     expected, of_mean, power, scale = _fitted(deltas, positions, overlap_eras)
-    used = int(freedom(len(deltas)))
+    used = int(degrees_of_freedom(len(deltas)))
     level = (power / expected)[: used + 2].sum(axis=0) / used
     errors: FloatArray = np.sqrt(of_mean * level * scale)
     return errors
@@ -143,6 +143,16 @@ def _likeliest(deltas: FloatArray, shapes: FloatArray) -> tuple[FloatArray, Floa
     return weights, power, scale
 
 
+def noise_parts(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
+    """Variances (2, k) of an era's overlapping and independent noise in (n, k) complete deltas: a and b, levelled."""
+    shapes, _ = _overlap_model(positions, overlap_eras)
+    weights, power, scale = _likeliest(deltas, shapes)
+    used = int(degrees_of_freedom(len(deltas)))
+    level = (power / (shapes @ weights))[: used + 2].sum(axis=0) / used
+    parts: FloatArray = weights * level * scale
+    return parts
+
+
 @lru_cache(maxsize=16)
 def _overlap_model(positions: tuple[int, ...], overlap_eras: int) -> tuple[FloatArray, FloatArray]:
     """Expected power on n - 1 cosines, (n - 1, 2), and variance of the mean, (2,): of overlap and of independence."""
@@ -156,7 +166,7 @@ def _overlap_model(positions: tuple[int, ...], overlap_eras: int) -> tuple[Float
     return shapes, np.array([shape.sum() / n**2, 1.0 / n])
 
 
-def freedom(n: ArrayLike) -> FloatArray:
+def degrees_of_freedom(n: ArrayLike) -> FloatArray:
     """B of the module's text, for ``n`` eras."""
     found: FloatArray = np.floor(1.15 * np.asarray(n, np.float64) ** (2 / 3))
     return found

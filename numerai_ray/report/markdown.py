@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from numerai_ray.report.plots.registry import TITLES
+from numerai_ray.report.plots.registry import PLOTS, Chapter
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.sections.answer import answer_section
 from numerai_ray.report.sections.closing import closing_sections
@@ -11,6 +11,7 @@ from numerai_ray.report.sections.diagnostics import diagnostics_section
 from numerai_ray.report.sections.method import appendix_section, leaderboard_section, method
 from numerai_ray.report.sections.plan import estimate_section, plan_section
 from numerai_ray.report.sections.rounds import round_sections
+from numerai_ray.report.sections.since import since_section
 
 Picture = Callable[[str, str, str], list[str]]
 
@@ -25,35 +26,29 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
 
     """
 
-    def figure(name: str) -> list[str]:
-        return (picture or markdown_picture)(name, TITLES[name], captions[name]) if name in captions else []
+    def figures(chapter: Chapter) -> list[str]:
+        drawn = [plot for plot in PLOTS if plot.chapter == chapter and plot.name in captions]
+        show = picture or markdown_picture
+        return [line for plot in drawn for line in show(plot.name, plot.title, captions[plot.name])]
 
     parts = [
         f"# {reading.loaded.name}",
         *answer_section(reading),
-        *figure("cumulative"),
-        *figure("delta"),
+        *figures("Answer"),
         "## Plan",
         *plan_section(reading),
         "## Data and folds",
         *data_section(reading),
         "## Method",
         *method(reading),
-        *round_sections(
-            reading,
-            [
-                *figure("rounds"),
-                *figure("sweeps"),
-                *figure("importances"),
-            ],
-        ),
+        *round_sections(reading, figures("Rounds")),
+        *since_section(reading, figures("Since the decision")),
         "## Leaderboard",
         *leaderboard_section(reading),
-        *figure("per-era"),
-        *figure("correlation"),
+        *figures("Leaderboard"),
         "## Diagnostics",
         *diagnostics_section(reading),
-        *figure("groups"),
+        *figures("Diagnostics"),
         *estimate_section(reading),
         *closing_sections(reading),
         "## Appendix: further figures",

@@ -5,8 +5,11 @@ from functools import cached_property
 from typing import Any
 
 from numerai_ray.config import leaves
+from numerai_ray.errors import DataError
 from numerai_ray.experiment.answer import Answer, answer_of
+from numerai_ray.experiment.rechecks import read_rechecks
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.since import LiveRecord, live_record
 from numerai_ray.experiment.standing import Standing, stage_of
 from numerai_ray.report.tables import Row, round_rows, rounds_ran
 
@@ -21,6 +24,15 @@ class Reading(Standing):
     def answer(self) -> Answer:
         """The answer so far; many parts of a report ask for it."""
         return answer_of(self)
+
+    @cached_property
+    def live(self) -> LiveRecord | None:
+        """What eras after the last decision say; None where none was rechecked."""
+        try:
+            rechecks = read_rechecks(self.paths.rechecks)
+        except DataError:
+            return None  # what is damaged costs its chapter, not the run that the report is of; `recheck` says it
+        return live_record(self.history, rechecks, self.reader, self.comparison.overlap_eras)
 
     def rows(self, record: RoundRecord) -> list[Row]:
         """The round's table."""

@@ -32,7 +32,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from numerai_ray.metrics.power import Spread, foretold_error, smallest_gain
 from numerai_ray.metrics.selection import LEVEL, Search, best_of, luck, selected_p_value
-from numerai_ray.metrics.standard_error import correlation_with_part, freedom, standard_errors
+from numerai_ray.metrics.standard_error import correlation_with_part, degrees_of_freedom, standard_errors
 
 ROUNDS, VARIANTS, OVERLAP, WEEKS, STEP = 8, 4, 4, 800, 4
 MARGIN, STD, SEED_SHARE = 2e-4, 60e-4, 0.5
@@ -67,7 +67,7 @@ class Line:
 def tails(deltas: np.ndarray, eras: np.ndarray) -> np.ndarray:
     """One-sided p-value of each column's mean as a comparison fixed beforehand."""
     errors = standard_errors(deltas.astype(np.float64), eras, OVERLAP)
-    return np.asarray(stdtr(freedom(len(eras)), -deltas.mean(axis=0) / errors))
+    return np.asarray(stdtr(degrees_of_freedom(len(eras)), -deltas.mean(axis=0) / errors))
 
 
 def run_lines(rng: np.random.Generator, lines: int, rule: str, world: str, gains: dict[int, float]) -> Line:
@@ -183,7 +183,7 @@ def of_power(rng: np.random.Generator, lines: int) -> dict[str, dict[str, float]
         needed = np.asarray([luck(Search((VARIANTS,)))] * lines)
         score = deltas.mean(axis=0)
         # The gain at which each line would be called clear; four in five are by the quantile of these.
-        degrees = float(freedom(len(eras)))
+        degrees = float(degrees_of_freedom(len(eras)))
         seen_at = stdtrit(degrees, ndtr(needed)) * errors - score
         reached = float(np.quantile(seen_at, 0.8))
         found[name] = {"foretold": foretold, "found": reached, "off": foretold / reached - 1}

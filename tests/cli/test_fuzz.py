@@ -21,6 +21,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         yield ground(tmp_path_factory.mktemp("ground"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTS)
 def test_mutations_are_refused_or_carried_out_right(kind: str, start: Ground) -> None:
     ends = [try_one(kind, number, start) for number in range(COUNTS[kind])]

@@ -39,6 +39,7 @@ def commands(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str
     return [(" ".join(path), group)]
 
 
+@pytest.mark.slow
 def test_the_schemas_are_schemas() -> None:
     for name in schemas()["$defs"]:
         Draft202012Validator.check_schema(schema_of(name))
@@ -55,6 +56,7 @@ def test_every_command_with_json_has_a_schema_and_a_line_for_agents() -> None:
     assert told - {"status --watch"} == speaking, "the table of numerai_ray/docs/agents.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

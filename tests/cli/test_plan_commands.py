@@ -126,6 +126,7 @@ def test_a_shipped_experiment_that_is_put_in_place_is_told(tmp_path: Path, capsy
 # --- plan ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_plan_counts_fits_new_stored_and_shared(tmp_path: Path, market: Path, capsys: Any) -> None:
     desk = Desk(tmp_path, market, SHORT)
     arguments = ("plan", str(desk.folder), "--data-dir", str(desk.data), "--in-process")
@@ -175,6 +176,7 @@ def test_plan_says_which_stage_changes_nothing_and_what_is_not_predicted(
 # --- one experiment, steered --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_experiment_steered_by_hand(tmp_path: Path, market: Path, capsys: Any) -> None:
     """A round by hand, a stop after scouting, an edited plan, the end, and on after the end."""
     desk = Desk(tmp_path, market, SHORT)

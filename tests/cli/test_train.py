@@ -38,6 +38,7 @@ def plain_oof(root: Path, *, nan_missing: bool) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.py", "config.json"])
 @pytest.mark.parametrize("nan_missing", [False, True])
 def test_train_equals_the_plain_loop(*, market: Path, tmp_path: Path, name: str, nan_missing: bool) -> None:

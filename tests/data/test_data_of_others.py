@@ -350,7 +350,7 @@ def test_feature_names_may_be_any() -> None:
         train = Batch(features, ((0, rows // 2),), missing_as_null=False, target=label[: rows // 2])
         test = Batch(features, ((rows // 2, rows),), missing_as_null=False)
         engines = [model_for("lightgbm", None, each) for each in ("five_values", "lightgbm")]
-        found.append([engine.fit_predict(train, test, params, 1) for engine in engines])
+        found.append([engine.fit_predict(train, test, params, 1).predictions for engine in engines])
         texts = [engine.plain(engine.fit(train, params, 1)) for engine in engines]
         read = [engine.restored(text).predict(test, 1) for engine, text in zip(engines, texts, strict=True)]
         np.testing.assert_array_equal(read, found[-1])

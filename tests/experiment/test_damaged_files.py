@@ -244,6 +244,7 @@ def test_what_is_whole_in_a_cache_is_used(tmp_path: Path) -> None:
     assert drawn_plots(paths) == {"delta": drawn}
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_is_drawn_again(desk: Desk) -> None:
     paths = ExperimentPaths(desk.folder)
     assert run(["report", str(desk.folder)]) == 0

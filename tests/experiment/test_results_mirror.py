@@ -112,6 +112,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_market(tmp_path_factory.mktemp("market"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", ["folder", "s3"], indirect=True)
 def test_another_machine_goes_on_and_trains_nothing_twice(
     copy: Place, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -16,6 +16,8 @@ from desk import CLI, Desk
 
 from numerai_ray.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:

@@ -50,6 +50,7 @@ def limited(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_message_and_loses_nothing(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
     """From a disk without a byte to one where only the larger files fail; a report that fails is a note."""
     desk = desk_in(tmp_path, market)
@@ -78,6 +79,7 @@ def test_a_full_disk_is_one_message_and_loses_nothing(undisturbed: Desk, tmp_pat
 # --- moved, copied, shared --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_experiment_moves_to_another_place(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
     first = desk_in(tmp_path / "first", market)
     assert first.run("--rounds", "1") == 0
@@ -92,6 +94,7 @@ def test_an_experiment_moves_to_another_place(undisturbed: Desk, tmp_path: Path,
     assert second.untimed() == undisturbed.untimed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "decides"), [("auto", False), ("lightgbm", True)])
 def test_library_versions_share_a_store_without_meeting(
     market: Path, monkeypatch: pytest.MonkeyPatch, engine: str, decides: bool
@@ -112,6 +115,7 @@ def test_library_versions_share_a_store_without_meeting(
     assert before == keys() if decides else not before & keys()
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_no_decision(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
     """Files that come from the future, as after a clock was set back: still the same experiment."""
     desk = desk_in(tmp_path, market)
@@ -179,6 +183,7 @@ def test_the_second_interrupt_ends_the_process() -> None:
     assert "never" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_twice_ends_at_once_and_goes_on(
     undisturbed: Desk, tmp_path: Path, market: Path
 ) -> None:

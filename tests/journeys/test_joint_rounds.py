@@ -8,6 +8,8 @@ from planted import experiment, make_root
 
 from numerai_ray.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 LEAVES_RANGE = {
     "path": "model.params.num_leaves",
     "range": {"low": 2, "high": 255, "scale": "log", "integer": True},

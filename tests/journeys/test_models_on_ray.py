@@ -20,8 +20,8 @@ from numerai_ray.cli.main import run
 from numerai_ray.errors import ResourceShortage
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.rounds.time_model import read_calibration
+from numerai_ray.runners.ray.fold_tasks import run_on_ray
 from numerai_ray.runners.ray.start import RaySettings
-from numerai_ray.runners.ray.tasks import run_on_ray
 from numerai_ray.system.resources import Needs
 
 ray = pytest.importorskip("ray")

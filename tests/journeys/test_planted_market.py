@@ -10,6 +10,8 @@ from planted import LEAVES, TARGET, experiment, make_root
 
 from numerai_ray import Experiment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -28,6 +28,7 @@ def shrunk(space: dict[str, Any]) -> dict[str, Any]:
     return space
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 def test_a_search_space_runs(path: Path, tmp_path: Path, market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = shrunk(yaml.safe_load(path.read_text()))

@@ -64,6 +64,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 def test_without_any_extra_the_program_runs_and_each_lack_is_one_message_with_the_way_to_mend_it(desk: Desk) -> None:
     plan = yaml.safe_load((desk.exp / "experiment.yaml").read_text())
 

@@ -10,6 +10,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.slow
+
 OWN_MODEL = """
 import numpy as np
 

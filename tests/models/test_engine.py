@@ -11,9 +11,8 @@ from contracts import config, ignore, params
 from numerai_ray.config import ModelConfig
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.models import RULES, engine, engine_of, model_for, rule_here, rule_of
-from numerai_ray.models.engine import FIVE_VALUES, LIGHTGBM, UNFILTERED
+from numerai_ray.models.engine import DEFAULTS, FIVE_VALUES, LEAST_ROWS_A_LEAF, LIGHTGBM, UNFILTERED, refusal
 from numerai_ray.models.five_values import FiveValues
-from numerai_ray.models.five_values_params import DEFAULTS, LEAST_ROWS_A_LEAF, refusal
 from numerai_ray.models.lightgbm import LightGBM, UnfilteredLightGBM
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog

@@ -105,6 +105,7 @@ def laid(changes: dict[str, Any], trees: int) -> dict[str, Any]:
     return {**changes, "model": model}
 
 
+@pytest.mark.slow
 def test_results_plan_and_report_name_the_engine(finished: Desk) -> None:
     paths = ExperimentPaths(finished.exp)
     record = read_ledger(paths.ledger)[0]

@@ -13,7 +13,6 @@ from numerai_ray.errors import EnvironmentFault
 from numerai_ray.models import Batch, Compiled, Ladder, Rungs, model_for
 from numerai_ray.models import five_values as module
 from numerai_ray.models.five_values import LEAST_SHARE, FittedForest
-from numerai_ray.models.reports import hearing, hearing_model
 
 pytest.importorskip("numba")
 
@@ -81,8 +80,8 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
 @pytest.mark.parametrize("name", KEPT)
 def test_predicts_what_lightgbm_predicts(features: FeatureMatrix, name: str, weighted: bool, threads: int) -> None:
     train, asked = training(features, name, weighted=weighted), validation(features)
-    expected = LIGHTGBM.fit_predict(train, asked, PARAMS, 1)
-    close(MODEL.fit_predict(train, asked, PARAMS, threads), expected)
+    expected = LIGHTGBM.fit_predict(train, asked, PARAMS, 1).predictions
+    close(MODEL.fit_predict(train, asked, PARAMS, threads).predictions, expected)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +99,16 @@ def test_predicts_what_lightgbm_predicts(features: FeatureMatrix, name: str, wei
 )
 def test_params_mean_what_they_mean_to_lightgbm(features: FeatureMatrix, params: dict[str, Any]) -> None:
     train, asked, settings = training(features), validation(features), {**PARAMS, **params}
-    close(MODEL.fit_predict(train, asked, settings, 2), LIGHTGBM.fit_predict(train, asked, settings, 1))
+    close(
+        MODEL.fit_predict(train, asked, settings, 2).predictions,
+        LIGHTGBM.fit_predict(train, asked, settings, 1).predictions,
+    )
 
 
 @pytest.mark.parametrize("name", ["from the start", "two pieces, without some labels", "a few of many"])
 def test_predicting_while_training_is_predicting_afterwards(features: FeatureMatrix, name: str) -> None:
     train, asked = training(features, name), validation(features)
-    together = MODEL.fit_predict(train, asked, PARAMS, 2)
+    together = MODEL.fit_predict(train, asked, PARAMS, 2).predictions
     np.testing.assert_array_equal(together, MODEL.fit(train, PARAMS, 1).predict(asked, 1))
 
 
@@ -114,14 +116,14 @@ def test_a_ladder_is_read_where_separate_fits_end(features: FeatureMatrix) -> No
     assert isinstance(MODEL, Ladder)
     train, asked, lengths = training(features), validation(features), (1, 3, 25)
     assert MODEL.length(PARAMS) == 25
-    with hearing() as told:
-        read = MODEL.fit_predict_lengths(train, asked, Rungs(PARAMS, lengths), 2)
-    for length, prediction in zip(lengths, read, strict=True):
+    results = MODEL.fit_predict_lengths(train, asked, Rungs(PARAMS, lengths), 2)
+    read = [each.predictions for each in results]
+    for length, found in zip(lengths, results, strict=True):
         shorter = MODEL.at_length(PARAMS, length)
-        with hearing() as alone:
-            np.testing.assert_array_equal(prediction, MODEL.fit_predict(train, asked, shorter, 1))
-        np.testing.assert_array_equal(told[length].values, alone[None].values)
-        close(prediction, LIGHTGBM.fit_predict(train, asked, shorter, 1))
+        alone = MODEL.fit_predict(train, asked, shorter, 1)
+        np.testing.assert_array_equal(found.predictions, alone.predictions)
+        np.testing.assert_array_equal(found.importance.values, alone.importance.values)
+        close(found.predictions, LIGHTGBM.fit_predict(train, asked, shorter, 1).predictions)
     np.testing.assert_array_equal(MODEL.fit(train, PARAMS, 1).predict(asked, 1, 3), read[1])
 
 
@@ -130,10 +132,9 @@ def test_it_tells_what_lightgbm_tells(features: FeatureMatrix) -> None:
     train, asked = training(features), validation(features)
     told, models = [], []
     for each in (MODEL, LIGHTGBM):
-        with hearing() as heard, hearing_model() as trained:
-            each.fit_predict(train, asked, PARAMS, 1)
-        told.append(heard[None])
-        models.append(trained[-1])
+        found = each.fit_predict(train, asked, PARAMS, 1)
+        told.append(found.importance)
+        models.append(found.model)
     assert told[0].kind == told[1].kind
     np.testing.assert_allclose(told[0].values, told[1].values, rtol=1e-5)
     ours, expected = models[0], models[0].predict(asked, 1)
@@ -162,7 +163,10 @@ def test_few_rows_of_a_span_are_copied_together(features: FeatureMatrix, share: 
     assert all(shared) if read == "where they lie" else not any(shared)
     assert (rows.used is None) == (read == "as copies")
     assert len(rows.target) == (900 if read == "where they lie" else len(keep))
-    close(MODEL.fit_predict(train, whole, PARAMS, 1), LIGHTGBM.fit_predict(train, whole, PARAMS, 1))
+    close(
+        MODEL.fit_predict(train, whole, PARAMS, 1).predictions,
+        LIGHTGBM.fit_predict(train, whole, PARAMS, 1).predictions,
+    )
 
 
 def test_a_whole_span_is_no_copy_and_marks_nothing(features: FeatureMatrix) -> None:

@@ -51,11 +51,13 @@ def test_each_promise_is_tried(body, broken, tmp_path, monkeypatch, capsys) -> N
     assert broken is None or any(broken in line for line in failed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_built_in_models_pass(name) -> None:
     assert run(["check-model", name, "--params", "{n_estimators: 10, colsample_bytree: 0.5}"]) == 0
 
 
+@pytest.mark.slow
 def test_a_model_that_learns_nothing_here_passes_and_is_told(capsys) -> None:
     assert run(["check-model", "lightgbm", "--params", "{n_estimators: 3, min_data_in_leaf: 10000}"]) == 0
     out = capsys.readouterr().out

@@ -68,7 +68,7 @@ def test_equals_the_plain_library(*, missing_as_null: bool, missing_eras: int, t
     expected = plain(features, train, validation)
     fitted = MODEL.fit(train, PARAMS, threads)
     np.testing.assert_array_equal(fitted.predict(validation, threads), expected)
-    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, threads), expected)
+    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, threads).predictions, expected)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_predicting_while_training_is_predicting_afterwards(params: dict[str, ob
     labels = np.abs(target(features))
     train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
     settings = {**PARAMS, **params}
-    together = MODEL.fit_predict(train, validation, settings, 2)
+    together = MODEL.fit_predict(train, validation, settings, 2).predictions
     np.testing.assert_array_equal(together, MODEL.fit(train, settings, 1).predict(validation, 1))
 
 
@@ -116,9 +116,9 @@ def test_a_ladder_is_read_where_separate_fits_end() -> None:
     labels = target(features)
     train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
     params = {**PARAMS, "objective": "huber"}
-    read = MODEL.fit_predict_lengths(train, validation, Rungs(params, (3, 25)), 2)
+    read = [each.predictions for each in MODEL.fit_predict_lengths(train, validation, Rungs(params, (3, 25)), 2)]
     for length, prediction in zip((3, 25), read, strict=True):
-        alone = MODEL.fit_predict(train, validation, MODEL.at_length(params, length), 1)
+        alone = MODEL.fit_predict(train, validation, MODEL.at_length(params, length), 1).predictions
         np.testing.assert_array_equal(prediction, alone)
     assert np.abs(read[0] - read[1]).max() > 0.01
 
@@ -131,10 +131,10 @@ def test_features_that_no_split_can_use_are_not_drawn_from() -> None:
     labels = target(features)
     train, validation = batch(features, range(12), labels), batch(features, range(14, 20), labels)
     expected = plain(features, train, validation)
-    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, 1), expected)
+    np.testing.assert_array_equal(MODEL.fit_predict(train, validation, PARAMS, 1).predictions, expected)
     unfiltered = model_for("lightgbm", None, "lightgbm_unfiltered")
     assert unfiltered.canonical_params(PARAMS) == {**MODEL.canonical_params(PARAMS), "feature_pre_filter": False}
-    assert np.abs(unfiltered.fit_predict(train, validation, PARAMS, 1) - expected).max() > 1e-3
+    assert np.abs(unfiltered.fit_predict(train, validation, PARAMS, 1).predictions - expected).max() > 1e-3
 
 
 def test_equal_models_have_equal_canonical_params() -> None:

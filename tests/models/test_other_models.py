@@ -11,9 +11,8 @@ from numerai_ray.config import ModelConfig
 from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import ConfigError, FitError
 from numerai_ray.models import Batch, Ladder, ModelSource, Rungs, model_for, model_problems
-from numerai_ray.models.dense import rows_of
-from numerai_ray.models.probing import FEWEST_ROWS, MOST_ROWS, ROWS_AT_ONCE, prediction_change
-from numerai_ray.models.reports import hearing, listening
+from numerai_ray.models.dense import FEWEST_ROWS, MOST_ROWS, ROWS_AT_ONCE, prediction_change, rows_of
+from numerai_ray.models.reports import listening
 from numerai_ray.models.user import find_source
 
 ROWS_AN_ERA, ERAS, FEATURES = 150, 60, 12
@@ -70,18 +69,20 @@ def model(name: str):
 def test_predictions_are_the_same_for_any_threads_and_again(name) -> None:
     features = matrix()
     train, validation = batch(features, 0, 40), batch(features, 45, 60, target=None)
-    first = model(name).fit_predict(train, validation, MODELS[name], 1)
+    first = model(name).fit_predict(train, validation, MODELS[name], 1).predictions
     assert first.shape == (15 * ROWS_AN_ERA,)
     assert first.dtype == np.float64
     for threads in (1, 2, 3):
-        np.testing.assert_array_equal(model(name).fit_predict(train, validation, MODELS[name], threads), first)
+        np.testing.assert_array_equal(
+            model(name).fit_predict(train, validation, MODELS[name], threads).predictions, first
+        )
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_signal_is_found(name) -> None:
     features = matrix()
     train, validation = batch(features, 0, 40), batch(features, 45, 60)
-    found = model(name).fit_predict(train, validation, MODELS[name], 2)
+    found = model(name).fit_predict(train, validation, MODELS[name], 2).predictions
     assert np.corrcoef(found, validation.target)[0, 1] > 0.25
 
 
@@ -107,11 +108,7 @@ def test_what_mattered_is_told_alike_for_any_threads(kind: str) -> None:
     name, params = TELLING[kind]
     features = matrix()
     train, validation = batch(features, 0, 40), replace(batch(features, 45, 60), target=None)
-    found = []
-    for threads in (1, 2):
-        with hearing() as told:
-            model(name).fit_predict(train, validation, params, threads)
-        found.append(told[None])
+    found = [model(name).fit_predict(train, validation, params, threads).importance for threads in (1, 2)]
     assert found[0] == found[1]
     assert found[0].kind == kind.split(" of ", maxsplit=1)[0]
     assert len(found[0].values) == FEATURES
@@ -141,7 +138,7 @@ def test_seeds_decide(name) -> None:
     features = matrix()
     train, validation = batch(features, 0, 40), batch(features, 45, 60)
     own = model(name)
-    found = [own.fit_predict(train, validation, own.with_seed(MODELS[name], seed), 1) for seed in (3, 4)]
+    found = [own.fit_predict(train, validation, own.with_seed(MODELS[name], seed), 1).predictions for seed in (3, 4)]
     assert not np.array_equal(*found)
     assert own.canonical_params(own.with_seed(MODELS[name], 3)) == own.canonical_params(MODELS[name])
 
@@ -158,12 +155,12 @@ def test_a_fit_tells_how_far_it_is(name) -> None:
     total = params.get("n_estimators") or params.get("iterations") or params["epochs"]
     train, validation = batch(features, 0, 40), batch(features, 45, 60)
     with listening(lambda *word: told.append(word)):
-        heard = model.fit_predict(train, validation, params, 2)
+        heard = model.fit_predict(train, validation, params, 2).predictions
     first = 0 if name == "mlp" else 1
     assert told == [(done, total, TOLD[name]) for done in range(first, first + len(told))]
     assert len(told) == total or name == "mlp"
     assert len(told) > 1
-    np.testing.assert_array_equal(heard, model.fit_predict(train, validation, params, 2))
+    np.testing.assert_array_equal(heard, model.fit_predict(train, validation, params, 2).predictions)
 
 
 @pytest.mark.parametrize("name", ["xgboost", "catboost", "sklearn"])
@@ -179,7 +176,7 @@ def test_weights_of_nothing_are_rows_left_out(name) -> None:
     found = []
     for target in (train.target, other):
         own = batch(features, 0, 40, target=target, weights=weights)
-        found.append(model(name).fit_predict(own, validation, params, 1))
+        found.append(model(name).fit_predict(own, validation, params, 1).predictions)
     assert np.abs(found[0] - found[1]).mean() < 0.02
 
 
@@ -191,9 +188,9 @@ def test_a_ladder_reads_one_fit_at_every_length(name) -> None:
     assert isinstance(own, Ladder)
     assert own.length(MODELS[name]) == 30
     lengths = (4, 11, 30)
-    found = own.fit_predict_lengths(train, validation, Rungs(MODELS[name], lengths), 2)
+    found = [each.predictions for each in own.fit_predict_lengths(train, validation, Rungs(MODELS[name], lengths), 2)]
     for length, prediction in zip(lengths, found, strict=True):
-        alone = own.fit_predict(train, validation, own.at_length(MODELS[name], length), 1)
+        alone = own.fit_predict(train, validation, own.at_length(MODELS[name], length), 1).predictions
         np.testing.assert_array_equal(prediction, alone)
 
 
@@ -284,7 +281,7 @@ def test_a_pipeline_of_estimators() -> None:
     features = matrix()
     train, validation = batch(features, 0, 40), batch(features, 45, 60)
     weighted = batch(features, 0, 40, weights=np.linspace(0.1, 2, len(train.target)))
-    found = [model("sklearn").fit_predict(each, validation, params, 1) for each in (train, weighted)]
+    found = [model("sklearn").fit_predict(each, validation, params, 1).predictions for each in (train, weighted)]
     assert not np.array_equal(*found)
 
 

@@ -225,13 +225,13 @@ def test_json_events_are_lines_without_nan(finished: History, capsys: pytest.Cap
     with JsonView() as view:
         view.round_started(START)
         view._last -= 60
-        view.looked(LOOK)
-        view.looked(LOOK)
+        view.observed(LOOK)
+        view.observed(LOOK)
         view.trial_progress(Progress("r03-b", 0, 4, float("nan"), "refused"))
         view.dashboard("http://127.0.0.1:8265")
         view.round_decided(judged(finished))
         view._last -= 60
-        view.looked(LOOK)
+        view.observed(LOOK)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for event in events:
         Draft202012Validator(schema_of("run")).validate(event)
@@ -249,7 +249,7 @@ def test_status_shows_what_the_driver_wrote(tmp_path: Path) -> None:
     file = ProgressFile(tmp_path / "progress.json")
     file.round_started(START)
     file._last = 0
-    file.looked(LOOK)
+    file.observed(LOOK)
     running = json.loads(file.path.read_text())["running"]
     shown = text_of(running_table(running))
     assert "fitting r3/a/fold2" in shown
@@ -271,7 +271,9 @@ def test_the_observer_tells_what_it_sees_and_survives_what_fails(monkeypatch: py
             raise OSError("gone")
         return [FIT]
 
-    observer = Observer(fits, Watchers(type("Listener", (), {"looked": lambda _, each: seen.append(each)})()).looked)
+    observer = Observer(
+        fits, Watchers(type("Listener", (), {"observed": lambda _, each: seen.append(each)})()).observed
+    )
     observer.start()
     deadline = time.monotonic() + 20
     while not seen and time.monotonic() < deadline:

@@ -18,8 +18,8 @@ from numerai_ray.config import Config, apply_overrides, validate
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.runners.in_process import InProcessRunner
+from numerai_ray.runners.ray.fold_tasks import run_on_ray
 from numerai_ray.runners.ray.start import RaySettings
-from numerai_ray.runners.ray.tasks import run_on_ray
 from numerai_ray.submission.container.environment import Environment, Limits, run_inside
 from numerai_ray.submission.export.assembly import plan_refit
 from numerai_ray.submission.export.choice import choose, refit_config

@@ -247,6 +247,7 @@ def forecast_of(desk: Desk, capsys: pytest.CaptureFixture[str]) -> tuple[list[di
     return rounds, " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_an_experiment_hands_out_its_models(
     market: Path, tmp_path: Path, rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -258,6 +258,7 @@ print(sorted(compiled_or_loaded() - before))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_after_warming_up_no_fit_compiles_anything(weighted: bool, threads: int) -> None:

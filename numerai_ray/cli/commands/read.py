@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,20 +13,19 @@ from rich.text import Text
 
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, ResultsOption, within
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.errors import NumeraiRayError, RequestError
+from numerai_ray.errors import RequestError
 from numerai_ray.experiment.answer import experiment_answer
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
-from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.live_view import decided_line, running_table, wide_console
-from numerai_ray.progress.round_state import number, running_of
+from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
-from numerai_ray.system.json_text import to_json, without_nan
-from numerai_ray.system.storage import place
+from numerai_ray.session.reading import leaderboard_json
+from numerai_ray.session.status import best_variant, record_json, running, state_of, status_json
+from numerai_ray.system.json_text import without_nan
 
 WATCH_S = 1.0
 
@@ -62,32 +61,6 @@ def status(
         wide_console().print(_shown(paths, exp, results))
 
 
-def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -> dict[str, Any]:
-    """What ``status --json`` tells."""
-    history = read_ledger(paths.ledger)
-    best = best_variant(history)
-    return {
-        "experiment": str(exp),
-        "state": _state(paths, history, results),
-        "finished": is_finished(history),
-        "best": None if best is None else json.loads(to_json(best)),
-        "answer": _answer(paths, exp, history),
-        "rounds": [json.loads(to_json(record)) for record in history],
-        "running": running(paths, results),
-        "report": str(paths.report) if paths.report.exists() else None,
-        "page": str(paths.html) if paths.html.exists() else None,
-    }
-
-
-def _answer(paths: ExperimentPaths, exp: Path, history: list[RoundRecord]) -> dict[str, Any] | None:
-    """The answer so far; None where the plan cannot be read, which does not keep the rest from being told."""
-    try:
-        _, loaded = open_experiment(exp)
-    except NumeraiRayError:
-        return None
-    return experiment_answer(loaded, paths, history, exp).as_json()
-
-
 def leaderboard(
     exp: ExperimentArgument,
     stage: Annotated[str | None, typer.Option("--stage", help="Only this stage.")] = None,
@@ -96,19 +69,9 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Every configuration that ran, best first, a stage at a time: stages do not compare with each other."""
-    from numerai_ray.session.experiment import Experiment
-
-    experiment_paths(exp)
-    table = Experiment.load(exp).table()
-    if table.empty:
-        raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    stages = list(dict.fromkeys(table["stage"]))
-    if stage is not None and stage not in stages:
-        raise RequestError(f"--stage must be one that ran ({', '.join(stages)}), but is {stage!r}")
-    shown = table[table["stage"] == stage] if stage else table
-    shown = shown.groupby("stage", sort=False).head(top).reset_index()
+    value = leaderboard_json(experiment_paths(exp), exp, stage, top)
     if as_json:
-        say(json.dumps(without_nan({"experiment": str(exp), "rows": shown.to_dict("records")}), indent=2))
+        say(json.dumps(value, indent=2))
         return
     screen = Table(box=None, pad_edge=False)
     digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
@@ -118,7 +81,7 @@ def leaderboard(
         screen.add_column(name, overflow="fold")
     for name in digits:
         screen.add_column(name, justify="right", no_wrap=True)
-    for row in shown.to_dict("records"):
+    for row in value["rows"]:
         values = [number(row[name], places) for name, places in digits.items()]
         judged = ["–" if row[each] == "unknown" else row[each] for each in ("verdict", "verdict_overall")]
         screen.add_row(row["stage"], "★" if row["winner"] else "", row["id"], *judged, *values)
@@ -152,38 +115,11 @@ def report(
             "report": str(path),
             "page": str(paths.html),
             "plots": sorted(str(file) for file in paths.plots.glob("*.png")),
-            "rounds": [json.loads(to_json(record)) for record in history],
+            "rounds": [record_json(record) for record in history],
         }
         say(json.dumps(without_nan(value), indent=2))
     else:
         say(f"{path}\n{paths.html}")
-
-
-def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
-    """The winner of the last decided round, a holdout aside."""
-    last = last_compared(history)
-    if last is None:
-        return None
-    return next((each for each in last.variants if each.id == last.decision.winner), None)
-
-
-def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
-    """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
-    found = running_of(paths.progress)
-    return found if found and _holder(paths, results) else None
-
-
-def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
-    """Who runs the experiment, on this machine or on the one that writes ``results``."""
-    return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
-
-
-def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
-    if _holder(paths, results):
-        return "running"
-    if is_finished(history):
-        return "finished"
-    return "stopped" if history else "not started"
 
 
 def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> RenderableType:
@@ -197,7 +133,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         so_far = "best" if is_finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
-    state = _state(paths, history, results)
+    state = state_of(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
     parts.append(Text(f"{state}{ahead}"))
     if paths.report.exists() and state != "running":
@@ -222,7 +158,7 @@ def _watch(paths: ExperimentPaths, exp: Path) -> None:
             console.print(decided_line(record), highlight=False, soft_wrap=True, markup=False)
         told = len(history)
         if not alive:
-            console.print(_state(paths, history), highlight=False)
+            console.print(state_of(paths, history), highlight=False)
             return
         time.sleep(WATCH_S)
 

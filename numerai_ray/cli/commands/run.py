@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,37 +13,25 @@ from numerai_ray.cli.commands.track import MLflowOption
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
-    ExperimentArgument,
     InProcessOption,
     JsonOption,
     ResultsOption,
     within,
 )
+from numerai_ray.cli.queue import run_several
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
-from numerai_ray.config.plan import LoadedPlan
-from numerai_ray.config.plan_schema import Stage
 from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, RequestError
 from numerai_ray.experiment.answer import Answer, experiment_answer
-from numerai_ray.experiment.decision import is_finished
-from numerai_ray.experiment.ledger import read_ledger
-from numerai_ray.experiment.lock import experiment_lock
-from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
-from numerai_ray.session.opening import (
-    Session,
-    catalog_of,
-    open_runner,
-    prepare_data,
-    scheduler_at_work,
-    settings_of,
-    tell_devices,
-)
+from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
-from numerai_ray.system.files import tidy
+from numerai_ray.session.queue import Limits
+from numerai_ray.session.running import HowFar, known_stage, run_rounds
 from numerai_ray.system.json_text import to_json, without_nan
 from numerai_ray.system.process import INTERRUPTED, stop_asked
 from numerai_ray.system.storage import place
@@ -50,12 +39,15 @@ from numerai_ray.system.storage import place
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command(epilog="Examples: numerai-ray run experiments/quickstart · numerai-ray run EXP --data-dir /data")(run)
+    app.command(epilog="Examples: numerai-ray run experiments/quickstart · numerai-ray run EXP EXP --hours 8")(run)
     app.command(epilog="Example: numerai-ray train --config my.py --output-dir out --data-dir data")(train)
 
 
 def run(
-    exp: ExperimentArgument,
+    exps: Annotated[
+        list[Path],
+        typer.Argument(metavar="EXP…", help="Folder of an experiment; several, or a queue.yaml, in one go."),
+    ],
     data_dir: DataDirOption = None,
     address: AddressOption = None,
     results: ResultsOption = None,
@@ -68,48 +60,65 @@ def run(
         int | None,
         typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
     ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Of several experiments: begin no round after so many hours.")
+    ] = None,
     stop_after: Annotated[
         str | None, typer.Option("--stop-after", metavar="STAGE", help="Stop when this stage is over, e.g. scout.")
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    notify: Annotated[
+        str | None,
+        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    from numerai_ray.session.plan_check import check_plan
-    from numerai_ray.training.store.fits import FOLDER
+    """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.
 
-    with ExitStack() as stack:
-        if as_json:
-            stack.enter_context(_faults_as_event())
+    Several experiments are worked through within one budget, the most promising first, with one summary over all.
+    """
+    if mlflow is not None:
+        from numerai_ray.report.trackers import check_mlflow
+
+        check_mlflow(mlflow)
+    webhook = None if notify is None else checked_webhook(notify)
+
+    def opened(exp: Path) -> Session:
         paths, loaded = open_experiment(exp)
-        stage = _stage(stop_after, loaded)
-        if mlflow is not None:
-            from numerai_ray.report.trackers import check_mlflow
-
-            check_mlflow(mlflow)
         root = data_place(data_dir, made_here=loaded.plan.market is not None)
-        catalog = catalog_of(loaded, root, paths, address)
         console = Console(stderr=as_json)
-        copy = answering(place(results), "--results") if results else None
-        session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-        stack.enter_context(experiment_lock(paths.lock))
-        mirror = stack.enter_context(mirrored(paths.root, copy))
-        for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
-            tidy(folder)
-        history = read_ledger(paths.ledger)
-        if extend or not is_finished(history):
-            prepare_data(loaded, root)
-            check_plan(loaded, catalog, str(paths.plan))
-            tell_devices(console, catalog)
-        settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
-        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
-            stop, history = scheduler.run(rounds, stage)
-        answer = experiment_answer(loaded, paths, history, exp)
-        _farewell(console, paths, answer, history)
+        return Session(
+            paths,
+            loaded,
+            root,
+            console,
+            address,
+            in_process=in_process,
+            as_json=as_json,
+            mlflow=mlflow,
+            webhook=webhook,
+        )
+
+    if len(exps) > 1 or exps[0].suffix in {".yaml", ".yml"}:
+        alone = {"--results": results, "--stop-after": stop_after, "--extend": extend}
+        for flag, value in alone.items():
+            if value:
+                raise RequestError(f"{flag}: goes with one experiment, but several are given; run that one alone")
+        run_several(exps, Limits(hours, rounds), opened, accept_suspect=accept_suspect)
+        return
+    if hours is not None:
+        raise RequestError("--hours: goes with several experiments; one has `budget: {hours: …}` in its plan")
+    with _faults_as_event() if as_json else nullcontext():
+        session = opened(exps[0])
+        how_far = HowFar(rounds, known_stage(stop_after, session.loaded), accept_suspect, extend)
+        session = replace(session, results=answering(place(results), "--results") if results else None)
+        stop, history = run_rounds(session, how_far)
+        answer = experiment_answer(session.loaded, session.paths, history, exps[0])
+        _farewell(session.console, session.paths, answer, history)
     if as_json:
-        ended = {"reason": stop.reason if stop else None, "report": str(paths.report), "answer": answer.as_json()}
-        say(json.dumps(without_nan({"event": "finished", **ended})))
+        ended = {"reason": stop.reason if stop else None, "report": str(session.paths.report)}
+        say(json.dumps(without_nan({"event": "finished", **ended, "answer": answer.as_json()})))
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
 
@@ -188,14 +197,6 @@ def load_any_config(path: Path) -> OfficialRun:
     else:
         tell_code(str(path))
     return load_official(path)
-
-
-def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:
-    """The stage of ``--stop-after``; refuses one that the plan does not have."""
-    found = next((stage for stage in loaded.stages if stage == name), None)
-    if name is not None and found is None:
-        raise RequestError(f"--stop-after: {name!r} is no stage of this plan; it has {', '.join(loaded.stages)}")
-    return found
 
 
 def _farewell(console: Console, paths: ExperimentPaths, answer: Answer, history: list[RoundRecord]) -> None:

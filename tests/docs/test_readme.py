@@ -23,7 +23,7 @@ def test_the_first_two_commands_stand_alone() -> None:
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert quickstart.endswith(".venv/bin/numerai-ray run experiments/quickstart")
     assert "'.[test]'" in tests
-    assert tests.endswith(".venv/bin/pytest -n 2")
+    assert tests.endswith('.venv/bin/pytest -n 2 -m "not long"')
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "README.md" in script, "the project's check takes its commands from the README"
 
