@@ -1,8 +1,12 @@
 """What a round's per-era scores say about its variants, read back from results files."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from numerai_ray.config import ScoreConfig
 from numerai_ray.data.eras import least_honest_gap
@@ -21,6 +25,7 @@ from numerai_ray.metrics.significance import (
     judge,
     paired_delta,
 )
+from numerai_ray.metrics.standard_error import FloatArray, correlation_with_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,39 @@ def difference(
     """BMC of one record minus another's; None where per-era scores are missing."""
     first, second = reader.bmc(ours), reader.bmc(theirs)
     return None if first is None or second is None else paired_delta(first, second, comparison, search)
+
+
+def deltas_of(ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader) -> tuple[NDArray[np.int64], FloatArray]:
+    """Eras in which both have BMC, ascending, and the differences there."""
+    first, second = reader.bmc(ours), reader.bmc(theirs)
+    if first is None or second is None:
+        return np.empty(0, np.int64), np.empty(0)
+    base = dict(zip(second.eras, np.asarray(second.values).tolist(), strict=True))
+    own = zip(first.eras, np.asarray(first.values).tolist(), strict=True)
+    both = [(era, value - base.get(era, math.nan)) for era, value in own]
+    known = [(era, delta) for era, delta in both if not math.isnan(delta)]
+    return np.array([era for era, _ in known], np.int64), np.array([delta for _, delta in known])
+
+
+def share_of(
+    history: Sequence[RoundRecord],
+    pair: tuple[VariantRecord, VariantRecord],
+    reader: ScoreReader,
+    last: int,
+    overlap_eras: int,
+) -> float:
+    """How far a comparison rests on the ``last`` scored eras of the scout rounds, which chose: a correlation."""
+    chosen = set[int]()
+    for record in history:
+        base = record.find("base")
+        stored = reader.read(base.id) if record.stage == "scout" and base is not None and base.metrics else None
+        if stored is not None:
+            known = np.asarray(stored.eras)[~np.isnan(stored.scores.bmc)]
+            chosen |= set(known[-last:].tolist())
+    eras, delta = deltas_of(*pair, reader)
+    if not chosen or not len(delta):
+        return 1.0
+    return correlation_with_part(delta, eras, np.isin(eras, sorted(chosen)), overlap_eras)
 
 
 def search_of(history: Sequence[RoundRecord], *, to_baseline: bool = False) -> Search:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
@@ -16,7 +15,15 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.decision import is_finished, rule_version
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.experiment.scores import ScoreReader, StoredScores, comparison_of, difference, search_of
+from numerai_ray.experiment.scores import (
+    ScoreReader,
+    StoredScores,
+    comparison_of,
+    deltas_of,
+    difference,
+    search_of,
+    share_of,
+)
 from numerai_ray.metrics.payout import PayoutTerms
 from numerai_ray.metrics.registry import Primary, primary_named
 from numerai_ray.metrics.significance import (
@@ -31,7 +38,7 @@ from numerai_ray.metrics.significance import (
     e4_interval,
     verdict,
 )
-from numerai_ray.metrics.standard_error import FloatArray, Persistence, correlation_with_part, persistence
+from numerai_ray.metrics.standard_error import Persistence, persistence
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -174,32 +181,8 @@ class Standing:
         search, pair = search_of(self.history, to_baseline=stage == "final"), self.pair(stage)
         if search == ALONE or pair is None:
             return search
-        return replace(search, share=self._share(pair))
-
-    def _share(self, pair: tuple[VariantRecord, VariantRecord]) -> float:
-        """How far what is compared rests on the eras that chose: those of the scout rounds' primary metric."""
-        chosen = set[int]()
-        for record in self.scouts:
-            if (stored := self.scores(record.find("base"))) is not None:
-                # A metric of all eras chooses by all of them; more than chose makes the test no bolder.
-                known = np.asarray(stored.eras)[~np.isnan(stored.scores.bmc)]
-                chosen |= set(known[-self.comparison.last :].tolist() if self.metric.recent else known.tolist())
-        eras, delta = self.deltas(pair)
-        if not chosen or not len(delta):
-            return 1.0
-        return correlation_with_part(delta, eras, np.isin(eras, sorted(chosen)), self.overall.overlap_eras)
-
-    def deltas(self, pair: tuple[VariantRecord, VariantRecord]) -> tuple[NDArray[np.int64], FloatArray]:
-        """Eras that both have scores of, ascending, and the differences there."""
-        ours, theirs = map(self.reader.bmc, pair)
-        if ours is None or theirs is None:
-            return np.empty(0, np.int64), np.empty(0)
-        base = dict(zip(theirs.eras, np.asarray(theirs.values).tolist(), strict=True))
-        both = [
-            (e, v - base.get(e, math.nan)) for e, v in zip(ours.eras, np.asarray(ours.values).tolist(), strict=True)
-        ]
-        known = [(era, delta) for era, delta in both if not math.isnan(delta)]
-        return np.array([era for era, _ in known], np.int64), np.array([delta for _, delta in known])
+        last = self.comparison.last if self.metric.recent else ALL_ERAS
+        return replace(search, share=share_of(self.history, pair, self.reader, last, self.overall.overlap_eras))
 
     def headline(self, stage: Stage) -> Headline | None:
         """The stage's comparison, or None when there is nothing to compare.
@@ -252,7 +235,7 @@ class Standing:
         pair = self.pair(stage)
         if pair is None:
             return None
-        eras, delta = self.deltas(pair)
+        eras, delta = deltas_of(*pair, self.reader)
         if len(delta) < 2 or np.ptp(delta) <= ROUNDING:
             return None
         return persistence(delta, eras, self.overall.overlap_eras)

@@ -145,4 +145,17 @@ def test_the_table_has_means_of_the_same_eras(tmp_path: Path) -> None:
 def test_the_page_begins_with_the_answer(tmp_path: Path) -> None:
     history = finished_experiment(tmp_path / "demo")
     _, page = markdown_and_page(Reading(history.loaded, history.paths, tuple(history.records)), {})
-    assert page.index("Next.") < page.index("Question.") < page.index("<h2")
+    assert page.index("Not settled") < page.index("Next.") < page.index("<h2")
+
+
+def test_the_leaderboard_and_the_answer_judge_by_one_rule(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["leaderboard", str(desk.folder), "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert command(["status", str(desk.folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["answer"]
+    clear = {"gain", "trade-off", "too small"}
+    said = rows[found["winner"]]["verdict_overall"]
+    if found["kind"] not in ("no change", "loss"):
+        assert (said == "clear gain") == (found["kind"] in clear)
+    assert all(row["p_value"] is None for row in rows.values() if (row["delta"] or 0) < 0)
+    assert {row["verdict_overall"] for row in rows.values() if row["role"] == "benchmark"} == {"unknown"}
