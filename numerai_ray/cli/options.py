@@ -29,6 +29,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 InProcessOption = Annotated[
     bool, typer.Option("--in-process", help="No Ray: one fit at a time in this process, for debugging.")
 ]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option("--notify", metavar="URL", help="A webhook that is told in one JSON object what matters."),
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="A running Ray cluster ('auto' on its head); else one starts here.")
 ]

@@ -28,7 +28,7 @@ class Post:
 
     def __str__(self) -> str:
         if self.neutral:
-            return f"neutral to the benchmark by {self.neutral:g}"
+            return "neutral to the benchmark" if self.neutral == 1 else f"neutral to the benchmark by {self.neutral:g}"
         return f"benchmark share {self.share:g}" if self.share else "as it is"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from numerai_ray.errors import RequestError
 from numerai_ray.models.source_text import SourceText, source_text
+from numerai_ray.system.json_text import parse_json
 
 # Packages whose classes are named, not copied.
 ESTIMATORS = ("sklearn", "lightgbm", "xgboost", "catboost")
@@ -121,7 +122,7 @@ def _plain_params(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     for key, given in params.items():
         value = given.item() if hasattr(given, "item") and getattr(given, "shape", None) == () else given
         try:
-            plain[key] = json.loads(json.dumps(value, allow_nan=False))
+            plain[key] = parse_json(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError):
             rule = "must be text, a finite number, true/false, or lists and mappings of these"
             hint = "make what it stands for inside the class, from plain values"

@@ -1,4 +1,4 @@
-"""Alerts: one JSON object to a webhook when a round is decided and when a run ends or fails.
+"""Alerts: one JSON object to a webhook when a round is decided, a run ends or fails, or a model does worse.
 
 A thread of its own sends them, so a webhook that is slow or away holds nothing up: what cannot be sent soon is
 dropped, and the run says at its end how many did not arrive. The address is a secret (chat services put the key into
@@ -86,6 +86,10 @@ class Alerts:
         """Tell what ended the run before its time."""
         self._tell("run_failed", f"ended early: {why}", {})
 
+    def trouble(self, model: str, why: str) -> None:
+        """Tell that a model at Numerai does worse than it promised."""
+        self._put({"text": masked(why), "event": "model_trouble", "model": model})
+
     def close(self, patience_s: float = PATIENCE_S) -> str | None:
         """Wait a little for what is not sent yet; returns what to say where messages did not arrive."""
         deadline = time.monotonic() + patience_s
@@ -102,7 +106,10 @@ class Alerts:
         return f"--notify: {lost} message{'s' if lost > 1 else ''} to {host} did not arrive ({why})"
 
     def _tell(self, event: str, text: str, more: Mapping[str, Any]) -> None:
-        value = {"text": f"{self._experiment}: {masked(text)}", "event": event, "experiment": self._experiment, **more}
+        text = f"{self._experiment}: {masked(text)}"
+        self._put({"text": text, "event": event, "experiment": self._experiment, **more})
+
+    def _put(self, value: dict[str, Any]) -> None:
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.popleft()

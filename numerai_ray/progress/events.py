@@ -10,7 +10,7 @@ from numerai_ray.progress.round_state import RoundState, Snapshot, progress_json
 from numerai_ray.progress.terminal import say
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
-from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.json_text import parse_json, to_json, without_nan
 
 EVENT_S = 5.0
 
@@ -42,7 +42,7 @@ class EventView:
 
     def round_decided(self, record: RoundRecord) -> None:
         self._state = None
-        self._tell("round_decided", json.loads(to_json(record)))
+        self._tell("round_decided", parse_json(to_json(record)))
 
     def dashboard(self, url: str) -> None:
         self._tell("dashboard", {"url": url})

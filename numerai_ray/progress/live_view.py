@@ -48,6 +48,11 @@ class ProgressFile:
         self._last = 0.0
         self._state: RoundState | None = None
         self._snapshot = Snapshot()
+        self._ray: str | None = None
+
+    def dashboard(self, url: str) -> None:
+        """Where Ray's own dashboard is; told with every round from now on."""
+        self._ray = url
 
     def round_started(self, start: RoundStart) -> None:
         self._state = RoundState(start)
@@ -74,7 +79,8 @@ class ProgressFile:
             return
         self._last = now
         state = self._state
-        value = {"running": None if state is None else progress_json(state, self._snapshot)}
+        running = None if state is None else {**progress_json(state, self._snapshot), "ray_dashboard": self._ray}
+        value = {"running": running}
         write_text(self.path, json.dumps(without_nan(value)) + "\n")
 
 

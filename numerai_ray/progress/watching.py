@@ -56,7 +56,11 @@ def watching(
     from numerai_ray.progress.monitor_watch import DashboardNote, MonitorWatch
     from numerai_ray.runners.ray.monitoring import Monitor, Quiet, running_fits
 
-    told = DashboardNote(lambda: runner.dashboard_url, view.dashboard)
+    def tell_dashboard(url: str) -> None:
+        view.dashboard(url)
+        progress.dashboard(url)
+
+    told = DashboardNote(lambda: runner.dashboard_url, tell_dashboard)
     watchers = Watchers(view, progress, MonitorWatch(Monitor(name), runner.shared_bytes, history), told)
     looking = Quiet()
     observer = Observer(lambda: running_fits(looking), watchers.observed)

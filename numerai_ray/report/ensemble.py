@@ -95,16 +95,26 @@ def _abstract(value: Value, gain: PairedDelta) -> list[str]:
         f"{data['benchmark']}, {data['version']}) than the best of them?"
     )
     answer = (
-        f"{_ANSWERS[verdict(gain)]} On {later} later eras, in blocks that were each chosen for on earlier ones, it "
-        f"differs from the single model that was best until then by {e4(gain.mean)} ({delta_text(gain)})."
+        f"**Answer.** {_ANSWERS[verdict(gain)]} On {later} later eras, in blocks that were each chosen for on earlier "
+        f"ones, it differs from the single model that was best until then by {e4(gain.mean)} ({delta_text(gain)})."
     )
     made = (
         f"**The ensemble.** {_count(len(members), 'member')} ({shares}), {_post(value)}, chosen on eras "
         f"{_range(last['chosen'])}. On the last block, {_range(last['reported'])}, in which nothing was chosen, it "
         f"differs from the best single model by {e4(value['gain_last_block']['mean'])}."
     )
+    corr, single_corr = (_later_mean(value, name) for name in ("chosen_before_corr", "single_corr"))
+    corrs = (
+        f"**CORR** on the same later eras: {number(corr, 4)}, that of the single models {number(single_corr, 4)}. BMC "
+        f"was searched for; being neutral to the benchmark, or leaning away from it, costs CORR."
+    )
     rows = f"Common rows: {value['rows']:,} in {eras['count']} eras, {_range(eras)}."
-    return [question, answer, made, rows]
+    return [question, answer, made, corrs, rows]
+
+
+def _later_mean(value: Value, name: str) -> float:
+    """Mean over the eras that are reported on."""
+    return float(np.nanmean(np.array(value["per_era"][name], np.float64)))
 
 
 def _members(value: Value) -> list[str]:
@@ -260,7 +270,8 @@ def _members_caption() -> str:
 def _post(value: Value) -> str:
     post = value["post"]
     if post["neutral"]:
-        return f"made neutral to the benchmark by {post['neutral']:g}"
+        how = "wholly" if post["neutral"] == 1 else f"by {post['neutral']:g}"
+        return f"made {how} neutral to the benchmark"
     return f"with a benchmark share of {post['share']:g}" if post["share"] else "mixed as they are"
 
 

@@ -86,10 +86,9 @@ def leaderboard_rows(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> 
 def experiment_html(experiment: Subject) -> str:
     """Name, idea, what is best so far and why, and the head of the leaderboard."""
     rounds = experiment.rounds
-    state = "finished" if experiment.finished else f"{len(rounds)} rounds decided" if rounds else "not started"
-    parts = [
-        f"<p><b>{html.escape(experiment.name)}</b> ({state})<br><i>{html.escape(experiment.loaded.plan.idea)}</i></p>"
-    ]
+    decided = f"{len(rounds)} round{'s'[: len(rounds) > 1]} decided" if rounds else "not started"
+    name, idea = html.escape(experiment.name), html.escape(experiment.loaded.plan.idea)
+    parts = [f"<p><b>{name}</b> ({'finished' if experiment.finished else decided})<br><i>{idea}</i></p>"]
     last, best = last_compared(rounds), best_variant(rounds)
     if last is not None and best is not None and best.metrics is not None:
         changes = html.escape(changes_label(last.decision.changes))
@@ -99,7 +98,8 @@ def experiment_html(experiment: Subject) -> str:
             f"{html.escape(last.decision.reason)}</p>"
         )
         table = experiment.table()
-        shown = table[SHOWN].head(MOST_ROWS).assign(winner=table["winner"].map({True: "★", False: ""}))
+        shown = table[SHOWN].head(MOST_ROWS)
+        shown = shown.assign(winner=["★" if won else "" for won in shown["winner"]])
         parts.append(shown.to_html(float_format="{:.5f}".format, na_rep="–"))
         if len(table) > MOST_ROWS:
             parts.append(f"<p>{len(table) - MOST_ROWS} more in table()</p>")

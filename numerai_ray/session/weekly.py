@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -157,9 +157,8 @@ def _report(session: Session) -> Said:
 
 def weekly_json(parts: Sequence[Part]) -> dict[str, Any]:
     """The summary as plain values."""
-    value: list[dict[str, Any]] = [vars(part) for part in parts]
     return {
-        "parts": value,
+        "parts": [asdict(part) for part in parts],
         "failed": [f"{part.name} {part.about}".strip() for part in parts if part.state == "failed"],
         "alarms": [alarm for part in parts for alarm in part.alarms],
     }

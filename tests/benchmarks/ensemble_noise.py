@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.ensemble_markets import OVERLAP, PlantedSpec, noise_statistics, planted
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from ensemble_markets import OVERLAP, PlantedSpec, noise_statistics, planted
 
 from numerai_ray.ensembles.confirmation import confirm, judge_gain
 from numerai_ray.ensembles.evaluation import walk_forward

@@ -12,7 +12,7 @@ from numerai_ray.data import dataset
 
 COUNTS = {"plan": 25, "config": 6, "command": 20, "parquet": 40}  # half a minute in all
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,6 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         yield ground(tmp_path_factory.mktemp("ground"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTS)
 def test_mutations_are_refused_or_carried_out_right(kind: str, start: Ground) -> None:
     ends = [try_one(kind, number, start) for number in range(COUNTS[kind])]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from bad_requests import PLAN
+from fuzz_plans import KEYS, drawn_dimension
+from fuzz_values import fields, mutated
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
-from support.fuzz_plans import KEYS, _dimension
-from support.fuzz_values import fields, mutated
 
 from numerai_ray.cli.main import run
 from numerai_ray.config import parse_yaml
@@ -108,7 +108,7 @@ def test_schema_and_loader_agree_about_changed_plans(tmp_path: Path) -> None:
     for _ in range(400):
         plan = deepcopy(start)
         if draw.random() < 0.5:
-            plan["search_space"]["dimensions"]["drawn"] = _dimension(draw)
+            plan["search_space"]["dimensions"]["drawn"] = drawn_dimension(draw)
         plan = mutated(plan, KEYS, draw)
         refused = [f"{each.json_path}: {each.message:.200}" for each in VALIDATORS["plan"].iter_errors(plan)]
         problems = problems_of_loader(tmp_path, plan)

@@ -112,6 +112,7 @@ TYPES: dict[str, dict[str, Change]] = {
 # Live rows have no number, so files of live rows stay as they are where eras become integers.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_downloads_of_another_type_build_to_the_same_data(kind: str, root: Path, market: Path) -> None:
     unbuilt(root)

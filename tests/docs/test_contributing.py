@@ -34,10 +34,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     for (diff,) in filter(None, DIFFS.values()):
-        # Lines of the files may have moved since the page was written; their words have not.
-        done = subprocess.run(
-            ["git", "apply", "-"], cwd=folder, input=diff, text=True, check=False, capture_output=True
-        )
+        # Lines of the files may have moved since the page was written; the one before a new line has its words still.
+        apply = ["git", "apply", "--unidiff-zero", "-"]
+        done = subprocess.run(apply, cwd=folder, input=diff, text=True, check=False, capture_output=True)
         assert done.returncode == 0, done.stderr
     return folder
 
@@ -88,4 +87,4 @@ def test_the_command_says_each_idea(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "experiments" / "one").mkdir(parents=True)
     (tmp_path / "experiments" / "one" / "experiment.yaml").write_text("idea: Smaller trees.\n")
     (tmp_path / "experiments" / "baselines").mkdir()
-    assert ran([sys.executable, "-m", "numerai_ray", "ideas"], copy, tmp_path) == "one: Smaller trees.\n"
+    assert ran([sys.executable, "-m", "numerai_ray", "ask"], copy, tmp_path) == "one: Smaller trees.\n"

@@ -10,8 +10,9 @@ import yaml
 from desk import BASELINE, PLAN
 from official_configs import write_config
 from places import ROOT
+from whole_program import app
 
-from numerai_ray.cli.main import app, run
+from numerai_ray.cli.main import run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]

@@ -10,11 +10,14 @@ import pytest
 import typer
 import yaml
 from desk import BASELINE, PLAN, Desk
+from whole_program import app
 
 from numerai_ray.cli.commands.schema import schema_of, schemas
-from numerai_ray.cli.main import app, run
+from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, leaves, parse_yaml, validate
 from numerai_ray.config.json_schema import file_schema
+from numerai_ray.config.queue_plan import QueuePlan
+from numerai_ray.mcp_server.tools import TOOLS
 from numerai_ray.session.skills import Skill, skills
 
 SKILLS = {each.name: each for each in skills()}
@@ -145,6 +148,7 @@ def test_keys_of_answers_that_it_names_are_in_their_schemas() -> None:
             assert re.search(rf"`[^`]*\b{key}\b[^`]*`", text), key
 
 
+@pytest.mark.slow
 def test_the_experiment_skill_runs_from_top_to_bottom(desk: Desk, capsys: Any) -> None:
     """From an idea to the extension of a finished experiment, each command as it stands."""
     small = {
@@ -192,3 +196,19 @@ def test_the_data_skill_s_commands_run(desk: Desk, capsys: Any) -> None:
 def test_the_submission_skill_goes_the_way_that_is_tried_on_a_server() -> None:
     """Its commands are those of tests/submission, which runs them on a container and a server of Numerai's kind."""
     assert {named(words) for _, *words in commands(SKILLS["numerai-submission"])} == ELSEWHERE
+
+
+def test_the_page_for_agents_names_what_is_there() -> None:
+    page = (SKILLS["numerai-data"].file.parents[2] / "agents.md").read_text(encoding="utf-8")
+    listed = [
+        shlex.split(line) for block in re.findall(r"```bash\n(.*?)```", page, re.S) for line in block.splitlines()
+    ]
+    assert len(listed) > 8
+    for words in listed:
+        own = words[words.index("numerai-ray") + 1 :] if words[0] == "numerai-ray" else words[words.index("--") + 2 :]
+        flags = {flag for each in COMMANDS[named(own)].params for flag in (*each.opts, *each.secondary_opts)}
+        assert {word for word in own if word.startswith("--")} <= flags, words
+    (queue,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert validate(QueuePlan, parse_yaml(queue, "agents.md"), "agents.md").hours == 8
+    tools = {each.name for each in TOOLS}
+    assert {"run", "round", "queue", "wait", "upload"} <= tools & set(re.findall(r"`(\w+)`", page))

@@ -20,6 +20,8 @@ from numerai_ray.session.ensemble import Ensemble
 from numerai_ray.submission.container.verify import Verification
 from numerai_ray.submission.export import exporting
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:

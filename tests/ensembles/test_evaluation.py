@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import ensemble_noise
 import numpy as np
+import pytest
+from ensemble_markets import PlantedSpec, noise_statistics, planted
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ensemble_markets import PlantedSpec, noise_statistics, planted
 
 from numerai_ray.ensembles.confirmation import confirm, judge_gain, scores_of
 from numerai_ray.ensembles.evaluation import LEAST_CHOICE, rolling_blocks, walk_forward
@@ -82,6 +83,7 @@ def test_a_planted_gain_is_clear_and_confirmed_exactly() -> None:
     assert exact.off_by_mean < 2e-3
 
 
+@pytest.mark.slow
 def test_noise_is_not_called_a_gain_though_choosing_in_sample_would() -> None:
     """The benchmark in its short form: `python tests/benchmarks/ensemble_noise.py` measures 1,000 runs."""
     stats = [noise_statistics(200, 60, seed) for seed in range(25)]

@@ -4,6 +4,7 @@ import ensemble_search
 import pytest
 
 
+@pytest.mark.slow
 def test_faster_than_plain_pandas_and_equal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support.ensemble_markets import PlantedSpec, noise_statistics, planted
+from ensemble_markets import PlantedSpec, noise_statistics, planted
 
 from numerai_ray.ensembles.blends import Blend, Post, blend_of, rounded
 from numerai_ray.ensembles.search import (

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ensemble_markets import PlantedSpec, planted
 from oracles import oracle_scores
-from support.ensemble_markets import PlantedSpec, planted
 
 from numerai_ray.ensembles.blends import Blend, Post, blended
 from numerai_ray.ensembles.confirmation import scores_of

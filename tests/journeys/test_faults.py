@@ -172,7 +172,8 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
 def test_the_second_interrupt_ends_the_process() -> None:
     code = (
         "import os, signal, time\n"
-        "from numerai_ray.system.process import finish_first, two_step_interrupts\n"
+        "from numerai_ray.system.process import finish_first, own_process, two_step_interrupts\n"
+        "own_process()\n"
         "with two_step_interrupts(print), finish_first():\n"
         "    for _ in range(2):\n"
         "        os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"

@@ -60,7 +60,18 @@ def test_tools_are_listed_with_strict_inputs(desk: Desk) -> None:
 
     tools = {each.name: each for each in anyio.run(ask)}
     wanted = "data_info plan_new plan_check forecast run status wait round leaderboard report per_era compare"
-    assert {*wanted.split(), "config_diff", "export", "verify", "store_info", "history", "queue"} <= set(tools)
+    assert {
+        *wanted.split(),
+        "config_diff",
+        "export",
+        "verify",
+        "store_info",
+        "history",
+        "queue",
+        "evaluate",
+        "ensemble",
+        "recheck",
+    } <= set(tools)
     assert "upload" not in tools
     assert "upload" in offered(allow_upload=True)
     for each in tools.values():

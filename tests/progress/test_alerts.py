@@ -1,57 +1,25 @@
 """Alerts: a webhook is told rounds and the end of a run, and never holds one up."""
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import finished_experiment
 from desk import Desk
+from webhook import SECRET, Webhook, running_webhook
 
 from numerai_ray.cli.main import run
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.progress.alerts import MOST_WAITING, Alerts, alerting
 
-SECRET = "B0/very-secret-key"
-
-
-class Webhook(ThreadingHTTPServer):
-    """Keeps what it is told; answers with ``code``."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.told: list[dict[str, Any]] = []
-        self.code = 200
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/services/{SECRET}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        assert self.headers["Content-Type"] == "application/json"
-        self.server.told.append(json.loads(content))
-        self.send_response(self.server.code)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    server = Webhook()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running_webhook() as server:
+        yield server
 
 
 def test_a_run_tells_its_rounds_and_its_end(tmp_path: Path, market: Path, webhook: Webhook) -> None:

@@ -241,9 +241,10 @@ def test_every_colour_can_be_read_on_its_background(theme: object) -> None:
 
 
 def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
-    assert set(drawn_plots(finished.paths)) == {plot.name for plot in PLOTS}, "each has something to show here"
+    shown = [plot for plot in PLOTS if plot.name != "since"]  # nothing was rechecked here
+    assert set(drawn_plots(finished.paths)) == {plot.name for plot in shown}, "each has something to show here"
     backgrounds: dict[str, list[float]] = {"light": [], "dark": []}
-    for plot in PLOTS:
+    for plot in shown:
         for theme in THEMES:
             image = imread(finished.paths.plot(f"{plot.name}-{theme.name}"))
             assert min(image.shape[:2]) >= 450

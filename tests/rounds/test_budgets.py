@@ -121,6 +121,7 @@ def test_what_later_rounds_show_again_is_counted_once() -> None:
     assert overrun([DONE, again], replace(SETTINGS, max_fits=20), 10, None, cores=4) == ""
 
 
+@pytest.mark.slow
 def test_a_budget_of_fits_holds_within_the_round_and_can_be_raised(tmp_path: Path, market: Path) -> None:
     """Rounds of 12 and 6 new fits; the second would go one fit beyond the budget."""
     desk = Desk(tmp_path, market, {"budget": {"fits": 17}})
@@ -168,6 +169,7 @@ class TimedDesk(Desk):
         return process.returncode
 
 
+@pytest.mark.slow
 def test_hours_that_end_within_a_round_end_the_search(tmp_path: Path, market: Path) -> None:
     run_out_of_hours(TimedDesk(tmp_path, market), "--in-process")
 

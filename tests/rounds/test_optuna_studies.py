@@ -78,6 +78,7 @@ def test_a_database_that_cannot_be_opened_is_one_masked_line() -> None:
     assert "hush" not in str(fault.value)
 
 
+@pytest.mark.slow
 def test_a_database_holds_every_trial_and_a_restart_proposes_the_same(tmp_path: Path, market: Path) -> None:
     """One run of four rounds; the same plan round by round, its database lost on the way; another seed."""
     url = f"sqlite:///{tmp_path / 'studies.db'}"

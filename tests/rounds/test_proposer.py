@@ -119,6 +119,7 @@ def best_of_random(seed: int, *, joint: bool) -> float:
     return max(surface(rate, leaf) for rate, leaf in zip(rates, leaves, strict=True))
 
 
+@pytest.mark.slow
 def test_optuna_beats_random_search_at_equal_trials() -> None:
     """Median of 20 seeds, one variable and two at once."""
     for ours, joint in ((best_of_one_variable, False), (best_of_joint, True)):

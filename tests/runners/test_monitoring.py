@@ -61,7 +61,7 @@ def test_a_round_as_gauges_and_counters(told: Told) -> None:
     watch.round_started(START)
     assert told.points["numerai_ray_fits", "waiting"] == 3
     watch.trial_progress(Progress("r01-a", 1, 3, 0.001, stored=1, fits={"k1": True}))
-    watch.looked(Snapshot((RunningFit("demo/r1/a/fold2", 50, 100, 0.0, 5.0, "host", 1),)))
+    watch.observed(Snapshot((RunningFit("demo/r1/a/fold2", 50, 100, 0.0, 5.0, "host", 1),)))
     watch.trial_progress(Progress("r01-a", 2, 3, 0.001, stored=1, fits={"k1": True, "k2": False}))
     points = {name.removeprefix("numerai_ray_") + state: value for (name, state), value in told.points.items()}
     assert points["round"] == 1
@@ -184,7 +184,7 @@ def test_the_dashboards_address_is_told_once() -> None:
     note = DashboardNote(lambda: next(urls), found.append)
     note.round_started(START)
     for _ in range(4):
-        note.looked(Snapshot())
+        note.observed(Snapshot())
     assert found == ["http://127.0.0.1:8265"]
 
 

@@ -80,6 +80,7 @@ def check_trained_once(said: list[Mapping[str, Any]]) -> None:
     assert len({each["digest"] for each in said}) == 1
 
 
+@pytest.mark.slow
 def test_two_drivers_on_a_store_in_a_bucket(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server() as environment:
         for name, value in (environment | {"NUMERAI_RAY_CACHE": str(tmp_path / "cache")}).items():

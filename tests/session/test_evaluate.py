@@ -61,6 +61,7 @@ def reference(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["corr", "bmc"]).sort_index()
 
 
+@pytest.mark.slow
 def test_a_hundred_random_frames_score_as_numerai_tools_scores_them(labels: pd.DataFrame, market: Path) -> None:
     for seed in range(100):
         frame = guess(labels, seed)

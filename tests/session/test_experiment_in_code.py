@@ -181,6 +181,7 @@ def test_begun_in_python_killed_continued_by_the_command_line_and_finished_in_py
     assert [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)] == []
 
 
+@pytest.mark.slow
 def test_pictures_are_the_reports_own_and_take_axes(desk: Desk) -> None:
     settings: Any = {"data": desk.data, "in_process": True, "accept_suspect": True, "quiet": True}
     experiment = create(desk.folder)

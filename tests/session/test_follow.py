@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from numerai_account import PUBLIC_ID, SECRET, Account, live_round, mcp_server
 from numerai_server import NumeraiServer
+from webhook import running_webhook
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
@@ -96,6 +97,17 @@ def test_a_model_that_stops_paying_is_told(account: Account, capsys: pytest.Capt
     text = capsys.readouterr().out
     assert "ray_one, BMC: promised 0.01200 ± 0.00080; live" in text
     assert "worse than promised" in text
+
+
+def test_a_webhook_is_told_of_the_model_that_does_worse(account: Account) -> None:
+    uploaded("ray_one", "model-1")
+    uploaded("ray_two", "model-2")
+    account.rounds = {"model-1": weeks_of_rounds(60, 0.0), "model-2": weeks_of_rounds(60, BMC.mean)}
+    with running_webhook() as webhook:
+        assert run(["follow", "--notify", webhook.url]) == 0
+    (told,) = webhook.told
+    assert (told["event"], told["model"]) == ("model_trouble", "ray_one")
+    assert told["text"].startswith("ray_one, ")
 
 
 def test_a_model_with_few_rounds_is_too_early(

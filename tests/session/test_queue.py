@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 from desk import PLAN, Desk
 from jsonschema import Draft202012Validator
@@ -13,6 +14,7 @@ from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
 from numerai_ray.errors import FitError
+from numerai_ray.runners.ray import runner
 from numerai_ray.session import queue
 from numerai_ray.session.history import PastExperiment, Tried, Wanted, history_of
 from numerai_ray.session.summary import summary_text
@@ -53,6 +55,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_each_idea_gets_a_round_then_the_best_goes_on_and_one_summary_tells_all(desk: Desk, capsys: Any) -> None:
     assert run_queue(desk, *folders(desk), "--json") == 0
     told = events(capsys.readouterr().out)
@@ -189,3 +192,23 @@ def test_the_summary_tells_what_pays_from_what_is_noise() -> None:
         [past("x", rounds=1, tried=(luck,)), past("y", rounds=1, tried=(wide,)), past("z")], key=lambda e: e.promise()
     )
     assert [Path(each.experiment).name for each in ordered] == ["x", "y", "z"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_one_ray_serves_all_of_them(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    started: list[str] = []
+    real = runner.connect
+
+    def counted(settings: Any, *more: Any) -> Any:
+        started.append(settings.experiment)
+        return real(settings, *more)
+
+    monkeypatch.setattr(runner, "connect", counted)
+    arguments = ["run", *folders(desk), "--data-dir", str(desk.data), "--accept-suspect", "--rounds", "3", "--json"]
+    assert run(arguments) == 0
+    end = events(capsys.readouterr().out)[-1]
+    assert sum(each["rounds"] for each in end["experiments"]) == 3
+    assert all(each["rounds"] for each in end["experiments"])
+    assert len(started) == 1
+    assert not ray.is_initialized()

@@ -74,6 +74,7 @@ def test_the_store_commands_know_models(tmp_path: Path, capsys: pytest.CaptureFi
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @needs_python
 def test_an_export_trains_nothing_that_an_earlier_one_trained(finished: Desk, tmp_path: Path) -> None:
     paths = ExperimentPaths(finished.exp)

@@ -55,14 +55,15 @@ def test_a_refit_asks_for_what_its_fits_ask_for(finished: Desk, paths: Experimen
     assert job.needs == Needs(cores=2, gpus=1.0)
 
 
-def test_a_model_of_ones_own_is_refused_before_anything_is_trained(
-    finished: Desk, paths: ExperimentPaths, tmp_path: Path
+def test_an_installed_model_of_ones_own_is_refused_before_anything_is_trained(
+    finished: Desk, paths: ExperimentPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "installed_model.py").write_text(
         "class Mine:\n  def fit(self, rows): return self\n  def predict(self, rows): return rows.features[:, 0]\n"
     )
-    values = choose(paths, "capacity", None).config.to_json() | {"model": {"type": "mine.py:Mine"}}
-    with pytest.raises(RequestError, match=r"'mine.py:Mine' is a model of your own and cannot be exported: Numerai's"):
+    monkeypatch.syspath_prepend(tmp_path)
+    values = choose(paths, "capacity", None).config.to_json() | {"model": {"type": "installed_model:Mine"}}
+    with pytest.raises(RequestError, match=r"is installed here and cannot be exported: Numerai's"):
         plan_refit(validate(Config, values, "t"), Catalog(finished.data, tmp_path), FitStore(finished.data / "store"))
 
 

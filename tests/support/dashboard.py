@@ -20,9 +20,16 @@ Client = TestClient[Any, Any]
 
 def visit(root: Path, tmp_path: Path, work: Callable[[Client], Awaitable[Any]], access: Access | None = None) -> Any:
     """What ``work`` gives with a client of a dashboard of ``root``."""
+    return visit_sources([str(root)], tmp_path, work, access)
+
+
+def visit_sources(
+    named: list[str], cache: Path, work: Callable[[Client], Awaitable[Any]], access: Access | None = None
+) -> Any:
+    """What ``work`` gives with a client of a dashboard of these places."""
 
     async def inside() -> Any:
-        app = make_app(Sources([str(root)], tmp_path), access or Access(), look_s=0.05)
+        app = make_app(Sources(named, cache), access or Access(), look_s=0.05)
         async with TestClient(TestServer(app)) as client:
             return await work(client)
 

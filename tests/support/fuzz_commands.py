@@ -8,8 +8,7 @@ import click
 import typer
 from fuzz import Case, command, told
 from fuzz_values import NASTY
-
-from numerai_ray.cli.main import app
+from whole_program import app
 
 # They start Ray, ask Numerai, make environments, or train for minutes: the fuzzer is no place for these.
 LEFT_OUT = {"submit", "upload", "diagnose", "predict", "verify", "export", "check-model", "baseline", "data download"}

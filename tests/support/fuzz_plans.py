@@ -41,7 +41,7 @@ def attempt_plan(case: Case) -> bool:
     draw, desk = case.random, case.desk
     start = deepcopy(PLAN)
     if draw.random() < 0.4:
-        start["search_space"]["dimensions"]["drawn"] = _dimension(draw)
+        start["search_space"]["dimensions"]["drawn"] = drawn_dimension(draw)
     plan = start if draw.random() < 0.2 else mutated(start, KEYS, draw)
     text = yaml.safe_dump(plan, sort_keys=False, allow_unicode=draw.random() < 0.5).encode("utf-8", "surrogatepass")
     if draw.random() < 0.15:
@@ -54,7 +54,7 @@ def attempt_plan(case: Case) -> bool:
     return accepted
 
 
-def _dimension(draw: random.Random) -> dict[str, Any]:
+def drawn_dimension(draw: random.Random) -> dict[str, Any]:
     """A dimension of any path, with values, a range, couplings and conditions of any size."""
     numbers = (1e-320, 1e-12, 0.01, 0.5, 1, 2, 3, 8, 31, 10**6, 10**15, 10**18, 1e150, 1e308, 0, -1, 10**400)
     usual = ("model.params.max_depth", "model.params.lambda_l1", "model.params.n_estimators", "cv.n_splits")

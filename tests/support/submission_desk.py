@@ -62,4 +62,4 @@ def exported(
     order = ExportOrder(
         replace(choice, config=config), paths, container_for(python or PYTHONS[0]), out, live_of(desk), store
     )
-    return export(order, Catalog(desk.data), lambda jobs: in_process(jobs, 2), lambda _: None)
+    return export(order, Catalog(desk.data, desk.exp), lambda jobs: in_process(jobs, 2), lambda _: None)

@@ -197,6 +197,7 @@ def mean(values: pd.Series, groups: pd.Series) -> pd.Series:
     return values.groupby(groups).transform("mean")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", CASES)
 def test_a_config_gives_what_the_official_pipeline_gives(name: str, engine: str, root: Path, tmp_path: Path) -> None:

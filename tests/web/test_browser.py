@@ -218,6 +218,7 @@ def test_a_page_left_open_goes_on_by_itself_and_leaks_nothing(folder: Path, addr
         "stage": "scout",
         "dimension": "max_depth",
         "seconds_left": 75.0,
+        "ray_dashboard": "http://127.0.0.1:8265",
         "trials": [{**trial, "error": None, "pruned": None, "stored": 0}],
         "fits": [{**fit, "unit": "trees", "node": "here"}],
         "machine": {"cores": 2, "cores_busy": 1.9, "memory_bytes": 2.5e10, "memory_used_bytes": 3.1e9},
@@ -239,6 +240,12 @@ def test_a_page_left_open_goes_on_by_itself_and_leaks_nothing(folder: Path, addr
             text = await page.script("document.querySelector('[aria-label=\"Running now\"]').innerText")
             for wanted in ("1 min 15 s", "1/4", "0.00310", "120/400 trees", "12.5/s", "1.9 of 2", "3.1 GB of 25.0 GB"):
                 assert wanted in text, (wanted, text)
+            link = "document.querySelector('[aria-label=\"Running now\"] a')?.href"
+            assert await page.script(link) == "http://127.0.0.1:8265/"
+            history.paths.progress.write_text(
+                json.dumps({"running": {**running, "ray_dashboard": "javascript:alert(1)"}})
+            )
+            await page.until(f"{link} === undefined")
             for number in range(2, 6):
                 append_ledger(history.paths.ledger, replace(first, number=number))
                 await page.until(f"document.querySelectorAll('ol.rounds > li').length === {number}")

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,8 @@ def test_answers_are_what_commands_print(folder: Path, tmp_path: Path, capsys: p
     assert board == (200, printed(capsys, "leaderboard", one, "--top", "1000"))
     stored = json.loads((folder / "capacity" / "results" / "r01-base.json").read_text())["per_era"]
     assert eras == (200, stored)
-    assert set(eras[1]) == set(schema_of("results")["$defs"]["results"]["properties"]["per_era"]["properties"])
+    described = set(schema_of("results")["$defs"]["results"]["properties"]["per_era"]["properties"])
+    assert set(eras[1]) in (described, described - {"mmc"}), "MMC stands there where the meta model does"
 
 
 def test_the_list_has_state_best_gain_tags_and_data(folder: Path, tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_every_answer_has_the_policy_and_no_script_stands_in_the_page(folder: Pa
         text = each.read_text()
         assert "innerHTML" not in text
         assert "insertAdjacentHTML" not in text
-        assert not [line for line in text.splitlines() if "http" in line and "www.w3.org" not in line], each.name
+        assert set(re.findall(r"https?://([\w.]+)", text)) <= {"www.w3.org"}, each.name
         assert len(text.splitlines()) <= 400
 
 

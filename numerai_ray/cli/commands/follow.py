@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from numerai_ray.cli.commands.upload import ViaOption, connect, watch
-from numerai_ray.cli.options import DataDirOption, JsonOption, within
+from numerai_ray.cli.options import DataDirOption, JsonOption, NotifyOption, within
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
+from numerai_ray.progress.alerts import Alerts, checked_webhook
 from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import say
@@ -52,6 +53,7 @@ def follow(
         Path | None, typer.Option("--plot", metavar="DIR", help="Draw each model with a promise into this folder.")
     ] = None,
     data_dir: DataDirOption = None,
+    notify: NotifyOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the API key, and say what it may do.")] = False,
     via: ViaOption = "numerapi",
     as_json: JsonOption = False,
@@ -70,11 +72,14 @@ def follow(
     from numerai_ray.session.follow import follow as look
 
     existing_folder(uploads, "--uploads")
+    webhook = None if notify is None else checked_webhook(notify)
     found = look(NumeraiApi(on_retry=watch().retry), models or [], uploads)
     plots = [] if plot is None else draw_plots(found, plot)
     root = place(data_dir or os.environ.get(DATA_ROOT_VARIABLE) or "data")
     fallen = [each for each in found if each.word == "worse than promised"]
     drift = {each.model_id: data_findings(each, root if isinstance(root, Path) else None) for each in fallen}
+    if webhook is not None:
+        _alert(webhook, fallen)
     if as_json:
         listed = [{**model_json(each), "drift": list(drift.get(each.model_id, ()))} for each in found]
         value = {"models": listed, "plots": [str(path) for path in plots]}
@@ -91,6 +96,16 @@ def follow(
             wide_console().print(_rounds(each, rounds))
     for path in plots:
         say(str(path))
+
+
+def _alert(webhook: str, fallen: "list[Followed]") -> None:
+    """Tell a webhook of the models that do worse than promised."""
+    alerts = Alerts(webhook, "follow")
+    for each in fallen:
+        alerts.trouble(each.name, " ".join(model_lines(each)))
+    note = alerts.close()
+    if note is not None:
+        say(f"note: {note}", err=True)
 
 
 def draw_plots(found: "list[Followed]", folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 DEFAULT_BASELINE = "small_lgbm_ender20"
 # What is asked for stands in for itself until it is answered, so that flags are checked before anybody is asked.
 NOT_YET = "what is still to be asked for"
-MOST_LISTED = 12
+MOST_LISTED = 50
 ABOUT: dict[Kind, str] = {
     "hyperparameters": "how the baseline's model is trained",
     "targets": "what is learned",
@@ -57,7 +57,7 @@ class Interview:
     given: dict[str, str | None]
     asked: dict[str, str] = field(default_factory=dict)
     # At a terminal everything is asked for; elsewhere what has no default.
-    all_of_it: bool = field(default_factory=_at_terminal)
+    all_of_it: bool = False
 
     def answer(
         self,
@@ -134,7 +134,7 @@ def new(
         "--target": target,
     }
     root = Path(data_dir or os.environ.get(DATA_ROOT_VARIABLE) or "data")
-    interview = Interview(folder, root, flags)
+    interview = Interview(folder, root, flags, all_of_it=_at_terminal())
     dimensions = tuple((path.rsplit(".", 1)[-1], path, tuple(values)) for path, values in map(varied, vary or []))
     _check_flags(interview, dimensions)
     answers = _answers(interview, dimensions)
@@ -149,9 +149,7 @@ def new(
 def _check_flags(interview: Interview, dimensions: Any) -> None:
     """Refuse a flag before anything is asked: an answer is not lost to it."""
     given = {flag: value for flag, value in interview.given.items() if value is not None}
-    quiet = Interview(
-        interview.folder, interview.root, {"--idea": NOT_YET, "--novelty": NOT_YET, **given}, all_of_it=False
-    )
+    quiet = Interview(interview.folder, interview.root, {"--idea": NOT_YET, "--novelty": NOT_YET, **given})
     paths = ExperimentPaths(interview.folder)
     _write(paths, _answers(quiet, dimensions))
     _unwrite(paths)

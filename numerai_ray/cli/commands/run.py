@@ -15,6 +15,7 @@ from numerai_ray.cli.options import (
     DataDirOption,
     InProcessOption,
     JsonOption,
+    NotifyOption,
     ResultsOption,
     within,
 )
@@ -68,10 +69,7 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
-    notify: Annotated[
-        str | None,
-        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
-    ] = None,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.

@@ -1,5 +1,7 @@
 """Names of models in configs, and what makes them portable."""
 
+import ast
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from numerai_ray.models import Batch, Model
 from numerai_ray.models.dense import rows_of
 from numerai_ray.models.protocol import Params
 from numerai_ray.models.sklearn import Sklearn
+from numerai_ray.models.user import UserModel
 from numerai_ray.submission.container.containers import INSIDE
 
 
@@ -42,6 +45,8 @@ class Exporter:
         """Text, bytes, numbers, lists and mappings only."""
         if self.as_rows:
             return training_rows(trained.batch, trained.params)
+        if isinstance(trained.model, UserModel):
+            return own_model(trained.model, trained)
         return trained.model.plain(trained.fitted)
 
     @property
@@ -58,21 +63,50 @@ EXPORTERS: Mapping[str, Exporter] = {
     "mlp": Exporter((), "mlp"),
 }
 
+# A file's source travels with what its fit returned.
+OWN = Exporter((), "own")
+
 
 def exporter_for(name: str) -> Exporter:
     """The exporter of a model type; raises :class:`RequestError` where there is none."""
+    if ":" in name and name.partition(":")[0].endswith(".py"):
+        return OWN
     if ":" in name:
         raise RequestError(
-            f"{name!r} is a model of your own and cannot be exported: Numerai's container has none of its code; "
-            f"export a variant of a built-in model ({', '.join(EXPORTERS)})"
+            f"{name!r} is installed here and cannot be exported: Numerai's container has none of its code; write the "
+            f"class in a file beside the experiment, or export a built-in model ({', '.join(EXPORTERS)})"
         )
     if name not in EXPORTERS:
         raise RequestError(f"a {name!r} model cannot be exported; models that can: {', '.join(EXPORTERS)}")
     return EXPORTERS[name]
 
 
+def own_model(model: UserModel, trained: Trained) -> dict[str, Any]:
+    """Source, and what ``fit`` returned as a pickle that finds its classes in that source alone."""
+    return {
+        "source": model.source.text or "",
+        "module": model.kind.__module__,
+        "fitted": model.plain(trained.fitted),
+        "features": list(trained.batch.features.names),
+        "takes_frames": model.takes_frames,
+    }
+
+
+def imported_by(source: str) -> tuple[str, ...]:
+    """Packages that a source imports, as they are named in the container's list, without Python's own."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {each.name.partition(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." if node.level else str(node.module).partition(".")[0])
+    return tuple(sorted(PACKAGES.get(each, each) for each in found - sys.stdlib_module_names))
+
+
 # Packages that the container has and that estimators may come from.
 THERE = ("sklearn", "lightgbm", "xgboost", "catboost")
+# What is imported under another name than it is installed.
+PACKAGES = {"sklearn": "scikit-learn"}
 
 
 def training_rows(batch: Batch, given: Params) -> dict[str, Any]:

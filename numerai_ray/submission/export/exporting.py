@@ -18,6 +18,7 @@ from numerai_ray.submission.container.verify import Verification, own_versions, 
 from numerai_ray.submission.export.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.export.card import card_of, card_text
 from numerai_ray.submission.export.choice import Choice
+from numerai_ray.submission.export.exporters import imported_by
 from numerai_ray.submission.export.packing import Recipe, needed, pack
 from numerai_ray.submission.export.refit import Refitted, RunJobs, refits_of
 from numerai_ray.submission.files import SubmissionFiles, sha256
@@ -55,6 +56,7 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
         on_step(note)
     # Before hours of training: the container must be able to run it, and be here.
     order.container.check(needed(assembly.types()))
+    _check_own_sources(assembly, order.container)
     environment = environment_for(order.container, on_step)
     refits = refits_of(assembly.jobs, ModelStore(order.store.root), run_jobs, on_step)
     with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
@@ -72,6 +74,20 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
         write_json(SubmissionFiles(order.out).card, card)
         write_text(SubmissionFiles(order.out).card_text, card_text(card))
     return found
+
+
+def _check_own_sources(assembly: Assembly, container: Container) -> None:
+    """Refuse models of the user's own that import what the container does not have."""
+    for spec in assembly.plan.fits:
+        source = spec.asked.source
+        lacking = (
+            [] if source is None else [each for each in imported_by(source.text or "") if each not in container.pins]
+        )
+        if lacking:
+            raise RequestError(
+                f"{spec.config.model.type}: imports {lacking[0]}, which Numerai's container for Python "
+                f"{container.python} does not have; it has {', '.join(container.pins)}; do without it to export"
+            )
 
 
 def _tried(

@@ -4,6 +4,10 @@ import { bar, cut, duration, facts, fixed, h, known } from "./dom.js";
 
 const MOST_FITS = 12;
 
+// Ray's own dashboard may ask for a token, which its command tells.
+const rayLink = (url) => (/^https?:\/\/[\w.:[\]-]+\/?$/.test(url ?? "")
+  ? [["Tasks and nodes", h("a", { href: url, target: "_blank", rel: "noopener noreferrer", title: "asks for the token of `ray get-auth-token`" }, "Ray's dashboard")]] : []);
+
 export function runningCard(host, running, state) {
   host.hidden = state !== "running";
   if (!running) {
@@ -24,7 +28,7 @@ export function runningCard(host, running, state) {
   const left = known(running.seconds_left) ? `about ${duration(running.seconds_left)}` : "not known before the first fit is done";
   host.replaceChildren(
     h("h2", {}, `Running now: round ${running.round}, ${cut(running.stage)} ${what}`),
-    facts([["Time left of this round", left], ...(machine ? [["Cores busy", `${fixed(machine.cores_busy, 1)} of ${machine.cores}`], ["Memory", `${gigabytes(machine.memory_used_bytes)} of ${gigabytes(machine.memory_bytes)}`]] : [])]),
+    facts([["Time left of this round", left], ...rayLink(running.ray_dashboard), ...(machine ? [["Cores busy", `${fixed(machine.cores_busy, 1)} of ${machine.cores}`], ["Memory", `${gigabytes(machine.memory_used_bytes)} of ${gigabytes(machine.memory_bytes)}`]] : [])]),
     h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, ["Variant", "Folds", "", "BMC last, so far"].map((each, at) => (each ? h("th", { scope: "col", class: at === 3 ? "n" : "" }, each) : h("td", {}))))), h("tbody", {}, trials))),
     fits.length ? h("div", { class: "wide" }, h("h3", {}, "Fits"), h("table", {}, h("tbody", {}, fits))) : "",
     rest > 0 ? h("p", { class: "dim" }, `and ${rest} more fits`) : "");
