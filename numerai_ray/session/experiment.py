@@ -132,7 +132,7 @@ class Experiment:
         plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
         spec = fit_of(plan, fold, part)
         folds = self.results(name)["cv"]["folds"]
-        if spec.key not in {fit["fit"] for each in folds for fit in (each, *each.get("fits", ()))}:
+        if {fit["fit"] for each in folds for fit in (each, *each.get("fits", ()))}.isdisjoint(spec.names):
             raise DataError(
                 f"{self.name}, {name}: what was trained cannot be found again: the data file, the versions of the "
                 f"libraries or holdout_eras are others now; go back to those, or run the round again"
