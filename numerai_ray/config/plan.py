@@ -58,9 +58,9 @@ class LoadedPlan:
         return replace(self, interpretation=name)
 
     def baseline_config(self, stage: Stage) -> Config:
-        """The baseline as it is, on the stage's file and feature set."""
+        """The baseline as it is, on the stage's file, feature set and eras."""
         own = self.config(stage, {})
-        data = {"file": own.data.file, "feature_set": own.data.feature_set, "version": own.data.version}
+        data = {name: getattr(own.data, name) for name in ("file", "feature_set", "version", "last_era")}
         values = apply_overrides(self.baseline_values, {"data": data, "score": own.score.model_dump()})
         return validate(Config, values, f"{self.name}, baseline in stage {stage}")
 

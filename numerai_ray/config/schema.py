@@ -51,6 +51,8 @@ MEMBER_KEYS = {"data": ("feature_set", "target", "missing"), "model": None}
 class DataConfig(Section):
     """What is read: a file of a data version, feature sets (one or the union of several), targets with weights."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"last_era"})
+
     version: Name = "v5.2"
     file: DataFile = "downsampled"
     path: DataPath | None = None
@@ -62,6 +64,8 @@ class DataConfig(Section):
     missing: Literal["two", "nan"] = "two"
     era_col: Name = "era"
     id_col: Name = "id"
+    # Later eras are left alone; None is all there are or, in an experiment, those that it first ran on.
+    last_era: int | None = Field(default=None, ge=1)
 
     def files(self) -> tuple[str, str]:
         """Path of the data file and of its benchmark file, relative to the data root unless absolute."""

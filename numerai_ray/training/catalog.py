@@ -1,6 +1,6 @@
 """From a config to the fits it needs: pure planning over the data files' indexes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,12 @@ class Catalog:
         *,
         elsewhere: bool = False,
         rule: Rule | None = None,
+        last_era: int | None = None,
     ):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
         self.holdout = holdout
+        self.last_era = last_era  # later ones are left alone; a config's own data.last_era goes before it
         self.rule: Rule = rule_here() if rule is None else rule  # what grows trees, as the experiment began
         self.elsewhere = elsewhere  # fits run on other machines: what devices there are is not known here
         self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
@@ -67,6 +69,17 @@ class Catalog:
             self._coverage[key] = EraCoverage(self._indexes[key], data)
             self._contents[key] = Contents(self._indexes[key], data)
         return self._indexes[key]
+
+    def eras(self, data: DataConfig) -> tuple[int, ...]:
+        """Eras of the config's data file that may be used; raises :class:`~numerai_ray.errors.DataError`."""
+        last, eras = data.last_era if data.last_era is not None else self.last_era, self.index(data).eras
+        return eras if last is None else tuple(era for era in eras if era <= last)
+
+    def resolved(self, data: DataConfig, targets: Iterable[str]) -> int | None:
+        """The last era in which all ``targets`` that the file has are known; None where there is none."""
+        index = self.index(data)
+        known = [self._coverage[_file(data)].target(name) for name in targets if name in index.columns]
+        return max(frozenset.intersection(*known), default=None) if known else None
 
     def contents(self, data: DataConfig) -> Contents:
         """What the eras of the config's data file hold; raises :class:`~numerai_ray.errors.DataError`."""
@@ -112,12 +125,13 @@ class Catalog:
         for member, names in zip(members, features, strict=True):
             check_columns(index, member.config, names, read_benchmarks(member.model))
         check_columns(index, config, (*self.features(config.data), *neutralizers))
-        folds = honest_folds(label, config, index, self.holdout, kept=kept)
+        folds = honest_folds(label, config, self.eras(config.data), self.holdout, kept=kept)
         fits = self._fits(members, folds, index)
 
         def refold(cv: CvConfig) -> list[Lesson]:
             other = config.model_copy(update={"cv": cv})
-            return _lessons(self._fits(members, honest_folds(label, other, index, self.holdout, kept=kept), index))
+            recut = honest_folds(label, other, self.eras(other.data), self.holdout, kept=kept)
+            return _lessons(self._fits(members, recut, index))
 
         coverage = self._coverage[_file(config.data)]
         lacks = coverage_problems(config, folds, _lessons(fits), coverage, refold) if to_run else []

@@ -102,7 +102,7 @@ def _add_experiment(exp: Path, together: Compared, asked: Asked) -> None:
     if last is None:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     reader = ScoreReader(paths)
-    together.grounds.add((last.stage, last.origin.get("the data file", exp.name)))
+    together.grounds.add((last.stage, last.origin.get("the eras", last.origin.get("the data file", exp.name))))
     for variant in last.variants:
         won = variant.id == last.decision.winner
         if variant.role == "variant" and not won:

@@ -127,7 +127,7 @@ def plan(
     from numerai_ray.rounds.candidates import Search
     from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
     from numerai_ray.rounds.time_model import read_calibration, write_calibration
-    from numerai_ray.session.plan_check import check_plan
+    from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
@@ -135,6 +135,7 @@ def plan(
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     prepare_data(loaded, root)
     catalog, history = catalog_of(loaded, root, paths, address), read_ledger(paths.ledger)
+    pin(loaded, catalog, history)
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, sampler_of(loaded), history)
@@ -174,7 +175,7 @@ def round_by_hand(
     as_json: JsonOption = False,
 ) -> None:
     """Run one scout round of one variable around the best configuration so far; it is decided like any other."""
-    from numerai_ray.session.plan_check import check_plan, check_round
+    from numerai_ray.session.plan_check import check_plan, check_round, pin
 
     if len(vary) != 1:
         raise RequestError(
@@ -191,6 +192,7 @@ def round_by_hand(
     with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
         prepare_data(loaded, root)
         history = read_ledger(paths.ledger)
+        pin(loaded, catalog, history)
         check_plan(loaded, catalog, str(paths.plan))
         base = history[-1].decision.changes if history else {}
         check_round(loaded.interpreted(chosen_interpretation(history)), catalog, dimension, values, base)
@@ -254,6 +256,14 @@ def _show_stages(console: Console, found: Any) -> None:
         numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
+    from numerai_ray.data.eras import era_label
+
+    newer = {each.file: each for each in found.stages if each.newer_eras}
+    if newer:
+        last = era_label(max(each.last_era for each in found.stages))
+        there = " and ".join(f"{each.newer_eras} in the {name} file" for name, each in newer.items())
+        text = f"eras: up to {last}; newer ones are left alone ({there}), a new experiment takes those with all targets"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
     engines = dict.fromkeys(engine for each in found.stages for engine in each.engines)
     console.print(f"trained by: {'; '.join(engines)}", highlight=False, soft_wrap=True, markup=False)
     notes: dict[str, list[str]] = {}

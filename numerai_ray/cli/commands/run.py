@@ -73,7 +73,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    from numerai_ray.session.plan_check import check_plan
+    from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.training.store.fits import FOLDER
 
     paths, loaded = open_experiment(exp)
@@ -93,6 +93,7 @@ def run(
         history = read_ledger(paths.ledger)
         if extend or not is_finished(history):
             prepare_data(loaded, root)
+            pin(loaded, catalog, history)
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(console, catalog)
         settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)

@@ -114,7 +114,7 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.experiment.ledger import read_ledger
+    from numerai_ray.experiment.ledger import last_era_of, read_ledger
     from numerai_ray.models import rule_of
     from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.export.choice import choose
@@ -134,8 +134,9 @@ def export_to(
     root = data_root(data_dir)
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
-    rule = rule_of([each.origin for each in read_ledger(paths.ledger)])
-    catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule)
+    history = read_ledger(paths.ledger)
+    rule, last_era = rule_of([each.origin for each in history]), last_era_of(history)
+    catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule, last_era=last_era)
     with steps() as on_step:
         return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
 
