@@ -27,7 +27,7 @@ _NEXT_STEP = "download one with `numerai-ray data download`, or make one with `n
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``numerai-ray data``."""
-    app.command(epilog="Example: numerai-ray data info --version v5.2 --deep --json")(info)
+    app.command(epilog="Example: numerai-ray data info --version v5.3 --deep --json")(info)
 
 
 def info(

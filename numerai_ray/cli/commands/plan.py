@@ -40,7 +40,7 @@ from numerai_ray.session.opening import (
     tell_devices,
     training_runner,
 )
-from numerai_ray.session.places import data_place, open_experiment
+from numerai_ray.session.places import data_place, newest_here, open_experiment
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -71,7 +71,7 @@ def new(
         str | None, typer.Option("--space", help="A file of search_spaces/ instead of the kind's.")
     ] = None,
     feature_set: Annotated[str, typer.Option("--feature-set", help="Feature set to scout on.")] = "medium",
-    data_version: Annotated[str | None, typer.Option("--data-version", help="Instead of the baseline's.")] = None,
+    data_version: Annotated[str | None, typer.Option("--data-version", help="Else the newest one here.")] = None,
     vary: Annotated[
         list[str] | None, typer.Option("--vary", metavar="PATH=V1,V2", help="An inline dimension; may be repeated.")
     ] = None,
@@ -91,7 +91,7 @@ def new(
         kind=found,
         space=space or SPACES[found][0],
         feature_set=feature_set,
-        data_version=data_version,
+        data_version=data_version or newest_here(),
         dimensions=tuple((path.rsplit(".", 1)[-1], path, tuple(values)) for path, values in map(_varied, vary or [])),
     )
     write_text(paths.plan, plan_text(answers))
@@ -131,7 +131,7 @@ def plan(
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
-    paths, loaded = open_experiment(exp)
+    paths, loaded = open_experiment(exp, data_dir)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     prepare_data(loaded, root)
     catalog, history = catalog_of(loaded, root, paths, address), read_ledger(paths.ledger)
@@ -183,7 +183,7 @@ def round_by_hand(
             f"in a dimension of the search space"
         )
     path, values = _varied(vary[0])
-    paths, loaded = open_experiment(exp)
+    paths, loaded = open_experiment(exp, data_dir)
     name, dimension = _dimension(loaded.space, path, values)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     catalog = catalog_of(loaded, root, paths, address)

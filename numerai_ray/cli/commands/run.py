@@ -76,7 +76,7 @@ def run(
     from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.training.store.fits import FOLDER
 
-    paths, loaded = open_experiment(exp)
+    paths, loaded = open_experiment(exp, data_dir)
     stage = _stage(stop_after, loaded)
     if mlflow is not None:
         from numerai_ray.report.trackers import check_mlflow

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from numerai_ray.config import nearest
+from numerai_ray.config.versions import newest, version_number
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.data.download.check import (
     CHECK_VERSION,
@@ -138,6 +139,21 @@ def download(
         jobs = [_look(api, version_dir, f"{version}/{name}", receipts.get(name), patience, on_step) for name in chosen]
         _check_space(version_dir, jobs)
         return _Folder(version_dir, jobs, receipts, on_step).settle()
+
+
+def newest_listed(patience: Patience = PATIENT) -> str:
+    """The newest data version that Numerai lists.
+
+    Raises:
+        RequestError: it lists none.
+        EnvironmentFault: Numerai cannot be reached.
+
+    """
+    folders = {name.partition("/")[0] for name in NumeraiApi(patience).dataset_names()}
+    found = newest(name for name in folders if version_number(name))
+    if found is None:
+        raise RequestError(f"--version: Numerai lists no data version, only {', '.join(sorted(folders))}; name one")
+    return found
 
 
 def choose_files(listed: Sequence[str], version: str, files: Sequence[str]) -> tuple[str, ...]:
