@@ -1,12 +1,14 @@
 """numerai-ray: from an idea to a submitted Numerai model, in rounds that change one variable at a time.
 
-For notebooks::
+In Python and in notebooks (``numerai_ray/docs/tutorial.ipynb`` goes through all of it)::
 
-    from numerai_ray import Experiment
+    from numerai_ray import Dimension, Experiment, evaluate
 
     experiment = Experiment.load("experiments/quickstart")
+    experiment.run(rounds=1)
     experiment.table()
-    experiment.oof(experiment.best)
+    experiment.plot.cumulative()
+    evaluate("mine.parquet", data_version="v5.3", against=[experiment])
 """
 
 import os
@@ -15,6 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numerai_ray.errors import ConfigError, DataError, FitError, NumeraiRayError, RequestError
+    from numerai_ray.models.described import Model
+    from numerai_ray.session.authoring import Dimension
+    from numerai_ray.session.checking import check_model
+    from numerai_ray.session.compare import compare
+    from numerai_ray.session.data_in_hand import (
+        era_folds,
+        load_features,
+        load_targets,
+        post_process,
+        transform_target,
+    )
+    from numerai_ray.session.evaluate import evaluate
     from numerai_ray.session.experiment import Experiment
 
 # Before any library is loaded that reads them. Threads that spin while they wait take cores from whoever has work:
@@ -23,13 +37,41 @@ if TYPE_CHECKING:
 for _name, _value in {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}.items():
     os.environ.setdefault(_name, _value)
 
-__all__ = ["ConfigError", "DataError", "Experiment", "FitError", "NumeraiRayError", "RequestError"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Dimension",
+    "Experiment",
+    "FitError",
+    "Model",
+    "NumeraiRayError",
+    "RequestError",
+    "check_model",
+    "compare",
+    "era_folds",
+    "evaluate",
+    "load_features",
+    "load_targets",
+    "post_process",
+    "transform_target",
+]
 
 WINDOWS_ADVICE = (
     "numerai-ray runs on Linux and macOS, not on Windows itself; install WSL there (`wsl --install`), which is a "
     "Linux, and use numerai-ray in it"
 )
-_HOMES = {"Experiment": "numerai_ray.session.experiment"}
+_HOMES = {
+    "Dimension": "numerai_ray.session.authoring",
+    "Experiment": "numerai_ray.session.experiment",
+    "Model": "numerai_ray.models.described",
+    "check_model": "numerai_ray.session.checking",
+    "compare": "numerai_ray.session.compare",
+    "evaluate": "numerai_ray.session.evaluate",
+    **dict.fromkeys(
+        ("era_folds", "load_features", "load_targets", "post_process", "transform_target"),
+        "numerai_ray.session.data_in_hand",
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:

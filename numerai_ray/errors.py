@@ -29,18 +29,38 @@ def shortened(text: str) -> str:
 
 
 class NumeraiRayError(Exception):
-    """Base of all errors raised on purpose; its text is meant for the user."""
+    """Base of all errors raised on purpose; its text is meant for the user.
+
+    >>> from numerai_ray import Experiment, NumeraiRayError
+    >>> try:
+    ...     Experiment.load("nowhere")
+    ... except NumeraiRayError as error:
+    ...     print(error)
+    nowhere: no experiment.yaml there; give the folder of an experiment
+    """
 
     def __init__(self, message: str = ""):
         super().__init__(shortened(message))
 
 
 class RequestError(NumeraiRayError):
-    """The request cannot be carried out as it stands; nothing was changed."""
+    """The request cannot be carried out as it stands; nothing was changed.
+
+    >>> from numerai_ray import era_folds
+    >>> era_folds([1, 2, 3], n_splits=5)
+    Traceback (most recent call last):
+    numerai_ray.errors.RequestError: era_folds: n_splits must be at most the number of eras, but got 5 > 3
+    """
 
 
 class DataError(RequestError):
-    """A data folder or file is missing, damaged or not in Numerai's layout."""
+    """A data folder or file is missing, damaged or not in Numerai's layout.
+
+    >>> from numerai_ray import load_targets
+    >>> load_targets("v0.0")
+    Traceback (most recent call last):
+    numerai_ray.errors.DataError: data/v0.0/downsampled_full.parquet: no such file; ...
+    """
 
 
 class EnvironmentFault(RequestError):
@@ -56,7 +76,12 @@ class ExperimentBusy(RequestError):
 
 
 class FitError(NumeraiRayError):
-    """One fit failed for a reason of its own; other variants go on."""
+    """One fit failed for a reason of its own; other variants go on.
+
+    >>> from numerai_ray import FitError, NumeraiRayError
+    >>> issubclass(FitError, NumeraiRayError)
+    True
+    """
 
 
 @dataclass(frozen=True, order=True)
@@ -71,7 +96,15 @@ class Problem:
 
 
 class ConfigError(RequestError):
-    """All problems of one file (or of one set of values) at once."""
+    """All problems of one file (or of one set of values) at once.
+
+    >>> from numerai_ray import ConfigError, era_folds
+    >>> try:
+    ...     era_folds([1, 2, 3], splits=2, mode="forward")
+    ... except ConfigError as error:
+    ...     print([problem.path for problem in error.problems])
+    ['$.mode', '$.splits']
+    """
 
     def __init__(self, source: str, problems: Sequence[Problem]):
         self.source = source

@@ -1,6 +1,8 @@
 """Fixtures that many tests share."""
 
 import os
+import resource
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if any(item.get_closest_marker(name) for name in ("cluster", "slow"))}
         items.sort(key=lambda item: item.path not in slow)
+
+
+# A folder that Ray refuses, by a message that shows it: of tests that are not marked, wherever they start Ray.
+NO_RAY = "/dev/null/mark-this-test-ray"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ray starts in tests that are marked ``ray`` or ``cluster``, and in no other: the quick tier is without it."""
+    if any(item.get_closest_marker(name) for name in ("ray", "cluster")):
+        if os.environ.get("RAY_TMPDIR") == NO_RAY:
+            del os.environ["RAY_TMPDIR"]
+    else:
+        os.environ["RAY_TMPDIR"] = NO_RAY
+
+
+# Seconds of a core above which a test is slow. Cores, because a busy machine makes no test slow.
+QUICK_S = 5.0
+
+
+def cpu_seconds() -> float:
+    """Of this process, and of those that it started and that have ended."""
+    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    before = cpu_seconds()
+    try:
+        return (yield)
+    finally:
+        if not is_marked(item):
+            item.user_properties.append(("cpu_s", cpu_seconds() - before))
+
+
+def is_marked(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("ray", "cluster", "browser", "slow", "long"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that have lost their place in the quick tier."""
+    passed = terminalreporter.getreports("passed")
+    spent = {each.nodeid: seconds for each in passed for name, seconds in each.user_properties if name == "cpu_s"}
+    for name, seconds in sorted(spent.items(), key=lambda each: -each[1]):
+        if seconds > QUICK_S:
+            terminalreporter.write_line(f"{name} took {seconds:.0f} s of a core: mark it slow, or make it quick")
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,10 @@ class ExperimentPaths:
     def report(self) -> Path:
         return self.root / "experiment.md"
 
+    def model_source(self, name: str) -> Path:
+        """The file of a model that was written in a notebook or script; ``model.type`` names it as ``models/…``."""
+        return self.root / "models" / f"{name}.py"
+
     @property
     def progress(self) -> Path:
         return self.root / "logs" / "progress.json"

@@ -1,7 +1,7 @@
 """Models: what turns a training batch into predictions. One file a model, its library imported on use."""
 
 from numerai_ray.models.engine import LIBRARY, RULES, Engine, Rule, engine_of, rule_here, rule_of
-from numerai_ray.models.protocol import Batch, Compiled, Fitted, Ladder, Model, Rungs
+from numerai_ray.models.protocol import Batch, Compiled, FitResult, Fitted, Ladder, Model, Rungs
 from numerai_ray.models.registry import (
     MODELS,
     is_known,
@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "Compiled",
     "Engine",
+    "FitResult",
     "Fitted",
     "Ladder",
     "Model",

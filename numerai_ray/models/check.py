@@ -14,8 +14,10 @@ import numpy.typing as npt
 from numerai_ray.config import ModelConfig
 from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.metrics.importance import Importance
 from numerai_ray.models import (
     Batch,
+    FitResult,
     Model,
     ModelSource,
     engine_of,
@@ -24,7 +26,6 @@ from numerai_ray.models import (
     rule_here,
     settled,
 )
-from numerai_ray.models.reports import Told, hearing
 from numerai_ray.models.user import UserModel
 
 ERAS, ROWS_AN_ERA, FEATURES = 80, 100, 12
@@ -55,17 +56,17 @@ def check_model(config: ModelConfig, source: ModelSource | None) -> list[Finding
     bench = _Bench(model, config)
     accepted = Finding("parameters", kept=True, seen=f"accepted; {note}" if note else "accepted")
     try:
-        with hearing() as told:
-            first = bench.predict()
+        result = bench.fit()
     except NumeraiRayError as error:
         return [accepted, Finding(TRAINS, kept=False, seen=str(error))]
+    first = result.predictions
     learned = bench.learned(first)
     if not learned.kept:
         return [accepted, learned]
     found = [
         accepted,
         learned,
-        _importances(told),
+        _importances(result.importance),
         _compare("is the same when trained again", first, bench.predict),
         _compare("does not depend on threads", first, lambda: bench.predict(threads=3)),
         _compare("does not see validation rows in training", first, bench.predict_apart),
@@ -103,10 +104,13 @@ class _Bench:
             benchmarks=read,
         )
 
-    def predict(self, threads: int = 1, seed: int | None = None) -> Floats:
+    def fit(self, threads: int = 1, seed: int | None = None) -> FitResult:
         params = self.params if seed is None else self.model.with_seed(self.params, seed)
         train, validation = self.batch(TRAIN, target=True), self.batch(VALIDATION, target=False)
         return self.model.fit_predict(train, validation, params, threads)
+
+    def predict(self, threads: int = 1, seed: int | None = None) -> Floats:
+        return self.fit(threads, seed).predictions
 
     def learned(self, predictions: Floats) -> Finding:
         """What came of it; whether a model is any good is not judged, as the market may be too small for it."""
@@ -164,13 +168,13 @@ class _Bench:
         return [Finding("follows its seed", kept=differs, seen=seen)]
 
 
-def _importances(told: Told) -> Finding:
+def _importances(found: Importance | None) -> Finding:
     name = "tells of every feature how much it matters, or of none"
-    if None not in told:
+    if found is None:
         return Finding(
             name, kept=True, seen="of none: give what `fit` returns a method importance(), a number a feature"
         )
-    kind, count = told[None].kind, len(told[None].values)
+    kind, count = found.kind, len(found.values)
     return Finding(name, kept=count == FEATURES, seen=f"{kind}: {count} numbers for {FEATURES} features")
 
 

@@ -3,7 +3,7 @@
 import pickle
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
-from numerai_ray.models.protocol import Batch, Params, Rungs
-from numerai_ray.models.reports import is_heard, tell_importance, tell_model
+from numerai_ray.metrics.importance import Importance, importance_of
+from numerai_ray.models.protocol import Batch, FitResult, Params, Rungs
 from numerai_ray.system.services import install_hint
 
 Floats = npt.NDArray[np.float64]
@@ -72,15 +72,12 @@ class Probed(Protocol):
         ...
 
 
-def tell_of(predictor: Predictor, length: int | None = None, rows: Rows | None = None) -> None:
-    """Tell whoever listens how much each feature matters, where the predictor knows or shows it at ``rows``."""
-    if not is_heard():
-        return
+def importance_in(predictor: Predictor, length: int | None = None, rows: Rows | None = None) -> Importance | None:
+    """How much each feature matters, where the predictor knows or shows it at ``rows``."""
     found = predictor.importance(length) if isinstance(predictor, Explains) else None
     if found is None and rows is not None and isinstance(predictor, Probed):
         found = predictor.importance_at(rows)
-    if found is not None:
-        tell_importance(*found, length)
+    return None if found is None else importance_of(*found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +106,11 @@ class DenseModel:
     def fit(self, batch: Batch, params: Params, threads: int) -> FittedDense:
         return FittedDense(self.fit_rows(rows_of(batch, threads), params))
 
-    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
         fitted = self.fit(train, params, threads)
-        tell_model(fitted)
         rows = rows_of(validation, threads)
-        tell_of(fitted.predictor, rows=rows)
-        return np.asarray(fitted.predictor.predict(rows), np.float64)
+        importance = importance_in(fitted.predictor, rows=rows)
+        return FitResult(np.asarray(fitted.predictor.predict(rows), np.float64), importance, fitted)
 
 
 class DenseLadder(DenseModel, ABC):
@@ -124,15 +120,15 @@ class DenseLadder(DenseModel, ABC):
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         """``params`` with so many steps."""
 
-    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
         fitted = self.fit(train, longest, threads)
-        tell_model(fitted)
-        for length in ladder.lengths:
-            tell_of(fitted.predictor, length)
         rows = rows_of(validation, threads)
         predict: Any = fitted.predictor.predict
-        return [np.asarray(predict(rows, length), np.float64) for length in ladder.lengths]
+        return [
+            FitResult(np.asarray(predict(rows, length), np.float64), importance_in(fitted.predictor, length), fitted)
+            for length in ladder.lengths
+        ]
 
 
 def pickled(model: Any) -> bytes:
@@ -250,3 +246,41 @@ def tiny_rows() -> Rows:
     features = np.array([[0, 1, 2], [1, 0, 4], [2, 3, 1], [3, 2, 0]] * 10, np.float32)
     eras = np.repeat(np.arange(1, 41, 4, dtype=np.int32), 4)
     return Rows(features, ("a", "b", "c"), eras, np.asarray(features[:, 0] / 3, np.float32))
+
+
+Features = npt.NDArray[np.float32]
+# Rows that are looked at: fewer say too little of a feature with five values, more say nothing new.
+FEWEST_ROWS, MOST_ROWS = 32, 1_000
+# Rows handed to a model at a time.
+ROWS_AT_ONCE = 8_192
+
+
+def spread_rows(features: Features, most: int) -> Features:
+    """At most so many rows of ``features`` (n, k), evenly spread over all of them; a copy."""
+    places = np.linspace(0, len(features) - 1, min(most, len(features))).astype(np.int64)
+    return np.array(features[places])
+
+
+def prediction_change(
+    predict: Callable[[Features], npt.NDArray[np.float64]], features: Features
+) -> npt.NDArray[np.float64]:
+    """(k,): mean squared change of predictions when a feature takes the values of other rows, one feature at a time.
+
+    That is permutation importance without labels (Fisher, Rudin and Dominici 2019, with the prediction itself in the
+    place of the loss). Rows are evenly spread over ``features`` (n, k), and each takes the value of the row half of
+    them away, usually one of other eras.
+    """
+    n, k = features.shape
+    rows = spread_rows(features, min(MOST_ROWS, max(FEWEST_ROWS, n // max(1, k))))
+    count = len(rows)
+    others, before = np.roll(rows, count // 2, axis=0), np.asarray(predict(rows), np.float64)
+    changes = np.empty(k)
+    at_once = max(1, ROWS_AT_ONCE // max(1, count))
+    for start in range(0, k, at_once):
+        moved = range(start, min(start + at_once, k))
+        block = np.tile(rows, (len(moved), 1))
+        for place, feature in enumerate(moved):
+            block[place * count : (place + 1) * count, feature] = others[:, feature]
+        after = np.asarray(predict(block), np.float64).reshape(len(moved), count)
+        changes[start : start + len(moved)] = ((after - before) ** 2).mean(axis=1)
+    return changes

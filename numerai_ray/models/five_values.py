@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from numerai_ray.data.features import harmless_name
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.models.five_values_params import IDLE
+from numerai_ray.metrics.importance import Importance, importance_of
+from numerai_ray.models.engine import IDLE
 from numerai_ray.models.lightgbm import FittedLightGBM, LightGBM
-from numerai_ray.models.protocol import Batch, Params, Rungs
-from numerai_ray.models.reports import beat, tell_importance, tell_model
+from numerai_ray.models.protocol import Batch, FitResult, Params, Rungs
+from numerai_ray.models.reports import beat
 
 Floats = npt.NDArray[np.float64]
 # Rows of a span that must be trained on; of fewer the features are copied together.
@@ -44,18 +45,15 @@ class FiveValues(LightGBM):
         grown = _growing().grow(_training_rows(batch), _settings(canonical), trees, useful, beat)
         return FittedForest(grown, batch.features.names, canonical)
 
-    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
         fitted = self.fit(train, params, threads)
-        tell_importance("gain", fitted.forest.importance())
-        tell_model(fitted)
-        return fitted.predict(validation, threads)
+        return FitResult(fitted.predict(validation, threads), fitted.importance(), fitted)
 
-    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
         fitted = self.fit(train, self.at_length(ladder.params, max(ladder.lengths)), threads)
-        for length in ladder.lengths:
-            tell_importance("gain", fitted.forest.importance(length), length)
-        tell_model(fitted)
-        return fitted.predict_lengths(validation, threads, ladder.lengths)
+        predicted = fitted.predict_lengths(validation, threads, ladder.lengths)
+        rungs = zip(ladder.lengths, predicted, strict=True)
+        return [FitResult(predictions, fitted.importance(length), fitted) for length, predictions in rungs]
 
     def plain(self, fitted: Any) -> str:
         return fitted.text() if isinstance(fitted, FittedForest) else super().plain(fitted)
@@ -77,6 +75,10 @@ class FittedForest:
         from numerai_ray.trees.model_text import model_text  # noqa: PLC0415
 
         return model_text(self.forest, [harmless_name(name) for name in self._names], self._params)
+
+    def importance(self, length: int | None = None) -> Importance | None:
+        """Gain of each feature, in all trees or in the first ``length``."""
+        return importance_of("gain", self.forest.importance(length))
 
     def predict(self, batch: Batch, threads: int, length: int | None = None) -> Floats:
         return self.predict_lengths(batch, threads, None if length is None else (length,))[0]

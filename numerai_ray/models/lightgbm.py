@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
+from numerai_ray.metrics.importance import Importance, importance_of
 from numerai_ray.models.dense import blamed, others
-from numerai_ray.models.protocol import Batch, NoDevice, Params, Rungs
-from numerai_ray.models.reports import beat, tell_importance, tell_model
+from numerai_ray.models.protocol import Batch, FitResult, NoDevice, Params, Rungs
+from numerai_ray.models.reports import beat
 
 Floats = npt.NDArray[np.float64]
 # Parameters that the resource plan or this file sets.
@@ -155,11 +156,9 @@ class LightGBM:
         except lgb.basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
 
-    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> Floats:
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
         fitted = self.fit(train, params, threads)
-        tell_gain(fitted.booster)
-        tell_model(fitted)
-        return fitted.predict(validation, threads)
+        return FitResult(fitted.predict(validation, threads), fitted.importance(), fitted)
 
     def length(self, params: Params) -> int | None:
         settings = self.canonical_params(params)
@@ -169,12 +168,12 @@ class LightGBM:
     def at_length(self, params: Params, length: int) -> dict[str, Any]:
         return {**self.canonical_params(params), "num_iterations": length}
 
-    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[Floats]:
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
         fitted = self.fit(train, self.at_length(ladder.params, max(ladder.lengths)), threads)
-        for length in ladder.lengths:
-            tell_gain(fitted.booster, length)
-        tell_model(fitted)
-        return [fitted.predict(validation, threads, length) for length in ladder.lengths]
+        return [
+            FitResult(fitted.predict(validation, threads, length), fitted.importance(length), fitted)
+            for length in ladder.lengths
+        ]
 
     def plain(self, fitted: Any) -> str:
         """LightGBM's model text: its numbers have 17 digits, so nothing is lost, and other versions read it.
@@ -221,6 +220,10 @@ class FittedLightGBM:
     def native(self) -> lgb.Booster:
         return self.booster
 
+    def importance(self, length: int | None = None) -> Importance | None:
+        """Gain of each feature, in all trees or in the first ``length``."""
+        return importance_of("gain", self.booster.feature_importance("gain", iteration=length))
+
     def predict(self, batch: Batch, threads: int, length: int | None = None) -> npt.NDArray[np.float64]:
         """Predictions of the whole booster, or of its first ``length`` trees."""
         rows = sum(stop - start for start, stop in batch.ranges)
@@ -235,11 +238,6 @@ class FittedLightGBM:
             out[done : done + len(part)] = part
             done += len(part)
         return out
-
-
-def tell_gain(booster: lgb.Booster, trees: int | None = None) -> None:
-    """How much each feature gained, in all trees or in the first ``trees``."""
-    tell_importance("gain", booster.feature_importance("gain", iteration=trees), trees)
 
 
 def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[int, int]]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.data.features import FeatureMatrix, RowRange
+from numerai_ray.metrics.importance import Importance
 
 Params = Mapping[str, Any]
 
@@ -54,6 +55,19 @@ class Fitted(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a fit brings.
+
+    ``predictions`` (n,) of the validation rows; ``importance`` of the features, in the batch's order, None where the
+    model does not say; ``model`` as it was trained: of a ladder's lengths, the longest.
+    """
+
+    predictions: npt.NDArray[np.float64]
+    importance: Importance | None
+    model: Fitted
+
+
 class Model(Protocol):
     """A way to train. Equal params, batch and library versions give equal predictions, whatever ``threads`` is."""
 
@@ -75,8 +89,8 @@ class Model(Protocol):
         """Train on a batch that has a target; raises :class:`~numerai_ray.errors.FitError`."""
         ...
 
-    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> npt.NDArray[np.float64]:
-        """(n,) predictions of ``validation``, equal to those of :meth:`fit` on ``train`` and predict after it."""
+    def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
+        """Train on ``train``; predictions of ``validation`` equal those of :meth:`fit` and predict after it."""
         ...
 
     def plain(self, fitted: Any) -> Any:
@@ -151,8 +165,6 @@ class Ladder(Protocol):
         """Canonical params of the same fit with another length."""
         ...
 
-    def fit_predict_lengths(
-        self, train: Batch, validation: Batch, ladder: Rungs, threads: int
-    ) -> list[npt.NDArray[np.float64]]:
-        """Predictions (n,) of ``validation`` at each length, equal to those of separate fits to the last bit."""
+    def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
+        """A result at each length, its predictions equal to those of separate fits to the last bit."""
         ...

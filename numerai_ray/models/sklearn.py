@@ -19,8 +19,17 @@ from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import nearest
 from numerai_ray.errors import FitError
-from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library, others, pickled, tiny_rows, unpickled
-from numerai_ray.models.probing import prediction_change
+from numerai_ray.models.dense import (
+    DenseModel,
+    FittedDense,
+    Rows,
+    library,
+    others,
+    pickled,
+    prediction_change,
+    tiny_rows,
+    unpickled,
+)
 from numerai_ray.models.protocol import Params
 
 SEEDS = ("random_state",)

@@ -1,8 +1,10 @@
 """A user's own model: ``package.module:Class``, or ``file.py:Class`` beside the experiment.
 
 The class is made with the config's ``params`` and has one method, ``fit(rows)``, which returns something with
-``predict(rows)``; it may return itself. ``rows`` are :class:`numerai_ray.models.dense.Rows`. A parameter named ``seed``
-or ``random_state`` takes the config's seeds. ``benchmarks`` of the class names the benchmark columns it reads, and
+``predict(rows)``; it may return itself. ``rows`` are :class:`numerai_ray.models.dense.Rows`. A class whose method is
+``fit(X, y)``, as in scikit-learn, gets frames instead: ``X`` a DataFrame of features whose index is each row's era,
+``y`` a Series; ``sample_weight`` too where it takes one. A parameter named ``seed`` or ``random_state`` takes the
+config's seeds. ``benchmarks`` of the class names the benchmark columns it reads, and
 ``resources = {"gpus": 0.5, "cores": 2, "memory_gb": 4}`` what a fit takes.
 
 The text of the file decides the fit's key and travels with the fit, so that workers need no copy of it; what it
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import Resources, nearest, validate
@@ -32,6 +35,7 @@ from numerai_ray.models.protocol import Params
 from numerai_ray.system.files import read_plain_text
 
 SEEDS = ("seed", "random_state")
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ class UserModel(DenseModel):
     def fit_rows(self, rows: Rows, params: Params) -> "FittedUser":
         with threadpool_limits(1, user_api="blas"):
             try:
-                fitted = self.kind(**params).fit(rows)
+                made = self.kind(**params)
+                fitted = self._fit_frames(made, rows) if self.takes_frames else made.fit(rows)
             except NumeraiRayError:
                 raise
             except Exception as error:
@@ -156,19 +161,40 @@ class UserModel(DenseModel):
         if not callable(getattr(fitted, "predict", None)):
             rule = "fit(rows) must return something with predict(rows)"
             raise FitError(f"{self.name}: {rule}, but returns {fitted!r:.60}")
-        return FittedUser(self.name, fitted)
+        return FittedUser(self.name, fitted, self.takes_frames)
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether its ``fit`` takes X and y, as in scikit-learn, and not rows."""
+        fit = getattr(self.kind, "fit", None)
+        taken = list(inspect.signature(fit).parameters.values())[1:] if inspect.isfunction(fit) else []
+        return sum(each.default is each.empty and each.kind in POSITIONAL for each in taken) > 1
+
+    def _fit_frames(self, made: Any, rows: Rows) -> Any:
+        weights: dict[str, Any] = {}
+        if rows.weights is not None:
+            if "sample_weight" not in inspect.signature(made.fit).parameters:
+                raise FitError(f"{self.name}: model.era_weights is set, so fit(X, y, sample_weight) must take weights")
+            weights["sample_weight"] = rows.weights
+        fitted = made.fit(frame_of(rows), pd.Series(rows.target, rows.eras, name="target", copy=False), **weights)
+        return made if fitted is None else fitted
 
     def plain(self, fitted: Any) -> bytes:
         """A pickle of what the class's ``fit`` returned; the class itself comes from its file."""
         return pickled(fitted.predictor.fitted)
 
     def restored(self, plain: bytes) -> FittedDense:
-        return FittedDense(FittedUser(self.name, unpickled(plain)))
+        return FittedDense(FittedUser(self.name, unpickled(plain), self.takes_frames))
 
     def _accepted(self) -> dict[str, inspect.Parameter]:
         found = dict(inspect.signature(self.kind.__init__).parameters)
         found.pop("self", None)
         return {} if self.kind.__init__ is object.__init__ else found
+
+
+def frame_of(rows: Rows) -> pd.DataFrame:
+    """(n, k) the features of rows as a frame, without a copy; its index is the era of each row."""
+    return pd.DataFrame(rows.features, pd.Index(rows.eras, name="era"), list(rows.names), copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +203,7 @@ class FittedUser:
 
     name: str
     fitted: Any
+    takes_frames: bool = False
 
     @property
     def native(self) -> Any:
@@ -185,11 +212,13 @@ class FittedUser:
     def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
         with threadpool_limits(1, user_api="blas"):
             try:
-                found = np.asarray(self.fitted.predict(rows), np.float64)
+                given = frame_of(rows) if self.takes_frames else rows
+                found = np.asarray(self.fitted.predict(given), np.float64)
+                found = found[:, 0] if self.takes_frames and found.ndim == 2 and found.shape[1] == 1 else found
             except Exception as error:
                 raise FitError(f"{self.name}, predict: {type(error).__name__}: {error}") from error
         if found.shape != (len(rows.features),):
-            rule = f"predict(rows) must return ({len(rows.features)},), one number a row"
+            rule = f"predict must return ({len(rows.features)},), one number a row"
             raise FitError(f"{self.name}: {rule}, but returns {found.shape}")
         return found
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.events import JsonView
 from numerai_ray.progress.round_state import (
     Best,
     Budget,
@@ -23,21 +24,19 @@ from numerai_ray.progress.round_state import (
     duration,
     number,
     progress_json,
-    progress_record,
     round_title,
     usage_text,
     varied,
 )
-from numerai_ray.progress.terminal import Console, say
+from numerai_ray.progress.terminal import Console
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
 from numerai_ray.runners.ray.needs import token_hint
 from numerai_ray.system.files import write_text
-from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.json_text import without_nan
 
 __all__ = ["JsonView", "LiveView", "PlainView", "ProgressFile", "Watchers", "decided_line", "duration", "number"]
 
-EVENT_S = 5.0
 MOST_FITS = 8
 
 
@@ -135,6 +134,7 @@ class LiveView:
         self.console.print(f"Ray dashboard: {url}{token_hint()}", highlight=False, soft_wrap=True, markup=False)
 
     def _render(self) -> Group | Text:
+        """The running round as it stands now."""
         state = self._state
         if state is None:
             return Text("…", style="dim")
@@ -246,49 +246,6 @@ class PlainView:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-class JsonView:
-    """One JSON object a line on stdout; ``numerai_ray/docs/agents.md`` lists the events."""
-
-    def __init__(self) -> None:
-        self._state: RoundState | None = None
-        self._last = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
-
-    def round_started(self, start: RoundStart) -> None:
-        self._state, self._last = RoundState(start), time.monotonic()
-        known = [each.id for each in start.known]
-        value = {**{k: v for k, v in vars(start).items() if k not in ("known", "fits")}, "known": known}
-        self._say("round_started", value)
-
-    def trial_progress(self, progress: Progress) -> None:
-        if self._state is not None:
-            self._state.tell(progress)
-        self._say("progress", progress_record(progress))
-
-    def round_decided(self, record: RoundRecord) -> None:
-        self._state = None
-        self._say("round_decided", json.loads(to_json(record)))
-
-    def dashboard(self, url: str) -> None:
-        self._say("dashboard", {"url": url})
-
-    def observed(self, snapshot: Snapshot) -> None:
-        """Running fits, at most every :data:`EVENT_S`."""
-        now = time.monotonic()
-        if self._state is not None and now - self._last >= EVENT_S:
-            self._last = now
-            self._say("running", progress_json(self._state, snapshot))
-
-    def _say(self, event: str, value: Mapping[str, Any]) -> None:
-        # One call a line: two threads may speak.
-        say(json.dumps(without_nan({"event": event, **value})))
 
 
 def wide_console() -> Console:

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.live_view import LiveView, ProgressFile, Watchers
 from numerai_ray.progress.round_state import Observer
+from numerai_ray.rounds.start import RoundStart
+from numerai_ray.runners.base import Progress
+
+if TYPE_CHECKING:
+    from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
 
 
 def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]:
@@ -17,9 +22,29 @@ def trackers(paths: ExperimentPaths, name: str, mlflow: str | None) -> list[Any]
     return [TensorBoardTracker(paths), *([MLflowTracker(paths, name, mlflow)] if mlflow else [])]
 
 
+class View(Protocol):
+    """A watcher that shows the running round, from before the first round until after the last."""
+
+    def round_started(self, start: RoundStart) -> None: ...
+
+    def trial_progress(self, progress: Progress) -> None: ...
+
+    def round_decided(self, record: RoundRecord) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def dashboard(self, url: str) -> None: ...
+
+
 @contextmanager
 def watching(
-    view: Any, name: str, paths: ExperimentPaths, runner: Any, history: Sequence[RoundRecord]
+    view: View,
+    name: str,
+    paths: ExperimentPaths,
+    runner: "InProcessRunner | StoredFirst",
+    history: Sequence[RoundRecord],
 ) -> Iterator[Watchers]:
     """Everyone who watches a run, and someone who looks at the running fits for them."""
     from numerai_ray.runners.in_process import InProcessRunner

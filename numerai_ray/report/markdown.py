@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.metrics.significance import e4
-from numerai_ray.report.plots.registry import TITLES
+from numerai_ray.report.plots.registry import PLOTS, Chapter
 from numerai_ray.report.reading import Headline, Reading, shown_delta
 from numerai_ray.report.sections.closing import closing_sections
 from numerai_ray.report.sections.data import data_section
@@ -29,37 +29,30 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
 
     """
 
-    def figure(name: str) -> list[str]:
-        return (picture or markdown_picture)(name, TITLES[name], captions[name]) if name in captions else []
+    def figures(chapter: Chapter) -> list[str]:
+        drawn = [plot for plot in PLOTS if plot.chapter == chapter and plot.name in captions]
+        show = picture or markdown_picture
+        return [line for plot in drawn for line in show(plot.name, plot.title, captions[plot.name])]
 
     parts = [
         f"# {reading.loaded.name}",
         *_state(reading),
         "## Abstract",
         *abstract(reading),
-        *figure("cumulative"),
-        *figure("delta"),
+        *figures("Abstract"),
         "## Plan",
         *plan_section(reading),
         "## Data and folds",
         *data_section(reading),
         "## Method",
         *method(reading),
-        *round_sections(
-            reading,
-            [
-                *figure("rounds"),
-                *figure("sweeps"),
-                *figure("importances"),
-            ],
-        ),
+        *round_sections(reading, figures("Rounds")),
         "## Leaderboard",
         *leaderboard_section(reading),
-        *figure("per-era"),
-        *figure("correlation"),
+        *figures("Leaderboard"),
         "## Diagnostics",
         *diagnostics_section(reading),
-        *figure("groups"),
+        *figures("Diagnostics"),
         "## Estimate against fact",
         *estimate_section(reading),
         *closing_sections(reading),

@@ -1,29 +1,50 @@
-"""What commands that run rounds put together: data, runner, proposer, scheduler, report, watchers."""
+"""What runs of an experiment are put together from: data, runner, sampler, scheduler, report, watchers; all typed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.building import build_files, make_market
-from numerai_ray.progress.live_view import JsonView, LiveView, MirrorWatcher, PlainView, Watchers
+from numerai_ray.progress.events import EventView, JsonView, QuietView
+from numerai_ray.progress.live_view import LiveView, MirrorWatcher, PlainView, Watchers
+from numerai_ray.progress.notebook_view import NotebookView, in_notebook
 from numerai_ray.progress.round_state import Budget
 from numerai_ray.progress.terminal import Console, say
-from numerai_ray.progress.watching import trackers, watching
+from numerai_ray.progress.watching import View, trackers, watching
 from numerai_ray.session.places import writable_place
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
 
+if TYPE_CHECKING:
+    from numerai_ray.experiment.mirror import ResultsMirror
+    from numerai_ray.report.writer import ReportWriter
+    from numerai_ray.rounds.candidates import Search
+    from numerai_ray.rounds.samplers import Sampler
+    from numerai_ray.rounds.scheduler import RoundScheduler, Watcher
+    from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
+    from numerai_ray.runners.ray.runner import TuneRunner
+    from numerai_ray.training.catalog import Catalog
+    from numerai_ray.training.store.fits import FitStore
+
+Event = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Session:
-    """An experiment and how a command wants it run."""
+    """An experiment and how somebody wants it run: a command, or a notebook.
+
+    ``results`` is the experiment's copy, kept alike while it runs. ``on_event`` is told what ``run --json`` prints,
+    whatever is shown beside it; ``quiet`` shows nothing.
+    """
 
     paths: ExperimentPaths
     loaded: LoadedPlan
@@ -33,48 +54,71 @@ class Session:
     in_process: bool = False
     as_json: bool = False
     mlflow: str | None = None
+    results: Place | None = None
+    on_event: Callable[[Event], object] | None = None
+    quiet: bool = False
 
 
 @contextmanager
 def scheduler_at_work(
-    session: Session, catalog: Any, history: Sequence[RoundRecord], settings: PolicySettings, mirror: Any
-) -> Iterator[Any]:
+    session: Session,
+    catalog: Catalog,
+    history: Sequence[RoundRecord],
+    settings: PolicySettings,
+    mirror: ResultsMirror | None,
+) -> Iterator[RoundScheduler]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
     from numerai_ray.report.writer import ReportWriter
     from numerai_ray.rounds.restore import restore_files
     from numerai_ray.system.machine import this_machine
 
-    paths, loaded, console = session.paths, session.loaded, session.console
+    paths, loaded = session.paths, session.loaded
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
-    budget = Budget(loaded.plan.budget.rounds, history)
-    live = LiveView(console, budget, history=history) if console.is_terminal else PlainView(console)
-    view = JsonView() if session.as_json else live
+    opened = open_runner(
+        session.root, paths.root, session.address, in_process=session.in_process, keep_models=loaded.plan.keep_models
+    )
     with (
         two_step_interrupts(_say),
         report,
-        view,
-        open_runner(
-            session.root,
-            paths.root,
-            session.address,
-            in_process=session.in_process,
-            keep_models=loaded.plan.keep_models,
-        ) as runner,
+        _view(session, history) as view,
+        opened as runner,
         watching(view, loaded.name, paths, runner, history) as watcher,
     ):
-        told = Watchers(watcher, MirrorWatcher(mirror)) if mirror else watcher
+        more: list[Watcher] = [MirrorWatcher(mirror)] if mirror else []
+        more += [EventView(session.on_event)] if session.on_event else []
+        told = Watchers(watcher, *more) if more else watcher
         for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
-            console.print(f"note: {line}", highlight=False, soft_wrap=True, markup=False)
+            tell(session, line)
         yield scheduler_of(loaded, catalog, runner, told, settings, report)
     for problem in report.problems:
-        console.print(f"note: {problem}", highlight=False, soft_wrap=True, markup=False)
+        tell(session, problem)
+
+
+def _view(session: Session, history: Sequence[RoundRecord]) -> View:
+    """What shows the running round: JSON, nothing, a notebook's cell, a terminal's screen, or plain lines."""
+    if session.as_json:
+        return JsonView()
+    if session.quiet:
+        return QuietView()
+    budget = Budget(session.loaded.plan.budget.rounds, history)
+    if in_notebook():
+        return NotebookView(budget, history)
+    if session.console.is_terminal:
+        return LiveView(session.console, budget, history=history)
+    return PlainView(session.console)
+
+
+def tell(session: Session, note: str) -> None:
+    """Say a note that is no error, unless nothing is to be said."""
+    if not session.quiet:
+        session.console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _say(text: str) -> None:
     say(text, err=True)
 
 
-def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Any:
+def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Catalog:
     """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``.
 
     Trees are grown by the rule that the experiment began with, on the eras that it first ran on.
@@ -95,10 +139,10 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     )
 
 
-def tell_devices(console: Console, catalog: Any) -> None:
+def tell_devices(session: Session, catalog: Catalog) -> None:
     """Say once what a plan asks for and this machine or its libraries do not have."""
     for note in catalog.device_notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
+        tell(session, note)
 
 
 def prepare_data(loaded: LoadedPlan, root: Place) -> None:
@@ -125,7 +169,7 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
 @contextmanager
 def open_runner(
     root: Place, folder: Path, address: str | None, *, in_process: bool, keep_models: bool = False
-) -> Iterator[Any]:
+) -> Iterator[InProcessRunner | StoredFirst]:
     """The runner that was asked for; Ray is let go at the end."""
     from numerai_ray.runners.in_process import InProcessRunner
     from numerai_ray.system.machine import this_machine
@@ -147,7 +191,9 @@ def open_runner(
 
 
 @contextmanager
-def training_runner(root: Place, folder: Path, address: str | None, *, in_process: bool) -> Iterator[Any]:
+def training_runner(
+    root: Place, folder: Path, address: str | None, *, in_process: bool
+) -> Iterator[InProcessRunner | TuneRunner]:
     """The runner that trains, whatever is stored, and keeps nothing open afterwards: for a calibration."""
     from numerai_ray.runners.in_process import InProcessRunner
     from numerai_ray.system.machine import this_machine
@@ -164,7 +210,7 @@ def training_runner(root: Place, folder: Path, address: str | None, *, in_proces
         runner.close()
 
 
-def _ray_runner(store: Any, folder: Path, address: str | None) -> Any:
+def _ray_runner(store: FitStore, folder: Path, address: str | None) -> TuneRunner:
     """Rounds of the experiment in ``folder`` on Ray; where that is lost, the command starts over."""
     from numerai_ray.runners.ray.runner import TuneRunner
     from numerai_ray.runners.ray.start import RaySettings
@@ -195,8 +241,13 @@ def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = Fals
 
 
 def scheduler_of(
-    loaded: LoadedPlan, catalog: Any, runner: Any, watcher: Any, settings: PolicySettings, report: Any
-) -> Any:
+    loaded: LoadedPlan,
+    catalog: Catalog,
+    runner: InProcessRunner | StoredFirst,
+    watcher: Watcher,
+    settings: PolicySettings,
+    report: ReportWriter,
+) -> RoundScheduler:
     """The scheduler of an experiment, everything in its hands."""
     from numerai_ray.experiment.baselines import BaselineStore
     from numerai_ray.rounds.scheduler import RoundScheduler, RunParts
@@ -219,7 +270,7 @@ def scheduler_of(
     return RoundScheduler(loaded, parts, settings)
 
 
-def sampler_of(loaded: LoadedPlan) -> Any:
+def sampler_of(loaded: LoadedPlan) -> Sampler:
     """The plan's proposer."""
     from numerai_ray.rounds.samplers import ListedSampler, RefineSampler
 
@@ -231,7 +282,7 @@ def sampler_of(loaded: LoadedPlan) -> Any:
     return RefineSampler() if rounds.proposer == "refine" else ListedSampler()
 
 
-def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Any:
+def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Callable[[Search], object]:
     """Keeps Optuna's studies after every round, where Optuna guides; else nothing. Faults of a database are told."""
     from numerai_ray.rounds.scheduler import no_archive
 

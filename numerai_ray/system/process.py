@@ -91,7 +91,9 @@ def _listening() -> Iterator[None]:
 def _handle(number: int, frame: FrameType | None) -> None:
     del frame
     if _state.asked:
-        os._exit(_state.asked)
+        if _process.owned:
+            os._exit(_state.asked)
+        raise KeyboardInterrupt  # a notebook's kernel, or a script, has more to lose than this run
     _state.asked = CODES[number]
     if CODES[number] == 129:
         _leave_terminal()

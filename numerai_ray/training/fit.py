@@ -6,22 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from numerai_ray import trees
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
-from numerai_ray.models import Batch, Ladder, Rungs
+from numerai_ray.metrics.importance import Importance
+from numerai_ray.models import Batch, FitResult, Ladder, Rungs
 from numerai_ray.models.engine import FIVE_VALUES
-from numerai_ray.models.reports import Told, hearing, hearing_model
 from numerai_ray.training.key import library_version
 from numerai_ray.training.rows import training_data, validation_batch
 from numerai_ray.training.spec import FitSpec
 from numerai_ray.training.store.fits import StoredFit
 from numerai_ray.training.store.models import StoredModel
-
-Floats = npt.NDArray[np.float64]
 
 
 def run_fits(
@@ -51,9 +48,8 @@ def run_fits(
     started = time.perf_counter()
     train = training_data(specs[0], features, columns)
     validation = validation_batch(specs[0], features, columns)
-    with hearing() as told, hearing_model() as trained:
-        predictions = _predictions(specs, train.batch, validation, threads)
-    if not all(np.isfinite(prediction).all() for prediction in predictions):
+    results = _results(specs, train.batch, validation, threads)
+    if not all(np.isfinite(each.predictions).all() for each in results):
         raise FitError("the model predicts NaN or infinity; check its parameters and objective")
     shares = np.diff([0, *(spec.length or 1 for spec in specs)]) / (specs[-1].length or 1)
     seconds = np.round(shares * (time.perf_counter() - started), 3).tolist()
@@ -64,11 +60,11 @@ def run_fits(
         "engine": specs[0].engine.name,
     }
     fits = [
-        StoredFit(prediction, {**facts, "seconds": share, **_importance(spec, told)})
-        for spec, prediction, share in zip(specs, predictions, seconds, strict=True)
+        StoredFit(each.predictions, {**facts, "seconds": share, **_importance(spec, each.importance)})
+        for spec, each, share in zip(specs, results, seconds, strict=True)
     ]
     if keep_model:
-        fits[-1] = replace(fits[-1], model=_model(specs[-1], trained[-1], {**facts, "seconds": sum(seconds)}))
+        fits[-1] = replace(fits[-1], model=_model(specs[-1], results[-1].model, {**facts, "seconds": sum(seconds)}))
     return fits
 
 
@@ -86,18 +82,17 @@ def _model(spec: FitSpec, fitted: Any, facts: dict[str, Any]) -> StoredModel:
         return StoredModel(None, np.empty(0), facts).refused(str(error))
 
 
-def _importance(spec: FitSpec, told: Told) -> dict[str, Any]:
-    """What the model told of the fit; nothing where it told nothing."""
-    found = told.get(spec.length, told.get(None))
+def _importance(spec: FitSpec, found: Importance | None) -> dict[str, Any]:
+    """What the model says of its features; nothing where it says nothing."""
     if found is None:
         return {}
     if len(found.values) != len(spec.features):
-        rule = f"there are {len(spec.features)} features, but it tells of {len(found.values)}"
+        rule = f"there are {len(spec.features)} features, but it has {len(found.values)}"
         raise FitError(f"importance must have one number a feature: {rule}")
     return {"importance": found.to_json()}
 
 
-def _predictions(specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int) -> list[Floats]:
+def _results(specs: Sequence[FitSpec], train: Batch, validation: Batch, threads: int) -> list[FitResult]:
     model, params = specs[0].model, specs[-1].config.model.params
     if len(specs) == 1 or not isinstance(model, Ladder):
         return [model.fit_predict(train, validation, params, threads)]

@@ -45,7 +45,7 @@ BASELINE = {
 DRIVER = """
 import sys
 import time
-from numerai_ray import monitoring
+from numerai_ray.runners.ray import monitoring
 spent = []
 made = monitoring.Quiet.__init__
 def count(self):

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from builders import Market, experiment
-from test_plots import write_predictions
+from report_text import write_predictions
 
 from numerai_ray.config.plan import load_plan
 from numerai_ray.experiment.ledger import read_ledger

@@ -5,12 +5,10 @@ every Ray that it sees.
 """
 
 import json
-from pathlib import Path
 
 import pytest
 from hosts import NotPermitted, network
-
-TESTS = Path(__file__).resolve().parent.parent
+from places import SUPPORT
 
 
 @pytest.mark.cluster
@@ -19,7 +17,7 @@ def test_workers_come_for_a_round_and_go_after_it() -> None:
     try:
         with network() as net:
             host = net.add("alone", 1, {"NUMERAI_RAY_NODE_WAIT_S": "90"})
-            told = json.loads(host.python(ROUND.format(tests=str(TESTS)), timeout_s=300).splitlines()[-1])
+            told = json.loads(host.python(ROUND.format(tests=str(SUPPORT)), timeout_s=300).splitlines()[-1])
     except NotPermitted as reason:
         pytest.skip(str(reason))
     assert told["before"] == 0
@@ -73,7 +71,7 @@ import ray
 from ray.util.state import list_tasks
 from contracts import config, ignore, params, same_outcome
 from numerai_ray.training.store.fits import FitStore
-from numerai_ray.runners.base import InProcessRunner
+from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.runners.ray.placement import alive_nodes
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.runners.ray.runner import TuneRunner

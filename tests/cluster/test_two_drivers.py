@@ -10,16 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).resolve().parent.parent
+from places import SUPPORT
 
 
 @pytest.mark.ray
 @pytest.mark.long
 def test_a_driver_that_ends_leaves_the_trials_of_another_one_alone(market: Path, tmp_path: Path) -> None:
-    code = "\n".join([COMMON, LASTING]).format(market=str(market), root=str(tmp_path), tests=str(TESTS))
+    code = "\n".join([COMMON, LASTING]).format(market=str(market), root=str(tmp_path), tests=str(SUPPORT))
     (tmp_path / "passing.py").write_text(
-        "\n".join([COMMON, PASSING]).format(market=str(market), root=str(tmp_path), tests=str(TESTS))
+        "\n".join([COMMON, PASSING]).format(market=str(market), root=str(tmp_path), tests=str(SUPPORT))
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from desk import BASELINE, PLAN
 from numerai_server import NumeraiServer
-from support.weeks import as_of
+from weeks import as_of
 
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides

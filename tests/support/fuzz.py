@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     # Threads that spin while they wait take a busy machine's cores: a hang could not be told from that.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -135,7 +134,10 @@ def try_one(kind: str, number: int, start: Ground) -> str:
 
 def _timed(kind: str, number: int, start: Ground) -> tuple[str, float, list[str]]:
     """How a mutation ended, its seconds, and what was done."""
-    from support import fuzz_commands, fuzz_parquet, fuzz_plans  # noqa: PLC0415 - they are made of what is above
+    # They are made of what is above.
+    import fuzz_commands  # noqa: PLC0415
+    import fuzz_parquet  # noqa: PLC0415
+    import fuzz_plans  # noqa: PLC0415
 
     attempts = {
         "plan": fuzz_plans.attempt_plan,
@@ -228,5 +230,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.modules["support.fuzz"] = sys.modules["__main__"]  # the kinds import this very module
+    sys.modules["fuzz"] = sys.modules["__main__"]  # the kinds import this very module
     sys.exit(main())

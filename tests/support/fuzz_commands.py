@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 import typer
-from support.fuzz import Case, command, told
-from support.fuzz_values import NASTY
+from fuzz import Case, command, told
+from fuzz_values import NASTY
 
 from numerai_ray.cli.main import app
 

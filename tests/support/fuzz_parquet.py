@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from support.fuzz import Case, FindingError
-from support.fuzz_values import broken
+from fuzz import Case, FindingError
+from fuzz_values import broken
 
 from numerai_ray.config import Config, DataConfig
 from numerai_ray.data.dataset import feature_names, load_columns, load_features, open_index

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 from bad_requests import OFFICIAL, PLAN
+from fuzz import Case, FindingError, command, told
+from fuzz_values import broken, fields, mutated
 from oracles import oracle_scores, oracle_summary
-from support.fuzz import Case, FindingError, command, told
-from support.fuzz_values import broken, fields, mutated
 
 from numerai_ray.config import Config, CvConfig, DataConfig
 from numerai_ray.config.plan_schema import ExperimentPlan

@@ -1,4 +1,4 @@
-"""The house in figures: arrows between packages, modules, lines, the longest functions.
+"""The house in figures: arrows between packages, rings of them, modules, lines, the longest functions.
 
 Run as ``python tests/support/house.py``.
 """
@@ -54,6 +54,24 @@ def arrows(trees: dict[str, ast.Module]) -> set[tuple[str, str]]:
     return {(a, b) for a, b in found if a and b and a != b}
 
 
+def cycle(pairs: set[tuple[str, str]]) -> list[str]:
+    """Packages that import each other in a ring, the first one again at its end; none when there is no ring."""
+    below: dict[str, set[str]] = {}
+    for a, b in pairs:
+        below.setdefault(a, set()).add(b)
+    done: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name in done:
+            return []
+        done.add(name)
+        return next((ring for other in sorted(below.get(name, ())) if (ring := visit(other, [*trail, name]))), [])
+
+    return next((ring for name in sorted(below) if (ring := visit(name, []))), [])
+
+
 def longest_functions(trees: dict[str, ast.Module]) -> list[tuple[int, str]]:
     lengths = [
         ((node.end_lineno or 0) - node.lineno + 1, f"{name}.{node.name}")
@@ -71,7 +89,13 @@ def main() -> None:
     print(f"entries in numerai_ray/: {len(entries)}")
     print(f"modules: {len(trees)}, of them packages: {len(packages())}")
     print(f"lines: {lines:,}")
-    print(f"arrows between packages: {len(arrows(trees))}")
+    found = arrows(trees)
+    print(f"arrows between packages: {len(found)}")
+    print(f"rings: {' > '.join(cycle(found)) or 'none'}")
+    largest = sorted(PACKAGE.rglob("*.py"), key=lambda path: -len(path.read_text(encoding="utf-8").splitlines()))
+    print("longest modules:")
+    for path in largest[:LONGEST]:
+        print(f"  {len(path.read_text(encoding='utf-8').splitlines()):4} lines  {path.relative_to(PACKAGE)}")
     print("longest functions:")
     for length, name in longest_functions(trees):
         print(f"  {length:4} lines  {name}")

@@ -21,26 +21,14 @@ from numerai_ray.config import nearest, parse_yaml
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_schema import Sentence
 from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
-from numerai_ray.config.search_space import Dimension, SearchSpace, space_problems
 from numerai_ray.config.shipped import find_shipped
-from numerai_ray.errors import ConfigError, RequestError
-from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
-from numerai_ray.experiment.lock import experiment_lock
-from numerai_ray.experiment.mirror import mirrored
+from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.round_state import duration
 from numerai_ray.progress.terminal import Console, say
-from numerai_ray.session.opening import (
-    Session,
-    catalog_of,
-    prepare_data,
-    sampler_of,
-    scheduler_at_work,
-    settings_of,
-    tell_devices,
-    training_runner,
-)
+from numerai_ray.session.opening import Session
 from numerai_ray.session.places import data_place, newest_here, open_experiment
+from numerai_ray.session.running import forecast_of, run_round
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -122,43 +110,14 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    from numerai_ray.experiment.baselines import BaselineStore
-    from numerai_ray.rounds.calibrate import calibrate as measured
-    from numerai_ray.rounds.candidates import Search
-    from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
-    from numerai_ray.rounds.time_model import read_calibration, write_calibration
-    from numerai_ray.session.plan_check import check_plan, pin
-    from numerai_ray.system.machine import this_machine
-    from numerai_ray.training.store.fits import FitStore
-
     paths, loaded = open_experiment(exp, data_dir)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    prepare_data(loaded, root)
-    catalog, history = catalog_of(loaded, root, paths, address), read_ledger(paths.ledger)
-    pin(loaded, catalog, history)
-    check_plan(loaded, catalog, str(paths.plan))
-    loaded = loaded.interpreted(chosen_interpretation(history))
-    search = Search(loaded, sampler_of(loaded), history)
-    store = FitStore.below(root, keep_models=loaded.plan.keep_models)
-    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root))
-    setups = first_setups(outlook)
-    known = read_calibration(paths)
-    if calibrate:
-        with Console(stderr=True).status("training a few trees"):
-            known = measured(
-                catalog,
-                configs_to_measure(setups),
-                known,
-                lambda: training_runner(root, paths.root, address, in_process=in_process),
-            )
-        write_calibration(paths, known)
-    found = forecast(outlook, setups, known)
+    session = Session(paths, loaded, root, Console(stderr=True), address, in_process=in_process, quiet=as_json)
+    found = forecast_of(session, calibrate=calibrate)
     if as_json:
         say(json.dumps(without_nan(asdict(found)), indent=2))
         return
-    console = Console()
-    _show(console, found)
-    tell_devices(console, catalog)
+    _show(Console(), found)
 
 
 def round_by_hand(
@@ -175,8 +134,6 @@ def round_by_hand(
     as_json: JsonOption = False,
 ) -> None:
     """Run one scout round of one variable around the best configuration so far; it is decided like any other."""
-    from numerai_ray.session.plan_check import check_plan, check_round, pin
-
     if len(vary) != 1:
         raise RequestError(
             f"--vary: a round varies one variable, but {len(vary)} are given; run a round for each, or couple them "
@@ -184,22 +141,11 @@ def round_by_hand(
         )
     path, values = _varied(vary[0])
     paths, loaded = open_experiment(exp, data_dir)
-    name, dimension = _dimension(loaded.space, path, values)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
-    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json)
-    with experiment_lock(paths.lock), mirrored(paths.root, place(results) if results else None) as mirror:
-        prepare_data(loaded, root)
-        history = read_ledger(paths.ledger)
-        pin(loaded, catalog, history)
-        check_plan(loaded, catalog, str(paths.plan))
-        base = history[-1].decision.changes if history else {}
-        check_round(loaded.interpreted(chosen_interpretation(history)), catalog, dimension, values, base)
-        tell_devices(console, catalog)
-        settings = settings_of(loaded, accept_suspect=accept_suspect)
-        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
-            record = scheduler.run_by_hand(name, dimension, values)
+    copy = place(results) if results else None
+    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, results=copy)
+    record = run_round(session, path, values, accept_suspect=accept_suspect)
     console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)
     if any(variant.error for variant in record.variants):
         raise typer.Exit(3)
@@ -214,20 +160,6 @@ def _varied(text: str) -> tuple[str, list[Any]]:
     if not values:
         raise RequestError(f"--vary {text}: names no value")
     return path.strip(), values
-
-
-def _dimension(space: SearchSpace, path: str, values: list[Any]) -> tuple[str, Dimension]:
-    """The plan's dimension of that path (or name) with these values, couplings kept; or one of its own."""
-    for name, known in space.dimensions.items():
-        if path in (known.path, name):
-            coupled: dict[str, Any] = {key: how for key, how in known.coupled.items() if isinstance(how, str)}
-            return name, Dimension(path=known.path, values=values, coupled=coupled, why=known.why)
-    dimension = Dimension(path=path, values=values)
-    name = path.rsplit(".", 1)[-1]
-    problems = space_problems(SearchSpace(dimensions={name: dimension}))
-    if problems:
-        raise ConfigError("--vary", problems)
-    return name, dimension
 
 
 def _asked(question: str, flag: str) -> str:

@@ -14,7 +14,6 @@ from numerai_ray.cli.commands.submission import (
     VariantOption,
     export_to,
     live_given,
-    live_of,
     root_if_there,
     steps,
 )
@@ -24,6 +23,7 @@ from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.session.exporting import live_of
 from numerai_ray.session.places import data_root, newest_here, open_experiment, writable_folder
 from numerai_ray.system.json_text import without_nan
 

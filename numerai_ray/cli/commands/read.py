@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -17,15 +17,13 @@ from numerai_ray.errors import RequestError
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
-from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.live_view import decided_line, running_table, wide_console
-from numerai_ray.progress.round_state import number, running_of
+from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
+from numerai_ray.session.status import best_variant, running, state_of, status_json
 from numerai_ray.system.json_text import to_json, without_nan
-from numerai_ray.system.storage import place
 
 WATCH_S = 1.0
 
@@ -59,22 +57,6 @@ def status(
         _watch(paths, exp)
     else:
         wide_console().print(_shown(paths, exp, results))
-
-
-def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -> dict[str, Any]:
-    """What ``status --json`` tells."""
-    history = read_ledger(paths.ledger)
-    best = best_variant(history)
-    return {
-        "experiment": str(exp),
-        "state": _state(paths, history, results),
-        "finished": is_finished(history),
-        "best": None if best is None else json.loads(to_json(best)),
-        "rounds": [json.loads(to_json(record)) for record in history],
-        "running": running(paths, results),
-        "report": str(paths.report) if paths.report.exists() else None,
-        "page": str(paths.html) if paths.html.exists() else None,
-    }
 
 
 def leaderboard(
@@ -147,33 +129,6 @@ def report(
         say(f"{path}\n{paths.html}")
 
 
-def best_variant(history: list[RoundRecord]) -> VariantRecord | None:
-    """The winner of the last decided round, a holdout aside."""
-    last = last_compared(history)
-    if last is None:
-        return None
-    return next((each for each in last.variants if each.id == last.decision.winner), None)
-
-
-def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
-    """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
-    found = running_of(paths.progress)
-    return found if found and _holder(paths, results) else None
-
-
-def _holder(paths: ExperimentPaths, results: str | None) -> str | None:
-    """Who runs the experiment, on this machine or on the one that writes ``results``."""
-    return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
-
-
-def _state(paths: ExperimentPaths, history: list[RoundRecord], results: str | None = None) -> str:
-    if _holder(paths, results):
-        return "running"
-    if is_finished(history):
-        return "finished"
-    return "stopped" if history else "not started"
-
-
 def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> RenderableType:
     history = read_ledger(paths.ledger)
     parts: list[RenderableType] = [Text(decided_line(record)) for record in history]
@@ -185,7 +140,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         so_far = "best" if is_finished(history) else "best so far"
         shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
-    state = _state(paths, history, results)
+    state = state_of(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
     parts.append(Text(f"{state}{ahead}"))
     if paths.report.exists() and state != "running":
@@ -210,7 +165,7 @@ def _watch(paths: ExperimentPaths, exp: Path) -> None:
             console.print(decided_line(record), highlight=False, soft_wrap=True, markup=False)
         told = len(history)
         if not alive:
-            console.print(_state(paths, history), highlight=False)
+            console.print(state_of(paths, history), highlight=False)
             return
         time.sleep(WATCH_S)
 

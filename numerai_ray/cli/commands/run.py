@@ -17,30 +17,16 @@ from numerai_ray.cli.options import (
 )
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
-from numerai_ray.config.plan import LoadedPlan
-from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.errors import ConfigError, RequestError
-from numerai_ray.experiment.decision import is_finished
-from numerai_ray.experiment.ledger import read_ledger
-from numerai_ray.experiment.lock import experiment_lock
-from numerai_ray.experiment.mirror import mirrored
+from numerai_ray.errors import ConfigError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
-from numerai_ray.session.opening import (
-    Session,
-    catalog_of,
-    open_runner,
-    prepare_data,
-    scheduler_at_work,
-    settings_of,
-    tell_devices,
-)
+from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
-from numerai_ray.system.files import tidy
+from numerai_ray.session.running import HowFar, known_stage, run_rounds
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import place
 
@@ -73,32 +59,26 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    from numerai_ray.session.plan_check import check_plan, pin
-    from numerai_ray.training.store.fits import FOLDER
-
     paths, loaded = open_experiment(exp, data_dir)
-    stage = _stage(stop_after, loaded)
+    how_far = HowFar(rounds, known_stage(stop_after, loaded), accept_suspect, extend)
     if mlflow is not None:
         from numerai_ray.report.trackers import check_mlflow
 
         check_mlflow(mlflow)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    catalog = catalog_of(loaded, root, paths, address)
     console = Console(stderr=as_json)
-    copy = answering(place(results), "--results") if results else None
-    session = Session(paths, loaded, root, console, address, in_process=in_process, as_json=as_json, mlflow=mlflow)
-    with experiment_lock(paths.lock), mirrored(paths.root, copy) as mirror:
-        for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
-            tidy(folder)
-        history = read_ledger(paths.ledger)
-        if extend or not is_finished(history):
-            prepare_data(loaded, root)
-            pin(loaded, catalog, history)
-            check_plan(loaded, catalog, str(paths.plan))
-            tell_devices(console, catalog)
-        settings = settings_of(loaded, accept_suspect=accept_suspect, extend=extend)
-        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
-            stop, history = scheduler.run(rounds, stage)
+    session = Session(
+        paths,
+        loaded,
+        root,
+        console,
+        address,
+        in_process=in_process,
+        as_json=as_json,
+        mlflow=mlflow,
+        results=answering(place(results), "--results") if results else None,
+    )
+    stop, history = run_rounds(session, how_far)
     _farewell(console, paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
@@ -161,14 +141,6 @@ def load_any_config(path: Path) -> OfficialRun:
     else:
         tell_code(str(path))
     return load_official(path)
-
-
-def _stage(name: str | None, loaded: LoadedPlan) -> Stage | None:
-    """The stage of ``--stop-after``; refuses one that the plan does not have."""
-    found = next((stage for stage in loaded.stages if stage == name), None)
-    if name is not None and found is None:
-        raise RequestError(f"--stop-after: {name!r} is no stage of this plan; it has {', '.join(loaded.stages)}")
-    return found
 
 
 def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,17 +10,15 @@ import typer
 
 from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.session.exporting import live_of
 from numerai_ray.session.places import data_root, open_experiment, writable_folder
 from numerai_ray.system.json_text import parse_json, without_nan
-from numerai_ray.system.process import start_over
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from numerai_ray.submission.container.trial_run import LiveData
     from numerai_ray.submission.container.verify import Verification
-    from numerai_ray.submission.export.refit import RefitJob, Refitted
     from numerai_ray.system.storage import Place
 
 VariantOption = Annotated[
@@ -114,70 +111,22 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.experiment.ledger import last_era_of, read_ledger
-    from numerai_ray.models import rule_of
-    from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.export.choice import choose
-    from numerai_ray.submission.export.exporting import ExportOrder
-    from numerai_ray.submission.export.exporting import export as export_model
+    from numerai_ray.session.exporting import ExportAsked, export_variant
     from numerai_ray.submission.export.packing import pickle_path
-    from numerai_ray.training.catalog import Catalog
-    from numerai_ray.training.store.fits import FitStore
 
-    variant, python = what
     folder = writable_folder(pickle_path(out).parent, "--out")
     if not folder.exists():
         say(f"note: --out: there is no folder {folder} yet; it is made with the pickle", err=True)
-    container = container_for(python or DEFAULT_PYTHON)
     paths, loaded = open_experiment(exp)
-    choice = choose(paths, loaded.name, variant)
-    root = data_root(data_dir)
-    live = live_of(root, choice.config.data.version)
-    order = ExportOrder(choice, paths, container, out, live, FitStore.below(root))
-    history = read_ledger(paths.ledger)
-    rule, last_era = rule_of([each.origin for each in history]), last_era_of(history)
-    catalog = Catalog(root, paths.root, elsewhere=address is not None, rule=rule, last_era=last_era)
+    asked = ExportAsked(out, *what, data_root(data_dir), address, in_process=in_process)
     with steps() as on_step:
-        return export_model(order, catalog, _run_jobs(paths, address, in_process=in_process), on_step)
-
-
-def _run_jobs(
-    paths: ExperimentPaths, address: str | None, *, in_process: bool
-) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
-    from numerai_ray.submission.export.refit import in_process as run_here
-    from numerai_ray.submission.export.refit import refit
-    from numerai_ray.system.machine import this_machine
-
-    if in_process:
-        return partial(run_here, threads=this_machine().cores)
-
-    def on_ray(jobs: "Sequence[RefitJob]") -> "list[Refitted]":
-        from numerai_ray.runners.ray.start import RaySettings
-        from numerai_ray.runners.ray.tasks import run_on_ray
-
-        settings = RaySettings(
-            paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name, on_lost=start_over
-        )
-        return run_on_ray(refit, jobs, "refit", settings, lambda job: job.needs)
-
-    return on_ray
+        return export_variant(paths, loaded, asked, on_step)
 
 
 def root_if_there(data_dir: str | None) -> "Place | None":
     """The data root, None where none is named and ``./data`` is not there: a pickle can be tried without."""
     named = data_dir or os.environ.get(DATA_ROOT_VARIABLE)
     return data_root(data_dir) if named or Path("data").is_dir() else None
-
-
-def live_of(root: "Place | None", version: str) -> "LiveData | None":
-    """Live data of a data version, where it was downloaded."""
-    from numerai_ray.submission.container.trial_run import LiveData
-
-    if root is None:
-        return None
-    version_dir = root / version
-    found = LiveData(version_dir / "live.parquet", version_dir / "live_benchmark_models.parquet")
-    return found if found.complete else None
 
 
 def live_given(live: Path | None, benchmarks: Path | None) -> "LiveData | None":

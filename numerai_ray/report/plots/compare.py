@@ -8,7 +8,7 @@ import numpy as np
 
 from numerai_ray.data.eras import era_label
 from numerai_ray.report.plots.cumulative import Line
-from numerai_ray.report.plots.drawing import SERIES_DASHES, Theme, end_labels, era_axis, new_figure
+from numerai_ray.report.plots.drawing import SERIES_DASHES, Theme, canvas, end_labels, era_axis
 
 # More lines than colours would be told apart by dashes alone.
 MOST_LINES = 8
@@ -38,10 +38,11 @@ def _first_known(line: Line) -> int:
     return line.eras[int(known[0]) if known.size else 0]
 
 
-def draw_compare(info: CompareInfo, theme: Theme) -> Any:
-    figure = new_figure(10, 6.6)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+def draw_compare(info: CompareInfo, theme: Theme, ax: Any = None) -> Any:
+    figure, axes_grid = canvas((10, 6.6), (2, 1), ax, sharex=True)
+    upper, lower = axes_grid[:, 0]
+    if ax is None:
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
     first = era_label(min(_first_known(line) for line in info.lines))
     for axes, name in ((upper, "CORR"), (lower, "BMC")):
         ends: dict[str, float] = {}

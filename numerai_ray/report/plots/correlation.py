@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.metrics.exposure import prediction_correlations
-from numerai_ray.report.plots.drawing import Theme, new_figure, two_lines
+from numerai_ray.report.plots.drawing import Theme, canvas, two_lines
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 
@@ -97,10 +97,10 @@ def correlation_caption(info: CorrelationInfo) -> str:
     )
 
 
-def draw_correlation(info: CorrelationInfo, theme: Theme) -> Any:
+def draw_correlation(info: CorrelationInfo, theme: Theme, ax: Any = None) -> Any:
     count = len(info.names)
-    figure = new_figure(3.6 + 0.52 * max(count, 5), 0.9 + 0.46 * max(count, 5))
-    axes = figure.subplots()
+    figure, grid = canvas((3.6 + 0.52 * max(count, 5), 0.9 + 0.46 * max(count, 5)), ax=ax)
+    axes = grid[0, 0]
     axes.grid(visible=False)
     low = float(min(np.nanmin(info.matrix), 0.95))
     image = axes.imshow(info.matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")

@@ -12,7 +12,7 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.report.plots.drawing import DASHES, Theme, end_labels, era_axis, new_figure, shortened
+from numerai_ray.report.plots.drawing import DASHES, Theme, canvas, end_labels, era_axis, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 
@@ -116,10 +116,11 @@ def cumulative_caption(info: CumulativeInfo) -> str:
     return " ".join(parts)
 
 
-def draw_cumulative(info: CumulativeInfo, theme: Theme) -> Any:
-    figure = new_figure(9, 6.4)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+def draw_cumulative(info: CumulativeInfo, theme: Theme, ax: Any = None) -> Any:
+    figure, axes_grid = canvas((9, 6.4), (2, 1), ax, sharex=True)
+    upper, lower = axes_grid[:, 0]
+    if ax is None:
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
     # The best is a broad line below the others, so that one which runs with it shows on it.
     for kind, line in info.lines.items():
         style = {"color": theme.kinds[kind], "linestyle": DASHES[kind], "linewidth": 3.2 if kind == "best" else 1.5}

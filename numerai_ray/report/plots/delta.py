@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
-from numerai_ray.report.plots.drawing import Theme, era_axis, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, canvas, era_axis, shortened
 from numerai_ray.report.reading import Headline, Reading
 
 Floats = npt.NDArray[np.float64]
@@ -85,10 +85,10 @@ def delta_caption(info: DeltaInfo) -> str:
     )
 
 
-def draw_delta(info: DeltaInfo, theme: Theme) -> Any:
+def draw_delta(info: DeltaInfo, theme: Theme, ax: Any = None) -> Any:
     count = len(info.lines)
-    figure = new_figure(9, 0.9 + 2.5 * count)
-    for axes, line in zip(figure.subplots(count, 1, squeeze=False)[:, 0], info.lines, strict=True):
+    figure, axes_grid = canvas((9, 0.9 + 2.5 * count), (count, 1), ax)
+    for axes, line in zip(axes_grid[:, 0], info.lines, strict=True):
         color = theme.kinds["best"]
         axes.fill_between(line.eras, line.low, line.high, color=color, alpha=0.22, linewidth=0)
         axes.plot(line.eras, line.total, color=color, linewidth=2)

@@ -1,15 +1,20 @@
 """Whether training and validation are far enough apart for the labels of everything that was trained."""
 
+import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from numerai_ray.config import Config
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.data.eras import era_label, least_honest_gap
+from numerai_ray.errors import RequestError
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import whole_file
 
@@ -66,6 +71,7 @@ def tightest(rooms: Iterable[LabelRoom]) -> LabelRoom | None:
 # Bumped when a drawing changes: pictures of older versions are then drawn again.
 DRAWING_VERSION = 2
 DOTS_PER_INCH = 150
+NOTEBOOK_DOTS = 100
 # Lines on one colour are small however little is squeezed.
 QUICK = {"compress_level": 3}
 # matplotlib's settings are the process's own, so one thread draws at a time.
@@ -166,14 +172,59 @@ def write_pictures(paths: Mapping[Theme, Path], draw: Callable[[Theme], Any]) ->
             figure.savefig(partial, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None}, pil_kwargs=QUICK)
 
 
+def draw_figure(draw: Callable[[Theme], Any], theme: Theme) -> Any:
+    """A figure in a theme, for whoever shows it: a notebook, a script."""
+    with _one_at_a_time, _style(theme):
+        return draw(theme)
+
+
 def new_figure(width: float, height: float) -> Any:
     """A figure of its own, not pyplot's: no global state, no window system. Inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _figure_type()(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+@lru_cache(maxsize=1)
+def _figure_type() -> Any:
+    """Matplotlib's figure, shown by a notebook also where pyplot was never imported."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            png = io.BytesIO()
+            self.savefig(png, format="png", dpi=NOTEBOOK_DOTS)
+            return png.getvalue()
+
+    return Picture
+
+
+def canvas(size: tuple[float, float], grid: tuple[int, int] = (1, 1), ax: Any = None, **shared: Any) -> tuple[Any, Any]:
+    """A figure and its axes, (rows, columns): a new one of ``size`` inches, or the caller's own ``ax``.
+
+    Raises:
+        RequestError: ``ax`` holds another number of axes.
+
+    """
+    if ax is None:
+        figure = new_figure(*size)
+        return figure, figure.subplots(*grid, squeeze=False, **shared)
+    axes = np.ravel(np.asarray(ax, object))
+    wanted = grid[0] * grid[1]
+    if len(axes) != wanted:
+        rule = f"must be {wanted} axes, as an array or list" if wanted > 1 else "must be one axes"
+        raise RequestError(f"ax: {rule}, because this picture has so many panels, but holds {len(axes)}")
+    return axes[0].figure, axes.reshape(grid)
+
+
+def put_legend(figure: Any, axes: Any, named: tuple[Sequence[Any], Sequence[str]], ax: Any) -> None:
+    """Above all panels of a figure of ours; within the caller's axes, whose figure may have its own layout."""
+    if ax is None:
+        figure.legend(*named, loc="outside upper center", ncols=5, frameon=False)
+    else:
+        axes.legend(*named, frameon=False, fontsize=9)
 
 
 def era_axis(axes: Any, title: str = "Era (a week each)") -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, canvas, shortened
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import primary_of
 
@@ -75,9 +75,9 @@ def per_era_caption(info: PerEraInfo) -> str:
     )
 
 
-def draw_per_era(info: PerEraInfo, theme: Theme) -> Any:
-    figure = new_figure(9, 1.3 + 0.62 * len(info.spreads))
-    pair = figure.subplots(1, 2, sharey=True)
+def draw_per_era(info: PerEraInfo, theme: Theme, ax: Any = None) -> Any:
+    figure, axes_grid = canvas((9, 1.3 + 0.62 * len(info.spreads)), (1, 2), ax, sharey=True)
+    pair = axes_grid[0]
     for axes, name in zip(pair, ("CORR", "BMC"), strict=True):
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")

@@ -5,13 +5,13 @@ One plot a file: first an info, plain values that tests read, then a thin drawin
 
 import hashlib
 import json
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -28,12 +28,18 @@ from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json
 
+Chapter = Literal["Abstract", "Rounds", "Leaderboard", "Diagnostics"]
+
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot: ``info`` gathers what it shows (None: nothing to show), ``draw`` makes a figure of that."""
+    """One plot: ``info`` gathers what it shows (None: nothing to show), ``draw`` makes a figure of that.
+
+    ``chapter`` is the report's in which it stands, after the text, in the order of :data:`PLOTS`.
+    """
 
     name: str
+    chapter: Chapter
     title: str
     info: Callable[[Reading], Any]
     caption: Callable[[Any], str]
@@ -41,20 +47,36 @@ class Plot:
 
 
 PLOTS = (
-    Plot("cumulative", "Cumulative scores per era", cumulative_info, cumulative_caption, draw_cumulative),
-    Plot("delta", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
-    Plot("rounds", "The primary metric round by round", rounds_info, rounds_caption, draw_rounds),
-    Plot("sweeps", "The primary metric against the swept value", sweeps_info, sweeps_caption, draw_sweeps),
-    Plot("importances", "How much each dimension matters", importances_info, importances_caption, draw_importances),
-    Plot("per-era", "Distribution of per-era scores", per_era_info, per_era_caption, draw_per_era),
+    Plot("cumulative", "Abstract", "Cumulative scores per era", cumulative_info, cumulative_caption, draw_cumulative),
+    Plot("delta", "Abstract", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
+    Plot("rounds", "Rounds", "The primary metric round by round", rounds_info, rounds_caption, draw_rounds),
+    Plot("sweeps", "Rounds", "The primary metric against the swept value", sweeps_info, sweeps_caption, draw_sweeps),
     Plot(
-        "correlation", "Correlation of variants' predictions", correlation_info, correlation_caption, draw_correlation
+        "importances",
+        "Rounds",
+        "How much each dimension matters",
+        importances_info,
+        importances_caption,
+        draw_importances,
+    ),
+    Plot("per-era", "Leaderboard", "Distribution of per-era scores", per_era_info, per_era_caption, draw_per_era),
+    Plot(
+        "correlation",
+        "Leaderboard",
+        "Correlation of variants' predictions",
+        correlation_info,
+        correlation_caption,
+        draw_correlation,
     ),
     Plot(
-        "groups", "What models learn from and lean on, by group of features", groups_info, groups_caption, draw_groups
+        "groups",
+        "Diagnostics",
+        "What models learn from and lean on, by group of features",
+        groups_info,
+        groups_caption,
+        draw_groups,
     ),
 )
-TITLES = {plot.name: plot.title for plot in PLOTS}
 
 
 @dataclass(frozen=True)
@@ -128,4 +150,18 @@ def _drawing(plot: Plot, info: Any) -> Callable[[Any], Any]:
 
 
 def _mark(info: Any) -> str:
-    return hashlib.sha256(pickle.dumps((DRAWING_VERSION, info), protocol=5)).hexdigest()[:16]
+    """16 hex digits of what a picture shows: of values alone, so that it survives a move of modules."""
+    return hashlib.sha256(json.dumps([DRAWING_VERSION, _plain(info)]).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it; an array as its bytes' digest."""
+    if isinstance(value, np.ndarray):
+        return [value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return [[_plain(key), _plain(each)] for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.plots.drawing import Theme, new_figure
+from numerai_ray.report.plots.drawing import Theme, canvas, put_legend
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row
 
@@ -95,9 +95,9 @@ def rounds_caption(info: RoundsInfo) -> str:
     return " ".join(parts)
 
 
-def draw_rounds(info: RoundsInfo, theme: Theme) -> Any:
-    figure = new_figure(9, 4.2)
-    axes = figure.subplots()
+def draw_rounds(info: RoundsInfo, theme: Theme, ax: Any = None) -> Any:
+    figure, grid = canvas((9, 4.2), ax=ax)
+    axes = grid[0, 0]
     colors = theme.kinds
     if len(info.best_so_far) > 1:
         best = np.array(info.best_so_far)
@@ -120,7 +120,7 @@ def draw_rounds(info: RoundsInfo, theme: Theme) -> Any:
         axes.axvline(border, color=theme.text, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.6)
     _name_rounds(axes, info.ticks)
     axes.set_ylabel(f"BMC, mean of last {info.last}\nscored eras (1e-4)")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
+    put_legend(figure, axes, axes.get_legend_handles_labels(), ax)
     return figure
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numerai_ray.config.search_space import value_text
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.plots.drawing import Theme, new_figure, shortened
+from numerai_ray.report.plots.drawing import Theme, canvas, put_legend, shortened
 from numerai_ray.report.plots.rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
 
@@ -114,11 +114,11 @@ def sweeps_caption(info: SweepsInfo) -> str:
     return " ".join(parts)
 
 
-def draw_sweeps(info: SweepsInfo, theme: Theme) -> Any:
+def draw_sweeps(info: SweepsInfo, theme: Theme, ax: Any = None) -> Any:
     columns = min(COLUMNS, len(info.panels))
     rows = math.ceil(len(info.panels) / columns)
-    figure = new_figure(9 if columns > 1 else 6, 0.9 + 2.75 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    size = (9 if columns > 1 else 6, 0.9 + 2.75 * rows)
+    figure, grid = canvas(size, (rows, columns), ax, sharey=True)
     for axes, panel in zip(grid.flat, info.panels, strict=False):
         _draw_panel(axes, panel, theme)
     for unused in grid.flat[len(info.panels) :]:
@@ -129,7 +129,7 @@ def draw_sweeps(info: SweepsInfo, theme: Theme) -> Any:
     for axes in grid.flat[: len(info.panels)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4, frameon=False)
+    put_legend(figure, grid.flat[0], (list(handles.values()), list(handles)), ax)
     return figure
 
 

@@ -14,7 +14,6 @@ __all__ = [
     "runner",
     "shared_data",
     "start",
-    "tasks",
     "tune",
     "watch",
 ]

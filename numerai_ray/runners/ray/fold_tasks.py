@@ -1,27 +1,26 @@
-"""What is made of fits, as Ray tasks: a fold put together and scored as soon as its fits are there; a look at it.
+"""Work as Ray tasks beside fits: folds put together and scored, diagnostics, and independent pieces such as refits.
 
 A fold's features are read from their file by the task itself, an era at a time: neither the driver nor the object
 store ever holds them.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-
-from numerai_ray.runners.ray.start import FIT_RETRIES
-
-# isort: split
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.data.dataset import Columns
-from numerai_ray.errors import FitError, NumeraiRayError
+from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
 from numerai_ray.runners.ray.fit_tasks import Flight, Looks, error_text, unless_failed
+from numerai_ray.runners.ray.placement import alive_nodes, ask_for, let_go, wait_for_nodes
 from numerai_ray.runners.ray.shared_data import Ref
+from numerai_ray.runners.ray.start import FIT_RETRIES, RaySettings, connect, disconnect, smallest_node_cores
+from numerai_ray.system.cluster import check_room
+from numerai_ray.system.machine import this_machine
+from numerai_ray.system.resources import Needs
 from numerai_ray.training.assembly import LinearParts, assemble_fold, folds_needed, is_assembled
 from numerai_ray.training.batches import Trained
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
@@ -172,3 +171,58 @@ def _made(flight: Flight, plan: VariantPlan, position: int) -> Ref:
     if is_assembled(plan):
         return flight.predictions[plan.id][position]
     return flight.fits[plan.fold_fits[position][0].key]
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _nothing(_: object) -> Needs:
+    return Needs()
+
+
+def run_on_ray(
+    function: Callable[[T, int], R],
+    items: Sequence[T],
+    name: str,
+    settings: RaySettings,
+    needs: Callable[[T], Needs] = _nothing,
+) -> list[R]:
+    """``function(item, threads)`` for each item, in their order; ``settings`` say where Ray runs.
+
+    ``needs`` is what an item asks of its node. Without a number of cores it takes as many as every node has, so that
+    it may run on any.
+
+    Raises:
+        EnvironmentFault: Ray does not start, or a node that was needed is gone for good.
+        ResourceShortage: no node has what an item asks for.
+        NumeraiRayError: what ``function`` raises on purpose.
+
+    """
+    connect(settings, this_machine(), store_bytes=0)
+    try:
+        asked = [needs(item) for item in items]
+        ask_for(asked)
+        check_room(alive_nodes() if settings.address is None else wait_for_nodes(max(e.gpus for e in asked)), asked)
+        cores = smallest_node_cores()
+        task = ray.remote(function)
+        refs = []
+        for item, each in zip(items, asked, strict=True):
+            threads = each.cores or cores
+            own = task.options(
+                num_cpus=threads, num_gpus=each.gpus, memory=each.memory_bytes or 0, max_retries=3, name=name
+            )
+            refs.append(own.remote(item, threads))
+        return list(ray.get(refs))
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, NumeraiRayError):
+            raise cause from None
+        raise FitError(f"{name}: {type(cause).__name__}: {cause}") from error
+    except ray.exceptions.RayError as error:
+        raise EnvironmentFault(
+            f"{name}: Ray gave up ({str(error).splitlines()[0]}); run the same command again"
+        ) from None
+    finally:
+        let_go()
+        disconnect()

@@ -1,0 +1,92 @@
+"""Export of an experiment's variant: what a command and a notebook ask for, carried out by ``submission``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.system.process import start_over
+from numerai_ray.system.storage import Place
+
+if TYPE_CHECKING:
+    from numerai_ray.submission.container.trial_run import LiveData
+    from numerai_ray.submission.container.verify import Verification
+    from numerai_ray.submission.export.refit import RefitJob, Refitted
+
+
+@dataclass(frozen=True)
+class ExportAsked:
+    """The pickle to write, of which variant (the winner without one), for which Python, trained where."""
+
+    out: Path
+    variant: str | None
+    python: str | None
+    root: Path
+    address: str | None = None
+    in_process: bool = False
+
+
+def export_variant(
+    paths: ExperimentPaths, loaded: LoadedPlan, asked: ExportAsked, on_step: Callable[[str], None]
+) -> "Verification":
+    """Refit a variant into a pickle that stands alone, proved for Numerai's container.
+
+    Raises:
+        RequestError: there is no such variant, or the container cannot run it; nothing was written.
+        FitError: training failed.
+
+    """
+    from numerai_ray.experiment.ledger import last_era_of, read_ledger
+    from numerai_ray.models import rule_of
+    from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
+    from numerai_ray.submission.export.choice import choose
+    from numerai_ray.submission.export.exporting import ExportOrder
+    from numerai_ray.submission.export.exporting import export as export_model
+    from numerai_ray.training.catalog import Catalog
+    from numerai_ray.training.store.fits import FitStore
+
+    container = container_for(asked.python or DEFAULT_PYTHON)
+    choice = choose(paths, loaded.name, asked.variant)
+    live = live_of(asked.root, choice.config.data.version)
+    order = ExportOrder(choice, paths, container, asked.out, live, FitStore.below(asked.root))
+    history = read_ledger(paths.ledger)
+    rule, last_era = rule_of([each.origin for each in history]), last_era_of(history)
+    catalog = Catalog(asked.root, paths.root, elsewhere=asked.address is not None, rule=rule, last_era=last_era)
+    run_jobs = _run_jobs(paths, asked.address, in_process=asked.in_process)
+    return export_model(order, catalog, run_jobs, on_step)
+
+
+def _run_jobs(
+    paths: ExperimentPaths, address: str | None, *, in_process: bool
+) -> "Callable[[Sequence[RefitJob]], list[Refitted]]":
+    from numerai_ray.submission.export.refit import in_process as run_here
+    from numerai_ray.submission.export.refit import refit
+    from numerai_ray.system.machine import this_machine
+
+    if in_process:
+        return partial(run_here, threads=this_machine().cores)
+
+    def on_ray(jobs: "Sequence[RefitJob]") -> "list[Refitted]":
+        from numerai_ray.runners.ray.start import RaySettings
+        from numerai_ray.runners.ray.tasks import run_on_ray
+
+        settings = RaySettings(
+            paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name, on_lost=start_over
+        )
+        return run_on_ray(refit, jobs, "refit", settings, lambda job: job.needs)
+
+    return on_ray
+
+
+def live_of(root: Place | None, version: str) -> "LiveData | None":
+    """Live data of a data version, where it was downloaded."""
+    from numerai_ray.submission.container.trial_run import LiveData
+
+    if root is None:
+        return None
+    version_dir = root / version
+    found = LiveData(version_dir / "live.parquet", version_dir / "live_benchmark_models.parquet")
+    return found if found.complete else None

@@ -1,0 +1,132 @@
+"""What a notebook shows of an experiment and of a forecast: rows of a table, and pages of HTML."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from numerai_ray.config.search_space import changes_label
+from numerai_ray.experiment.decision import last_compared
+from numerai_ray.metrics.significance import PairedDelta, verdict
+from numerai_ray.progress.round_state import duration, number
+from numerai_ray.session.status import best_variant
+from numerai_ray.session.subject import Subject
+
+if TYPE_CHECKING:
+    from numerai_ray.rounds import forecast as rounds_forecast
+
+MOST_ROWS = 15
+SHOWN = [
+    "stage",
+    "winner",
+    "primary",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "verdict",
+    "corr_mean",
+    "corr_with_benchmark",
+]
+
+
+COLUMNS = [
+    "id",
+    "stage",
+    "round",
+    "name",
+    "role",
+    "winner",
+    "primary",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p_value",
+    "verdict",
+    "bmc_mean",
+    "bmc_sharpe",
+    "bmc_max_drawdown",
+    "corr_mean",
+    "corr_sharpe",
+    "corr_with_benchmark",
+    "fits_new",
+    "fits_stored",
+    "fit_seconds",
+    "changes",
+    "status",
+]
+
+
+def flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard without nesting."""
+    evidence = entry["evidence"]
+    delta = None if evidence is None else PairedDelta(**evidence["to_base"])
+    sure = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high, "p_value": delta.p_value}
+    status = "; ".join(entry["status"])
+    return {**entry, **sure, "verdict": verdict(delta), "changes": dict(entry["all_changes"]), "status": status}
+
+
+def experiment_html(experiment: Subject) -> str:
+    """Name, idea, what is best so far and why, and the head of the leaderboard."""
+    rounds = experiment.rounds
+    state = "finished" if experiment.finished else f"{len(rounds)} rounds decided" if rounds else "not started"
+    parts = [
+        f"<p><b>{html.escape(experiment.name)}</b> ({state})<br><i>{html.escape(experiment.loaded.plan.idea)}</i></p>"
+    ]
+    last, best = last_compared(rounds), best_variant(rounds)
+    if last is not None and best is not None and best.metrics is not None:
+        changes = html.escape(changes_label(last.decision.changes))
+        primary = number(best.metrics.primary)
+        parts.append(
+            f"<p>best so far: <b>{changes}</b>, bmc_last_200_eras {primary} in stage {last.stage}<br>"
+            f"{html.escape(last.decision.reason)}</p>"
+        )
+        table = experiment.table()
+        shown = table[SHOWN].head(MOST_ROWS).assign(winner=table["winner"].map({True: "★", False: ""}))
+        parts.append(shown.to_html(float_format="{:.5f}".format, na_rep="–"))
+        if len(table) > MOST_ROWS:
+            parts.append(f"<p>{len(table) - MOST_ROWS} more in table()</p>")
+    return "".join(parts)
+
+
+class Forecast:
+    """What a run will do, as :meth:`Experiment.forecast` found it; a notebook shows both tables."""
+
+    def __init__(self, found: "rounds_forecast.Forecast"):
+        self.found = found
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a run of the listed rounds; None without a calibration."""
+        return self.found.seconds
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most that a run takes on one machine like this."""
+        return self.found.memory_bytes
+
+    def stages(self) -> pd.DataFrame:
+        """A row a stage: its data, fits a config, cores and bytes a fit."""
+        return pd.DataFrame([asdict(each) for each in self.found.stages]).set_index("stage")
+
+    def rounds(self) -> pd.DataFrame:
+        """A row a round that is certain: its configurations, fits by where they come from, seconds."""
+        columns = ["stage", "dimension", "variants", "fits_new", "fits_stored", "fits_shared", "seconds"]
+        return pd.DataFrame([asdict(each) for each in self.found.rounds], columns=columns)
+
+    def _repr_html_(self) -> str:
+        shown = ["file", "feature_set", "features", "eras", "rows", "fits_a_config", "cores_a_fit"]
+        parts = [self.stages()[shown].to_html(), self.rounds().to_html(index=False, na_rep="")]
+        return "".join([*parts, f"<p>{html.escape(self._total())}</p>"])
+
+    def __repr__(self) -> str:
+        return f"<Forecast: {self._total()}>"
+
+    def _total(self) -> str:
+        if not self.found.rounds:
+            return "nothing is left to run; run(extend=True) goes on scouting"
+        seconds = self.found.seconds
+        time = "unknown without calibrate=True" if seconds is None else duration(seconds)
+        new = sum(each.fits_new for each in self.found.rounds)
+        return f"{new} fits to train, expected time {time} on {self.found.cores} cores"

@@ -1,0 +1,60 @@
+"""Status: where an experiment stands, for whoever reads it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numerai_ray.experiment.decision import is_finished, last_compared
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.lock import lock_holder
+from numerai_ray.experiment.mirror import last_sign
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.progress.round_state import running_of
+from numerai_ray.system.json_text import to_json
+from numerai_ray.system.storage import place
+
+
+def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -> dict[str, Any]:
+    """What ``status --json`` tells."""
+    history = read_ledger(paths.ledger)
+    best = best_variant(history)
+    return {
+        "experiment": str(exp),
+        "state": state_of(paths, history, results),
+        "finished": is_finished(history),
+        "best": None if best is None else json.loads(to_json(best)),
+        "rounds": [json.loads(to_json(record)) for record in history],
+        "running": running(paths, results),
+        "report": str(paths.report) if paths.report.exists() else None,
+        "page": str(paths.html) if paths.html.exists() else None,
+    }
+
+
+def best_variant(history: Sequence[RoundRecord]) -> VariantRecord | None:
+    """The winner of the last decided round, a holdout aside."""
+    last = last_compared(history)
+    if last is None:
+        return None
+    return next((each for each in last.variants if each.id == last.decision.winner), None)
+
+
+def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
+    """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
+    found = running_of(paths.progress)
+    return found if found and holder(paths, results) else None
+
+
+def holder(paths: ExperimentPaths, results: str | None) -> str | None:
+    """Who runs the experiment, on this machine or on the one that writes ``results``."""
+    return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
+
+
+def state_of(paths: ExperimentPaths, history: Sequence[RoundRecord], results: str | None = None) -> str:
+    """``running``, ``finished``, ``stopped`` or ``not started``."""
+    if holder(paths, results):
+        return "running"
+    if is_finished(history):
+        return "finished"
+    return "stopped" if history else "not started"

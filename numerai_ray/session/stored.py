@@ -1,0 +1,233 @@
+"""Stored experiment: table, predictions and per-era scores as frames, pictures, and trained models."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+from pyarrow import ArrowException
+
+from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
+from numerai_ray.config.plan import LoadedPlan
+from numerai_ray.config.plan_schema import ExperimentPlan
+from numerai_ray.data.eras import Holdout
+from numerai_ray.errors import DataError, RequestError
+from numerai_ray.experiment.decision import is_finished, last_compared
+from numerai_ray.experiment.ledger import last_era_of, read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.results import read_results
+from numerai_ray.experiment.scores import ScoreReader, StoredScores
+from numerai_ray.experiment.variant_files import AGAIN
+from numerai_ray.models import rule_of
+from numerai_ray.report.tables import leaderboard
+from numerai_ray.session.foreign import foreign_ids, foreign_table
+from numerai_ray.session.places import open_experiment
+from numerai_ray.session.plotting import ExperimentPlots
+from numerai_ray.session.shown import COLUMNS, experiment_html, flat
+from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.fitted_fold import FoldModel, fit_of, fold_model
+from numerai_ray.training.store.fits import FitStore
+
+
+class StoredExperiment:
+    """What an experiment's folder holds, read and never changed."""
+
+    def __init__(self, paths: ExperimentPaths, rounds: tuple[RoundRecord, ...]):
+        self.paths = paths
+        self.rounds = rounds
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The experiment in ``folder``.
+
+        Raises:
+            RequestError: no experiment is there.
+            DataError: its ledger is damaged.
+
+        """
+        paths = ExperimentPaths(Path(folder))
+        if not paths.plan.is_file():
+            raise RequestError(f"{folder}: no experiment.yaml there; give the folder of an experiment")
+        return cls(paths, tuple(read_ledger(paths.ledger)))
+
+    @property
+    def loaded(self) -> LoadedPlan:
+        """The plan with everything it refers to, read from its files now; raises :class:`ConfigError`."""
+        return open_experiment(self.paths.root)[1]
+
+    @property
+    def plan(self) -> ExperimentPlan:
+        """``experiment.yaml`` as typed objects; raises :class:`ConfigError`."""
+        return self.loaded.plan
+
+    @cached_property
+    def plot(self) -> ExperimentPlots:
+        """Pictures as matplotlib figures: ``experiment.plot.cumulative()`` and others."""
+        return ExperimentPlots(self)
+
+    def refresh(self) -> Self:
+        """See rounds that were decided since it was loaded."""
+        self.rounds = tuple(read_ledger(self.paths.ledger))
+        return self
+
+    def foreign(self) -> pd.DataFrame:
+        """Predictions of others that were added, by id: primary, bmc_mean, corr_mean, corr_with_benchmark, flags."""
+        return foreign_table(self.paths)
+
+    def stored_scores(self, variant: str) -> StoredScores:
+        """Per-era scores of a variant, benchmark or foreign predictions, as its results file has them.
+
+        Raises:
+            DataError: its file is missing or damaged.
+
+        """
+        name = self.id_of(variant)
+        stored = ScoreReader(self.paths).read(name)
+        if stored is None:
+            raise DataError(f"{self.paths.results(name)}: missing or damaged; {self._why_none(name)}")
+        return stored
+
+    @property
+    def name(self) -> str:
+        return self.paths.root.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final stage was decided and, where eras were kept out, the holdout scored after it."""
+        return is_finished(self.rounds)
+
+    @property
+    def best(self) -> str | None:
+        """Id of the last decision's winner, a holdout aside, which decides nothing; None before the first."""
+        last = last_compared(self.rounds)
+        return None if last is None else last.decision.winner
+
+    def table(self) -> pd.DataFrame:
+        """Every configuration that ran, each once a stage, latest stage first, best first in it.
+
+        Indexed by id. ``primary`` is the mean BMC of the last scored eras; ``delta`` the difference to the round's
+        base, with its interval and ``verdict``; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        """
+        return pd.DataFrame([flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
+
+    def oof(self, variant: str | None) -> pd.DataFrame:
+        """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.
+
+        Columns are named as in the data: the target's is ``target_ender_20``, for instance.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing.
+
+        """
+        name = self.id_of(variant)
+        path = self.paths.predictions(name)
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: missing; {self._why_none(name)}") from None
+        except (OSError, ArrowException) as error:
+            raise DataError(f"{path}: damaged; {self._why_none(name)}") from error
+
+    def per_era(self, variant: str | None) -> pd.DataFrame:
+        """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark; NaN where unknown.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing or damaged.
+
+        """
+        stored = self.stored_scores(self.id_of(variant))
+        scores = stored.scores
+        columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
+        return pd.DataFrame(columns, index=pd.Index(stored.eras, name="era"))
+
+    def model(
+        self, variant: str, fold: int, *, part: str | None = None, data: str | Path | None = None, train: bool = False
+    ) -> FoldModel:
+        """The trained model of a fold, where the plan said ``keep_models: true``; with ``train``, else trained here.
+
+        ``data`` is the data root (else ``$NUMERAI_RAY_DATA``, else ``./data``); ``part`` tells fits of one fold apart
+        (member, target, seed). Models of scikit-learn and of your own are pickles: reading one runs code.
+
+        Raises:
+            RequestError: no such variant, fold or part.
+            DataError: the model is not kept, or the data or libraries are others than those that it was trained with.
+
+        """
+        name = self.id_of(variant)
+        stage = next(record.stage for record in self.rounds for each in record.variants if each.id == name)
+        root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
+        kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
+        rule = rule_of([each.origin for each in self.rounds])
+        held, last_era = Holdout(kept_out) if kept_out else None, last_era_of(self.rounds)
+        catalog = Catalog(root, self.paths.root, held, rule=rule, last_era=last_era)
+        config = validate(Config, self.config(name), str(self.paths.config(name)))
+        plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
+        spec = fit_of(plan, fold, part)
+        folds = self.results(name)["cv"]["folds"]
+        if {fit["fit"] for each in folds for fit in (each, *each.get("fits", ()))}.isdisjoint(spec.names):
+            raise DataError(
+                f"{self.name}, {name}: what was trained cannot be found again: the data file, the versions of the "
+                f"libraries or holdout_eras are others now; go back to those, or run the round again"
+            )
+        return fold_model(spec, FitStore.below(root, keep_models=True), train=train)
+
+    def config(self, variant: str | None) -> dict[str, Any]:
+        """The complete configuration of a variant, as it ran."""
+        path = self.paths.config(self.id_of(variant))
+        return parse_yaml(read_text(path), str(path))
+
+    def results(self, variant: str | None) -> dict[str, Any]:
+        """A variant's results in the official pipeline's schema."""
+        name = self.id_of(variant)
+        path = self.paths.results(name)
+        try:
+            return read_results(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: missing or damaged; {self._why_none(name)}") from error
+
+    def id_of(self, variant: str | None) -> str:
+        """The id of a variant given by its id, or by a name that only one has.
+
+        Raises:
+            RequestError: none or several have it.
+
+        """
+        ids = {each.id: each.name for record in self.rounds for each in record.variants}
+        ids |= dict.fromkeys(foreign_ids(self.paths), "")
+        if variant in ids:
+            return variant
+        named = sorted({each.id for record in self.rounds for each in record.variants if each.name == variant})
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise RequestError(f"{self.name}: {variant!r} ran in several rounds; give one of {', '.join(named)}")
+        if variant is None or not ids:
+            raise RequestError(f"{self.name}: no variant {variant!r}; {len(self.rounds)} rounds are decided so far")
+        begun = [each for each in ids if each.startswith(variant)]
+        hint = f"; did you mean {', '.join(begun[:3])}?" if begun else nearest(variant, [*ids])
+        raise RequestError(f"{self.name}: no variant {variant!r}{hint}")
+
+    def _why_none(self, trial: str) -> str:
+        """Why a variant may have no file, and what to do."""
+        found = next((each for record in self.rounds for each in record.variants if each.id == trial), None)
+        if found is None:
+            return "add these predictions again"
+        if found.error is not None:
+            return f"the trial failed: {found.error}"
+        if found.pruned is not None:
+            return f"the trial was {found.pruned}"
+        if found.role == "benchmark":
+            return "a benchmark's predictions are a column of the benchmark file"
+        return AGAIN.format(self.paths.root)
+
+    def __repr__(self) -> str:
+        count = "1 round" if len(self.rounds) == 1 else f"{len(self.rounds)} rounds"
+        return f"<Experiment {self.name}: {count}{', finished' if self.finished else ''}>"
+
+    def _repr_html_(self) -> str:
+        return experiment_html(self)

@@ -1,0 +1,91 @@
+"""The diffs of docs/contributing.md apply to a copy of the package, and what they add works."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import PACKAGE, PAGES, ROOT, SUPPORT, tool
+
+PAGE = (PAGES / "contributing.md").read_text(encoding="utf-8")
+DIFFS = {
+    title: re.findall(r"```diff\n(.*?)```", text, re.S)
+    for title, text in re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+}
+REPORT = """
+import sys
+from pathlib import Path
+from builders import finished_experiment
+from numerai_ray.report.writer import write_report
+
+history = finished_experiment(Path(sys.argv[1]))
+write_report(history.loaded, history.paths, history.records)
+print(history.paths.report.read_text())
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with everything that the page adds."""
+    folder = tmp_path_factory.mktemp("contributed")
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for (diff,) in filter(None, DIFFS.values()):
+        # Lines of the files may have moved since the page was written; their words have not.
+        done = subprocess.run(
+            ["git", "apply", "-"], cwd=folder, input=diff, text=True, check=False, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def ran(command: list[str | Path], copy: Path, where: Path) -> str:
+    paths = os.pathsep.join((str(copy), str(SUPPORT)))
+    done = subprocess.run(
+        command, cwd=where, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_three_things_are_a_file_and_its_line() -> None:
+    found = {title: diffs for title, diffs in DIFFS.items() if diffs}
+    assert list(found) == ["A plot", "A model", "A command"]
+    for (diff,) in found.values():
+        new, known = re.split(r"(?=^--- a/)", diff, flags=re.MULTILINE)
+        assert new.startswith("--- /dev/null")
+        assert len(re.findall(r"^\+(?!\+)", known, re.MULTILINE)) <= 2, "an import and an entry"
+
+
+def test_they_are_of_this_house(copy: Path) -> None:
+    new = [copy / path for path in re.findall(r"^\+\+\+ b/(.*)$", PAGE, re.MULTILINE)]
+    ran([tool("ruff"), "check", *new], copy, copy)
+    ran([tool("ruff"), "format", "--check", *new], copy, copy)
+    ran([tool("lint-imports"), "--no-cache"], copy, copy)
+
+
+def test_the_plot_is_in_the_report(copy: Path, tmp_path: Path) -> None:
+    report = ran([sys.executable, "-c", REPORT, tmp_path / "experiments" / "x"], copy, tmp_path)
+    assert "What each round took" in report
+    assert {path.name for path in tmp_path.glob("experiments/x/plots/seconds-*.png")} == {
+        "seconds-dark.png",
+        "seconds-light.png",
+    }
+
+
+def test_the_model_keeps_its_promises(copy: Path, tmp_path: Path) -> None:
+    said = ran(
+        [sys.executable, "-m", "numerai_ray", "check-model", "marginal", "--params", "{power: 2.0}"], copy, tmp_path
+    )
+    assert "FAIL" not in said
+    assert said.count("ok  ") >= 5
+
+
+def test_the_command_says_each_idea(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "experiments" / "one").mkdir(parents=True)
+    (tmp_path / "experiments" / "one" / "experiment.yaml").write_text("idea: Smaller trees.\n")
+    (tmp_path / "experiments" / "baselines").mkdir()
+    assert ran([sys.executable, "-m", "numerai_ray", "ideas"], copy, tmp_path) == "one: Smaller trees.\n"
