@@ -24,10 +24,11 @@ from numerai_ray.system.json_text import parse_json
 from numerai_ray.system.storage import Place, local_folder, write_whole
 
 MAGIC = b"numerai-ray digests 1\n"
-SIZE = 16  # bytes of a digest
+SIZE = 16  # bytes of a digest: the first of a SHA-256, for which processors have instructions
 # As what values are hashed: that is how fits read them, whatever type the file has.
 Kind = Literal["int8", "float32", "float64", "text"]
 Table = npt.NDArray[np.uint8]
+_PLAIN = (pa.int8(), pa.float32(), pa.float64())
 _CHECKSUM = hashlib.sha256().digest_size
 
 
@@ -89,9 +90,10 @@ class EraDigester:
             if era != self._era:
                 self._close()
                 self._era = era
-                self._hashes = [hashlib.blake2b(digest_size=SIZE) for _ in read]
-            for total, values in zip(self._hashes, read, strict=True):
-                total.update(values.rows(start, end))
+                self._hashes = [hashlib.sha256(values.rows(start, end)) for values in read]
+            else:
+                for total, values in zip(self._hashes, read, strict=True):
+                    total.update(values.rows(start, end))
             start = end
 
     def finish(self) -> Digests:
@@ -105,7 +107,7 @@ class EraDigester:
     def _close(self) -> None:
         if self._era is not None:
             self._eras.append(self._era)
-            self._rows.append(b"".join(total.digest() for total in self._hashes))
+            self._rows.append(b"".join(total.digest()[:SIZE] for total in self._hashes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,12 @@ def _bytes_of(kind: Kind, column: Any) -> _Bytes:
         _, offsets, data = ended.buffers()
         ends = np.frombuffer(offsets, np.int64, len(ended) + 1, 8 * ended.offset)
         return _Bytes(np.frombuffer(data or b"", np.uint8), ends)
-    values = column if isinstance(column, np.ndarray) else number_values(column)
+    if isinstance(column, np.ndarray):
+        values = column
+    elif column.type in _PLAIN and not column.null_count and isinstance(column, pa.Array):
+        values = column.to_numpy()  # as it lies: a build has a thousand columns in every slice
+    else:
+        values = number_values(column)
     if kind == "int8":
         # What is no small whole number is refused by whoever reads it; here it only has to differ.
         small = values.dtype.kind in "iu" and (values.dtype == np.int8 or not len(values) or _is_small(values))

@@ -70,8 +70,8 @@ def _run_jobs(
         return partial(run_here, threads=this_machine().cores)
 
     def on_ray(jobs: "Sequence[RefitJob]") -> "list[Refitted]":
+        from numerai_ray.runners.ray.fold_tasks import run_on_ray
         from numerai_ray.runners.ray.start import RaySettings
-        from numerai_ray.runners.ray.tasks import run_on_ray
 
         settings = RaySettings(
             paths.trials, paths.driver_log, address, dashboard=False, experiment=paths.root.name, on_lost=start_over

@@ -74,7 +74,7 @@ def download(
     """
     # numerapi brings pandas along: a second that no other command should wait for.
     from numerai_ray.data.download.fetch import download as download_files
-    from numerai_ray.data.download.fetch import newest_listed
+    from numerai_ray.data.download.numerai_api import newest_listed
     from numerai_ray.system.http import Patience
 
     root, patience = data_root(data_dir, made_here=True), Patience(tries=retries + 1)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 from numerai_ray.config import nearest
-from numerai_ray.config.versions import newest, version_number
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.data.download.check import (
     CHECK_VERSION,
@@ -113,6 +112,8 @@ class _Job:
     remote: Remote
     partial: Partial
     receipt: Receipt | None
+    # Without an ETag, size alone does not tell a week's late labels from the ones before.
+    same_end: bool = True
 
 
 def download(
@@ -139,21 +140,6 @@ def download(
         jobs = [_look(api, version_dir, f"{version}/{name}", receipts.get(name), patience, on_step) for name in chosen]
         _check_space(version_dir, jobs)
         return _Folder(version_dir, jobs, receipts, on_step).settle()
-
-
-def newest_listed(patience: Patience = PATIENT) -> str:
-    """The newest data version that Numerai lists.
-
-    Raises:
-        RequestError: it lists none.
-        EnvironmentFault: Numerai cannot be reached.
-
-    """
-    folders = {name.partition("/")[0] for name in NumeraiApi(patience).dataset_names()}
-    found = newest(name for name in folders if version_number(name))
-    if found is None:
-        raise RequestError(f"--version: Numerai lists no data version, only {', '.join(sorted(folders))}; name one")
-    return found
 
 
 def choose_files(listed: Sequence[str], version: str, files: Sequence[str]) -> tuple[str, ...]:
@@ -220,7 +206,10 @@ def _look(
     path = version_dir / name
     holds = receipt is not None and receipt.source == source and _holds(receipt, path)
     partial = Partial(path, source)
-    return _Job(name, remote_file, remote_file.look(), partial, receipt if holds else None)
+    remote, kept = remote_file.look(), receipt if holds else None
+    vague = kept is not None and remote.size == kept.size and not (remote.etag and kept.etag)
+    same_end = not vague or remote_file.has_end(path, path.stat().st_size)
+    return _Job(name, remote_file, remote, partial, kept, same_end)
 
 
 def _holds(receipt: Receipt, path: Path) -> bool:
@@ -239,7 +228,9 @@ def _current(job: _Job) -> bool:
     receipt, remote = job.receipt, job.remote
     if receipt is None or remote.size not in (None, receipt.size):
         return False
-    return remote.etag == receipt.etag if remote.etag and receipt.etag else remote.size is not None
+    if remote.etag and receipt.etag:
+        return remote.etag == receipt.etag
+    return remote.size is not None and job.same_end
 
 
 def _may_be_it(job: _Job) -> bool:
