@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from bad_requests import Desk
 from hypothesis import settings
+from live_desk import LiveDesk
 from submission_desk import PYTHONS, exported, finished_desk
 
 from numerai_ray.data.files.build import build
@@ -106,3 +107,9 @@ def model(finished: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("model") / "model.pkl"
     exported(finished, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def live_desk(tmp_path_factory: pytest.TempPathFactory) -> LiveDesk:
+    """A finished experiment whose market goes on: read-only, to be copied."""
+    return LiveDesk.searched(tmp_path_factory.mktemp("live"))

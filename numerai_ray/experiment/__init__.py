@@ -13,9 +13,11 @@ __all__ = [
     "lock",
     "mirror",
     "paths",
+    "rechecks",
     "records",
     "results",
     "scores",
+    "since",
     "variant_files",
     "variant_output",
 ]

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,8 @@ def read_ledger(path: Path) -> list[RoundRecord]:
         DataError: a line in the middle is damaged, or the file cannot be read.
 
     """
-    if not path.exists():
-        return []
-    if not path.is_file():
-        raise DataError(f"{path}: must be a file, but is none; move it away and restore the file")
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     rounds = []
-    for number, line in enumerate(lines[:-1], start=1):  # after the last newline: nothing, or a line cut short
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             rounds.append(_round(number, line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -45,6 +37,23 @@ def read_ledger(path: Path) -> list[RoundRecord]:
                 f"after it to redo their rounds (stored fits are kept)"
             ) from error
     return rounds
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Lines of a file that :func:`append_line` writes; none where it is missing.
+
+    Raises:
+        DataError: it cannot be read, or is no file.
+
+    """
+    if not path.exists():
+        return []
+    if not path.is_file():
+        raise DataError(f"{path}: must be a file, but is none; move it away and restore the file")
+    try:
+        return path.read_bytes().split(b"\n")[:-1]  # after the last newline: nothing, or a line cut short
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
 
 
 def _round(number: int, line: bytes) -> RoundRecord:
@@ -65,6 +74,16 @@ def _why(error: Exception) -> str:
 
 def append_ledger(path: Path, record: RoundRecord) -> None:
     """Add one decided round, durably, after dropping a line that a crash cut short."""
+    append_line(path, record)
+
+
+def append_line(path: Path, record: Any) -> None:
+    """Add a record to a file of one JSON value a line, durably, after dropping a line that a crash cut short.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_own(path, "ab+") as handle:
@@ -104,9 +123,9 @@ def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
     return next((record.choice for record in history if record.choice), "")
 
 
-def last_era_of(history: Sequence[RoundRecord]) -> int | None:
+def last_era_of(origins: Sequence[Mapping[str, str]]) -> int | None:
     """The last era that an experiment keeps to; None before the first round, and where that was never written down."""
-    return next((int(found) for record in history if (found := record.origin.get(LAST_ERA, "")).isdecimal()), None)
+    return next((int(found) for origin in origins if (found := origin.get(LAST_ERA, "")).isdecimal()), None)
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:

@@ -39,6 +39,11 @@ class ExperimentPaths:
         return self.root / "results" / "calibration.json"
 
     @property
+    def rechecks(self) -> Path:
+        """Scores of eras that came after the last decision, a line a recheck; only ever added to."""
+        return self.root / "results" / "rechecks.jsonl"
+
+    @property
     def journal(self) -> Path:
         """Optuna's studies."""
         return self.root / "optuna.journal"

@@ -4,4 +4,14 @@ Begin with :mod:`numerai_ray.metrics.scoring`, the judge: small, cited, with gol
 Nothing here reads a file, a clock or a config, and nothing draws at random without a seed.
 """
 
-__all__ = ["era_columns", "exposure", "importance", "neutralization", "scoring", "significance", "unlocked_blas"]
+__all__ = [
+    "drift",
+    "era_columns",
+    "exposure",
+    "importance",
+    "neutralization",
+    "scoring",
+    "sequential",
+    "significance",
+    "unlocked_blas",
+]

@@ -265,7 +265,7 @@ def _certainty(values: FloatArray, eras: NDArray[np.int64], comparison: Comparis
 def _of_varying(values: FloatArray, eras: NDArray[np.int64], comparison: Comparison) -> FloatArray:
     n = np.count_nonzero(~np.isnan(values), axis=0)
     mean, se = np.nanmean(values, axis=0), standard_errors(values, eras, comparison.overlap_eras)
-    freedom = _freedom(n)
+    freedom = degrees_of_freedom(n)
     # Draws are normal in scale, so the studentized mean goes to the normal quantile with its tail, and back.
     t = mean / se
     score = np.copysign(-ndtri(stdtr(freedom, -np.abs(t))), t)
@@ -292,8 +292,14 @@ def standard_errors(deltas: FloatArray, eras: NDArray[np.int64], overlap_eras: i
 
 def _of_complete(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
     """The same for (n, k) deltas without NaN."""
-    n = len(deltas)
-    shapes, of_mean = _overlap_model(positions, overlap_eras)
+    _, of_mean = _overlap_model(positions, overlap_eras)
+    errors: FloatArray = np.sqrt(of_mean @ noise_parts(deltas, positions, overlap_eras))
+    return errors
+
+
+def noise_parts(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
+    """Variances (2, k) of an era's overlapping and independent noise in (n, k) complete deltas: a and b, levelled."""
+    shapes, _ = _overlap_model(positions, overlap_eras)
     power = dct(deltas, norm="ortho", axis=0)[1:] ** 2
     # Relative to its variance, every column is of size 1, whatever its units.
     scale = power.mean(axis=0)
@@ -303,10 +309,10 @@ def _of_complete(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: i
     for _ in range(SHAPE_STEPS):
         expected = shapes @ weights
         weights = weights * np.sqrt((shapes.T @ (power / expected**2)) / (shapes.T @ (1.0 / expected)))
-    freedom = int(_freedom(n))
+    freedom = int(degrees_of_freedom(len(deltas)))
     level = (power / (shapes @ weights))[: freedom + 2].sum(axis=0) / freedom
-    errors: FloatArray = np.sqrt((of_mean @ weights) * level * scale)
-    return errors
+    parts: FloatArray = weights * level * scale
+    return parts
 
 
 @lru_cache(maxsize=16)
@@ -322,7 +328,7 @@ def _overlap_model(positions: tuple[int, ...], overlap_eras: int) -> tuple[Float
     return shapes, np.array([shape.sum() / n**2, 1.0 / n])
 
 
-def _freedom(n: ArrayLike) -> FloatArray:
+def degrees_of_freedom(n: ArrayLike) -> FloatArray:
     """B of the module's text."""
     found: FloatArray = np.floor(1.15 * np.asarray(n, np.float64) ** (2 / 3))
     return found

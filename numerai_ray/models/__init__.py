@@ -1,6 +1,6 @@
 """Models: what turns a training batch into predictions. One file a model, its library imported on use."""
 
-from numerai_ray.models.engine import LIBRARY, RULES, Engine, Rule, engine_of, rule_here, rule_of
+from numerai_ray.models.engine import FIVE_VALUES, LIBRARY, RULES, Engine, Rule, engine_of, rule_here, rule_of
 from numerai_ray.models.protocol import Batch, Compiled, FitResult, Fitted, Ladder, Model, Rungs
 from numerai_ray.models.registry import (
     MODELS,
@@ -15,6 +15,7 @@ from numerai_ray.models.registry import (
 from numerai_ray.models.user import ModelSource
 
 __all__ = [
+    "FIVE_VALUES",
     "LIBRARY",
     "MODELS",
     "RULES",

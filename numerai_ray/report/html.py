@@ -2,13 +2,14 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from html import escape
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from numerai_ray.report.markdown import markdown_picture, report_text
+from numerai_ray.report.markdown import Picture, markdown_picture, report_text
 from numerai_ray.report.reading import Reading
 
 # A line of its own in the Markdown, which becomes a picture after everything else was escaped.
@@ -17,18 +18,32 @@ _PLACE = "figure-of-the-report:{}"
 
 def markdown_and_page(reading: Reading, captions: Mapping[str, str]) -> tuple[str, str]:
     """``experiment.md`` and ``report.html``; ``captions`` has the plots that were drawn: name -> caption."""
+    return with_pictures(
+        lambda picture: report_text(reading, captions, picture), reading.loaded.name, reading.paths.plot
+    )
+
+
+def with_pictures(make_text: Callable[[Picture], str], name: str, plot: Callable[[str], Path]) -> tuple[str, str]:
+    """A report as Markdown that links its pictures, and as a page that holds them.
+
+    Args:
+        make_text: the Markdown, made with what shows a picture (name, title, caption) in it.
+        name: the page's title.
+        plot: the file of a plot, by its name and theme (``cumulative-light``).
+
+    """
     pictures: dict[str, tuple[str, str]] = {}
 
     def picture(name: str, title: str, caption: str) -> list[str]:
         pictures[name] = title, caption
         return [_PLACE.format(name)]
 
-    text = report_text(reading, captions, picture)
+    text = make_text(picture)
     body = _to_html(text)
-    for name, (title, caption) in pictures.items():
-        text = text.replace(_PLACE.format(name), "\n\n".join(markdown_picture(name, title, caption)), 1)
-        body = body.replace(f"<p>{_PLACE.format(name)}</p>", _figure(reading, name, title, caption))
-    return text, _page(reading.loaded.name, body)
+    for each, (title, caption) in pictures.items():
+        text = text.replace(_PLACE.format(each), "\n\n".join(markdown_picture(each, title, caption)), 1)
+        body = body.replace(f"<p>{_PLACE.format(each)}</p>", _figure(plot, each, title, caption))
+    return text, _page(name, body)
 
 
 def _page(title: str, body: str) -> str:
@@ -50,8 +65,8 @@ def _to_html(text: str) -> str:
     return "".join(parts)
 
 
-def _figure(reading: Reading, name: str, title: str, caption: str) -> str:
-    light, dark = (_data_uri(reading.paths.plot(f"{name}-{theme}").read_bytes()) for theme in ("light", "dark"))
+def _figure(plot: Callable[[str], Path], name: str, title: str, caption: str) -> str:
+    light, dark = (_data_uri(plot(f"{name}-{theme}").read_bytes()) for theme in ("light", "dark"))
     return (
         f'<figure id="plot-{name}"><div><img class="light" alt="{escape(title)}" src="{light}">'
         f'<img class="dark" alt="{escape(title)}" src="{dark}"></div>'

@@ -14,6 +14,7 @@ from numerai_ray.report.sections.diagnostics import diagnostics_section
 from numerai_ray.report.sections.method import leaderboard_section, method
 from numerai_ray.report.sections.plan import estimate_section, plan_section, sentence
 from numerai_ray.report.sections.rounds import round_sections
+from numerai_ray.report.sections.since import since_section
 from numerai_ray.report.tables import Row, cell, number, primary_of
 
 Picture = Callable[[str, str, str], list[str]]
@@ -47,6 +48,7 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         "## Method",
         *method(reading),
         *round_sections(reading, figures("Rounds")),
+        *since_section(reading, figures("Since the decision")),
         "## Leaderboard",
         *leaderboard_section(reading),
         *figures("Leaderboard"),

@@ -10,10 +10,13 @@ from numerai_ray.config import Config, leaves
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
+from numerai_ray.errors import DataError
 from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.rechecks import read_rechecks
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, StoredScores, comparison_of, difference
+from numerai_ray.experiment.since import LiveRecord, live_record
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, PairedDelta, e4, verdict
 from numerai_ray.report.tables import (
     Row,
@@ -65,6 +68,15 @@ class Reading:
     @cached_property
     def comparison(self) -> Comparison:
         return comparison_of(self.score_config.score)
+
+    @cached_property
+    def live(self) -> LiveRecord | None:
+        """What eras after the last decision say; None where none was rechecked."""
+        try:
+            rechecks = read_rechecks(self.paths.rechecks)
+        except DataError:
+            return None  # what is damaged costs its chapter, not the run that the report is of; `recheck` says it
+        return live_record(self.history, rechecks, self.reader, self.comparison.overlap_eras)
 
     @property
     def scouts(self) -> list[RoundRecord]:

@@ -37,8 +37,9 @@ def pin_eras(catalog: Catalog, history: Sequence[RoundRecord], configs: Iterable
 
     """
     asked = {config.data.files(): config.data for config in configs}.values()
-    if last_era_of(history) is not None:
-        catalog.last_era = last_era_of(history)
+    remembered = last_era_of([record.origin for record in history])
+    if remembered is not None:
+        catalog.last_era = remembered
     elif history:
         catalog.last_era = max(catalog.index(data).eras[-1] for data in asked)
     else:

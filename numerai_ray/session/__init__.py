@@ -4,4 +4,4 @@ Begin with :mod:`numerai_ray.session.opening`. :mod:`numerai_ray.session.experim
 API. Commands, pages and tools for agents go through here; nothing here knows how they are spelt.
 """
 
-__all__ = ["experiment", "opening", "places", "plan_check"]
+__all__ = ["experiment", "follow", "opening", "places", "plan_check", "recheck", "weekly"]

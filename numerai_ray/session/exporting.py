@@ -1,6 +1,6 @@
 """Export of an experiment's variant: what a command and a notebook ask for, carried out by ``submission``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from numerai_ray.system.storage import Place
 if TYPE_CHECKING:
     from numerai_ray.submission.container.trial_run import LiveData
     from numerai_ray.submission.container.verify import Verification
+    from numerai_ray.submission.export.choice import Choice
     from numerai_ray.submission.export.refit import RefitJob, Refitted
 
 
@@ -39,21 +40,40 @@ def export_variant(
         FitError: training failed.
 
     """
-    from numerai_ray.experiment.ledger import last_era_of, read_ledger
+    from numerai_ray.experiment.ledger import read_ledger
+    from numerai_ray.submission.export.choice import choose
+
+    origins = [each.origin for each in read_ledger(paths.ledger)]
+    return _export(paths, choose(paths, loaded.name, asked.variant), origins, asked, on_step)
+
+
+def export_ensemble(folder: Path, asked: ExportAsked, on_step: Callable[[str], None]) -> "Verification":
+    """Refit the members of an ensemble, each once, into one pickle that stands alone; raises as above."""
+    from numerai_ray.ensembles.outcome import EnsemblePaths
+    from numerai_ray.submission.export.choice import choose_ensemble
+
+    return _export(EnsemblePaths(folder), choose_ensemble(folder, asked.variant), [], asked, on_step)
+
+
+def _export(
+    paths: ExperimentPaths,
+    choice: "Choice",
+    origins: Sequence[Mapping[str, str]],
+    asked: ExportAsked,
+    on_step: Callable[[str], None],
+) -> "Verification":
+    from numerai_ray.experiment.ledger import last_era_of
     from numerai_ray.models import rule_of
     from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
-    from numerai_ray.submission.export.choice import choose
     from numerai_ray.submission.export.exporting import ExportOrder
     from numerai_ray.submission.export.exporting import export as export_model
     from numerai_ray.training.catalog import Catalog
     from numerai_ray.training.store.fits import FitStore
 
     container = container_for(asked.python or DEFAULT_PYTHON)
-    choice = choose(paths, loaded.name, asked.variant)
     live = live_of(asked.root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, asked.out, live, FitStore.below(asked.root))
-    history = read_ledger(paths.ledger)
-    rule, last_era = rule_of([each.origin for each in history]), last_era_of(history)
+    rule, last_era = rule_of(origins), last_era_of(origins)
     catalog = Catalog(asked.root, paths.root, elsewhere=asked.address is not None, rule=rule, last_era=last_era)
     run_jobs = _run_jobs(paths, asked.address, in_process=asked.in_process)
     return export_model(order, catalog, run_jobs, on_step)

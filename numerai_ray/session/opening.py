@@ -128,14 +128,14 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     from numerai_ray.models import rule_of
     from numerai_ray.training.catalog import Catalog
 
-    kept, history = loaded.plan.holdout_eras, read_ledger(paths.ledger)
+    kept, origins = loaded.plan.holdout_eras, [each.origin for each in read_ledger(paths.ledger)]
     return Catalog(
         root,
         paths.root,
         None if kept is None else Holdout(kept),
         elsewhere=address is not None,
-        rule=rule_of([each.origin for each in history]),
-        last_era=last_era_of(history),
+        rule=rule_of(origins),
+        last_era=last_era_of(origins),
     )
 
 

@@ -163,7 +163,7 @@ class StoredExperiment:
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
         rule = rule_of([each.origin for each in self.rounds])
-        held, last_era = Holdout(kept_out) if kept_out else None, last_era_of(self.rounds)
+        held, last_era = Holdout(kept_out) if kept_out else None, last_era_of([each.origin for each in self.rounds])
         catalog = Catalog(root, self.paths.root, held, rule=rule, last_era=last_era)
         config = validate(Config, self.config(name), str(self.paths.config(name)))
         plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")

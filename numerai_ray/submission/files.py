@@ -23,6 +23,14 @@ class SubmissionFiles:
     def card_text(self) -> Path:
         return self.pickle.with_suffix(".md")
 
+    @property
+    def uploads(self) -> Path:
+        """Where the pickle was uploaded to, and what it promised; see `numerai_ray.submission.numerai.record`."""
+        return self.pickle.with_suffix(UPLOADS)
+
+
+UPLOADS = ".uploads.json"
+
 
 def sha256(path: Path) -> str:
     """Hex digits of a file's SHA-256."""

@@ -13,6 +13,7 @@ __all__ = [
     "fit",
     "fitted_fold",
     "key",
+    "later",
     "outcome",
     "post",
     "rows",

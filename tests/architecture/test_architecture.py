@@ -20,7 +20,6 @@ READERS = {
     "cli.commands.read",
     "cli.commands.schema",
     "models.xgboost",
-    "progress.live_view",
     "runners.ray.monitoring",
     "submission.container.inside.runner",
     "submission.numerai.mcp",
@@ -78,7 +77,7 @@ def test_one_place_writes_to_the_terminal() -> None:
 
 def test_json_of_others_is_read_in_one_place() -> None:
     """Python's own reader answers deep nesting with a RecursionError, which is no ValueError."""
-    assert {name_of(path) for path in modules() if reads_json(path)} == READERS
+    assert {name_of(path) for path in modules() if reads_json(path)} <= READERS
 
 
 @pytest.mark.parametrize(

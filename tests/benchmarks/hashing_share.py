@@ -72,7 +72,7 @@ def compare(folder: Path) -> int:
 def timed(folder: Path, hashed: bool) -> tuple[float, float]:
     """Seconds, and seconds of processor time, of one build from nothing."""
     for path in (*folder.glob("*full*"), *folder.glob(".*.digests"), *folder.glob(".fingerprints.json")):
-        path.unlink()
+        path.unlink(missing_ok=True)
     nothing: Callable[..., Any] = lambda *_: ""  # noqa: E731
     with ExitStack() as patched:
         if not hashed:

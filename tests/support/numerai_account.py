@@ -40,6 +40,7 @@ class Account:
     images: tuple[str, ...] = ("3.11", "3.12", "3.13")
     versions: tuple[str, ...] = ("v5.2",)
     diagnostics: dict[str, Any] = field(default_factory=lambda: {"status": "done", "validationCorrV4Mean": 0.0123})
+    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by model, as Numerai answers
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -48,7 +49,8 @@ class Account:
         self.models["signals"] = {"id": "signals", "name": "signals", "tournament": 11}
         self.server.admit = self.admit
         self.server.answers |= {
-            "account": lambda _: {"models": list(self.models.values())},
+            "account": lambda _: {"models": list(self.models.values()), **self.owner},
+            "v2RoundModelPerformances": self.performances,
             "addModel": self.add_model,
             "computePickleDockerImages": lambda _: self.docker_images(),
             "computePickleDataVersions": lambda _: [{"id": f"dv-{each}", "name": each} for each in self.versions],
@@ -66,8 +68,18 @@ class Account:
             "diagnostics": lambda _: [{"id": "diagnostics-1", **self.diagnostics}],
         }
 
+    @property
+    def owner(self) -> dict[str, Any]:
+        token = {"name": "tests", "public_id": PUBLIC_ID, "scopes": sorted(self.scopes)}
+        return {"username": "tester", "apiTokens": [token]}
+
+    def performances(self, variables: dict[str, Any]) -> list[dict[str, Any]]:
+        assert variables["tournament"] == 8
+        return self.rounds.get(variables["modelId"], [])
+
     def admit(self, seen: Seen) -> None:
-        if seen.what not in ("dataset", "listDatasets") and seen.headers.get("Authorization") != TOKEN:
+        open_to_all = ("dataset", "listDatasets", "v2RoundModelPerformances")
+        if seen.what not in open_to_all and seen.headers.get("Authorization") != TOKEN:
             raise GraphqlError(f"Your session is invalid: {seen.headers.get('Authorization')}")
 
     def add(self, name: str) -> dict[str, Any]:
@@ -135,6 +147,33 @@ class Account:
     def trigger(self, variables: dict[str, Any]) -> dict[str, Any]:
         self.triggered.append(variables["pickleId"])
         return {"id": variables["pickleId"], "triggerStatus": "queued"}
+
+
+def live_round(
+    number: int, opened: str, scores: dict[str, float], *, resolved: bool = True, stake: float = 10.0
+) -> dict[str, Any]:
+    """A round as Numerai answers: one score is still that of the day before, amounts are text."""
+    payout = f"{1000 + stake * scores.get('canon_bmc', 0.0) - 1000:,.6f}"
+    kinds = ("payoutPending", "payoutSettled")[:: 1 if not resolved else -1]
+    paid = dict(zip(kinds, (payout, None), strict=True))
+    unpaid = dict.fromkeys(kinds)
+    listed = [
+        {"date": opened, "day": 20, "displayName": name, "percentile": 0.5, "value": value, **unpaid}
+        for name, value in scores.items()
+    ]
+    listed[0] |= paid
+    before = {**listed[0], "day": 19, "value": -1.0}
+    return {
+        "atRisk": f"{stake:.18f}",
+        "payoutMultipliers": [],
+        "roundPayoutFactor": "0.11",
+        "roundNumber": number,
+        "roundOpenTime": opened,
+        "roundResolveTime": f"{opened[:4]}-12-31T20:00:00Z",
+        "roundResolved": resolved,
+        "roundTarget": "ender_20",
+        "submissionScores": [before, *listed],
+    }
 
 
 @contextmanager

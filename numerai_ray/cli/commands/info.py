@@ -13,9 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from numerai_ray.cli.options import DataDirOption, JsonOption
+from numerai_ray.cli.commands.drift import draw, read_drift, shown
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
+from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import data_root
 
@@ -27,7 +29,9 @@ _NEXT_STEP = "download one with `numerai-ray data download`, or make one with `n
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``numerai-ray data``."""
-    app.command(epilog="Example: numerai-ray data info --version v5.3 --deep --json")(info)
+    app.command(
+        epilog="Examples: numerai-ray data info --version v5.3 --deep --json · numerai-ray data info --drift --plot ."
+    )(info)
 
 
 def info(
@@ -37,12 +41,23 @@ def info(
     data_dir: DataDirOption = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every value of every feature as well: minutes.")] = False,
     *,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Compare the newest eras with the past: minutes on full data.")
+    ] = False,
+    drift_eras: Annotated[
+        int, typer.Option("--drift-eras", callback=within(2, 400), help="Eras of a block that is compared.")
+    ] = 20,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="NAME", help="What --drift correlates features with.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="DIR", help="Draw the drift into this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Versions and files under the data root: eras, feature sets, targets, benchmarks, and problems found.
 
     Every file is read to its end, but for the features, which only --deep reads.
     """
+    from numerai_ray.data.files.drift import drift_json
     from numerai_ray.data.files.info import as_json as answer
     from numerai_ray.data.files.info import versions_in
 
@@ -53,8 +68,13 @@ def info(
         raise RequestError(f"--version: {root} holds no data version {version!r}{hint}")
     with _progress() as progress:
         found = [_read(root / name, progress, deep=deep) for name in ([version] if version else there)]
+        drifts = [read_drift(root / each.version, progress, drift_eras, target) for each in found] if drift else []
+    plots = [draw(each, plot) for each in drifts] if plot is not None else []
     if as_json:
-        say(json.dumps(answer(root, found, deep=deep), indent=2))
+        value = answer(root, found, deep=deep)
+        for told, compared in zip(value["versions"], drifts, strict=False):
+            told["drift"] = drift_json(compared)
+        say(json.dumps(value, indent=2))
         return
     if not found:
         say(f"{root}: holds no data version; {_NEXT_STEP}")
@@ -63,6 +83,10 @@ def info(
         if position:
             console.print()
         console.print(Group(*_shown(each, deep=deep)), highlight=False)
+        if drifts:
+            wide_console().print(Group(*shown(drifts[position])), highlight=False)
+    for path in plots:
+        say(str(path))
 
 
 def _read(version_dir: Path, progress: Progress, *, deep: bool) -> "VersionInfo":

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 VariantOption = Annotated[
     str | None,
-    typer.Option("--variant", metavar="NAME", help="A variant's id or name; without it the experiment's winner."),
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="A variant's id or name, else the experiment's winner; of an ensemble best-N members, else all.",
+    ),
 ]
 PythonOption = Annotated[
     str | None,
@@ -55,7 +59,7 @@ def export(
     in_process: InProcessOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Refit a variant on every labelled era into a pickle that stands alone, proved for Numerai's container."""
+    """Refit a variant, or an ensemble, on every labelled era into one pickle, proved for Numerai's container."""
     found = export_to(exp, out, (variant, python), data_dir, address, in_process=in_process)
     if as_json:
         card = parse_json(out.with_suffix(".json").read_bytes())
@@ -111,14 +115,18 @@ def export_to(
     in_process: bool,
 ) -> "Verification":
     """Export an experiment's variant for a Python version, both in ``what``, with None for the defaults."""
-    from numerai_ray.session.exporting import ExportAsked, export_variant
+    from numerai_ray.ensembles.outcome import is_ensemble
+    from numerai_ray.session.exporting import ExportAsked, export_ensemble, export_variant
     from numerai_ray.submission.export.packing import pickle_path
 
     folder = writable_folder(pickle_path(out).parent, "--out")
     if not folder.exists():
         say(f"note: --out: there is no folder {folder} yet; it is made with the pickle", err=True)
-    paths, loaded = open_experiment(exp)
     asked = ExportAsked(out, *what, data_root(data_dir), address, in_process=in_process)
+    if is_ensemble(exp):
+        with steps() as on_step:
+            return export_ensemble(exp, asked, on_step)
+    paths, loaded = open_experiment(exp)
     with steps() as on_step:
         return export_variant(paths, loaded, asked, on_step)
 

@@ -71,9 +71,11 @@ def upload(
     card = _checked_card(pickle, unverified=unverified)
     order = _order(numerai, _Wish(pickle or Path(), model, new, python, data_version, card), yes=yes)
     order = _with(order, assign=assign, trigger=trigger, wait_s=wait)
+    from numerai_ray.submission.numerai.record import note_upload
     from numerai_ray.submission.numerai.upload import upload as send
 
     state = send(order, numerai, watch())
+    note_upload(order, state, card)
     if as_json:
         say(json.dumps({"model": order.slot.name, **_state(state)}, indent=2))
         return

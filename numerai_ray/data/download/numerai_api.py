@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,8 @@ query ($filename: String! $round: Int $tournament: Int) {
     dataset(filename: $filename round: $round tournament: $tournament)
 }
 """
+
+_KEYS_QUERY = "query { account { username apiTokens { name public_id scopes } } }"
 
 
 class NumeraiApi:
@@ -72,6 +75,33 @@ class NumeraiApi:
                 "no API key: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY (Numerai, account settings, API keys; an "
                 "upload needs the scope 'upload submissions')"
             )
+
+    def models(self) -> dict[str, str]:
+        """Ids of the account's models of the Classic tournament, by name; any key that may read will do."""
+        self.require_keys()
+        with self._well_formed():
+            return {str(name): str(own) for name, own in self._client.get_models().items()}
+
+    def round_performances(self, model_id: str) -> list[dict[str, Any]]:
+        """Every round of a model as numerapi gives it: scores, payout, stake at risk; times and amounts parsed."""
+        with self._well_formed(), warnings.catch_warnings():
+            # numerapi prefers `submission_scores`, which knows neither stakes nor payouts.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return [dict(each) for each in self._client.round_model_performances_v2(model_id)]
+
+    def key_scopes(self) -> tuple[str, tuple[str, ...]]:
+        """The account's name and what the key in use may do; () where Numerai does not tell.
+
+        Raises:
+            RequestError: there is no key, or Numerai does not take it.
+
+        """
+        account = self.ask(_KEYS_QUERY, {}, True)  # noqa: FBT003
+        own = self.keys[0] if self.keys else ""
+        with self._well_formed():
+            tokens = account.get("apiTokens") or []
+            scopes = next((each.get("scopes") or [] for each in tokens if each.get("public_id") == own), [])
+            return str(account.get("username") or ""), tuple(str(each) for each in scopes)
 
     def ask(self, query: str, variables: Mapping[str, Any], again: bool) -> Any:  # noqa: FBT001
         """The value of an authorized query's one field.

@@ -9,10 +9,13 @@ __all__ = [
     "cumulative",
     "delta",
     "drawing",
+    "drift",
     "groups",
     "importances",
+    "live",
     "per_era",
     "registry",
     "rounds",
+    "since",
     "sweeps",
 ]

@@ -1,6 +1,7 @@
 """How alike the out-of-fold predictions of variants are: what an ensemble of them could gain."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,26 +99,31 @@ def correlation_caption(info: CorrelationInfo) -> str:
 
 
 def draw_correlation(info: CorrelationInfo, theme: Theme, ax: Any = None) -> Any:
-    count = len(info.names)
+    return draw_matrix(info.names, info.matrix, "Spearman correlation", theme, ax)
+
+
+def draw_matrix(names: Sequence[str], matrix: Floats, label: str, theme: Theme, ax: Any = None) -> Any:
+    """Correlations (k, k) of k things with names, each value in its cell; ``label`` says what they are."""
+    count = len(names)
     figure, grid = canvas((3.6 + 0.52 * max(count, 5), 0.9 + 0.46 * max(count, 5)), ax=ax)
     axes = grid[0, 0]
     axes.grid(visible=False)
-    low = float(min(np.nanmin(info.matrix), 0.95))
-    image = axes.imshow(info.matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")
+    low = float(min(np.nanmin(matrix), 0.95))
+    image = axes.imshow(matrix, cmap=theme.ramp, vmin=low, vmax=1.0, aspect="auto")
     # The word that every target begins with tells none of them apart; what follows it does.
-    names = [two_lines(name.replace("=target_", "="), 26) for name in info.names]
+    shown = [two_lines(name.replace("=target_", "="), 26) for name in names]
     # Rows have names and numbers, columns the same numbers: names twice would be half of the picture.
     axes.set_xticks(range(count), [str(place + 1) for place in range(count)], fontsize=10.5)
-    axes.set_yticks(range(count), [f"{name}  {place + 1}" for place, name in enumerate(names)], fontsize=10.5)
+    axes.set_yticks(range(count), [f"{name}  {place + 1}" for place, name in enumerate(shown)], fontsize=10.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for row in range(count):
         for column in range(count):
-            value = float(info.matrix[row, column])
+            value = float(matrix[row, column])
             dark = (value - low) / (1 - low) < 0.55 if low < 1 else False
             text = "–" if math.isnan(value) else f"{value:.2f}".replace("0.", ".", 1)
             axes.text(column, row, text, ha="center", va="center", fontsize=10, color="#ffffff" if dark else "#000000")
     bar = figure.colorbar(image, ax=axes, pad=0.02)
-    bar.set_label("Spearman correlation", color=theme.text)
+    bar.set_label(label, color=theme.text)
     bar.outline.set_visible(False)
     return figure

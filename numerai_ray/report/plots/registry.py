@@ -23,6 +23,7 @@ from numerai_ray.report.plots.groups import draw_groups, groups_caption, groups_
 from numerai_ray.report.plots.importances import draw_importances, importances_caption, importances_info
 from numerai_ray.report.plots.per_era import draw_per_era, per_era_caption, per_era_info
 from numerai_ray.report.plots.rounds import draw_rounds, rounds_caption, rounds_info
+from numerai_ray.report.plots.since import draw_since, since_caption, since_info
 from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_caption, sweeps_info
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
@@ -51,6 +52,7 @@ PLOTS = (
     Plot("delta", "Abstract", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
     Plot("rounds", "Rounds", "The primary metric round by round", rounds_info, rounds_caption, draw_rounds),
     Plot("sweeps", "Rounds", "The primary metric against the swept value", sweeps_info, sweeps_caption, draw_sweeps),
+    Plot("since", "Since the decision", "The winner on eras after the decision", since_info, since_caption, draw_since),
     Plot(
         "importances",
         "Rounds",

@@ -1,3 +1,3 @@
 """Chapters of the report, as lines of Markdown made of a :class:`~numerai_ray.report.reading.Reading`."""
 
-__all__ = ["closing", "data", "diagnostics", "method", "plan", "rounds"]
+__all__ = ["closing", "data", "diagnostics", "method", "plan", "rounds", "since"]

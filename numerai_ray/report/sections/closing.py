@@ -210,7 +210,7 @@ def _reproduction(reading: Reading) -> list[str]:
         # The number of eras kept out is told where the holdout is, the engine here; they have no fingerprint.
         marks = [(what, mark) for what, mark in origin if what not in ("holdout_eras", "engine", LAST_ERA)]
         lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in marks]
-        if (last := last_era_of(reading.history)) is not None:
+        if (last := last_era_of([each.origin for each in reading.history])) is not None:
             lines.append(f"Eras: up to {era_label(last)}, whatever came after them.")
         began = reading.history[0].origin.get("engine", "lightgbm_unfiltered")
         lines.append(ENGINE_WORDS.get(began, f"What grew the trees: `{began}`."))

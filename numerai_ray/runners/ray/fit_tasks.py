@@ -3,6 +3,8 @@
 One whose worker was killed for its memory is tried again alone on its node.
 """
 
+from __future__ import annotations
+
 import fcntl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,10 +26,10 @@ from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
 from numerai_ray.models import Compiled, Model
 from numerai_ray.models.reports import listening
+from numerai_ray.runners.ray import FIT_RETRIES
 from numerai_ray.runners.ray.monitoring import Pulse
 from numerai_ray.runners.ray.placement import Environment, check_here
 from numerai_ray.runners.ray.shared_data import InputShape, Ref, fit_bytes
-from numerai_ray.runners.ray.start import FIT_RETRIES
 from numerai_ray.system.files import open_own, own_temporary_folder
 from numerai_ray.system.machine import give_back_memory
 from numerai_ray.system.resources import GB

@@ -4,6 +4,8 @@ A fold's features are read from their file by the task itself, an era at a time:
 store ever holds them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,10 +16,11 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.data.dataset import Columns
 from numerai_ray.errors import EnvironmentFault, FitError, NumeraiRayError
+from numerai_ray.runners.ray import FIT_RETRIES
 from numerai_ray.runners.ray.fit_tasks import Flight, Looks, error_text, unless_failed
 from numerai_ray.runners.ray.placement import alive_nodes, ask_for, let_go, wait_for_nodes
 from numerai_ray.runners.ray.shared_data import Ref
-from numerai_ray.runners.ray.start import FIT_RETRIES, RaySettings, connect, disconnect, smallest_node_cores
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, smallest_node_cores
 from numerai_ray.system.cluster import check_room
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import Needs

@@ -18,10 +18,6 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-
-from numerai_ray.runners.ray.start import RaySettings, connect, disconnect
-
-# isort: split
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -46,6 +42,7 @@ from numerai_ray.runners.ray.fit_tasks import (
 from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_diagnostics
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect
 from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine

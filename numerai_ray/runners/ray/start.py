@@ -1,32 +1,15 @@
-"""Ray's start: its environment, its logs, its sizes. Import this module before ``ray``."""
+"""Ray's start: its logs, its sizes, its end."""
 
 from __future__ import annotations
 
 import gc
 import logging
-import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-# Before Ray is imported: our ledger and logs replace Tune's, trials stay in the driver's folder, an interrupt is
-# ours to handle, and Tune prints nothing. What dies for want of memory is not tried for ever: the message that says
-# what to change comes after FIT_RETRIES.
-FIT_RETRIES = 3
-for _name, _value in {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # On macOS Ray refuses a store over 2 GiB as slow; we ask for more only where the data need it.
-    "RAY_ENABLE_MAC_LARGE_OBJECT_STORE": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_task_oom_retries": str(FIT_RETRIES),
-}.items():
-    os.environ.setdefault(_name, _value)
 
 import ray
 

@@ -1,5 +1,7 @@
 """Tune: one ``Tuner.fit`` a round, a trial a variant that reports its folds as they come; the only ``ray.tune``."""
 
+from __future__ import annotations
+
 import logging
 import shutil
 import threading

@@ -1,6 +1,7 @@
 """The model card: what a pickle is, where it comes from, how it did, what it takes. JSON, and the same as text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +13,7 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, comparison_of
 from numerai_ray.experiment.variant_output import official_metrics
+from numerai_ray.metrics.sequential import promise_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Series, paired_delta
 from numerai_ray.submission.container.containers import CONTAINERS
 from numerai_ray.submission.container.verify import Verification, own_versions
@@ -40,7 +42,7 @@ def card_of(
         "data": {
             "version": config.data.version,
             "file": index.path.name,
-            "targets": dict(config.data.targets),
+            "targets": dict.fromkeys(config.trained_targets(), 1.0) if config.ensemble else dict(config.data.targets),
             "missing": config.data.missing,
             "features": len(assembly.features),
             "benchmarks": list(assembly.benchmarks),
@@ -50,6 +52,7 @@ def card_of(
         },
         "model": {"types": list(assembly.types()), "models": len(refits), "weights": assembly.weights},
         "metrics": _metrics(choice, paths),
+        "promise": _promise(choice, paths),
         "pickle": {"sha256": found.sha256, "size_bytes": found.size_bytes},
         "python": found.python,
         "image": container.image,
@@ -81,6 +84,18 @@ def _metrics(choice: Choice, paths: ExperimentPaths) -> Json:
         found["bmc_last_200_eras"]["interval"] = [delta.low, delta.high]
         found["bmc_last_200_eras"]["interval_percent"] = INTERVAL_PERCENT
         found["bmc_last_200_eras"]["standard_error"] = delta.standard_error
+    return found
+
+
+def _promise(choice: Choice, paths: ExperimentPaths) -> Json:
+    """What live rounds are held against by `numerai-ray follow`: means over all scored eras, their errors and noise."""
+    stored, score = ScoreReader(paths).read(choice.record.id), choice.config.score
+    found: Json = {"target": score.target, "benchmark": score.benchmark}
+    if stored is None:
+        return found
+    for name, values in (("corr", stored.scores.corr), ("bmc", stored.scores.bmc)):
+        promise = promise_of(Series(stored.eras, values), comparison_of(score).overlap_eras)
+        found[name] = None if promise is None else asdict(promise)
     return found
 
 

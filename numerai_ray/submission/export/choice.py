@@ -1,27 +1,37 @@
-"""Which variant of an experiment is submitted, and the config that it is refitted with."""
+"""Choice: a variant of an experiment, or a part of an ensemble, and the config that it is refitted with."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
+from numerai_ray.ensembles.deployment import with_members
+from numerai_ray.ensembles.outcome import EnsemblePaths, read_outcome
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.variant_output import per_era_scores
+from numerai_ray.metrics.scoring import metrics_of
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant as it was run, its ``changes`` to the experiment's base, and ``config``: the same on all eras."""
+    """A variant as it was run, its ``changes`` to the experiment's base, and ``config``: the same on all eras.
+
+    ``parts`` are configs with fewer and fewer of an ensemble's members, by name, the largest first: what is offered
+    where the whole is too much for the container.
+    """
 
     experiment: str
     record: VariantRecord
     stage: str
     changes: Mapping[str, Any]
     config: Config
+    parts: Mapping[str, Config] = field(default_factory=dict)
 
     @property
     def as_run(self) -> str:
@@ -43,6 +53,38 @@ def choose(paths: ExperimentPaths, name: str, variant: str | None) -> Choice:
     decided, record = _winner(paths, history) if variant is None else _named(paths, history, variant)
     changes = {**decided.base_changes, **record.changes}
     return Choice(name, record, decided.stage, changes, refit_config(paths.config(record.id)))
+
+
+def choose_ensemble(folder: Path, part: str | None) -> Choice:
+    """An ensemble, or the ``best-N`` of its members, weights in proportion.
+
+    Raises:
+        RequestError: there is no such part, or the ensemble's results are damaged.
+        ConfigError: its config is damaged.
+
+    """
+    paths = EnsemblePaths(folder)
+    outcome = read_outcome(paths)
+    config = refit_config(paths.recipe)
+    source = str(paths.recipe)
+    names = {f"best-{len(each['members'])}": each["members"] for each in outcome["ensemble"]["parts"]}
+    parts = {name: with_members(config, members, source) for name, members in names.items()}
+    if part in (None, paths.name):
+        scores = per_era_scores(outcome["per_era"])[1]
+        metrics = metrics_of(scores, config.score.last_eras)
+        record = VariantRecord(paths.name, paths.name, "variant", outcome["fingerprint"], {}, metrics)
+        return Choice(paths.name, record, "ensemble", {}, config, parts)
+    if part not in parts:
+        known = ", ".join([paths.name, *parts])
+        raise RequestError(f"--variant: the ensemble {paths.name} has no part {part!r}; choose one of {known}")
+    # Only the whole was scored; a part's scores are not the whole's.
+    record = VariantRecord(part, part, "variant", parts[part].fingerprint(), {}, None)
+    smaller = {name: each for name, each in parts.items() if _size(name) < _size(part)}
+    return Choice(paths.name, record, "ensemble", {}, parts[part], smaller)
+
+
+def _size(part: str) -> int:
+    return int(re.sub(r"\D", "", part))
 
 
 def refit_config(path: Path) -> Config:

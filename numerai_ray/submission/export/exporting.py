@@ -14,7 +14,7 @@ from numerai_ray.submission.container.containers import Container
 from numerai_ray.submission.container.environment import Environment, environment_for
 from numerai_ray.submission.container.proof import EXPECTED, Proof, proof_table, write_proof
 from numerai_ray.submission.container.trial_run import LiveData
-from numerai_ray.submission.container.verify import Verification, own_versions, verify
+from numerai_ray.submission.container.verify import Verification, own_versions, verification_lines, verify
 from numerai_ray.submission.export.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.export.card import card_of, card_text
 from numerai_ray.submission.export.choice import Choice
@@ -57,22 +57,62 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
     order.container.check(needed(assembly.types()))
     environment = environment_for(order.container, on_step)
     refits = refits_of(assembly.jobs, ModelStore(order.store.root), run_jobs, on_step)
-    recipe = recipe_of(assembly, refits)
     with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
         made = SubmissionFiles(Path(folder) / order.out.name)
-        on_step(f"packing for Python {order.container.python}")
-        pack(recipe, environment, made.pickle)
-        write_proof(made.proof, _proof(assembly, refits, recipe, made.pickle, environment))
-        on_step("trying the pickle as Numerai's container will: offline, on one core")
-        found = replace(verify(made.pickle, environment, order.live), pickle=str(order.out))
+        on_step(f"packing for Python {order.container.python}, and trying it as Numerai will: offline, on one core")
+        found = replace(_tried(order, assembly, refits, environment, made), pickle=str(order.out))
         if not found.ok:
             problems = "\n  - ".join(found.problems)
-            raise RequestError(f"Numerai's container cannot run this model, nothing was written:\n  - {problems}")
+            offer = _what_fits(order, catalog, environment, run_jobs, on_step)
+            raise RequestError(
+                f"Numerai's container cannot run this model, nothing was written:\n  - {problems}{offer}"
+            )
         card = card_of(order.choice, order.paths, assembly, refits, found)
         _put(made, SubmissionFiles(order.out))
         write_json(SubmissionFiles(order.out).card, card)
         write_text(SubmissionFiles(order.out).card_text, card_text(card))
     return found
+
+
+def _tried(
+    order: ExportOrder,
+    assembly: Assembly,
+    refits: list[Refitted],
+    environment: Environment,
+    made: SubmissionFiles,
+) -> Verification:
+    """The pickle and its proof, written, and what trying them shows."""
+    recipe = recipe_of(assembly, refits)
+    pack(recipe, environment, made.pickle)
+    write_proof(made.proof, _proof(assembly, refits, recipe, made.pickle, environment))
+    return verify(made.pickle, environment, order.live)
+
+
+def _what_fits(
+    order: ExportOrder, catalog: Catalog, environment: Environment, run_jobs: RunJobs, on_step: OnStep
+) -> str:
+    """The largest part of an ensemble that the container runs, tried there by halving; "" for anything else."""
+    names = list(order.choice.parts)
+    fits: tuple[str, Verification] | None = None
+    low, high = 0, len(names)
+    while low < high:
+        middle = (low + high) // 2
+        on_step(f"trying the ensemble's {names[middle]} members")
+        assembly = plan_refit(order.choice.parts[names[middle]], catalog, order.store)
+        refits = refits_of(assembly.jobs, ModelStore(order.store.root), run_jobs, on_step)
+        with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
+            found = _tried(order, assembly, refits, environment, SubmissionFiles(Path(folder) / order.out.name))
+        if found.ok:
+            fits, high = (names[middle], found), middle
+        else:
+            low = middle + 1
+    if not names:
+        return ""
+    if fits is None:
+        return "\nNor can it run fewer of the ensemble's members; train smaller models"
+    name, found = fits
+    told = "; ".join(line.strip() for line in verification_lines(found) if " rows, " in line)
+    return f"\nThe best part of the ensemble that it can run is {name} ({told}): export again with --variant {name}"
 
 
 def _proof(assembly: Assembly, refits: list[Refitted], recipe: Recipe, pickle: Path, environment: Environment) -> Proof:

@@ -1,3 +1,3 @@
-"""The account at Numerai, by GraphQL or through its MCP server: uploads, predictions, diagnostics."""
+"""The account at Numerai, by GraphQL or through its MCP server: uploads, predictions, diagnostics, live rounds."""
 
-__all__ = ["account", "diagnostics", "graphql", "mcp", "predictions", "upload"]
+__all__ = ["account", "diagnostics", "graphql", "live", "mcp", "predictions", "record", "upload"]

@@ -1,0 +1,90 @@
+"""``ensemble``: combinations of what experiments trained, searched on earlier eras and judged on later ones."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from numerai_ray.cli.commands.submission import steps
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
+from numerai_ray.progress.live_view import wide_console
+from numerai_ray.progress.round_state import number
+from numerai_ray.progress.terminal import say
+from numerai_ray.session.places import data_place, writable_folder
+from numerai_ray.system.json_text import to_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Examples: numerai-ray ensemble experiments --out all · "
+        "numerai-ray ensemble experiments/a experiments/b --out ab --members 5 --json"
+    )(ensemble)
+
+
+def ensemble(
+    exps: Annotated[
+        list[Path], typer.Argument(metavar="EXP…", help="Folders of experiments, or a folder that holds some.")
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="NAME", help="Its folder: ensembles/NAME, or a path.")],
+    data_dir: DataDirOption = None,
+    *,
+    members: Annotated[
+        int, typer.Option("--members", callback=within(1, 100), help="How many models it may have at most.")
+    ] = 8,
+    feature_sets: Annotated[
+        int | None,
+        typer.Option("--feature-sets", callback=within(1), help="How many distinct feature sets they may read."),
+    ] = None,
+    blocks: Annotated[
+        int, typer.Option("--blocks", callback=within(1, 50), help="In how many blocks of later eras it is reported.")
+    ] = 4,
+    as_json: JsonOption = False,
+) -> None:
+    """The best blend of what experiments predicted, chosen on earlier eras, reported on later ones; trains nothing."""
+    from numerai_ray.session.ensemble import SearchOrder, ensemble_folder, search_ensemble
+
+    root = data_place(data_dir)
+    folder = writable_folder(ensemble_folder(out), "--out")
+    with steps() as on_step:
+        found = search_ensemble(SearchOrder(exps, folder, root, members, feature_sets, blocks), on_step)
+    if as_json:
+        files = {"recipe": found.paths.recipe, "report": found.paths.report, "page": found.paths.html}
+        say(to_json({**found.value, "files": {name: str(path) for name, path in files.items()}}, indent=2))
+        return
+    _show(found.value)
+    say(f"{found.paths.report}\n{found.paths.recipe}")
+    say(f"next: numerai-ray export {folder} --out {found.name}.pkl")
+
+
+def _show(value: dict) -> None:  # type: ignore[type-arg]
+    """Members, then the verdict, then what is luck in it."""
+    from numerai_ray.ensembles.outcome import delta_of
+    from numerai_ray.metrics.significance import delta_text, e4
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("member", overflow="fold")
+    for head in ("weight", "bmc", "bmc last block", "lost without"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for each in value["members"]:
+        loss = each["loss_last_block"]
+        scores = (number(each["bmc_where_chosen"], 5), number(each["bmc_last_block"], 5))
+        table.add_row(each["name"], f"{each['weight']:.4f}", *scores, "–" if loss is None else e4(loss))
+    wide_console().print(table)
+    gain, equal = delta_of(value["gain"]), delta_of(value["gain_over_equal"])
+    eras, left = value["eras"], len(value["left_out"])
+    say(
+        f"{value['candidates']} candidates ({left} left out), {eras['count']} eras {eras['first']}–{eras['last']}; "
+        f"mixture {_post(value)}"
+    )
+    say(f"against the best single model: {e4(gain.mean)} ({delta_text(gain)})")
+    say(f"against equal weights of all: {e4(equal.mean)} ({delta_text(equal)})")
+    chosen, later = value["mean_gain_where_chosen"], value["mean_gain_later"]
+    say(f"where it was chosen it gains {e4(chosen)}, later {e4(later)}: believe the latter")
+
+
+def _post(value: dict) -> str:  # type: ignore[type-arg]
+    from numerai_ray.ensembles.blends import Post
+
+    return str(Post(**value["post"]))

@@ -1,0 +1,224 @@
+"""Candidates: what experiments hold of out-of-fold predictions, those that can stand in one ensemble together.
+
+Members of an ensemble predict the same rows of one data file and are scored against one target and benchmark. Of the
+variants and baselines of all experiments those are taken that share these and have the most eras in common; the rest is
+left out with the reason.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numerai_ray.config import Config, PostConfig, parse_yaml, read_text, validate
+from numerai_ray.config.validation import canonical_json
+from numerai_ray.errors import ConfigError, RequestError
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.models import FIVE_VALUES
+
+# A holdout's few eras were kept out of every decision, and an ensemble is one.
+NOT_FROM = "holdout"
+LONGEST_NAME = 110
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A variant's out-of-fold predictions: ``name`` is a member's in a config, ``eras`` ascend and have a score."""
+
+    name: str
+    folder: Path
+    variant: str
+    stage: str
+    predictions: Path
+    config: Config
+    eras: tuple[int, ...]
+
+    @property
+    def member(self) -> dict[str, Any]:
+        """What a member of an ensemble says of itself: its data and its model."""
+        data = self.config.data.model_dump(mode="json", include={"feature_set", "target", "missing"})
+        model = {key: value for key, value in self.config.model.model_dump(mode="json").items() if value is not None}
+        return {"data": data, "model": model}
+
+    @property
+    def needs(self) -> tuple[Any, ...]:
+        """What it reads of live data."""
+        return (self.config.data.feature_sets, self.config.data.missing)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A variant that is no candidate, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Candidates with one data version, score target and benchmark, and eras in common."""
+
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    eras: tuple[int, ...]
+
+    @property
+    def kinds(self) -> Any:
+        """(k,) integers: equal where candidates read the same of live data."""
+        known: dict[tuple[Any, ...], int] = {}
+        return np.array([known.setdefault(each.needs, len(known)) for each in self.candidates], np.int64)
+
+
+def experiment_folders(given: Sequence[Path]) -> list[Path]:
+    """Every experiment among the folders ``given``: one itself, or the experiments in it.
+
+    Raises:
+        RequestError: a folder holds none.
+
+    """
+    found: list[Path] = []
+    for folder in given:
+        own = [folder] if ExperimentPaths(folder).plan.is_file() else []
+        inside = own or sorted(plan.parent for plan in folder.glob("*/experiment.yaml"))
+        if not inside:
+            rule = "give folders of experiments, or the folder above them"
+            raise RequestError(f"{folder}: no experiment.yaml there, nor in a folder of it; {rule}")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """The candidates of these experiments' folders.
+
+    Raises:
+        RequestError: fewer than two are left; says why the others were left out.
+        DataError: a ledger is damaged.
+
+    """
+    candidates: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        for found in _of_experiment(ExperimentPaths(folder)):
+            if isinstance(found, Candidate):
+                candidates.append(found)
+            else:
+                left_out.append(found)
+    kept = _latest_of_each(candidates, left_out)
+    kept = _of_one_score(kept, left_out)
+    kept, eras = _of_common_eras(kept, left_out)
+    if len(kept) < 2:
+        reasons = Counter(each.why for each in left_out)
+        told = "".join(f"\n  - {count} left out: {why}" for why, count in reasons.most_common(8))
+        raise RequestError(f"an ensemble needs two candidates or more, but there are {len(kept)}{told}")
+    return Gathered(tuple(_named_apart(kept)), tuple(left_out), eras)
+
+
+def _of_experiment(paths: ExperimentPaths) -> Iterator[Candidate | LeftOut]:
+    """Every configuration that ran, once."""
+    reader, seen = ScoreReader(paths), set[str]()
+    for record in read_ledger(paths.ledger):
+        for variant in record.variants:
+            if variant.id not in seen and variant.role != "benchmark":
+                seen.add(variant.id)
+                yield _candidate(paths, reader, record, variant)
+
+
+def _candidate(
+    paths: ExperimentPaths, reader: ScoreReader, record: RoundRecord, variant: VariantRecord
+) -> Candidate | LeftOut:
+    name = f"{paths.root.resolve().name}.{variant.id}"
+    if record.stage == NOT_FROM:
+        return LeftOut(name, "a holdout decides nothing")
+    if variant.metrics is None:
+        return LeftOut(name, "it failed or was stopped early")
+    stored = reader.read(variant.id)
+    if stored is None or not paths.predictions(variant.id).is_file():
+        return LeftOut(name, "its results or predictions are missing or damaged")
+    try:
+        config_path = paths.config(variant.id)
+        config = validate(Config, parse_yaml(read_text(config_path), str(config_path)), str(config_path))
+    except ConfigError:
+        return LeftOut(name, "its config is missing or damaged")
+    why = _cannot_be_member(config)
+    if why:
+        return LeftOut(name, why)
+    if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
+        # What grew its trees then grows them again.
+        config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
+    scored = ~np.isnan(stored.scores.bmc)
+    eras = tuple(era for era, known in zip(stored.eras, scored.tolist(), strict=True) if known)
+    return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)
+
+
+def _cannot_be_member(config: Config) -> str:
+    """Why a config cannot stand in another one's ``ensemble`` section; "" where it can."""
+    if config.ensemble is not None:
+        return "it is an ensemble itself"
+    if config.post.model_copy(update={"rank": False}) != PostConfig():
+        return "its post section (neutralize, blend) cannot be a member's; the ensemble has one of its own"
+    if ":" in config.model.type:
+        return "a model of your own cannot be exported"
+    return ""
+
+
+def _latest_of_each(candidates: Sequence[Candidate], left_out: list[LeftOut]) -> list[Candidate]:
+    """What would be trained alike once, its latest run: a final is the scout's winner on more eras."""
+    latest: dict[str, Candidate] = {}
+    for each in candidates:
+        same = canonical_json(
+            {**each.member, "score": each.config.score.model_dump(), "version": each.config.data.version}
+        )
+        if same in latest:
+            left_out.append(LeftOut(latest[same].name, f"the same model ran again, as {each.name}"))
+        latest[same] = each
+    return list(latest.values())
+
+
+def _of_one_score(candidates: Sequence[Candidate], left_out: list[LeftOut]) -> list[Candidate]:
+    """The largest group that shares data version, file columns, score target and benchmark."""
+    groups: dict[tuple[Any, ...], list[Candidate]] = {}
+    for each in candidates:
+        data, score = each.config.data, each.config.score
+        same = (data.version, data.path, data.benchmark_path, data.era_col, data.id_col, score.target, score.benchmark)
+        groups.setdefault(same, []).append(each)
+    kept = max(groups.values(), key=len, default=[])
+    for group in groups.values():
+        if group is not kept:
+            score, version = group[0].config.score, group[0].config.data.version
+            why = f"on other data or another score ({version}, {score.target} beyond {score.benchmark})"
+            left_out.extend(LeftOut(each.name, why) for each in group)
+    return kept
+
+
+def _of_common_eras(
+    candidates: Sequence[Candidate], left_out: list[LeftOut]
+) -> tuple[list[Candidate], tuple[int, ...]]:
+    """Those that predict all of some candidate's eras: as many as possible of both."""
+    best: list[Candidate] = []
+    common: tuple[int, ...] = ()
+    for eras in dict.fromkeys(each.eras for each in candidates):
+        wanted = set(eras)
+        members = [each for each in candidates if wanted <= set(each.eras)]
+        if len(members) * len(eras) > len(best) * len(common):
+            best, common = members, eras
+    why = f"does not predict all of the {len(common)} eras in common"
+    left_out.extend(LeftOut(each.name, why) for each in candidates if each not in best)
+    return best, common
+
+
+def _named_apart(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Names as a config takes them, each once."""
+    used: dict[str, int] = {}
+    named = []
+    for each in candidates:
+        plain = re.sub(r"[^A-Za-z0-9._=+-]", "-", each.name).lstrip("._=+-")[:LONGEST_NAME] or "member"
+        used[plain] = used.get(plain, 0) + 1
+        named.append(replace(each, name=plain if used[plain] == 1 else f"{plain}-{used[plain]}"))
+    return named
