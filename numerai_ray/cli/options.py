@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from numerai_ray.config import parse_yaml
+from numerai_ray.errors import RequestError
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 ExperimentArgument = Annotated[
@@ -42,3 +44,14 @@ def within(low: int, high: int | None = None) -> Callable[[int | None], int | No
         return value
 
     return check
+
+
+def varied(text: str) -> tuple[str, list[Any]]:
+    """``PATH=v1,v2`` as a path and its values, each read as YAML reads it."""
+    path, separator, listed = text.partition("=")
+    if not separator or not path.strip() or not listed.strip():
+        raise RequestError(f"--vary must be PATH=V1,V2, e.g. model.params.num_leaves=15,63, but is {text!r}")
+    values = parse_yaml(f"values: [{listed}]", f"--vary {text}")["values"]
+    if not values:
+        raise RequestError(f"--vary {text}: names no value")
+    return path.strip(), values

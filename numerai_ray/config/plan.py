@@ -20,6 +20,9 @@ from numerai_ray.errors import ConfigError, Problem
 
 __all__ = ["STAGES", "ExperimentPlan", "LoadedPlan", "Stage", "load_plan"]
 
+# Keys of a plan that may be edited at any time.
+_DECIDE_NOTHING = ("keep_models", "tags")
+
 
 @dataclass(frozen=True)
 class LoadedPlan:
@@ -67,12 +70,13 @@ class LoadedPlan:
 
     def readable(self) -> Json:
         """Everything in the plan that an experiment depends on, its search space included, as plain values."""
-        written = self.plan.model_dump(mode="json", exclude={"keep_models"})
+        written = self.plan.model_dump(mode="json", exclude=set(_DECIDE_NOTHING))
         return {**written, "search_space": self.space.model_dump(mode="json")}
 
     def fingerprint(self) -> str:
         """Changes when anything that decides results does; texts and names aside."""
-        decisive = self.plan.model_dump(mode="json", exclude={"name", "idea", "novelty", "search_space", "keep_models"})
+        texts = {"name", "idea", "novelty", "search_space"}
+        decisive = self.plan.model_dump(mode="json", exclude={*texts, *_DECIDE_NOTHING})
         return fingerprint([decisive, self.space.model_dump(mode="json"), self.baseline_values])
 
 
@@ -143,7 +147,9 @@ def _plan_problems(loaded: LoadedPlan) -> list[Problem]:
             loaded.interpreted(name).config("interpret", {})
         except ConfigError as error:
             problems += [_inside(f"$.interpretations.{name}", each) for each in error.problems]
-    for stage in loaded.stages:
+    # Without interpretations nothing comes to their stage; what is written there is read all the same.
+    unused: tuple[Stage, ...] = ("interpret",) if loaded.plan.stages.interpret is not None else ()
+    for stage in dict.fromkeys((*loaded.stages, *unused)):
         try:
             loaded.config(stage, {})
         except ConfigError as error:

@@ -31,6 +31,9 @@ class Answers:
     feature_set: str
     data_version: str | None = None
     dimensions: tuple[tuple[str, str, tuple[object, ...]], ...] = ()
+    target: str | None = None
+    # The comment by which an editor finds the plan's schema.
+    editor: str = ""
 
 
 def plan_text(answers: Answers) -> str:
@@ -38,8 +41,10 @@ def plan_text(answers: Answers) -> str:
     scout = "null" if answers.space in VARIES_FEATURE_SET and not answers.dimensions else answers.feature_set
     later = "null" if scout == "null" else "all"
     version = f"data_version: {answers.data_version}\n" if answers.data_version else ""
+    head = f"{answers.editor}\n" if answers.editor else ""
+    base = f"{{data: {{target: {answers.target}}}}}" if answers.target else "{}"
     return f"""\
-# One line of inquiry. `numerai-ray plan EXP` shows what it will do, `numerai-ray run EXP` does it.
+{head}# One line of inquiry. `numerai-ray plan EXP` shows what it will do, `numerai-ray run EXP` does it.
 name: {answers.name}
 idea: {_text(answers.idea)}
 novelty: {_text(answers.novelty)}
@@ -47,7 +52,7 @@ novelty: {_text(answers.novelty)}
 baseline: {answers.baseline}
 {version}metric: bmc_last_200_eras.mean     # what rounds are decided by; ties go to bmc.mean
 
-base: {{}}     # what differs from the baseline before any search, e.g. {{model: {{params: {{learning_rate: 0.01}}}}}}
+base: {base}     # what differs from the baseline before any search, e.g. {{model: {{params: {{learning_rate: 0.01}}}}}}
 
 # Can the idea be meant in two to four ways? They are scouted side by side, and the best becomes the base.
 # interpretations:
@@ -70,6 +75,7 @@ stages:
 
 budget: {{rounds: 12}}     # also fits, hours, core_hours
 # holdout_eras: 52         # the last weeks, kept out of everything and scored once at the end
+# tags: [trees]            # to find it by on the dashboard; may be edited at any time
 # keep_models: true        # every fold's trained model too, for Experiment.load(EXP).model(VARIANT, FOLD)
 """
 

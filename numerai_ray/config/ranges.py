@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from numerai_ray.config.schema_rules import RANGE_RULES
 from numerai_ray.config.validation import Section
 
 Number = int | float
@@ -28,10 +29,14 @@ HALVINGS = 6
 class Range(Section):
     """All numbers from ``low`` to ``high``; ``log`` spaces them by factors, ``integer`` keeps whole ones."""
 
-    low: float
-    high: float
-    scale: Literal["linear", "log"] = "linear"
-    integer: bool = Field(default=False)
+    model_config = ConfigDict(json_schema_extra=RANGE_RULES)
+
+    low: float = Field(description="Smallest number; below high.", examples=[4])
+    high: float = Field(description="Largest number.", examples=[256])
+    scale: Literal["linear", "log"] = Field(
+        default="linear", description="Even steps, or even factors.", examples=["log"]
+    )
+    integer: bool = Field(default=False, description="Whole numbers only.", examples=[True])
 
     @model_validator(mode="after")
     def _ends(self) -> "Range":

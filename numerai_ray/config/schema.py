@@ -8,9 +8,10 @@ known key.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from numerai_ray.config.schema_rules import only_with
 from numerai_ray.config.sections import EnsembleConfig, ModelConfig, PostConfig
 from numerai_ray.config.validation import (
     DataPath,
@@ -53,19 +54,42 @@ class DataConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"last_era"})
 
-    version: Name = "v5.2"
-    file: DataFile = "downsampled"
-    path: DataPath | None = None
-    benchmark_path: DataPath | None = None
-    feature_set: Name | Annotated[list[Name], Field(min_length=1)] = "medium"
-    target: Name | Annotated[dict[Name, Weight], Field(min_length=1)] = "target_ender_20"
-    # "two" keeps the value 2 that Numerai writes for a missing feature; "nan" makes it missing for the model
-    # wherever a whole era of the feature is 2.
-    missing: Literal["two", "nan"] = "two"
-    era_col: Name = "era"
-    id_col: Name = "id"
-    # Later eras are left alone; None is all there are or, in an experiment, those that it first ran on.
-    last_era: int | None = Field(default=None, ge=1)
+    version: Name = Field(
+        default="v5.2", description="Folder of a data version below the data root.", examples=["v5.2"]
+    )
+    file: DataFile = Field(
+        default="downsampled", description="Every week, or every fourth one; a plan's stages set it.", examples=["full"]
+    )
+    path: DataPath | None = Field(
+        default=None, description="Data file instead of the version's own.", examples=["v5.2/my.parquet"]
+    )
+    benchmark_path: DataPath | None = Field(
+        default=None, description="File of benchmark predictions instead of the version's.", examples=["v5.2/b.parquet"]
+    )
+    feature_set: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        default="medium",
+        description="A set of features.json, or several, of which the union is taken; a plan's stages set it.",
+        examples=["medium", ["small", "rain"]],
+    )
+    target: Name | Annotated[dict[Name, Weight], Field(min_length=1)] = Field(
+        default="target_ender_20",
+        description="What is learned: a target column, or several with weights, each fitted by itself.",
+        examples=["target_ender_20", {"target_ender_20": 2, "target_jasper_20": 1}],
+    )
+    missing: Literal["two", "nan"] = Field(
+        default="two",
+        description="two keeps the 2 that Numerai writes for a missing feature; nan makes it missing for the model "
+        "wherever a whole era of the feature is 2.",
+        examples=["nan"],
+    )
+    era_col: Name = Field(default="era", description="Column of the eras.", examples=["era"])
+    id_col: Name = Field(default="id", description="Column of the ids.", examples=["id"])
+    last_era: int | None = Field(
+        default=None,
+        ge=1,
+        description="Later eras are left alone; null is all there are or, in an experiment, those it first ran on.",
+        examples=[1228],
+    )
 
     def files(self) -> tuple[str, str]:
         """Path of the data file and of its benchmark file, relative to the data root unless absolute."""
@@ -87,13 +111,32 @@ class CvConfig(Section):
     """How eras are cut into folds; see :mod:`numerai_ray.data.eras`. ``window_eras`` belongs to ``walk_forward``."""
 
     added: ClassVar[frozenset[str]] = frozenset({"window_eras"})
+    model_config = ConfigDict(json_schema_extra=only_with("mode", "walk_forward", "window_eras", default="expanding"))
 
-    n_splits: int = Field(default=5, ge=2, le=1000)
-    mode: Mode = "expanding"
-    embargo_eras: int = Field(default=16, ge=0)
-    embargo_unit: EmbargoUnit = "weeks"
-    min_train_eras: int = Field(default=0, ge=0)
-    window_eras: int | None = Field(default=None, ge=1)
+    n_splits: int = Field(
+        default=5, ge=2, le=1000, description="Blocks of eras; each is predicted by one fold.", examples=[5]
+    )
+    mode: Mode = Field(
+        default="expanding",
+        description="expanding trains on all eras before the block, walk_forward on the last window_eras of them, "
+        "blocked on the eras after it too.",
+        examples=["expanding"],
+    )
+    embargo_eras: int = Field(
+        default=16,
+        ge=0,
+        description="Eras left out between training and validation; 60-day labels need 13.",
+        examples=[16],
+    )
+    embargo_unit: EmbargoUnit = Field(
+        default="weeks", description="Embargo in weeks, or in eras that the file retains.", examples=["weeks"]
+    )
+    min_train_eras: int = Field(
+        default=0, ge=0, description="A fold with fewer training eras is not fitted.", examples=[100]
+    )
+    window_eras: int | None = Field(
+        default=None, ge=1, description="Weeks of training of a fold; of walk_forward alone.", examples=[260]
+    )
 
     @model_validator(mode="after")
     def _window_and_mode(self) -> Self:
@@ -106,9 +149,15 @@ class CvConfig(Section):
 class ScoreConfig(Section):
     """What predictions are scored against. ``last_eras`` counts scored eras, as the official metric does."""
 
-    target: Name = "target_ender_20"
-    benchmark: Name = "v52_lgbm_ender20"
-    last_eras: int = Field(default=200, ge=1)
+    target: Name = Field(
+        default="target_ender_20", description="Label that predictions are scored on.", examples=["target_ender_20"]
+    )
+    benchmark: Name = Field(
+        default="v52_lgbm_ender20", description="Benchmark column that BMC is against.", examples=["v52_lgbm_ender20"]
+    )
+    last_eras: int = Field(
+        default=200, ge=1, description="Scored eras at the end that the primary metric takes.", examples=[200]
+    )
 
 
 class Config(Section):
@@ -116,12 +165,24 @@ class Config(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"ensemble", "post"})
 
-    data: DataConfig = DataConfig()
-    cv: CvConfig = CvConfig()
-    model: ModelConfig = ModelConfig()
-    ensemble: EnsembleConfig | None = None
-    post: PostConfig = PostConfig()
-    score: ScoreConfig = ScoreConfig()
+    data: DataConfig = Field(
+        default=DataConfig(), description="What is read.", examples=[{"target": "target_ender_60"}]
+    )
+    cv: CvConfig = Field(default=CvConfig(), description="How eras are cut into folds.", examples=[{"n_splits": 5}])
+    model: ModelConfig = Field(
+        default=ModelConfig(), description="What is trained.", examples=[{"params": {"num_leaves": 31}}]
+    )
+    ensemble: EnsembleConfig | None = Field(
+        default=None,
+        description="Several models whose predictions are mixed.",
+        examples=[{"members": {"small": {"data": {"feature_set": "small"}}, "plain": {}}}],
+    )
+    post: PostConfig = Field(
+        default=PostConfig(), description="What is done to predictions, era by era.", examples=[{"rank": True}]
+    )
+    score: ScoreConfig = Field(
+        default=ScoreConfig(), description="What predictions are scored against.", examples=[{"last_eras": 200}]
+    )
 
     @model_validator(mode="after")
     def _valid_members(self) -> Self:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from numerai_ray.config.ranges import Range, implied_range, is_number
 from numerai_ray.config.schema import Config
+from numerai_ray.config.schema_rules import CHANGES, ONE_TYPE, begins_with, dimension_rules
 from numerai_ray.config.validation import Json, Name, Section, leaves, value_at
 from numerai_ray.errors import ConfigError, Problem
 
@@ -51,13 +52,41 @@ class Dimension(Section):
     it is varied only around a base that holds, at each path, one of the listed values.
     """
 
-    path: str
-    values: Annotated[list[Any], Field(min_length=1)] = Field(default_factory=list)
-    range: Range | None = None
-    coupled: dict[str, Coupling | list[Any]] = Field(default_factory=dict)
-    when: dict[str, list[Any]] = Field(default_factory=dict)
-    required: bool = True
-    why: str = ""
+    model_config = ConfigDict(json_schema_extra=dimension_rules())
+
+    path: str = Field(
+        description="Where in a config: what a round may vary.",
+        examples=["model.params.num_leaves", "data.target"],
+        json_schema_extra={"pattern": begins_with(VARIABLE_PATHS)},
+    )
+    values: Annotated[list[Any], Field(min_length=1)] = Field(
+        default_factory=list,
+        description="Tried in their order; all of one type, each once.",
+        examples=[[15, 31, 63]],
+        json_schema_extra={"uniqueItems": True, "anyOf": ONE_TYPE},
+    )
+    range: Range | None = Field(
+        default=None,
+        description="Numbers between two ends, instead of values or beside them.",
+        examples=[{"low": 4, "high": 256, "scale": "log", "integer": True}],
+    )
+    coupled: dict[str, Coupling | list[Any]] = Field(
+        default_factory=dict,
+        description="What moves with it, by path: inverse, proportional, or a list with one value for each of values.",
+        examples=[{"model.params.n_estimators": "inverse"}],
+        json_schema_extra={
+            "propertyNames": {"anyOf": [{"pattern": begins_with(VARIABLE_PATHS)}, {"const": MODEL_PARAMS}]}
+        },
+    )
+    when: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Varied only around a base that holds, at each path, one of the listed values.",
+        examples=[{"model.type": ["lightgbm"]}],
+    )
+    required: bool = Field(
+        default=True, description="Whether it must be tried before a plateau ends the search.", examples=[False]
+    )
+    why: str = Field(default="", description="What this variable may bring.", examples=["the number of regions"])
 
     @property
     def span(self) -> Range | None:
@@ -90,9 +119,18 @@ class SearchSpace(Section):
     is laid over it.
     """
 
-    why: str = ""
-    base: dict[str, Any] = Field(default_factory=dict)
-    dimensions: dict[Name, Dimension] = Field(min_length=1)
+    why: str = Field(default="", description="What these dimensions have in common.", examples=["size of trees"])
+    base: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the dimensions need of the experiment's base.",
+        examples=[{"model": {"type": "xgboost", "params": {"n_estimators": 2000}}}],
+        json_schema_extra={CHANGES: "ConfigChanges"},
+    )
+    dimensions: dict[Name, Dimension] = Field(
+        min_length=1,
+        description="Variables by name, in the order in which rounds take them.",
+        examples=[{"num_leaves": {"path": "model.params.num_leaves", "values": [15, 31, 63]}}],
+    )
 
 
 @dataclass(frozen=True)
@@ -132,6 +170,8 @@ def changes_for(dimension: Dimension, value: Any, base: Mapping[str, Any]) -> Js
         for where, number in ((dimension.path, old), (path, other)):
             if not is_number(number) or number == 0:
                 rule = f"a coupling scales it, so the base must hold a number other than 0, but it holds {number!r}"
+                rule += "; set it in base, or remove the coupling" if number is None else ""
+                rule += "; write it without quotes" if isinstance(number, str) else ""
                 raise ConfigError("search space", [Problem(f"$.{where}", rule)])
         try:
             scaled = other * old / value if coupling == "inverse" else other * value / old

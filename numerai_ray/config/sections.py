@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from numerai_ray.config.schema_rules import CHANGES, WHOLE_OR_FRACTION, keys_by_type, only_with
 from numerai_ray.config.validation import ModelType, Name, Section, Seed, Share, Weight
 
 
@@ -21,12 +22,24 @@ class TargetTransform(Section):
         "gauss": frozenset(),
     }
 
-    type: Literal["residual_to_benchmark", "subtract_benchmark_zscore", "rank", "gauss"]
-    benchmark: Name | None = None
-    proportion: float = Field(default=1.0, ge=0, le=1)
-    fit_intercept: bool = True
-    per_era: bool = True
-    scale: float = Field(default=0.07, ge=-1000, le=1000)  # labels stay numbers that a library takes
+    model_config = ConfigDict(json_schema_extra=keys_by_type(own_keys))
+
+    type: Literal["residual_to_benchmark", "subtract_benchmark_zscore", "rank", "gauss"] = Field(
+        description="What the fit learns instead of the target; those to a benchmark need it in every training era.",
+        examples=["residual_to_benchmark"],
+    )
+    benchmark: Name | None = Field(
+        default=None, description="Benchmark column; null is the one of score.", examples=["v52_lgbm_ender20"]
+    )
+    proportion: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the benchmark's part that is taken out.", examples=[0.5]
+    )
+    fit_intercept: bool = Field(default=True, description="Regress with an intercept.", examples=[True])
+    per_era: bool = Field(default=True, description="Regress era by era, or all at once.", examples=[True])
+    # labels stay numbers that a library takes
+    scale: float = Field(
+        default=0.07, ge=-1000, le=1000, description="Times the benchmark's z-score is subtracted.", examples=[0.07]
+    )
 
     @property
     def needs_benchmark(self) -> bool:
@@ -47,9 +60,15 @@ class EraWeights(Section):
     """How much a training row weighs: by recency (halved every ``half_life_eras``), or every era alike."""
 
     added: ClassVar[frozenset[str]] = frozenset({"half_life_eras"})
+    model_config = ConfigDict(json_schema_extra=only_with("type", "recency", "half_life_eras"))
 
-    type: Literal["recency", "equal"]
-    half_life_eras: float | None = Field(default=None, gt=0)
+    type: Literal["recency", "equal"] = Field(
+        description="recency halves a row's weight every half_life_eras; equal has every era weigh alike.",
+        examples=["recency"],
+    )
+    half_life_eras: float | None = Field(
+        default=None, gt=0, description="Weeks in which a weight halves; of recency alone.", examples=[260]
+    )
 
     @model_validator(mode="after")
     def _half_life(self) -> Self:
@@ -63,10 +82,10 @@ class EraSample(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"every", "offset", "fraction", "seed"})
 
-    every: int = Field(default=1, ge=1)
-    offset: int = Field(default=0, ge=0)
-    fraction: Share = 1.0
-    seed: Seed = 0
+    every: int = Field(default=1, ge=1, description="Train on every nth era.", examples=[4])
+    offset: int = Field(default=0, ge=0, description="The first of them; below every.", examples=[0])
+    fraction: Share = Field(default=1.0, description="Share of those that is drawn.", examples=[0.5])
+    seed: Seed = Field(default=0, description="Seed of the draw.", examples=[0])
 
     @model_validator(mode="after")
     def _offset(self) -> Self:
@@ -80,9 +99,11 @@ class FeatureSample(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"groups", "seed"})
 
-    fraction: Share
-    groups: list[Name] = Field(default_factory=list)
-    seed: Seed = 0
+    fraction: Share = Field(description="Share of features that is drawn.", examples=[0.5])
+    groups: list[Name] = Field(
+        default_factory=list, description="Feature sets of which each gives its share.", examples=[["rain", "sunshine"]]
+    )
+    seed: Seed = Field(default=0, description="Seed of the draw.", examples=[0])
 
 
 class Resources(Section):
@@ -94,9 +115,15 @@ class Resources(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"cores", "gpus", "memory_gb"})
 
-    cores: int | None = Field(default=None, ge=1)
-    gpus: float | None = Field(default=None, ge=0)
-    memory_gb: float | None = Field(default=None, gt=0)
+    cores: int | None = Field(default=None, ge=1, description="Cores of one fit.", examples=[2])
+    gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs of one fit: a fraction of one, or a whole number.",
+        examples=[0.5],
+        json_schema_extra={"anyOf": WHOLE_OR_FRACTION},
+    )
+    memory_gb: float | None = Field(default=None, gt=0, description="Memory of one fit in GB.", examples=[4])
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> Self:
@@ -116,17 +143,43 @@ class ModelConfig(Section):
         {"engine", "seeds", "target_transform", "era_weights", "era_sample", "feature_sample", "resources"}
     )
 
-    type: ModelType = "lightgbm"
-    engine: Literal["auto", "lightgbm"] = "auto"
-    params: dict[str, Any] = Field(default_factory=dict)
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
-    target_transform: TargetTransform | None = None
-    era_weights: EraWeights | None = None
-    era_sample: EraSample | None = None
-    feature_sample: FeatureSample | None = None
-    resources: Resources | None = None
-    max_train_samples: int | None = Field(default=None, ge=1)
-    sample_seed: int = Field(default=1337, ge=0)
+    type: ModelType = Field(
+        default="lightgbm",
+        description="A built-in model, or a class of your own as file.py:Class or package.module:Class.",
+        examples=["lightgbm", "my_model.py:MyModel"],
+    )
+    engine: Literal["auto", "lightgbm"] = Field(
+        default="auto",
+        description="What grows LightGBM's trees: our engine where it can, or LightGBM.",
+        examples=["auto"],
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Parameters in the library's own names; threads are never among them.",
+        examples=[{"n_estimators": 2000, "learning_rate": 0.01, "num_leaves": 31}],
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})] | None = Field(
+        default=None, description="A fit with each seed; predictions are averaged.", examples=[[1, 2, 3]]
+    )
+    target_transform: TargetTransform | None = Field(
+        default=None, description="What is learned instead of the target.", examples=[{"type": "rank"}]
+    )
+    era_weights: EraWeights | None = Field(
+        default=None, description="Weights of training rows.", examples=[{"type": "recency", "half_life_eras": 260}]
+    )
+    era_sample: EraSample | None = Field(
+        default=None, description="Which training eras are used.", examples=[{"every": 4}]
+    )
+    feature_sample: FeatureSample | None = Field(
+        default=None, description="Which features are used.", examples=[{"fraction": 0.5}]
+    )
+    resources: Resources | None = Field(
+        default=None, description="What one fit asks of a node; never changes predictions.", examples=[{"cores": 2}]
+    )
+    max_train_samples: int | None = Field(
+        default=None, ge=1, description="At most so many training rows of a fit, drawn.", examples=[500000]
+    )
+    sample_seed: int = Field(default=1337, ge=0, description="Seed of that draw.", examples=[1337])
 
     @model_validator(mode="after")
     def _seeds_once(self) -> Self:
@@ -140,9 +193,13 @@ class StackConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"penalty", "min_fit_eras"})
 
-    method: Literal["nnls", "ridge"] = "nnls"
-    penalty: float = Field(default=0.01, ge=0)
-    min_fit_eras: int = Field(default=20, ge=1)
+    method: Literal["nnls", "ridge"] = Field(
+        default="nnls", description="How weights are learned; nnls keeps them above 0.", examples=["nnls"]
+    )
+    penalty: float = Field(default=0.01, ge=0, description="Pull of the weights to 0.", examples=[0.01])
+    min_fit_eras: int = Field(
+        default=20, ge=1, description="With fewer eras behind a fold, members weigh alike in it.", examples=[20]
+    )
 
 
 class EnsembleConfig(Section):
@@ -150,10 +207,29 @@ class EnsembleConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"weights", "scale", "stack"})
 
-    members: dict[Name, dict[str, Any]] = Field(min_length=1)
-    weights: dict[Name, Weight] = Field(default_factory=dict)
-    scale: Literal["rank", "gauss"] = "rank"
-    stack: StackConfig | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "required": ["weights", "stack"],
+                "properties": {"weights": {"minProperties": 1}, "stack": {"type": "object"}},
+            }
+        }
+    )
+
+    members: dict[Name, Annotated[dict[str, Any], Field(json_schema_extra={CHANGES: "MemberChanges"})]] = Field(
+        min_length=1,
+        description="By name what each does differently: data.feature_set, data.target, data.missing and model.",
+        examples=[{"plain": {}, "leafy": {"model": {"params": {"num_leaves": 63}}}}],
+    )
+    weights: dict[Name, Weight] = Field(
+        default_factory=dict, description="One for every member; none: all alike.", examples=[{"plain": 1, "leafy": 2}]
+    )
+    scale: Literal["rank", "gauss"] = Field(
+        default="rank", description="What members' predictions are made before they are mixed.", examples=["rank"]
+    )
+    stack: StackConfig | None = Field(
+        default=None, description="Weights learned fold by fold, instead of weights.", examples=[{"method": "nnls"}]
+    )
 
     @model_validator(mode="after")
     def _weights_of_members(self) -> Self:
@@ -170,8 +246,10 @@ class NeutralizeConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"proportion"})
 
-    to: Name | Annotated[list[Name], Field(min_length=1)]
-    proportion: float = Field(default=1.0, ge=0, le=1)
+    to: Name | Annotated[list[Name], Field(min_length=1)] = Field(
+        description="A feature set, benchmark, or several.", examples=["small", ["small", "benchmark"]]
+    )
+    proportion: float = Field(default=1.0, ge=0, le=1, description="Share that is taken out.", examples=[0.5])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,9 +265,14 @@ class PostConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"rank", "neutralize", "blend"})
 
-    rank: bool = False
-    neutralize: NeutralizeConfig | None = None
-    blend: Annotated[dict[Name, Annotated[float, Field(ge=-100)]], Field(min_length=1)] | None = None
+    rank: bool = Field(default=False, description="Rank the result within its era.", examples=[True])
+    neutralize: NeutralizeConfig | None = Field(
+        default=None, description="What predictions are made neutral to.", examples=[{"to": "small", "proportion": 0.5}]
+    )
+    # One share of 1 or more would leave nothing, unless another one is negative.
+    blend: Annotated[dict[Name, Annotated[float, Field(ge=-100)]], Field(min_length=1)] | None = Field(
+        default=None, description="Share of each benchmark; the prediction has the rest.", examples=[{"benchmark": 0.2}]
+    )
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

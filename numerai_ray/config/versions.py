@@ -74,5 +74,5 @@ def settled_data(
     if meant is None:
         return apply_overrides(values, {"score": {"benchmark": benchmark}} if benchmark else {})
     theirs = value_at(values, "score.benchmark") if own in (None, meant) else None
-    found = benchmark or theirs or defaults.benchmark(meant)
+    found = benchmark or theirs or defaults.benchmark(meant) or benchmark_named(meant)
     return apply_overrides(values, {"data": {"version": meant}} | ({"score": {"benchmark": found}} if found else {}))

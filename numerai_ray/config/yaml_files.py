@@ -12,6 +12,9 @@ from numerai_ray.config.validation import Json
 from numerai_ray.errors import ConfigError, Problem
 from numerai_ray.system.files import read_plain_text
 
+# Far more than any plan or config has.
+MOST_VALUES = 100_000
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 numbers (``1e-3`` is a number; dates, ``1:30`` and ``010`` are text) and no repeated keys."""
@@ -90,7 +93,27 @@ def _parse(text: str) -> Any:
     # JSON first: PyYAML refuses its tabs and splits its surrogate pairs. YAML then names the line of a fault.
     with suppress(ValueError):
         return json.loads(text, object_pairs_hook=_pairs_without_repeats)
-    return yaml.load(text, _Loader)
+    value = yaml.load(text, _Loader)
+    if "*" in text:
+        _check_written_out(value, {})
+    return value
+
+
+def _check_written_out(value: Any, sizes: dict[int, int]) -> int:
+    """How many values there are once every alias is written out; a few lines of aliases can stand for billions."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) in sizes:
+        if sizes[id(value)] == 0:
+            raise ValueError("it holds itself; write it out")
+        return sizes[id(value)]
+    sizes[id(value)] = 0
+    inside = value.values() if isinstance(value, dict) else value
+    size = 1 + sum(_check_written_out(each, sizes) for each in inside)
+    if size > MOST_VALUES:
+        raise ValueError(f"with its aliases written out it has more than {MOST_VALUES:,} values; use fewer")
+    sizes[id(value)] = size
+    return size
 
 
 def _pairs_without_repeats(pairs: list[tuple[str, Any]]) -> Json:

@@ -117,8 +117,10 @@ class _Bytes:
     values: npt.NDArray[Any]
     ends: npt.NDArray[np.int64] | None = None
 
-    def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
-        return self.values[start:stop] if self.ends is None else self.values[self.ends[start] : self.ends[stop]]
+    def rows(self, start: int, stop: int) -> memoryview:
+        first, last = (start, stop) if self.ends is None else (self.ends[start], self.ends[stop])
+        part: memoryview = self.values[first:last].data
+        return part
 
 
 def _bytes_of(kind: Kind, column: Any) -> _Bytes:

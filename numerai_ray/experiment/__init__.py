@@ -12,6 +12,7 @@ __all__ = [
     "ledger",
     "lock",
     "mirror",
+    "notes",
     "paths",
     "rechecks",
     "records",

@@ -57,12 +57,27 @@ class ExperimentPaths:
         return self.root / "models" / f"{name}.py"
 
     @property
+    def notes(self) -> Path:
+        """What people wrote about it, a note a line."""
+        return self.root / "notes.jsonl"
+
+    @property
     def progress(self) -> Path:
         return self.root / "logs" / "progress.json"
 
     @property
     def driver_log(self) -> Path:
         return self.root / "logs" / "driver.log"
+
+    @property
+    def events(self) -> Path:
+        """What background runs print with --json, a line each."""
+        return self.root / "logs" / "events.jsonl"
+
+    @property
+    def said(self) -> Path:
+        """What the last background run said on stderr."""
+        return self.root / "logs" / "run.log"
 
     @property
     def lock(self) -> Path:
@@ -109,6 +124,11 @@ class ExperimentPaths:
 
     def trial_log(self, variant: str) -> Path:
         return self.root / "logs" / f"{variant}.log"
+
+
+def summary_file(folder: Path) -> Path:
+    """The report over several experiments, in the folder that holds them."""
+    return folder / "summary.md"
 
 
 def experiment_identity(paths: ExperimentPaths) -> str:

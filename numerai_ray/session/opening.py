@@ -13,6 +13,7 @@ from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import Alerts
 from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.events import EventView, JsonView, QuietView
 from numerai_ray.progress.live_view import LiveView, MirrorWatcher, PlainView, Watchers
@@ -54,6 +55,8 @@ class Session:
     in_process: bool = False
     as_json: bool = False
     mlflow: str | None = None
+    webhook: str | None = None
+    alerts: Alerts | None = None
     results: Place | None = None
     on_event: Callable[[Event], object] | None = None
     quiet: bool = False
@@ -86,6 +89,7 @@ def scheduler_at_work(
     ):
         more: list[Watcher] = [MirrorWatcher(mirror)] if mirror else []
         more += [EventView(session.on_event)] if session.on_event else []
+        more += [session.alerts] if session.alerts else []
         told = Watchers(watcher, *more) if more else watcher
         for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
             tell(session, line)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from numerai_ray.config import Config
+from numerai_ray.config import Config, leaves
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import Dimension, changes_for
 from numerai_ray.errors import ConfigError, DataError, Problem
@@ -29,7 +29,27 @@ def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
         ConfigError: everything else that is wrong, at once, each thing at the first place that asks for it.
 
     """
-    _check(catalog, _asked_for(loaded), source)
+    try:
+        _check(catalog, _asked_for(loaded), source)
+    except DataError as error:
+        place = _written_at(loaded, str(error))
+        raise DataError(f"{error} @ {source}, {place}" if place else str(error)) from None
+
+
+def _written_at(loaded: LoadedPlan, message: str) -> str:
+    """Which key of the plan, or else of its baseline, holds the name that a file does not have; "" for none."""
+    written = {
+        "$": loaded.plan.model_dump(
+            mode="json", exclude_unset=True, exclude={"search_space", "idea", "novelty", "name"}
+        ),
+        "its search space, $.base": loaded.space.base,
+        f"its baseline {loaded.plan.baseline}, $": loaded.baseline_values,
+    }
+    for where, values in written.items():
+        for path, value in leaves(values).items():
+            if isinstance(value, str) and (f"{value!r}" in message or f"/{value}/features.json: no such" in message):
+                return f"{where}.{path}"
+    return ""
 
 
 def check_round(

@@ -1,7 +1,7 @@
 """Runs of an experiment: its rounds, a round by hand, a forecast; the same for a command and for a notebook."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
 from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.mirror import mirrored
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import alerting
 from numerai_ray.session.opening import (
     Session,
     catalog_of,
@@ -21,6 +22,7 @@ from numerai_ray.session.opening import (
     sampler_of,
     scheduler_at_work,
     settings_of,
+    tell,
     tell_devices,
     training_runner,
 )
@@ -57,7 +59,11 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
 
     paths, loaded, root = session.paths, session.loaded, session.root
     catalog = catalog_of(loaded, root, paths, session.address)
-    with experiment_lock(paths.lock), mirrored(paths.root, session.results) as mirror:
+    with (
+        experiment_lock(paths.lock),
+        mirrored(paths.root, session.results) as mirror,
+        alerting(session.webhook, loaded.name, lambda note: tell(session, note)) as alerts,
+    ):
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
@@ -67,8 +73,11 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(session, catalog)
         settings = settings_of(loaded, accept_suspect=how_far.accept_suspect, extend=how_far.extend)
-        with scheduler_at_work(session, catalog, history, settings, mirror) as scheduler:
-            return scheduler.run(how_far.rounds, how_far.stop_after)
+        with scheduler_at_work(replace(session, alerts=alerts), catalog, history, settings, mirror) as scheduler:
+            stop, history = scheduler.run(how_far.rounds, how_far.stop_after)
+        if alerts is not None:
+            alerts.ended(history)
+        return stop, history
 
 
 def run_round(session: Session, path: str, values: Sequence[Any], *, accept_suspect: bool) -> RoundRecord:

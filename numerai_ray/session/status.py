@@ -1,7 +1,7 @@
 """Status: where an experiment stands, for whoever reads it."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
-from numerai_ray.system.json_text import to_json
+from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
 
 
-def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -> dict[str, Any]:
+def status_json(paths: ExperimentPaths, exp: str | Path, results: str | None = None) -> dict[str, Any]:
     """What ``status --json`` tells."""
     history = read_ledger(paths.ledger)
     best = best_variant(history)
@@ -24,8 +24,8 @@ def status_json(paths: ExperimentPaths, exp: Path, results: str | None = None) -
         "experiment": str(exp),
         "state": state_of(paths, history, results),
         "finished": is_finished(history),
-        "best": None if best is None else json.loads(to_json(best)),
-        "rounds": [json.loads(to_json(record)) for record in history],
+        "best": None if best is None else record_json(best),
+        "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
@@ -46,7 +46,7 @@ def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any
     return found if found and holder(paths, results) else None
 
 
-def holder(paths: ExperimentPaths, results: str | None) -> str | None:
+def holder(paths: ExperimentPaths, results: str | None = None) -> str | None:
     """Who runs the experiment, on this machine or on the one that writes ``results``."""
     return lock_holder(paths.lock) or (None if results is None else last_sign(place(results)))
 
@@ -58,3 +58,8 @@ def state_of(paths: ExperimentPaths, history: Sequence[RoundRecord], results: st
     if is_finished(history):
         return "finished"
     return "stopped" if history else "not started"
+
+
+def record_json(record: RoundRecord | VariantRecord) -> dict[str, Any]:
+    """A round (schema ``ledger``) or a variant (schema ``variant``) as the ledger holds it."""
+    return dict(without_nan(asdict(record)))

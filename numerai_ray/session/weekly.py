@@ -1,6 +1,5 @@
 """The weekly routine: download, build, recheck, follow, report, one after the other; what fails is told at the end."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -158,7 +157,7 @@ def _report(session: Session) -> Said:
 
 def weekly_json(parts: Sequence[Part]) -> dict[str, Any]:
     """The summary as plain values."""
-    value: list[dict[str, Any]] = json.loads(json.dumps([vars(part) for part in parts]))
+    value: list[dict[str, Any]] = [vars(part) for part in parts]
     return {
         "parts": value,
         "failed": [f"{part.name} {part.about}".strip() for part in parts if part.state == "failed"],

@@ -5,10 +5,10 @@ So nothing here repeats a library's message: :func:`network_reason` says what th
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import IncompleteRead
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -94,6 +94,23 @@ def network_reason(error: BaseException, patience: Patience) -> str:
     if any(isinstance(cause, ValueError) for cause in causes):
         return "its answer cannot be read"
     return "the connection broke"
+
+
+def post_json(url: str, value: Mapping[str, Any], patience: Patience = PATIENT) -> None:
+    """Send one JSON object, once; a redirection is not followed, for it may lead the object elsewhere.
+
+    Raises:
+        EnvironmentFault: it did not arrive; the message holds no part of the address, which may be a secret.
+
+    """
+    limits = (patience.connect_s, patience.stall_s)
+    try:
+        with requests.post(url, json=value, timeout=limits, allow_redirects=False, stream=True) as answer:
+            code = answer.status_code
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise EnvironmentFault(network_reason(error, patience)) from None
+    if not 200 <= code < 300:
+        raise EnvironmentFault(f"it answers {code}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

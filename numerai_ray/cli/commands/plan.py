@@ -1,12 +1,10 @@
-"""Commands that plan: ``new`` writes an experiment, ``plan`` shows what one will do, ``round`` runs one by hand."""
+"""Commands that plan: ``plan`` shows what an experiment will do, ``round`` runs one by hand."""
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from numerai_ray.cli.options import (
@@ -16,86 +14,26 @@ from numerai_ray.cli.options import (
     InProcessOption,
     JsonOption,
     ResultsOption,
+    varied,
 )
-from numerai_ray.config import nearest, parse_yaml
-from numerai_ray.config.plan import load_plan
-from numerai_ray.config.plan_schema import Sentence
-from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
-from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.round_state import duration
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.opening import Session
-from numerai_ray.session.places import data_place, newest_here, open_experiment
+from numerai_ray.session.places import data_place, open_experiment
 from numerai_ray.session.running import forecast_of, run_round
-from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
 
 GB = 10**9
-NOT_YET = "what is still to be asked for"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command(epilog='Example: numerai-ray new experiments/wide --idea "Wider trees …" --novelty "Nobody …"')(new)
     app.command(epilog="Example: numerai-ray plan experiments/quickstart --json")(plan)
     app.command("round", epilog="Example: numerai-ray round EXP --vary model.params.num_leaves=15,63,127")(
         round_by_hand
     )
-
-
-def new(
-    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make, e.g. experiments/wider-trees.")],
-    idea: Annotated[str | None, typer.Option("--idea", help="What should help, and why.")] = None,
-    novelty: Annotated[str | None, typer.Option("--novelty", help="What nobody has tried yet.")] = None,
-    *,
-    kind: Annotated[str, typer.Option("--kind", help=f"Kind of research: {', '.join(SPACES)}.")] = "hyperparameters",
-    baseline: Annotated[
-        str, typer.Option("--baseline", help="A file of experiments/baselines/.")
-    ] = "small_lgbm_ender20",
-    space: Annotated[
-        str | None, typer.Option("--space", help="A file of search_spaces/ instead of the kind's.")
-    ] = None,
-    feature_set: Annotated[str, typer.Option("--feature-set", help="Feature set to scout on.")] = "medium",
-    data_version: Annotated[str | None, typer.Option("--data-version", help="Else the newest one here.")] = None,
-    vary: Annotated[
-        list[str] | None, typer.Option("--vary", metavar="PATH=V1,V2", help="An inline dimension; may be repeated.")
-    ] = None,
-) -> None:
-    """Write a commented experiment.yaml; what is not given as a flag is asked for."""
-    paths = ExperimentPaths(folder)
-    if paths.plan.exists():
-        raise RequestError(f"{paths.plan} is there already; choose another name, or edit it")
-    found = next((each for each in get_args(Kind) if each == kind), None)
-    if found is None:
-        raise RequestError(f"--kind: no kind of research {kind!r}{nearest(kind, SPACES)}")
-    answers = Answers(
-        name=folder.name,
-        idea=idea or NOT_YET,
-        novelty=novelty or NOT_YET,
-        baseline=baseline,
-        kind=found,
-        space=space or SPACES[found][0],
-        feature_set=feature_set,
-        data_version=data_version or newest_here(),
-        dimensions=tuple((path.rsplit(".", 1)[-1], path, tuple(values)) for path, values in map(_varied, vary or [])),
-    )
-    write_text(paths.plan, plan_text(answers))
-    try:
-        # Before anything is asked: an answer is not lost to a flag that is refused.
-        load_plan(paths.plan, lambda sort, name: find_shipped(sort, name, folder))
-        if not (idea and novelty):
-            idea = idea or _asked("Idea: what should help, and why?", "--idea")
-            novelty = novelty or _asked("Novelty: what has nobody tried yet?", "--novelty")
-            write_text(paths.plan, plan_text(replace(answers, idea=idea, novelty=novelty)))
-    except BaseException:
-        paths.plan.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
-        raise
-    say(f"{paths.plan}\nnext: numerai-ray plan {folder}")
 
 
 def plan(
@@ -139,7 +77,7 @@ def round_by_hand(
             f"--vary: a round varies one variable, but {len(vary)} are given; run a round for each, or couple them "
             f"in a dimension of the search space"
         )
-    path, values = _varied(vary[0])
+    path, values = varied(vary[0])
     paths, loaded = open_experiment(exp, data_dir)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     console = Console(stderr=as_json)
@@ -149,32 +87,6 @@ def round_by_hand(
     console.print(str(paths.report), highlight=False, soft_wrap=True, markup=False)
     if any(variant.error for variant in record.variants):
         raise typer.Exit(3)
-
-
-def _varied(text: str) -> tuple[str, list[Any]]:
-    """``PATH=v1,v2`` as a path and its values, each read as YAML reads it."""
-    path, separator, listed = text.partition("=")
-    if not separator or not path.strip() or not listed.strip():
-        raise RequestError(f"--vary must be PATH=V1,V2, e.g. model.params.num_leaves=15,63, but is {text!r}")
-    values = parse_yaml(f"values: [{listed}]", f"--vary {text}")["values"]
-    if not values:
-        raise RequestError(f"--vary {text}: names no value")
-    return path.strip(), values
-
-
-def _asked(question: str, flag: str) -> str:
-    """An answer from the terminal, asked for again until it will do; where there is none to ask, the flag is named."""
-    try:
-        return str(typer.prompt(question, value_proc=_sentence))
-    except typer.Abort:
-        raise RequestError(f"{flag} is needed where nobody can be asked; give it as a flag") from None
-
-
-def _sentence(answer: str) -> str:
-    try:
-        return TypeAdapter(Sentence).validate_python(answer)
-    except ValidationError as error:
-        raise typer.BadParameter(f"{error.errors()[0]['msg']}, but {answer!r} has {len(answer)}") from None
 
 
 def _show_stages(console: Console, found: Any) -> None:

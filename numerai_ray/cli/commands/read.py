@@ -22,8 +22,9 @@ from numerai_ray.progress.live_view import decided_line, running_table, wide_con
 from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
-from numerai_ray.session.status import best_variant, running, state_of, status_json
-from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.session.reading import leaderboard_json
+from numerai_ray.session.status import best_variant, record_json, running, state_of, status_json
+from numerai_ray.system.json_text import without_nan
 
 WATCH_S = 1.0
 
@@ -67,19 +68,9 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Every configuration that ran, best first, a stage at a time: stages do not compare with each other."""
-    from numerai_ray.session.experiment import Experiment
-
-    experiment_paths(exp)
-    table = Experiment.load(exp).table()
-    if table.empty:
-        raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
-    stages = list(dict.fromkeys(table["stage"]))
-    if stage is not None and stage not in stages:
-        raise RequestError(f"--stage must be one that ran ({', '.join(stages)}), but is {stage!r}")
-    shown = table[table["stage"] == stage] if stage else table
-    shown = shown.groupby("stage", sort=False).head(top).reset_index()
+    value = leaderboard_json(experiment_paths(exp), exp, stage, top)
     if as_json:
-        say(json.dumps(without_nan({"experiment": str(exp), "rows": shown.to_dict("records")}), indent=2))
+        say(json.dumps(value, indent=2))
         return
     screen = Table(box=None, pad_edge=False)
     digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
@@ -89,7 +80,7 @@ def leaderboard(
         screen.add_column(name, overflow="fold")
     for name in digits:
         screen.add_column(name, justify="right", no_wrap=True)
-    for row in shown.to_dict("records"):
+    for row in value["rows"]:
         values = [number(row[name], places) for name, places in digits.items()]
         judged = "–" if row["verdict"] == "unknown" else row["verdict"]
         screen.add_row(row["stage"], "★" if row["winner"] else "", row["id"], judged, *values)
@@ -122,7 +113,7 @@ def report(
             "report": str(path),
             "page": str(paths.html),
             "plots": sorted(str(file) for file in paths.plots.glob("*.png")),
-            "rounds": [json.loads(to_json(record)) for record in history],
+            "rounds": [record_json(record) for record in history],
         }
         say(json.dumps(without_nan(value), indent=2))
     else:

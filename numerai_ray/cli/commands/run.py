@@ -1,5 +1,6 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,23 +10,25 @@ from numerai_ray.cli.commands.track import MLflowOption
 from numerai_ray.cli.options import (
     AddressOption,
     DataDirOption,
-    ExperimentArgument,
     InProcessOption,
     JsonOption,
     ResultsOption,
     within,
 )
+from numerai_ray.cli.queue import run_several
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.errors import ConfigError
+from numerai_ray.errors import ConfigError, RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.rounds.policy import Stop
 from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
+from numerai_ray.session.queue import Limits
 from numerai_ray.session.running import HowFar, known_stage, run_rounds
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import place
@@ -33,12 +36,15 @@ from numerai_ray.system.storage import place
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command(epilog="Examples: numerai-ray run experiments/quickstart · numerai-ray run EXP --data-dir /data")(run)
+    app.command(epilog="Examples: numerai-ray run experiments/quickstart · numerai-ray run EXP EXP --hours 8")(run)
     app.command(epilog="Example: numerai-ray train --config my.py --output-dir out --data-dir data")(train)
 
 
 def run(
-    exp: ExperimentArgument,
+    exps: Annotated[
+        list[Path],
+        typer.Argument(metavar="EXP…", help="Folder of an experiment; several, or a queue.yaml, in one go."),
+    ],
     data_dir: DataDirOption = None,
     address: AddressOption = None,
     results: ResultsOption = None,
@@ -51,35 +57,60 @@ def run(
         int | None,
         typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
     ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Of several experiments: begin no round after so many hours.")
+    ] = None,
     stop_after: Annotated[
         str | None, typer.Option("--stop-after", metavar="STAGE", help="Stop when this stage is over, e.g. scout.")
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    notify: Annotated[
+        str | None,
+        typer.Option("--notify", metavar="URL", help="A webhook that is told decided rounds, and how the run ends."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an experiment from wherever it stands to its report; the same command goes on after any interruption."""
-    paths, loaded = open_experiment(exp, data_dir)
-    how_far = HowFar(rounds, known_stage(stop_after, loaded), accept_suspect, extend)
+    """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.
+
+    Several experiments are worked through within one budget, the most promising first, with one summary over all.
+    """
     if mlflow is not None:
         from numerai_ray.report.trackers import check_mlflow
 
         check_mlflow(mlflow)
-    root = data_place(data_dir, made_here=loaded.plan.market is not None)
-    console = Console(stderr=as_json)
-    session = Session(
-        paths,
-        loaded,
-        root,
-        console,
-        address,
-        in_process=in_process,
-        as_json=as_json,
-        mlflow=mlflow,
-        results=answering(place(results), "--results") if results else None,
-    )
+    webhook = None if notify is None else checked_webhook(notify)
+
+    def opened(exp: Path) -> Session:
+        paths, loaded = open_experiment(exp, data_dir)
+        root = data_place(data_dir, made_here=loaded.plan.market is not None)
+        console = Console(stderr=as_json)
+        return Session(
+            paths,
+            loaded,
+            root,
+            console,
+            address,
+            in_process=in_process,
+            as_json=as_json,
+            mlflow=mlflow,
+            webhook=webhook,
+        )
+
+    if len(exps) > 1 or exps[0].suffix in {".yaml", ".yml"}:
+        alone = {"--results": results, "--stop-after": stop_after, "--extend": extend}
+        for flag, value in alone.items():
+            if value:
+                raise RequestError(f"{flag}: goes with one experiment, but several are given; run that one alone")
+        run_several(exps, Limits(hours, rounds), opened, accept_suspect=accept_suspect)
+        return
+    if hours is not None:
+        raise RequestError("--hours: goes with several experiments; one has `budget: {hours: …}` in its plan")
+    session = opened(exps[0])
+    how_far = HowFar(rounds, known_stage(stop_after, session.loaded), accept_suspect, extend)
+    session = replace(session, results=answering(place(results), "--results") if results else None)
     stop, history = run_rounds(session, how_far)
-    _farewell(console, paths, stop, history)
+    _farewell(session.console, session.paths, stop, history)
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
 

@@ -1,4 +1,4 @@
-"""``schema``: what commands print with ``--json``, for programs that read it."""
+"""``schema``: what commands print with ``--json``, and what stands in the files that users write."""
 
 import json
 from functools import cache
@@ -8,21 +8,38 @@ from typing import Annotated, Any
 import typer
 
 from numerai_ray.config import nearest
+from numerai_ray.config.json_schema import KINDS, schema_text
 from numerai_ray.errors import RequestError
 from numerai_ray.progress.terminal import say
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(epilog="Examples: numerai-ray schema · numerai-ray schema status · numerai-ray schema 'data info'")(
+    app.command(epilog="Examples: numerai-ray schema · numerai-ray schema status · numerai-ray schema --file plan")(
         schema
     )
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="Of this command; else of all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[COMMAND]", help="Of this command, or config, search-space; else of all.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="KIND", help=f"Of a file that you write: {', '.join(KINDS)}.")
+    ] = None,
 ) -> None:
-    """JSON Schema of what commands print with --json."""
+    """JSON Schema of what commands print with --json, and of the files that you write."""
+    if name is not None and file is not None:
+        raise RequestError(f"--file: must not stand with COMMAND, but {name!r} is given; ask for one of them")
+    if file is None and name in KINDS and name not in schemas()["$defs"]:
+        file = name
+    if file is not None:
+        if file not in KINDS:
+            raise RequestError(f"--file: no kind of file {file!r}{nearest(file, KINDS)}")
+        say(schema_text(file), end="")
+        return
+    if name in KINDS:
+        say(f"note: of what `{name} --json` prints; of {KINDS[name][1]}: numerai-ray schema --file {name}", err=True)
     say(json.dumps(schemas() if name is None else schema_of(name), indent=2))
 
 

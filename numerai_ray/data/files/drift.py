@@ -24,7 +24,7 @@ from numerai_ray.errors import DataError, EnvironmentFault, RequestError
 from numerai_ray.metrics.drift import FEWEST_BLOCKS, Against, Blocks, blocks_of
 from numerai_ray.metrics.importance import feature_groups
 from numerai_ray.system.files import write_text
-from numerai_ray.system.json_text import read_json, to_json
+from numerai_ray.system.json_text import parse_json, read_json, to_json
 
 Floats = npt.NDArray[np.float64]
 KEPT = ".drift.json"
@@ -194,7 +194,7 @@ def past_blocks(eras: Sequence[int], size: int) -> list[tuple[int, ...]]:
 
 def drift_json(drift: Drift) -> dict[str, Any]:
     """As plain values; NaN becomes null."""
-    value: dict[str, Any] = json.loads(to_json(asdict(drift)))
+    value: dict[str, Any] = parse_json(to_json(asdict(drift)))
     return value
 
 

@@ -29,7 +29,7 @@ from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json
 
-Chapter = Literal["Abstract", "Rounds", "Leaderboard", "Diagnostics"]
+Chapter = Literal["Abstract", "Rounds", "Since the decision", "Leaderboard", "Diagnostics"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.plots.drawing import Theme, era_axis, new_figure
+from numerai_ray.report.plots.drawing import Theme, canvas, era_axis
 from numerai_ray.report.reading import Reading
 
 Floats = npt.NDArray[np.float64]
@@ -67,15 +67,14 @@ def since_caption(info: SinceInfo) -> str:
     )
 
 
-def draw_since(info: SinceInfo, theme: Theme) -> Any:
-    figure = new_figure(9, 0.9 + 2.7 * len(info.panels))
-    rows = np.atleast_1d(figure.subplots(len(info.panels), 1, sharex=True))
-    for axes, panel in zip(rows, info.panels, strict=True):
+def draw_since(info: SinceInfo, theme: Theme, ax: Any = None) -> Any:
+    figure, grid = canvas((9, 0.9 + 2.7 * len(info.panels)), (len(info.panels), 1), ax, sharex=True)
+    for axes, panel in zip(grid[:, 0], info.panels, strict=True):
         draw_running(axes, panel, theme)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=theme.text)
         axes.set_ylabel("BMC, 1e-4")
-    era_axis(rows[-1])
-    rows[-1].xaxis.get_major_locator().set_params(integer=True)
+    era_axis(grid[-1, 0])
+    grid[-1, 0].xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

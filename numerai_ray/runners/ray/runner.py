@@ -42,7 +42,7 @@ from numerai_ray.runners.ray.fit_tasks import (
 from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_diagnostics
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
-from numerai_ray.runners.ray.start import RaySettings, connect, disconnect
+from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
@@ -110,7 +110,7 @@ class TuneRunner:
         self._cold = True
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
-            disconnect()
+            disconnect(kept_too=True)
 
     def _attempt(self, plans: Sequence[VariantPlan], on_progress: OnProgress) -> dict[str, VariantOutcome]:
         specs = {spec.key: spec for plan in plans for spec in plan.fits}
@@ -223,7 +223,7 @@ class TuneRunner:
                 if not shared.holds(side)
             }
             blocks = pool.submit(read_ahead, missing, shared)
-            if not ray.is_initialized():
+            if not is_ready(resources.object_store_bytes):
                 self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 self._warm_up(missing, resources.fits_at_once)
             self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})

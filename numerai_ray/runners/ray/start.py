@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import platform
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,11 @@ class RaySettings:
 
 @dataclass
 class _Watched:
-    """Who looks after the Ray that was started here."""
+    """Who looks after the Ray that was started here, how much its store holds, and whether runners leave it running."""
 
     by: RayWatch | None = None
+    store_bytes: int = 0
+    kept: bool = False
 
 
 _watched = _Watched()
@@ -88,6 +90,7 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         raise EnvironmentFault(f"Ray on {where}: {str(error).split('.')[0]}; {TOKEN_ADVICE}") from None
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
+    _watched.store_bytes = options.get("object_store_memory", 0)
     if settings.address is None and settings.on_lost is not None:
         _watched.by = RayWatch(settings.on_lost)
     return context.dashboard_url and f"http://{context.dashboard_url}"
@@ -99,13 +102,35 @@ def object_store_bytes(machine: Machine, needed: int, system: str) -> int:
     return max(needed, min(usual, 2 * 2**30) if system == "Darwin" else usual)
 
 
-def disconnect() -> None:
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """Have the Ray that is started within serve every runner within: it ends with the last of them."""
+    _watched.kept = True
+    try:
+        yield
+    finally:
+        _watched.kept = False
+        disconnect()
+
+
+def is_ready(store_bytes: int) -> bool:
+    """Whether a Ray is there that holds so much; one that was kept for others and is too small for it is let go."""
+    if ray.is_initialized() and _watched.kept and store_bytes > _watched.store_bytes:
+        disconnect(kept_too=True)
+    return bool(ray.is_initialized())
+
+
+def disconnect(*, kept_too: bool = False) -> None:
     """Let go of Ray; one that was started here ends, a cluster that was there before stays.
+
+    One that is kept running for the next runner stays too, unless it is lost: ``kept_too``.
 
     A reference to an object that is freed while Ray's core worker goes makes Ray end the whole process (exit code 1,
     "The core worker has already been shutdown"). Garbage is collected in whatever thread allocates next, such as one
     that draws a report, so what there is goes before, and nothing is collected meanwhile.
     """
+    if _watched.kept and not kept_too:
+        return
     if _watched.by is not None:
         _watched.by.stop()
         _watched.by = None

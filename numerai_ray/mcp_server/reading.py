@@ -1,0 +1,34 @@
+"""Readings that no command has: scores by era, and what differs between two configurations."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numerai_ray.config import leaves
+from numerai_ray.session.experiment import Experiment
+from numerai_ray.system.json_text import without_nan
+
+
+def per_era(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of a variant, one row an era, in the order of eras."""
+    experiment = Experiment.load(folder)
+    variant = experiment.id_of(given["variant"])
+    rows = experiment.per_era(variant).reset_index().to_dict("records")
+    value: dict[str, Any] = without_nan({"variant": variant, "rows": rows})
+    return value
+
+
+def config_diff(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every key that differs, with both values; null where a configuration has none."""
+    experiment = Experiment.load(folder)
+    names = [experiment.id_of(given[each]) for each in ("variant", "other")]
+    one, other = (leaves(experiment.config(name)) for name in names)
+    keys = sorted(one.keys() | other.keys())
+    differs = {key: [one.get(key), other.get(key)] for key in keys if one.get(key) != other.get(key)}
+    return {"variants": names, "differs": differs}
+
+
+READINGS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {
+    "per_era": per_era,
+    "config_diff": config_diff,
+}

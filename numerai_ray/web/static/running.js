@@ -1,0 +1,31 @@
+// The round that runs right now: trials, fits, machine, time left.
+
+import { bar, cut, duration, facts, fixed, h, known } from "./dom.js";
+
+const MOST_FITS = 12;
+
+export function runningCard(host, running, state) {
+  host.hidden = state !== "running";
+  if (!running) {
+    host.replaceChildren(h("h2", {}, "Running now"), h("p", { class: "dim" }, "Between two rounds, or data is being read."));
+    return;
+  }
+  const what = running.dimension ? `varying ${running.dimension === "joint" ? "several at once" : cut(running.dimension)}` : "";
+  const trials = running.trials.map((trial) => {
+    const over = trial.error ? h("span", { class: "bad" }, `failed: ${cut(trial.error, 120)}`) : trial.pruned ? cut(trial.pruned, 120) : null;
+    return h("tr", {}, h("td", {}, cut(trial.variant)), h("td", {}, bar(trial.folds_done / (trial.folds || 1), `folds of ${cut(trial.variant)}`)),
+      h("td", { class: "n" }, `${trial.folds_done}/${trial.folds}`), h("td", { class: over ? "" : "n" }, over ?? fixed(trial.primary)));
+  });
+  const fits = (running.fits ?? []).slice(0, MOST_FITS).map((fit) => h("tr", {}, h("td", {}, cut(fit.name, 70)),
+    h("td", {}, bar(fit.trees_in_all ? fit.trees / fit.trees_in_all : 0, `${fit.unit ?? "trees"} of ${cut(fit.name)}`)),
+    h("td", { class: "n" }, fit.trees ? `${fit.trees}/${fit.trees_in_all} ${cut(fit.unit ?? "trees", 20)}` : ""), h("td", { class: "n" }, known(fit.trees_per_second) && fit.trees_per_second ? `${fit.trees_per_second}/s` : ""), h("td", {}, cut(fit.node ?? "", 40))));
+  const machine = running.machine, gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const rest = (running.fits ?? []).length - fits.length;
+  const left = known(running.seconds_left) ? `about ${duration(running.seconds_left)}` : "not known before the first fit is done";
+  host.replaceChildren(
+    h("h2", {}, `Running now: round ${running.round}, ${cut(running.stage)} ${what}`),
+    facts([["Time left of this round", left], ...(machine ? [["Cores busy", `${fixed(machine.cores_busy, 1)} of ${machine.cores}`], ["Memory", `${gigabytes(machine.memory_used_bytes)} of ${gigabytes(machine.memory_bytes)}`]] : [])]),
+    h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, ["Variant", "Folds", "", "BMC last, so far"].map((each, at) => (each ? h("th", { scope: "col", class: at === 3 ? "n" : "" }, each) : h("td", {}))))), h("tbody", {}, trials))),
+    fits.length ? h("div", { class: "wide" }, h("h3", {}, "Fits"), h("table", {}, h("tbody", {}, fits))) : "",
+    rest > 0 ? h("p", { class: "dim" }, `and ${rest} more fits`) : "");
+}
