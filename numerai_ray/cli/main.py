@@ -11,24 +11,12 @@ from typing import Annotated, Never
 
 import typer
 
-from numerai_ray.cli.commands import COMMANDS
+from numerai_ray.cli.commands import register
 from numerai_ray.errors import FitError, NumeraiRayError, shortened
 from numerai_ray.progress.terminal import checked_arguments, never_raise, say
 from numerai_ray.system.process import CODES, INTERRUPTED, own_process, stop_asked, two_step_interrupts
 
 SOME_FAILED = 3
-
-app = typer.Typer(
-    name="numerai-ray",
-    help="Numerai research from an idea to a submitted model: rounds of one-variable experiments on Ray Tune.\n\n"
-    "Start with: numerai-ray run experiments/quickstart",
-    epilog="Exit codes: 0 done; 2 the request is wrong; 3 some trials failed, the rest is saved; "
-    "130 interrupted (143 by SIGTERM, 129 by SIGHUP), run the same command again to go on.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _version(asked: bool) -> None:
@@ -41,8 +29,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _program(
+def _options(
     *,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
@@ -51,8 +38,22 @@ def _program(
     pass
 
 
-for command in COMMANDS:
-    command.register(app)
+def program(arguments: Sequence[str]) -> typer.Typer:
+    """The command line, with as much of it as ``arguments`` call: what is not called is not imported."""
+    app = typer.Typer(
+        name="numerai-ray",
+        help="Numerai research from an idea to a submitted model: rounds of one-variable experiments on Ray Tune.\n\n"
+        "Start with: numerai-ray run experiments/quickstart",
+        epilog="Exit codes: 0 done; 2 the request is wrong; 3 some trials failed, the rest is saved; "
+        "130 interrupted (143 by SIGTERM, 129 by SIGHUP), run the same command again to go on.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    register(app, next((each for each in arguments if not each.startswith("-")), None))
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,7 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        app(args=checked_arguments(sys.argv[1:] if arguments is None else arguments))
+        checked = checked_arguments(sys.argv[1:] if arguments is None else arguments)
+        program(checked)(args=checked)
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as end:
