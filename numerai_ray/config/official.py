@@ -7,7 +7,6 @@ them. ``embargo`` and ``bmc_last_200_eras`` count the eras present in the file t
 are here. What a config says is kept in its own words for the results JSON.
 """
 
-import re
 import runpy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from numerai_ray.config.schema import Config
 from numerai_ray.config.sections import TargetTransform
 from numerai_ray.config.validation import DataPath, Json, Name, Section, nearest, validate
+from numerai_ray.config.versions import benchmark_named
 from numerai_ray.config.yaml_files import parse_yaml, read_text
 from numerai_ray.errors import ConfigError, Problem
 
@@ -91,8 +91,7 @@ class OfficialData(Section):
     @property
     def benchmark(self) -> str:
         """The benchmark column that scores are taken against: the version's own, unless one is named."""
-        number = re.fullmatch(r"v(\d+)\.(\d+)", self.data_version)
-        return self.benchmark_model or (f"v{number[1]}{number[2]}_lgbm_ender20" if number else NEWEST_BENCHMARK)
+        return self.benchmark_model or benchmark_named(self.data_version) or NEWEST_BENCHMARK
 
 
 # agents/modeling/utils/target_transforms.py: each type under both of its names

@@ -14,6 +14,7 @@ from numerai_ray.config.plan_schema import ALL_STAGES, STAGES, ExperimentPlan, S
 from numerai_ray.config.schema import Config, merged
 from numerai_ray.config.search_space import SearchSpace, changes_for, space_problems, with_changes
 from numerai_ray.config.validation import Json, apply_overrides, fingerprint, leaves, validate
+from numerai_ray.config.versions import UNKNOWN, DataDefaults, settled_data
 from numerai_ray.config.yaml_files import parse_yaml, read_text
 from numerai_ray.errors import ConfigError, Problem
 
@@ -64,9 +65,9 @@ class LoadedPlan:
         return replace(self, interpretation=name)
 
     def baseline_config(self, stage: Stage) -> Config:
-        """The baseline as it is, on the stage's file and feature set."""
+        """The baseline as it is, on the stage's file, feature set and eras."""
         own = self.config(stage, {})
-        data = {"file": own.data.file, "feature_set": own.data.feature_set, "version": own.data.version}
+        data = {name: getattr(own.data, name) for name in ("file", "feature_set", "version", "last_era")}
         values = apply_overrides(self.baseline_values, {"data": data, "score": own.score.model_dump()})
         return validate(Config, values, f"{self.name}, baseline in stage {stage}")
 
@@ -82,13 +83,14 @@ class LoadedPlan:
         return fingerprint([decisive, self.space.model_dump(mode="json"), self.baseline_values])
 
 
-def load_plan(path: Path, shipped: Callable[[str, str], Path]) -> LoadedPlan:
+def load_plan(path: Path, shipped: Callable[[str, str], Path], defaults: DataDefaults = UNKNOWN) -> LoadedPlan:
     """Read and check ``experiment.yaml``.
 
     Args:
         path: the file; its folder's name is the experiment's name unless the plan names another.
         shipped: ``(kind, name) -> path`` of a baseline (``kind="baselines"``) or search space
             (``kind="search_spaces"``); raises :class:`ConfigError` when there is none.
+        defaults: the data version and benchmark that are meant where neither plan nor baseline names one.
 
     Raises:
         ConfigError: all problems of the plan at once.
@@ -117,7 +119,7 @@ def load_plan(path: Path, shipped: Callable[[str, str], Path]) -> LoadedPlan:
     problems = space_problems(space, at)
     if problems:
         raise ConfigError(source, problems)
-    baseline_values = _baseline_values(plan, files["baselines"])
+    baseline_values = _baseline_values(plan, files["baselines"], defaults)
     loaded = LoadedPlan(plan.name or path.resolve().parent.name, plan, space, baseline_values)
     problems = _plan_problems(loaded)
     if problems:
@@ -125,13 +127,11 @@ def load_plan(path: Path, shipped: Callable[[str, str], Path]) -> LoadedPlan:
     return loaded
 
 
-def _baseline_values(plan: ExperimentPlan, file: Path) -> Json:
-    values = validate(Config, parse_yaml(read_text(file), str(file)), str(file)).to_json()
-    if plan.benchmark:
-        values = apply_overrides(values, {"score": {"benchmark": plan.benchmark}})
-    if plan.data_version:
-        values = apply_overrides(values, {"data": {"version": plan.data_version}})
-    return values
+def _baseline_values(plan: ExperimentPlan, file: Path, defaults: DataDefaults) -> Json:
+    written = parse_yaml(read_text(file), str(file))
+    validate(Config, written, str(file))
+    values = settled_data(written, defaults, plan.data_version, plan.benchmark)
+    return validate(Config, values, str(file)).to_json()
 
 
 def _plan_problems(loaded: LoadedPlan) -> list[Problem]:

@@ -52,6 +52,8 @@ MEMBER_KEYS = {"data": ("feature_set", "target", "missing"), "model": None}
 class DataConfig(Section):
     """What is read: a file of a data version, feature sets (one or the union of several), targets with weights."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"last_era"})
+
     version: Name = Field(
         default="v5.2", description="Folder of a data version below the data root.", examples=["v5.2"]
     )
@@ -82,6 +84,12 @@ class DataConfig(Section):
     )
     era_col: Name = Field(default="era", description="Column of the eras.", examples=["era"])
     id_col: Name = Field(default="id", description="Column of the ids.", examples=["id"])
+    last_era: int | None = Field(
+        default=None,
+        ge=1,
+        description="Later eras are left alone; null is all there are or, in an experiment, those it first ran on.",
+        examples=[1228],
+    )
 
     def files(self) -> tuple[str, str]:
         """Path of the data file and of its benchmark file, relative to the data root unless absolute."""

@@ -163,7 +163,7 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
         raise DataError(f"{path}: no column {data.era_col!r}{nearest(data.era_col, columns)}")
     if not file.metadata.num_rows:
         raise DataError(f"{path}: holds no rows; download or build the file again")
-    era_of_row = _era_numbers(file, path, data.era_col)
+    era_of_row = eras_of_rows(file, path, data.era_col)
     order = None
     if np.any(np.diff(era_of_row) < 0):
         order = np.argsort(era_of_row, kind="stable")
@@ -298,7 +298,7 @@ def _keys(path: Place, data: DataConfig, ids: pa.Array, *, with_eras: bool) -> p
     if with_eras:
         file = open_parquet(path, "build it again")
         if data.era_col in file.schema_arrow.names:
-            eras = pa.array(_era_numbers(file, path, data.era_col)).cast(pa.string())
+            eras = pa.array(eras_of_rows(file, path, data.era_col)).cast(pa.string())
             keys = pc.binary_join_element_wise(eras, ids, "/")
     if len(pc.unique(keys)) != len(keys):
         raise DataError(f"{path}: an id stands twice; download or build the file again")
@@ -353,7 +353,8 @@ def file_fingerprint(path: Place) -> str:
     return digest
 
 
-def _era_numbers(file: pq.ParquetFile, path: Place, name: str) -> npt.NDArray[np.int64]:
+def eras_of_rows(file: pq.ParquetFile, path: Place, name: str) -> npt.NDArray[np.int64]:
+    """(n,): the era of each row by the column ``name``; raises :class:`DataError` where one is no number."""
     problem = type_problem(name, str(file.schema_arrow.field(name).type), "era")
     if problem is not None:
         raise DataError(f"{path}: {problem}")

@@ -74,24 +74,26 @@ def _label_names(config: Config) -> tuple[str, ...]:
     return (*config.trained_targets(), config.score.target)
 
 
-def honest_folds(label: str, config: Config, index: DatasetIndex, holdout: Holdout | None, *, kept: bool) -> Folds:
-    """The folds of a config, without the eras of the ``holdout``; with ``kept`` the one fold that scores those.
+def honest_folds(label: str, config: Config, there: Sequence[int], holdout: Holdout | None, *, kept: bool) -> Folds:
+    """The folds of a config in the eras that are ``there``, ascending, without those of the ``holdout``.
+
+    With ``kept``, the one fold that scores those.
 
     Raises :class:`ConfigError` where they cannot be made, or labels overlap.
     """
     names = _label_names(config)
     needed = least_honest_gap(names)
     gap = max(needed, config.cv.embargo_eras if config.cv.embargo_unit == "weeks" else 0)
-    eras = index.eras if holdout is None else holdout.searched(index.eras, gap)
+    eras = there if holdout is None else holdout.searched(there, gap)
     try:
         if holdout is not None and kept:
-            return Folds((holdout.fold(index.eras, gap),), ())
+            return Folds((holdout.fold(there, gap),), ())
         folds = era_folds(eras, config.cv)
     except FoldError as error:
         rule = str(error)
-        if holdout is not None and not kept and _can_be_cut(index.eras, config):
-            there = f"holdout_eras: {holdout.eras} and the embargo before them leave {len(eras)} of the file's"
-            rule = f"{there} {len(index.eras)} eras to search; lower it ({error})"
+        if holdout is not None and not kept and _can_be_cut(there, config):
+            kept_out = f"holdout_eras: {holdout.eras} and the embargo before them leave {len(eras)} of the file's"
+            rule = f"{kept_out} {len(there)} eras to search; lower it ({error})"
         raise ConfigError(label, [Problem("$.cv", rule)]) from error
     if config.cv.embargo_unit == "weeks" and folds.gap_eras < needed:
         rule = (

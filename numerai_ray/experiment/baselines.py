@@ -86,9 +86,16 @@ class StoredBaseline:
 
 def baseline_identity(plan: VariantPlan) -> str:
     """Sixteen hex digits of everything that decides a plan's results."""
-    benchmark = file_fingerprint(plan.index.benchmark_path)
     keys = [spec.key for spec in plan.fits]
-    return fingerprint([plan.config.fingerprint(), keys, benchmark, SCORING_VERSION], digits=16)
+    return fingerprint([plan.config.fingerprint(), keys, plan.predicted["scored"], SCORING_VERSION], digits=16)
+
+
+def _endings(plan: VariantPlan) -> tuple[str, ...]:
+    """How the names of a plan's entries end: those made before November 2026 hold the whole files' fingerprints."""
+    keys = [spec.names[-1] for spec in plan.fits]
+    benchmark = file_fingerprint(plan.index.benchmark_path)
+    former = fingerprint([plan.config.fingerprint(), keys, benchmark, SCORING_VERSION], digits=16)
+    return f"-{baseline_identity(plan)}", f"-{former}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class BaselineStore:
         names = folders_in(self.root)
         if not names:
             return None
-        own = f"-{baseline_identity(plan)}"
+        own = _endings(plan)
         return next((found for name in names if name.endswith(own) and (found := self._read(name)) is not None), None)
 
     def all(self) -> list[StoredBaseline]:
@@ -150,7 +157,7 @@ class BaselineStore:
             keys = sorted(key for key in wanted.keys() | theirs.keys() if wanted.get(key) != theirs.get(key))
             told = [f"{key} is {theirs.get(key)} there, {wanted.get(key)} here" for key in keys]
             apart.append((len(keys), entry.name, told))
-        damaged = [name for name in folders_in(self.root) if name.endswith(f"-{baseline_identity(plan)}")]
+        damaged = [name for name in folders_in(self.root) if name.endswith(_endings(plan))]
         if damaged:  # found by its name, or we would not be asked
             return f"the stored results in {self.root / damaged[0]} are damaged"
         if not apart:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from numerai_ray.system.files import open_own
 from numerai_ray.system.json_text import parse_json, to_json
 
 _ROUND = TypeAdapter(RoundRecord)
+# Of a record's origin: the last era that the experiment keeps to, whatever was downloaded since.
+LAST_ERA = "last_era"
 
 
 def read_ledger(path: Path) -> list[RoundRecord]:
@@ -121,6 +123,11 @@ def _with_nan(value: Any) -> Any:
 def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
     """Name of the interpretation that became the base; "" without one."""
     return next((record.choice for record in history if record.choice), "")
+
+
+def last_era_of(origins: Sequence[Mapping[str, str]]) -> int | None:
+    """The last era that an experiment keeps to; None before the first round, and where that was never written down."""
+    return next((int(found) for origin in origins if (found := origin.get(LAST_ERA, "")).isdecimal()), None)
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:

@@ -29,6 +29,11 @@ class ExperimentPaths:
         return self.root / "results" / "plan.json"
 
     @property
+    def eras(self) -> Path:
+        """How the eras looked that the experiment keeps to."""
+        return self.root / "results" / "eras.json"
+
+    @property
     def calibration(self) -> Path:
         """How long fits take here, measured by `plan`."""
         return self.root / "results" / "calibration.json"

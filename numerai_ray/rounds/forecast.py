@@ -35,13 +35,18 @@ FIRST_ROUNDS = 4
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage: what its data are, what one config of it costs, and what else is to be known of it."""
+    """One stage: what its data are, what one config of it costs, and what else is to be known of it.
+
+    Of its file it keeps to ``eras``, the last of them ``last_era``; ``newer_eras`` came after that.
+    """
 
     stage: Stage
     file: str
     feature_set: str
     features: int
     eras: int
+    last_era: int
+    newer_eras: int
     rows: int
     fits_a_config: int
     memory_bytes: int
@@ -205,7 +210,8 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
     config = outlook.loaded.config(stage, {})
     plan = outlook.catalog.plan("forecast", stage, config, kept=stage == "holdout")
     features = max(len(fit.features) for fit in plan.fits)
-    rows = plan.index.n_rows
+    eras = outlook.catalog.eras(config.data)
+    rows = int(plan.index.starts_of(eras)[-1])
     work = workload(plan.fits)
     # What a cluster is asked for is told here too, where there may be no GPU.
     gpus = max(outlook.machine.gpus, math.ceil(work.needs.gpus))
@@ -215,7 +221,9 @@ def _stage(outlook: Outlook, stage: Stage) -> StageForecast:
         file=config.data.file,
         feature_set=str(config.data.feature_set),
         features=features,
-        eras=len(plan.index.eras),
+        eras=len(eras),
+        last_era=eras[-1],
+        newer_eras=len(plan.index.eras) - len(eras),
         rows=rows,
         fits_a_config=len(plan.fits),
         memory_bytes=resources.peak_bytes,

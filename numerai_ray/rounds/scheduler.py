@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
-from numerai_ray.config import Json, fingerprint, leaves, yaml_text
+from numerai_ray.config import Json, leaves, yaml_text
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import ALL_STAGES, Stage
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.data.leaks import leaks
-from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
+from numerai_ray.errors import ConfigError, FitError, Problem
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.costs import with_costs
 from numerai_ray.experiment.decision import PolicySettings, choose, decide, rule_version, sanity_flags
@@ -24,6 +25,7 @@ from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
+from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
 from numerai_ray.rounds.samplers import Sampler
@@ -178,26 +180,17 @@ class RoundScheduler:
 
     def _check_origin(self, history: Sequence[RoundRecord]) -> None:
         """Refuse to mix results of different bases or data: they do not compare."""
-        now = self._origin()
-        for record in history:
-            for what, was, there in ((k, record.origin.get(k, now[k]), now[k]) for k in now):
-                if was != there:
-                    raise RequestError(
-                        f"{self.parts.paths.root}: {what} changed since round {record.number} ({was} then, "
-                        f"{there} now), so new results would not compare; undo it, or copy the plan into a new "
-                        f"experiment's folder (stored fits are used there too)"
-                    )
+        if history:
+            file = self.parts.catalog.index(self.written.config("scout", {}).data).fingerprint
+            check_origin(self.parts.paths, history, self._origin, self._looks, file)
 
+    @cached_property
+    def _looks(self) -> dict[str, Any]:
+        return looks_of(self.written, self.parts.catalog)
+
+    @cached_property
     def _origin(self) -> dict[str, str]:
-        plan, base = self.written.plan, self.written.config("scout", {})
-        origin = {
-            "the base config": base.fingerprint(),
-            "the data file": self.parts.catalog.index(base.data).fingerprint,
-            "engine": self.parts.catalog.rule,
-        }
-        if plan.interpretations:
-            origin["interpretations"] = fingerprint(plan.interpretations)
-        return origin | {"holdout_eras": str(plan.holdout_eras)}
+        return origin_of(self.written, self.parts.catalog, self._looks)
 
     def _edits(self, history: Sequence[RoundRecord]) -> tuple[str, ...]:
         """What changed in the plan since the last decided round."""
@@ -263,7 +256,7 @@ class RoundScheduler:
             base_changes=setup.base_changes,
             variants=(base, *rest, *others, *recorder.benchmark(setup.candidates[0].config, outcomes)),
             decision=decision,
-            origin=self._origin(),
+            origin=self._origin,
             started=started.isoformat("T", "seconds"),
             wall_s=round(wall_s, 3),
             notes=tuple(dict.fromkeys([*notes, *kept_notes])),
@@ -276,6 +269,7 @@ class RoundScheduler:
             cost=cost,
         )
         record = replace(record, importances=self._search([*history, record]).importances())
+        keep_looks(self.parts.paths, self._looks)
         append_ledger(self.parts.paths.ledger, record)
         write_json(self.parts.paths.seen_plan, self.written.readable())
         self.parts.archive(self._search([*history, record]))

@@ -119,7 +119,7 @@ def add_experiment(item: str | Path | Subject, together: Compared) -> None:
         raise RequestError(f"{paths.root}: no round is decided yet; start with `numerai-ray run {paths.root}`")
     reader = ScoreReader(paths)
     name_of_all = paths.root.name
-    together.grounds.add((last.stage, last.origin.get("the data file", name_of_all)))
+    together.grounds.add((last.stage, last.origin.get("the eras", last.origin.get("the data file", name_of_all))))
     for variant in last.variants:
         won = variant.id == last.decision.winner
         if variant.role == "variant" and not won:

@@ -232,9 +232,10 @@ class Experiment(StoredExperiment):
         return self.foreign()
 
     def _session(self, settings: RunSettings) -> Session:
-        paths, loaded = open_experiment(self.paths.root)
-        given, results = settings.get("data"), settings.get("results")
-        root = data_place(None if given is None else str(given), made_here=loaded.plan.market is not None)
+        data, results = settings.get("data"), settings.get("results")
+        given = None if data is None else str(data)
+        paths, loaded = open_experiment(self.paths.root, given)
+        root = data_place(given, made_here=loaded.plan.market is not None)
         mlflow = settings.get("mlflow")
         if mlflow is not None:
             from numerai_ray.report.trackers import check_mlflow

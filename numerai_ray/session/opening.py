@@ -125,15 +125,22 @@ def _say(text: str) -> None:
 def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address: str | None = None) -> Catalog:
     """The data files, without the eras that the plan keeps out; fits run here, or on the cluster at ``address``.
 
-    Trees are grown by the rule that the experiment began with.
+    Trees are grown by the rule that the experiment began with, on the eras that it first ran on.
     """
     from numerai_ray.data.eras import Holdout
-    from numerai_ray.experiment.ledger import read_ledger
+    from numerai_ray.experiment.ledger import last_era_of, read_ledger
     from numerai_ray.models import rule_of
     from numerai_ray.training.catalog import Catalog
 
-    kept, rule = loaded.plan.holdout_eras, rule_of([each.origin for each in read_ledger(paths.ledger)])
-    return Catalog(root, paths.root, None if kept is None else Holdout(kept), elsewhere=address is not None, rule=rule)
+    kept, origins = loaded.plan.holdout_eras, [each.origin for each in read_ledger(paths.ledger)]
+    return Catalog(
+        root,
+        paths.root,
+        None if kept is None else Holdout(kept),
+        elsewhere=address is not None,
+        rule=rule_of(origins),
+        last_era=last_era_of(origins),
+    )
 
 
 def tell_devices(session: Session, catalog: Catalog) -> None:

@@ -11,6 +11,7 @@ from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say
+from numerai_ray.session.versions import data_defaults, newest_present
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import PATIENCE_S, in_time
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place
@@ -30,6 +31,11 @@ def data_root(given: str | None, *, made_here: bool = False) -> Path:
         next_step = "give the folder above the data versions, or make one with `numerai-ray data synth`"
         raise RequestError(f"{name}: {root}: no such folder; {next_step}")
     return writable_folder(root, name) if made_here else existing_folder(root, name)
+
+
+def newest_here(given: str | None = None) -> str | None:
+    """The newest data version under the data root; None where there is none, or no root."""
+    return newest_present(_data_root(given)[0])
 
 
 def data_place(given: str | None, *, made_here: bool = False) -> Place:
@@ -139,12 +145,16 @@ def fetch_results(folder: Path, results: str | None) -> None:
         raise RequestError(f"--results: {results}: holds no experiment yet; check the URL, or wait for its first round")
 
 
-def open_experiment(folder: Path) -> tuple[ExperimentPaths, LoadedPlan]:
-    """An experiment and its checked plan; one that comes with the package is put in place on first use."""
+def open_experiment(folder: Path, data_dir: str | None = None) -> tuple[ExperimentPaths, LoadedPlan]:
+    """An experiment and its checked plan; one that comes with the package is put in place on first use.
+
+    ``data_dir`` is the data root as it was given: a plan that names no data version means the newest one there.
+    """
     shipped = shipped_plan(folder.name)
     if not folder.exists() and shipped is not None:
         _refuse_bare_name(folder)
         say(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
-    return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder))
+    defaults = data_defaults(_data_root(data_dir)[0], paths)
+    return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder), defaults)

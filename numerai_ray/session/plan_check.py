@@ -1,13 +1,16 @@
 """Everything that a plan asks for by itself, tried on the data files before the first round."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from numerai_ray.config import Config, leaves
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import Dimension, changes_for
 from numerai_ray.errors import ConfigError, DataError, Problem
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.terminal import model_code, tell_code
+from numerai_ray.rounds.origin import pin_eras
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import GB, RAY_BYTES
 from numerai_ray.training.catalog import Catalog
@@ -100,6 +103,14 @@ def _memory_problems(plan: VariantPlan, catalog: Catalog, room: int) -> list[Pro
     rule = f"asks for {asked / GB:.1f} GB a fit, but {there}"
     remedy = "lower it, leave it out (memory is estimated then), or use a cluster that has it (--address)"
     return [Problem("$.model.resources.memory_gb", f"{rule}; {remedy}")]
+
+
+def pin(loaded: LoadedPlan, catalog: Catalog, history: Sequence[RoundRecord]) -> None:
+    """Keep to the eras that the experiment first ran on, or is about to; what is wrong is left for the check to say."""
+    configs = [config for _, config in _asked_for(loaded)]
+    configs += [loaded.interpreted(name).config("interpret", {}) for name in loaded.plan.interpretations]
+    with suppress(DataError):
+        pin_eras(catalog, history, configs)
 
 
 def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:

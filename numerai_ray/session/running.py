@@ -54,7 +54,7 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
         FitError: a round cannot be decided.
 
     """
-    from numerai_ray.session.plan_check import check_plan
+    from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.training.store.fits import FOLDER
 
     paths, loaded, root = session.paths, session.loaded, session.root
@@ -69,6 +69,7 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
         history = read_ledger(paths.ledger)
         if how_far.extend or not is_finished(history):
             prepare_data(loaded, root)
+            pin(loaded, catalog, history)
             check_plan(loaded, catalog, str(paths.plan))
             tell_devices(session, catalog)
         settings = settings_of(loaded, accept_suspect=how_far.accept_suspect, extend=how_far.extend)
@@ -87,7 +88,7 @@ def run_round(session: Session, path: str, values: Sequence[Any], *, accept_susp
         FitError: the round cannot be decided.
 
     """
-    from numerai_ray.session.plan_check import check_plan, check_round
+    from numerai_ray.session.plan_check import check_plan, check_round, pin
 
     paths, loaded, root = session.paths, session.loaded, session.root
     name, dimension = asked_dimension(loaded.space, path, values)
@@ -95,6 +96,7 @@ def run_round(session: Session, path: str, values: Sequence[Any], *, accept_susp
     with experiment_lock(paths.lock), mirrored(paths.root, session.results) as mirror:
         prepare_data(loaded, root)
         history = read_ledger(paths.ledger)
+        pin(loaded, catalog, history)
         check_plan(loaded, catalog, str(paths.plan))
         base: Mapping[str, Any] = history[-1].decision.changes if history else {}
         check_round(loaded.interpreted(chosen_interpretation(history)), catalog, dimension, values, base)
@@ -117,13 +119,14 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     from numerai_ray.rounds.candidates import Search
     from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
     from numerai_ray.rounds.time_model import read_calibration, write_calibration
-    from numerai_ray.session.plan_check import check_plan
+    from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.system.machine import this_machine
     from numerai_ray.training.store.fits import FitStore
 
     paths, loaded, root, console = session.paths, session.loaded, session.root, session.console
     prepare_data(loaded, root)
     catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
+    pin(loaded, catalog, history)
     check_plan(loaded, catalog, str(paths.plan))
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, sampler_of(loaded), history)

@@ -19,6 +19,8 @@ from numerai_ray.system.json_text import parse_json
 
 # The most that is read at once; less when less has arrived, so that slow lines show progress and lose nothing.
 _CHUNK_BYTES = 1 << 16
+# Of a file's end, compared where there is no ETag; Numerai's largest footers have a few megabytes.
+_END_BYTES = 1 << 22
 # A signed address that has expired is answered with one of these, depending on the storage.
 _EXPIRED = (400, 401, 403, 410)
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
@@ -129,6 +131,28 @@ class RemoteFile:
                 return _described(response)
 
         return patiently(attempt, self._patience, self._on_retry)
+
+    def has_end(self, path: Path, size: int) -> bool:
+        """Whether the file ends as the one at ``path`` of ``size`` bytes does: of parquet, that is its footer.
+
+        For servers that give no ETag; the footer tells every column chunk's place, length and range.
+
+        Raises:
+            EnvironmentFault: the server cannot be reached, or has no such file.
+
+        """
+        start = size - min(size, _END_BYTES)
+
+        def attempt() -> bytes | None:
+            with self._answer({"Range": f"bytes={start}-"}) as response:
+                match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+                if response.status_code != 206 or match is None or (match[1], match[2]) != (str(start), str(size)):
+                    return None
+                return b"".join(self._chunks(response))
+
+        with path.open("rb") as handle:
+            handle.seek(start)
+            return patiently(attempt, self._patience, self._on_retry) == handle.read()
 
     def fetch(self, partial: Partial, expected: Remote, on_bytes: OnBytes) -> Remote:
         """Bring ``partial`` to its end; returns what the server said of the file that it now is.

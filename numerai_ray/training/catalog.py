@@ -1,12 +1,13 @@
 """From a config to the fits it needs: pure planning over the data files' indexes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig
+from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ModelConfig, fingerprint
 from numerai_ray.config.ranges import is_number
+from numerai_ray.data.contents import Contents, fit_content
 from numerai_ray.data.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.data.eras import Fold, Folds, Holdout
 from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds
@@ -28,7 +29,7 @@ from numerai_ray.models import (
     source_of,
 )
 from numerai_ray.system.storage import Place
-from numerai_ray.training.key import fit_identity
+from numerai_ray.training.key import fit_identity, whole_files
 from numerai_ray.training.sample import sampled_eras, sampled_features
 from numerai_ray.training.spec import STEPS, Asked, FitSpec, VariantPlan, diagnosed_against
 
@@ -46,16 +47,19 @@ class Catalog:
         *,
         elsewhere: bool = False,
         rule: Rule | None = None,
+        last_era: int | None = None,
     ):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
         self.holdout = holdout
+        self.last_era = last_era  # later ones are left alone; a config's own data.last_era goes before it
         self.rule: Rule = rule_here() if rule is None else rule  # what grows trees, as the experiment began
         self.elsewhere = elsewhere  # fits run on other machines: what devices there are is not known here
         self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
         self._indexes: dict[tuple[str, str, str, str], DatasetIndex] = {}
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
         self._coverage: dict[tuple[str, str, str, str], EraCoverage] = {}
+        self._contents: dict[tuple[str, str, str, str], Contents] = {}
 
     def index(self, data: DataConfig) -> DatasetIndex:
         """Index of the config's data file; raises :class:`~numerai_ray.errors.DataError`."""
@@ -63,7 +67,24 @@ class Catalog:
         if key not in self._indexes:
             self._indexes[key] = open_index(self.data_root, data)
             self._coverage[key] = EraCoverage(self._indexes[key], data)
+            self._contents[key] = Contents(self._indexes[key], data)
         return self._indexes[key]
+
+    def eras(self, data: DataConfig) -> tuple[int, ...]:
+        """Eras of the config's data file that may be used; raises :class:`~numerai_ray.errors.DataError`."""
+        last, eras = data.last_era if data.last_era is not None else self.last_era, self.index(data).eras
+        return eras if last is None else tuple(era for era in eras if era <= last)
+
+    def resolved(self, data: DataConfig, targets: Iterable[str]) -> int | None:
+        """The last era in which all ``targets`` that the file has are known; None where there is none."""
+        index = self.index(data)
+        known = [self._coverage[_file(data)].target(name) for name in targets if name in index.columns]
+        return max(frozenset.intersection(*known), default=None) if known else None
+
+    def contents(self, data: DataConfig) -> Contents:
+        """What the eras of the config's data file hold; raises :class:`~numerai_ray.errors.DataError`."""
+        self.index(data)
+        return self._contents[_file(data)]
 
     def features(self, data: DataConfig) -> tuple[str, ...]:
         """Names of the config's features: its set, or the union of its sets in the order they are named."""
@@ -104,12 +125,13 @@ class Catalog:
         for member, names in zip(members, features, strict=True):
             check_columns(index, member.config, names, read_benchmarks(member.model))
         check_columns(index, config, (*self.features(config.data), *neutralizers))
-        folds = honest_folds(label, config, index, self.holdout, kept=kept)
+        folds = honest_folds(label, config, self.eras(config.data), self.holdout, kept=kept)
         fits = self._fits(members, folds, index)
 
         def refold(cv: CvConfig) -> list[Lesson]:
             other = config.model_copy(update={"cv": cv})
-            return _lessons(self._fits(members, honest_folds(label, other, index, self.holdout, kept=kept), index))
+            recut = honest_folds(label, other, self.eras(other.data), self.holdout, kept=kept)
+            return _lessons(self._fits(members, recut, index))
 
         coverage = self._coverage[_file(config.data)]
         lacks = coverage_problems(config, folds, _lessons(fits), coverage, refold) if to_run else []
@@ -120,7 +142,8 @@ class Catalog:
         notes = (*fold_notes(config, folds, index), *devices)
         sets = feature_sets(self.data_root, config.data.version)
         needs = diagnosed_against(features, sets, index.columns)
-        return VariantPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, diagnosed=needs)
+        plan = VariantPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, diagnosed=needs)
+        return replace(plan, predicted=_predicted(plan, self.contents(config.data)))
 
     def on_fold(self, plan: VariantPlan, fold: Fold) -> VariantPlan:
         """The same variant on one fold of the caller's: a refit trains on every era and predicts a few of them."""
@@ -168,18 +191,23 @@ class Catalog:
         groups = {group: self.feature_set(version, group) for group in (sample.groups if sample else ())}
         read = read_benchmarks(member.model)
         watched = tuple(dict.fromkeys([*member.transform_benchmarks, *read]))
-        benchmark_file = file_fingerprint(index.benchmark_path) if watched else ""
+        files = whole_files(index.fingerprint, file_fingerprint(index.benchmark_path) if watched else "", watched)
+        contents = self.contents(member.config.data)
         fits = []
         for config in member.singles():
             seed = config.model.seeds[0] if config.model.seeds else None
             eras = sampled_eras(fold.train_eras, config.model.era_sample, seed)
             own_fold = Fold(fold.index, eras, fold.validation_eras)
             features = sampled_features(self.features(config.data), groups, sample, seed)
-            files = dict.fromkeys(watched, benchmark_file)
-            identity = fit_identity(config, own_fold, index, features, (files, member.model, member.engine))
+            watching = dict.fromkeys(watched, False) | dict.fromkeys(read, True)
+            shown = (eras, fold.validation_eras)
+            reads = fit_content(contents, shown, features, next(iter(config.data.targets)), watching)
+            others = (member.model, member.engine)
+            identity = fit_identity(config, own_fold, {"content": reads}, features, others)
+            former = fit_identity(config, own_fold, files, features, others)[:2]
             transform = member.transform_benchmarks[0] if member.transform_benchmarks else None
             asked = Asked(member.name, transform, read, member.part(config), member.source)
-            fits.append(FitSpec(*identity, own_fold, config, index, features, asked, member.engine))
+            fits.append(FitSpec(*identity, own_fold, config, index, features, asked, member.engine, former))
         return fits
 
 
@@ -240,6 +268,21 @@ def _step_problems(member: "_Member") -> list[Problem]:
 def _file(data: DataConfig) -> tuple[str, str, str, str]:
     """What tells indexes apart."""
     return (*data.files(), data.era_col, data.id_col)
+
+
+def _predicted(plan: VariantPlan, contents: Contents) -> dict[str, str]:
+    """What the eras that a variant predicts hold, of what its predictions are held against and scored with."""
+    eras = sorted(era for fold in plan.folds.trainable for era in fold.validation_eras)
+    score, diagnosed = plan.config.score, plan.diagnosed
+    held = [
+        contents.features(diagnosed.features),
+        contents.features(diagnosed.neutral_to),
+        contents.target(score.target),
+    ]
+    scored = [contents.ids(), contents.target(score.target), contents.features(plan.neutralizers)]
+    scored += [contents.benchmark(name) for name in plan.benchmarks]
+    parts = {"diagnosed": held, "scored": scored}
+    return {name: fingerprint([contents.read(each, eras) for each in tables], 64) for name, tables in parts.items()}
 
 
 def _lessons(fits: Sequence[FitSpec]) -> list[Lesson]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from numerai_ray import trees
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.data.dataset import DatasetIndex
 from numerai_ray.data.eras import Fold
 from numerai_ray.models import Engine, Ladder, Model
 from numerai_ray.models.engine import FIVE_VALUES
@@ -34,26 +33,38 @@ def library_version(name: str) -> str:
         return version(f"{name}-cpu")
 
 
+def whole_files(dataset: str, benchmark_file: str, benchmarks: Sequence[str]) -> dict[str, Any]:
+    """What a fit was said to read before November 2026: all of its files.
+
+    Args:
+        dataset: fingerprint of the data file.
+        benchmark_file: fingerprint of the benchmark file.
+        benchmarks: columns that are looked at while training.
+
+    """
+    return {"dataset": dataset} | ({"benchmarks": dict.fromkeys(benchmarks, benchmark_file)} if benchmarks else {})
+
+
 def fit_identity(
     config: Config,
     fold: Fold,
-    index: DatasetIndex,
+    reads: Mapping[str, Any],
     features: Sequence[str],
-    others: tuple[Mapping[str, str], Model, Engine],
+    others: tuple[Model, Engine],
 ) -> tuple[str, str, int | None]:
     """Key, family and length of a fit; the key is 64 hex digits of everything that decides its predictions.
 
     Fits of one family differ in their length alone, as models on a ladder do; see :class:`~numerai_ray.models.Ladder`.
     ``config`` has one target and at most one seed, which stands in its params; ``fold`` and ``features`` are what is
-    left after sampling; ``others`` are the benchmark columns that are looked at while training, with their
-    file's fingerprint, the model, and what grows its trees.
+    left after sampling; ``others`` are the model and what grows its trees. ``reads`` says what the data hold that it
+    reads: ``content``, and of keys made before November 2026 the whole file's fingerprint (:func:`whole_files`).
     What a config does not use is not in its key: a new setting leaves every stored fit of those without it valid.
     """
-    watched, model, engine = others
+    model, engine = others
     (target,) = config.data.targets
     decides: dict[str, Any] = {
         "fit_version": FIT_VERSION,
-        "dataset": index.fingerprint,
+        **reads,
         "features": fingerprint(features, digits=64),
         "missing": config.data.missing,
         "target": target,
@@ -75,8 +86,6 @@ def fit_identity(
         decides["target_transform"] = [transform.type, own]
     if config.model.era_weights is not None:
         decides["era_weights"] = config.model.era_weights.model_dump(mode="json")
-    if watched:
-        decides["benchmarks"] = dict(watched)
     if isinstance(model, UserModel):
         decides["code"] = model.identity
     key = family = fingerprint(decides, digits=64)

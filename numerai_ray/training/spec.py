@@ -81,6 +81,8 @@ class FitSpec:
     fit that is no part of a ladder is its own family, and its length is None.
 
     The fold's training eras and the features are those sampled; ``asked`` is what of its trial it stands for.
+    ``former`` are the key and the family that it had before November 2026, made of the whole file's fingerprint: what
+    is stored under them is this fit while the file is the same.
     """
 
     key: str
@@ -92,6 +94,17 @@ class FitSpec:
     features: tuple[str, ...]
     asked: Asked = Asked()
     engine: Engine = LIBRARY
+    former: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Keys under which it may be stored, today's first."""
+        return (self.key,) if self.former is None else (self.key, self.former[0])
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families under which its model may be stored, today's first."""
+        return (self.family,) if self.former is None else (self.family, self.former[1])
 
     @property
     def model(self) -> Model:
@@ -175,7 +188,8 @@ class VariantPlan:
 
     ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
     early (see :mod:`numerai_ray.runners.pruning`); ``origin`` names the round that trains: what a killed attempt at it
-    has stored counts as trained for it; ``diagnosed`` is what its predictions are held against.
+    has stored counts as trained for it; ``diagnosed`` is what its predictions are held against. ``predicted`` says in
+    hex digits what the eras that it predicts hold: ``diagnosed`` and ``scored``, for what looks at and scores them.
     """
 
     id: str
@@ -189,6 +203,7 @@ class VariantPlan:
     may_stop: bool = False
     origin: str = ""
     diagnosed: Diagnosed = field(default_factory=Diagnosed)
+    predicted: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def engines(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from numerai_ray.data.files import build as dataset_build
+from numerai_ray.data.files import sources
 from numerai_ray.data.files.build import BuildSpec, BuiltFile, build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
@@ -103,10 +104,11 @@ def test_test_rows_and_pandas_metadata_are_left_out(folder: Path) -> None:
 def test_eras_may_straddle_row_groups_of_the_inputs_but_not_of_the_outputs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, row_group_size: int, read_cells: int
 ) -> None:
-    monkeypatch.setattr(dataset_build, "_READ_CELLS", read_cells)
+    monkeypatch.setattr(sources, "_READ_CELLS", read_cells)
     for name in INPUTS:
         rewrite(folder / f"{name}.parquet", row_group_size=row_group_size)
     monkeypatch.setattr(dataset_build, "_SLICE_ROWS", 110)  # an era and a half
+    monkeypatch.setattr(sources, "_SLICE_ROWS", 110)
     monkeypatch.setattr(dataset_build, "_GROUP_ROWS", 150)  # two or three eras
     build(folder)
     assert_equals_plain_pandas(folder)

@@ -274,6 +274,26 @@ def test_what_was_signed_for_and_changed(server: NumeraiServer, tmp_path: Path, 
     assert fetch(tmp_path, "train")[0].status == "downloaded"
 
 
+def test_without_an_etag_the_footer_tells(server: NumeraiServer, tmp_path: Path, market: Path) -> None:
+    """Late labels may come in a file of the same size."""
+    name, weak = "v5.2/train.parquet", 'W/"meaning"'
+    whole = pq.read_table(market / "tiny" / "train.parquet")
+    about = whole.schema.metadata or {}
+    weeks = []
+    for week in (b"1", b"2"):
+        path = tmp_path / "week.parquet"
+        pq.write_table(whole.replace_schema_metadata({**about, b"week": week}), path)
+        weeks.append(path.read_bytes())
+    assert len(weeks[0]) == len(weeks[1])
+    server.usual[name] = Behaviour(content=weeks[0], etag=weak)
+    fetch(tmp_path, "train")
+    assert fetch(tmp_path, "train")[0].status == "up to date"
+    server.usual[name] = Behaviour(content=weeks[1], etag=weak)
+    assert fetch(tmp_path, "train")[0].status == "downloaded"
+    assert (tmp_path / "v5.2" / "train.parquet").read_bytes() == weeks[1]
+    assert fetch(tmp_path, "train")[0].status == "up to date"
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"train.parquet": {"size": 1}}', '{"train.parquet": 3}'])
 def test_a_damaged_sidecar_costs_a_check(content: str, server: NumeraiServer, tmp_path: Path) -> None:
     fetch(tmp_path, "train")

@@ -14,9 +14,9 @@ from numerai_tools.scoring import correlation_contribution, numerai_corr
 from numerai_ray.data.synthetic.era import draw_era
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.layout import (
-    BENCHMARK_COLUMNS,
     TARGET_COLUMNS,
     TARGET_NAMES,
+    V52,
     feature_names,
     feature_sets,
     group_sizes,
@@ -181,11 +181,11 @@ def test_unknown_targets_are_nan(validation: pd.DataFrame) -> None:
 def test_benchmarks_are_ranks_and_start_late(market: Path, train: pd.DataFrame) -> None:
     first = max(1, round(60 * 158 / 1233))
     benchmark = pd.read_parquet(market / "train_benchmark_models.parquet")
-    assert list(benchmark.columns) == ["era", *BENCHMARK_COLUMNS]
-    assert "v52_lgbm_ender20" in BENCHMARK_COLUMNS
+    assert list(benchmark.columns) == ["era", *V52.benchmark_columns]
+    assert "v52_lgbm_ender20" in V52.benchmark_columns
     assert benchmark["era"].iloc[0] == f"{first:04d}"
     assert list(benchmark.index) == list(train.index[train["era"] >= f"{first:04d}"])
-    values = benchmark[list(BENCHMARK_COLUMNS)]
+    values = benchmark[list(V52.benchmark_columns)]
     assert ((values > 0) & (values < 1)).all(axis=None)
     assert not benchmark.groupby("era")["v52_lgbm_ender20"].apply(lambda era: era.duplicated().any()).any()
 
@@ -240,7 +240,7 @@ def test_truth_names_features_of_the_market(market: Path) -> None:
     assert len(signal) == truth["signal_features"] == SPEC.signal_features
     assert signal <= set(sets["all"])
     assert len(signal & set(sets["medium"])) >= 0.7 * len(signal)
-    assert truth["spec"] == {"eras": 60, "rows": 200, "features": 40, "seed": 3}
+    assert truth["spec"] == {"eras": 60, "rows": 200, "features": 40, "seed": 3, "layout": "v5.2"}
     shares = {name: target["distinct_share"] for name, target in truth["targets"].items()}
     assert shares["target_teager2b_20"] > shares["target_ender_20"]
 

@@ -155,7 +155,7 @@ def test_compare_sets_it_beside_experiments(desk: Desk, capsys: pytest.CaptureFi
     [
         (["tinny"], "no baseline named 'tinny'; did you mean 'tiny'?"),
         (["tiny", "--data-version", "v9"], "v9"),
-        (["small_lgbm_ender20"], "v5.2"),
+        (["small_lgbm_ender20", "--data-version", "v5.2"], "v5.2"),
         (["../baselines/tiny"], "NAME must be the name of a file of experiments/baselines/"),
     ],
 )

@@ -143,12 +143,12 @@ def set_desk(root: Path, market: Path) -> Desk:
 def tree(root: Path) -> dict[str, tuple[int, int]]:
     """Every file and folder with its size and time of change.
 
-    Locks, the store that holds nothing but one, and remembered fingerprints do not count.
+    Locks, the store that holds nothing but one, and remembered fingerprints and digests do not count.
     """
     return {
         str(path.relative_to(root)): (stat.st_size, stat.st_mtime_ns) if path.is_file() else (0, 0)
         for path in root.rglob("*")
-        if path.name not in (".lock", ".claims", ".fingerprints.json")
+        if path.name not in (".lock", ".claims", ".fingerprints.json") and path.suffix != ".digests"
         if not (path.name == "store" and [each.name for each in path.iterdir()] == [".claims"])
         for stat in [path.lstat()]
     }

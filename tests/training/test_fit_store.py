@@ -228,7 +228,7 @@ WHOLE = {"train_rows": 9, "dropped_rows": 0, "seconds": 0.5, "importance": IMPOR
 def test_a_whole_entry_of_another_fit_is_set_aside(store: FitStore, rows: int, facts: dict[str, Any]) -> None:
     index = SimpleNamespace(row_ranges=lambda eras: [(10 * era, 10 * era + 5) for era in eras])
     spec: Any = SimpleNamespace(
-        key=KEY, index=index, fold=SimpleNamespace(validation_eras=(7,)), features=("a", "b", "c")
+        key=KEY, names=(KEY,), index=index, fold=SimpleNamespace(validation_eras=(7,)), features=("a", "b", "c")
     )
     store.put(KEY, StoredFit(np.zeros(5), WHOLE))
     assert stored_fit(store, spec) is not None

@@ -1,14 +1,14 @@
 """``baseline``: run a baseline once a data version; experiments and ``compare`` find its results again."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from numerai_ray.cli.options import AddressOption, DataDirOption, InProcessOption, JsonOption
-from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
+from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.shipped import find_shipped
+from numerai_ray.config.versions import settled_data
 from numerai_ray.errors import ConfigError, FitError, RequestError
 from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.scoring import Metrics
@@ -16,11 +16,13 @@ from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
 from numerai_ray.session.opening import open_runner
 from numerai_ray.session.places import data_place
+from numerai_ray.session.versions import data_defaults
 from numerai_ray.system.json_text import to_json
 from numerai_ray.system.storage import Place, local_folder
 
 DataVersionOption = Annotated[
-    str | None, typer.Option("--data-version", metavar="VERSION", help="Instead of the baseline's.")
+    str | None,
+    typer.Option("--data-version", metavar="VERSION", help="Else the baseline's, else the newest one here."),
 ]
 
 
@@ -87,9 +89,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
         file = find_shipped("baselines", name)
     except ConfigError as error:
         raise ConfigError("NAME", error.problems) from None
-    values: Mapping[str, Any] = parse_yaml(read_text(file), str(file))
-    if version is not None:
-        values = apply_overrides(values, {"data": {"version": version}})
+    values = settled_data(parse_yaml(read_text(file), str(file)), data_defaults(root), version)
     config = validate(Config, values, str(file))
     tell_code(*model_code(config))
     try:

@@ -8,12 +8,15 @@ import typer
 from numerai_ray.cli.commands import download, info
 from numerai_ray.cli.options import DataDirOption, within
 from numerai_ray.config import nearest
+from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.data.files.build import BuildSpec
+from numerai_ray.data.synthetic.layout import layout_of
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.errors import RequestError
 from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.places import data_root, writable_folder
+from numerai_ray.session.versions import newest_present
 
 app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
 download.register(app)
@@ -25,10 +28,13 @@ def register(program: typer.Typer) -> None:
     program.add_typer(app, name="data")
 
 
-@app.command(epilog="Example: numerai-ray data synth --out data --version v5.2 --eras 320 --rows 1200 --features 400")
+@app.command(epilog="Example: numerai-ray data synth --out data --version v5.3 --eras 320 --rows 1200 --features 400")
 def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data root to write to.")],
-    version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="Data version: the folder's name. Else the newest one there, or the newest."),
+    ] = None,
     eras: Annotated[int, typer.Option("--eras", callback=within(40, 5000), help="Eras, from 40 to 5000.")] = 320,
     rows: Annotated[
         int, typer.Option("--rows", callback=within(50, 20_000), help="Mean rows an era, from 50 to 20000.")
@@ -38,17 +44,25 @@ def synth(
     ] = 400,
     seed: Annotated[int, typer.Option("--seed", callback=within(0, 2**32), help="Same seed, same market.")] = 0,
 ) -> None:
-    """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files."""
-    version_dir = _version_dir(writable_folder(out, "--out"), version)
-    make_market(MarketSpec(eras=eras, rows=rows, features=features, seed=seed), version_dir)
+    """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files.
+
+    The layout is that of the version: v5.2 or v5.3, for other names the nearest before it, or the newest.
+    """
+    root = writable_folder(out, "--out")
+    version = newest_present(root) or NEWEST_VERSION if version is None else version
+    version_dir = _version_dir(root, version)
+    spec = MarketSpec(eras=eras, rows=rows, features=features, seed=seed, layout=layout_of(version).version)
+    make_market(spec, version_dir)
     for line in build_files(version_dir, BuildSpec()):
         say(line)
 
 
-@app.command("build", epilog="Example: numerai-ray data build --data-dir data --version v5.2")
+@app.command("build", epilog="Example: numerai-ray data build --data-dir data")
 def build_command(
     data_dir: DataDirOption = None,
-    version: Annotated[str, typer.Option("--version", help="Data version: the folder's name.")] = "v5.2",
+    version: Annotated[
+        str | None, typer.Option("--version", help="Data version: the folder's name. Else the newest one there.")
+    ] = None,
     step: Annotated[
         int, typer.Option("--step", callback=within(1), help="Keep every n-th era in the downsampled file.")
     ] = 4,
@@ -58,6 +72,7 @@ def build_command(
     if offset >= step:
         raise RequestError(f"--offset must be below --step, but got {offset=} {step=}")
     root = data_root(data_dir)
+    version = newest_present(root) or NEWEST_VERSION if version is None else version
     version_dir = _version_dir(root, version)
     if not version_dir.is_dir():
         there = [folder.name for folder in root.iterdir() if folder.is_dir()]

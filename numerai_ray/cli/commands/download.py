@@ -21,6 +21,7 @@ from numerai_ray.cli.options import JsonOption, within
 from numerai_ray.progress.round_state import duration
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import data_root
+from numerai_ray.session.versions import newest_present
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ _LINE_EVERY_S = 10.0
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``numerai-ray data``."""
-    app.command(epilog="Example: numerai-ray data download --version v5.2 --files live --files live_benchmark_models")(
-        download
-    )
+    app.command(epilog="Example: numerai-ray data download --files live --files live_benchmark_models")(download)
 
 
 def download(
-    version: Annotated[str, typer.Option("--version", help="Data version at Numerai, and the folder's name.")] = "v5.2",
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            help="Data version at Numerai, and the folder's name. Else the newest one here, else the newest there.",
+        ),
+    ] = None,
     files: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,14 +74,17 @@ def download(
     """
     # numerapi brings pandas along: a second that no other command should wait for.
     from numerai_ray.data.download.fetch import download as download_files
+    from numerai_ray.data.download.numerai_api import newest_listed
     from numerai_ray.system.http import Patience
 
-    version_dir = data_root(data_dir, made_here=True) / version
+    root, patience = data_root(data_dir, made_here=True), Patience(tries=retries + 1)
+    version = newest_present(root) or newest_listed(patience) if version is None else version
+    version_dir = root / version
     names = [name.strip() for given in files or () for name in given.split(",") if name.strip()]
     console = Console(stderr=True)
     view = _TerminalView(console) if console.is_terminal else _PlainView(console)
     with view.shown():
-        settled = download_files(version, names, version_dir, Patience(tries=retries + 1), view.step)
+        settled = download_files(version, names, version_dir, patience, view.step)
     if as_json:
         value = {"version": version, "folder": str(version_dir), "files": [_as_json(each) for each in settled]}
         say(json.dumps(value, indent=2))

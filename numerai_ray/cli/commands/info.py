@@ -30,7 +30,7 @@ _NEXT_STEP = "download one with `numerai-ray data download`, or make one with `n
 def register(app: typer.Typer) -> None:
     """Add the command to ``numerai-ray data``."""
     app.command(
-        epilog="Examples: numerai-ray data info --version v5.2 --deep --json · numerai-ray data info --drift --plot ."
+        epilog="Examples: numerai-ray data info --version v5.3 --deep --json · numerai-ray data info --drift --plot ."
     )(info)
 
 

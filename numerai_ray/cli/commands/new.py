@@ -15,10 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from numerai_ray.cli.options import DataDirOption, JsonOption, varied
 from numerai_ray.config import nearest
 from numerai_ray.config.json_schema import editor_line
+from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_schema import Sentence
 from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.config.shipped import find_shipped
+from numerai_ray.config.versions import newest
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say
@@ -113,7 +115,9 @@ def new(
         str | None, typer.Option("--feature-set", help="Feature set to scout on; else medium.")
     ] = None,
     target: Annotated[str | None, typer.Option("--target", help="What is learned, instead of the baseline's.")] = None,
-    data_version: Annotated[str | None, typer.Option("--data-version", help="Instead of the baseline's.")] = None,
+    data_version: Annotated[
+        str | None, typer.Option("--data-version", help="Else the baseline's, else the newest one here.")
+    ] = None,
     vary: Annotated[
         list[str] | None, typer.Option("--vary", metavar="PATH=V1,V2", help="An inline dimension; may be repeated.")
     ] = None,
@@ -187,8 +191,8 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
     listed = [_line("baselines", each, folder) for each in baselines]
     baseline = ask.answer("--baseline", "Baseline", _one_of("baseline", baselines), DEFAULT_BASELINE, listed)
     own = baseline_data(baseline, folder)
-    usual = str(own.get("version") or "v5.2")
     there = versions(ask.root)
+    usual = str(own.get("version") or newest(there) or NEWEST_VERSION)
     version = ask.answer("--data-version", "Data version", _plain_name, usual, [f"{each}: is here" for each in there])
     if there and version not in there and ask.all_of_it:
         say(
@@ -216,7 +220,7 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
         kind=found,
         space=space,
         feature_set=feature_set,
-        data_version=version if version != usual or ask.given.get("--data-version") else None,
+        data_version=version if version != own.get("version") or ask.given.get("--data-version") else None,
         dimensions=dimensions,
         target=target if target != usual_target else None,
         editor=editor_line("plan", folder),

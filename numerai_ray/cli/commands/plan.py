@@ -49,7 +49,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an experiment will do: stages, first rounds, fits, expected time and memory."""
-    paths, loaded = open_experiment(exp)
+    paths, loaded = open_experiment(exp, data_dir)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     session = Session(paths, loaded, root, Console(stderr=True), address, in_process=in_process, quiet=as_json)
     found = forecast_of(session, calibrate=calibrate)
@@ -79,7 +79,7 @@ def round_by_hand(
             f"in a dimension of the search space"
         )
     path, values = varied(vary[0])
-    paths, loaded = open_experiment(exp)
+    paths, loaded = open_experiment(exp, data_dir)
     root = data_place(data_dir, made_here=loaded.plan.market is not None)
     console = Console(stderr=as_json)
     copy = place(results) if results else None
@@ -101,6 +101,14 @@ def _show_stages(console: Console, found: Any) -> None:
         numbers = (each.features, each.eras, f"{each.rows:,}", each.fits_a_config, takes, memory)
         stages.add_row(each.stage, each.file, each.feature_set, *map(str, numbers))
     console.print(stages)
+    from numerai_ray.data.eras import era_label
+
+    newer = {each.file: each for each in found.stages if each.newer_eras}
+    if newer:
+        last = era_label(max(each.last_era for each in found.stages))
+        there = " and ".join(f"{each.newer_eras} in the {name} file" for name, each in newer.items())
+        text = f"eras: up to {last}; newer ones are left alone ({there}), a new experiment takes those with all targets"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
     engines = dict.fromkeys(engine for each in found.stages for engine in each.engines)
     console.print(f"trained by: {'; '.join(engines)}", highlight=False, soft_wrap=True, markup=False)
     notes: dict[str, list[str]] = {}

@@ -19,11 +19,12 @@ from numerai_ray.cli.commands.submission import (
 )
 from numerai_ray.cli.commands.upload import ModelOption, ViaOption, YesOption, confirm, connect, watch
 from numerai_ray.cli.options import AddressOption, DataDirOption, ExperimentArgument, InProcessOption, JsonOption
+from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import Console, say, tell_code
 from numerai_ray.session.exporting import live_of
-from numerai_ray.session.places import data_root, open_experiment, writable_folder
+from numerai_ray.session.places import data_root, newest_here, open_experiment, writable_folder
 from numerai_ray.system.json_text import without_nan
 
 
@@ -157,7 +158,8 @@ def _environment(pickle: Path, python: str | None) -> tuple[Any, str]:
     container = container_for(python or (card or {}).get("python") or DEFAULT_PYTHON)
     with steps() as on_step:
         environment = environment_for(container, on_step)
-    return environment, str((card or {}).get("data", {}).get("version") or "v5.2")
+    version = (card or {}).get("data", {}).get("version") or newest_here()
+    return environment, str(version or NEWEST_VERSION)
 
 
 def _submit(file: Path, name: str, via: str, *, yes: bool) -> str:

@@ -83,7 +83,7 @@ def run(
     webhook = None if notify is None else checked_webhook(notify)
 
     def opened(exp: Path) -> Session:
-        paths, loaded = open_experiment(exp)
+        paths, loaded = open_experiment(exp, data_dir)
         root = data_place(data_dir, made_here=loaded.plan.market is not None)
         console = Console(stderr=as_json)
         return Session(

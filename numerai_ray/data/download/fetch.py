@@ -112,6 +112,8 @@ class _Job:
     remote: Remote
     partial: Partial
     receipt: Receipt | None
+    # Without an ETag, size alone does not tell a week's late labels from the ones before.
+    same_end: bool = True
 
 
 def download(
@@ -204,7 +206,10 @@ def _look(
     path = version_dir / name
     holds = receipt is not None and receipt.source == source and _holds(receipt, path)
     partial = Partial(path, source)
-    return _Job(name, remote_file, remote_file.look(), partial, receipt if holds else None)
+    remote, kept = remote_file.look(), receipt if holds else None
+    vague = kept is not None and remote.size == kept.size and not (remote.etag and kept.etag)
+    same_end = not vague or remote_file.has_end(path, path.stat().st_size)
+    return _Job(name, remote_file, remote, partial, kept, same_end)
 
 
 def _holds(receipt: Receipt, path: Path) -> bool:
@@ -223,7 +228,9 @@ def _current(job: _Job) -> bool:
     receipt, remote = job.receipt, job.remote
     if receipt is None or remote.size not in (None, receipt.size):
         return False
-    return remote.etag == receipt.etag if remote.etag and receipt.etag else remote.size is not None
+    if remote.etag and receipt.etag:
+        return remote.etag == receipt.etag
+    return remote.size is not None and job.same_end
 
 
 def _may_be_it(job: _Job) -> bool:

@@ -20,6 +20,7 @@ import numerapi
 import numerapi.base_api
 import requests
 
+from numerai_ray.config.versions import newest, version_number
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.system.http import PATIENT, OnRetry, PassingFault, Patience, network_reason, patiently
 
@@ -119,6 +120,21 @@ class NumeraiApi:
             yield
         except (KeyError, TypeError, AttributeError) as error:
             raise EnvironmentFault(f"{self.url}: its answer lacks what was asked for ({error!r})") from None
+
+
+def newest_listed(patience: Patience = PATIENT) -> str:
+    """The newest data version that Numerai lists.
+
+    Raises:
+        RequestError: it lists none.
+        EnvironmentFault: Numerai cannot be reached.
+
+    """
+    folders = {name.partition("/")[0] for name in NumeraiApi(patience).dataset_names()}
+    found = newest(name for name in folders if version_number(name))
+    if found is None:
+        raise RequestError(f"--version: Numerai lists no data version, only {', '.join(sorted(folders))}; name one")
+    return found
 
 
 class _Client(numerapi.NumerAPI):

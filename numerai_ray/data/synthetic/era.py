@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from numerai_ray.data.synthetic.layout import (
-    BENCHMARKED,
     HORIZON_CORRELATION,
     MAIN_TARGET,
     NOISE_CORRELATION,
@@ -44,7 +43,7 @@ class Era:
     ids: pa.StringArray
     features: npt.NDArray[np.int8]  # (features, rows)
     targets: Floats  # (41, rows), NaN where unknown
-    benchmarks: npt.NDArray[np.float64]  # (8, rows), in (0, 1)
+    benchmarks: npt.NDArray[np.float64]  # (one line a benchmark, rows), in (0, 1)
     meta_model: npt.NDArray[np.float64]
     example: npt.NDArray[np.float64]
 
@@ -62,7 +61,7 @@ def draw_era(market: Market, era: int) -> Era:
     shared, *own = [_standardized(component.terms(x).sum(axis=0)) for component in market.spurious]
     spurious = np.float32(math.sqrt(0.7)) * shared + np.float32(math.sqrt(0.3)) * np.stack(own)
     known, mistaken, fresh = (np.float32(part) for part in BENCHMARK_MIX)
-    noise = rng.standard_normal((len(BENCHMARKED) + 2, rows), dtype=np.float32)
+    noise = rng.standard_normal((len(market.spurious) + 1, rows), dtype=np.float32)
     benchmarks = known * common + mistaken * spurious + fresh * noise[:-2]
     # The meta model knows a little of what the benchmark does not; the example is a plain, weaker model.
     meta = 0.8 * common + 0.4 * distinct + 0.3 * shared + 0.3 * noise[-2]

@@ -1,4 +1,4 @@
-"""A synthetic market in the exact file layout of Numerai v5.2, of any size, from a seed.
+"""A synthetic market in the exact file layout of Numerai v5.2 or v5.3, of any size, from a seed.
 
 It stands in for the download in tests, in the quickstart and in rehearsals of a cluster, and because its
 truth is known (``market_truth.json``) it also tells whether a line of research finds what is there.
@@ -44,8 +44,8 @@ import pyarrow.parquet as pq
 
 from numerai_ray.data.synthetic.era import draw_era
 from numerai_ray.data.synthetic.layout import (
-    BENCHMARK_SCHEMA,
     EXAMPLE_PREDS_SCHEMA,
+    LAYOUTS,
     META_MODEL_SCHEMA,
     TARGET_COLUMNS,
     feature_sets,
@@ -72,7 +72,7 @@ def write_market(spec: MarketSpec, version_dir: Path, on_era: Callable[[int, int
         EnvironmentFault: the folder cannot be written or the disk is full.
 
     """
-    market = draw_market(spec)
+    market, layout = draw_market(spec), LAYOUTS[spec.layout]
     version_dir.mkdir(parents=True, exist_ok=True)
     (version_dir / "features.json").unlink(missing_ok=True)
     schema = market_schema(market.names)
@@ -85,7 +85,7 @@ def write_market(spec: MarketSpec, version_dir: Path, on_era: Callable[[int, int
         parts = {
             part: (
                 sink(f"{part}.parquet", schema),
-                sink(f"{part}_benchmark_models.parquet", BENCHMARK_SCHEMA),
+                sink(f"{part}_benchmark_models.parquet", layout.benchmark_schema),
             )
             for part in ("train", "validation", "live")
         }
@@ -108,7 +108,7 @@ def write_market(spec: MarketSpec, version_dir: Path, on_era: Callable[[int, int
             if on_era is not None:
                 on_era(number, total)
     write_text(version_dir / "market_truth.json", json.dumps(truth(market), indent=1))
-    sets = feature_sets(market.names, market.ranking)
+    sets = feature_sets(market.names, market.ranking, layout)
     features = {"feature_sets": sets, "targets": list(TARGET_COLUMNS)}
     write_text(version_dir / "features.json", json.dumps(features, indent=1))
 

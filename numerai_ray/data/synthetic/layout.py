@@ -1,18 +1,20 @@
 """The layout of a Numerai data version: names, feature sets, targets, row identifiers, Arrow schemas.
 
-Everything here is what the files of v5.2 look like, without a number in them; `synthetic` fills them.
+Everything here is what the files of v5.2 and v5.3 look like, without a number in them; `synthetic` fills them.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-# Sizes in v5.2, which other sizes follow in proportion. In v5.2 the groups overlap by 85 features; here a
+from numerai_ray.config.versions import version_number
+
+# Sizes in the real files, which other sizes follow in proportion. In v5.2 the groups overlap by 85 features; here a
 # feature has one group.
-_ALL_FEATURES = 2748
 _SMALL_FEATURES = 42
 _MEDIUM_FEATURES = 780
 _GROUPS = {
@@ -59,8 +61,41 @@ HORIZON_CORRELATION = 0.519  # of ender_60's noise with ender_20's; seen as .46 
 TARGET_NAMES = tuple(f"{name}_{days}" for name in NOISE_CORRELATION for days in (20, 60))
 MAIN_TARGET = "target_ender_20"  # what the alias `target` means in v5.2
 TARGET_COLUMNS = ("target", *(f"target_{name}" for name in TARGET_NAMES))
-BENCHMARKED = tuple(f"{name}_{days}" for name in ("cyrusd", "teager2b", "ender", "jasper") for days in (20, 60))
-BENCHMARK_COLUMNS = tuple(f"v52_lgbm_{name.replace('_', '')}" for name in BENCHMARKED)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a version's files have of their own: features in all and by group, and targets that have a benchmark."""
+
+    version: str
+    features: int
+    groups: Mapping[str, int]
+    benchmarked: tuple[str, ...]
+
+    @property
+    def benchmark_columns(self) -> tuple[str, ...]:
+        """Names of the benchmark columns, such as ``v53_lgbm_ender20``."""
+        version = self.version.replace(".", "")
+        return tuple(f"{version}_lgbm_{name.replace('_', '')}" for name in self.benchmarked)
+
+    @property
+    def benchmark_schema(self) -> pa.Schema:
+        """Schema of the benchmark files."""
+        return indexed_schema({"era": pa.string()} | dict.fromkeys(self.benchmark_columns, pa.float64()))
+
+
+_BENCHMARKED = tuple(f"{name}_{days}" for name in ("cyrusd", "teager2b", "ender", "jasper") for days in (20, 60))
+V52 = Layout("v5.2", 2748, _GROUPS, _BENCHMARKED)
+V53 = Layout("v5.3", 3555, {**_GROUPS, "quantum": 807}, ("ender_20", "ender_60"))
+LAYOUTS = {layout.version: layout for layout in (V52, V53)}
+
+
+def layout_of(version: str) -> Layout:
+    """The layout of a version: its own, that of the last one before it, or the newest where its name says nothing."""
+    number = version_number(version)
+    before = [each for each in LAYOUTS.values() if version_number(each.version) <= number]
+    return before[-1] if before else V52 if number else V53
+
 
 _CONSONANTS = "bdlmnrstv"
 _VOWELS = "aeiou"
@@ -75,14 +110,15 @@ def feature_names(count: int, seed: int) -> tuple[str, ...]:
     return tuple(f"feature_{_WORDS[i // len(_WORDS)]}_{_WORDS[i % len(_WORDS)]}" for i in picked.tolist())
 
 
-def group_sizes(features: int) -> dict[str, int]:
-    """Cut ``features`` into v5.2's named groups, in proportion and adding up exactly.
+def group_sizes(features: int, layout: Layout = V52) -> dict[str, int]:
+    """Cut ``features`` into the named groups of a version, in proportion and adding up exactly.
 
-    Every group has at least one feature when there are twelve or more.
+    Every group has at least one feature when there are as many features as groups.
     """
-    floor = 1 if features >= len(_GROUPS) else 0
-    spare = features - floor * len(_GROUPS)
-    shares = {name: size / sum(_GROUPS.values()) * spare for name, size in _GROUPS.items()}
+    groups = layout.groups
+    floor = 1 if features >= len(groups) else 0
+    spare = features - floor * len(groups)
+    shares = {name: size / sum(groups.values()) * spare for name, size in groups.items()}
     sizes = {name: floor + int(share) for name, share in shares.items()}
     by_remainder = sorted(shares, key=lambda name: int(shares[name]) - shares[name])
     for name in by_remainder[: features - sum(sizes.values())]:
@@ -90,18 +126,18 @@ def group_sizes(features: int) -> dict[str, int]:
     return sizes
 
 
-def small_size(features: int) -> int:
-    """Size of the feature set ``small``: 42 of 2748, at least 8 or all there are."""
-    return max(round(features * _SMALL_FEATURES / _ALL_FEATURES), min(8, features))
+def small_size(features: int, layout: Layout = V52) -> int:
+    """Size of the feature set ``small``: 42 of all, at least 8 or all there are."""
+    return max(round(features * _SMALL_FEATURES / layout.features), min(8, features))
 
 
-def medium_size(features: int) -> int:
-    """Size of the feature set ``medium``: 780 of 2748, but half of a market of fewer than 200 features."""
-    share = round(features * _MEDIUM_FEATURES / _ALL_FEATURES)
-    return max(share, min(features // 2, 100), small_size(features))
+def medium_size(features: int, layout: Layout = V52) -> int:
+    """Size of the feature set ``medium``: 780 of all, but half of a market of fewer than 200 features."""
+    share = round(features * _MEDIUM_FEATURES / layout.features)
+    return max(share, min(features // 2, 100), small_size(features, layout))
 
 
-def feature_sets(names: Sequence[str], ranking: Sequence[int]) -> dict[str, list[str]]:
+def feature_sets(names: Sequence[str], ranking: Sequence[int], layout: Layout = V52) -> dict[str, list[str]]:
     """Make the ``feature_sets`` of features.json; every set lists its features in column order.
 
     ``ranking`` orders the columns by how early they enter a set: small is its first part, medium a longer
@@ -113,16 +149,16 @@ def feature_sets(names: Sequence[str], ranking: Sequence[int]) -> dict[str, list
         return [names[i] for i in sorted(ranking[:count])]
 
     sets = {
-        "small": first(small_size(features)),
-        "medium": first(medium_size(features)),
+        "small": first(small_size(features, layout)),
+        "medium": first(medium_size(features, layout)),
         "all": list(names),
     }
     start = 0
-    for group, size in group_sizes(features).items():
+    for group, size in group_sizes(features, layout).items():
         sets[group] = list(names[start : start + size])
         start += size
     for name, size in _EQUIVALENTS.items():
-        sets[name] = first(max(1, round(features * size / _ALL_FEATURES)))
+        sets[name] = first(max(1, round(features * size / layout.features)))
     return sets
 
 
@@ -198,7 +234,6 @@ def market_schema(features: Sequence[str]) -> pa.Schema:
     return indexed_schema(columns)
 
 
-BENCHMARK_SCHEMA = indexed_schema({"era": pa.string()} | dict.fromkeys(BENCHMARK_COLUMNS, pa.float64()))
 META_MODEL_SCHEMA = indexed_schema({"era": pa.string(), "data_type": pa.string(), "numerai_meta_model": pa.float64()})
 EXAMPLE_PREDS_SCHEMA = indexed_schema({"prediction": pa.float64()})
 

@@ -4,6 +4,7 @@ The formulas stand in `synthetic`.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.data.synthetic.layout import (
-    BENCHMARKED,
+    LAYOUTS,
     TARGET_NAMES,
     feature_names,
     group_sizes,
@@ -49,7 +50,7 @@ SIGNAL = dict.fromkeys(TARGET_NAMES, (0.12, 1.0)) | {
 
 @dataclass(frozen=True)
 class MarketSpec:
-    """Size and seed of a market; the defaults are the size of v5.2.
+    """Size, seed and layout of a market; the defaults are those of v5.2.
 
     ``eras`` counts train, validation and the unlabelled tail, not live. ``rows`` is the mean number of rows
     an era over all of them; the first eras have less than half of it, as in Numerai's data.
@@ -59,8 +60,11 @@ class MarketSpec:
     rows: int = 6000
     features: int = 2748
     seed: int = 0
+    layout: str = "v5.2"  # the data version whose files it looks like
 
     def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise RequestError(f"A synthetic market has the layout of {' or '.join(LAYOUTS)}, but got {self.layout!r}.")
         limits = {"eras": (10, 9999), "rows": (50, 1_000_000), "features": (4, 100_000), "seed": (0, 2**32)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -189,7 +193,8 @@ def draw_market(spec: MarketSpec) -> Market:
     rng = np.random.default_rng([spec.seed, 0])
     features = spec.features
     ranking = rng.permutation(features)
-    small, medium = small_size(features), medium_size(features)
+    layout = LAYOUTS[spec.layout]
+    small, medium = small_size(features, layout), medium_size(features, layout)
     count = spec.signal_features
     in_medium = min(max(round(0.8 * count), count - (features - medium)), medium)
     in_small = max(min(round(0.25 * in_medium), small), in_medium - (medium - small))
@@ -207,7 +212,7 @@ def draw_market(spec: MarketSpec) -> Market:
     idle = np.setdiff1d(np.arange(features), signal)
     spurious = [
         rng.choice(idle, min(len(idle), max(6, count)), replace=False).astype(np.intp)
-        for _ in range(1 + len(BENCHMARKED))
+        for _ in range(1 + len(layout.benchmarked))
     ]
     first_eras = np.ones(features, dtype=np.intp)
     late = rng.random(features) < _MISSING_SHARE
@@ -217,7 +222,7 @@ def draw_market(spec: MarketSpec) -> Market:
         spec=spec,
         names=feature_names(features, spec.seed),
         ranking=tuple(ranking.tolist()),
-        clusters=_clusters(features),
+        clusters=_clusters(group_sizes(features, layout)),
         first_eras=first_eras,
         common=Component.draw(rng, rng.permutation(signal[~distinct]), features),
         distinct=Component.draw(rng, rng.permutation(signal[distinct]), features),
@@ -226,11 +231,11 @@ def draw_market(spec: MarketSpec) -> Market:
     )
 
 
-def _clusters(features: int) -> Ints:
+def _clusters(groups: Mapping[str, int]) -> Ints:
     """Give every feature its cluster: a group is cut into clusters of at most 25."""
     clusters: list[int] = []
     used = 0
-    for size in group_sizes(features).values():
+    for size in groups.values():
         pieces = max(1, math.ceil(size / _CLUSTER_FEATURES))
         clusters += [used + i % pieces for i in range(size)]
         used += pieces

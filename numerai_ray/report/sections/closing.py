@@ -8,6 +8,7 @@ from typing import Any
 
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.decision import spreads
+from numerai_ray.experiment.ledger import LAST_ERA, last_era_of
 from numerai_ray.experiment.records import JOINT, RoundRecord
 from numerai_ray.experiment.standing import searched
 from numerai_ray.metrics.selection import luck
@@ -208,8 +209,10 @@ def _reproduction(reading: Reading) -> list[str]:
     if reading.history:
         origin = sorted(reading.history[-1].origin.items())
         # The number of eras kept out is told where the holdout is, the engine here; they have no fingerprint.
-        marks = [(what, mark) for what, mark in origin if what not in ("holdout_eras", "engine")]
+        marks = [(what, mark) for what, mark in origin if what not in ("holdout_eras", "engine", LAST_ERA)]
         lines += [f"Fingerprint of {what}: `{mark}`." for what, mark in marks]
+        if (last := last_era_of([each.origin for each in reading.history])) is not None:
+            lines.append(f"Eras: up to {era_label(last)}, whatever came after them.")
         began = reading.history[0].origin.get("engine", "lightgbm_unfiltered")
         lines.append(ENGINE_WORDS.get(began, f"What grew the trees: `{began}`."))
     configs = _winning_configs(reading)

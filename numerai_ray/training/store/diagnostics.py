@@ -73,7 +73,7 @@ def diagnostics_key(plan: VariantPlan, prediction: Floats) -> str:
     """64 hex digits of everything that decides what is seen in ``prediction`` (n,), in fold order."""
     decides = {
         "look_version": LOOK_VERSION,
-        "dataset": plan.index.fingerprint,
+        "content": plan.predicted["diagnosed"],
         "eras": [fold.validation_eras for fold in plan.folds.trainable],
         "looked": [plan.diagnosed.features, plan.diagnosed.neutral_to],
         "target": plan.config.score.target,

@@ -3,7 +3,7 @@
 import fcntl
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,10 +117,18 @@ def _decode(head: Mapping[str, Any], payload: bytes) -> StoredFit:
 
 def stored_fit(store: FitStore, spec: FitSpec) -> StoredFit | None:
     """What the store holds of a fit; a whole entry that cannot be this fit's is set aside as a damaged one is."""
-    fit = store.get(spec.key)
-    if fit is None or _is_of(fit, spec):
+    for name in spec.names:
+        fit = store.get(name)
+        if fit is None:
+            continue
+        if not _is_of(fit, spec):
+            store.set_aside(name)
+            continue
+        if name != spec.key:
+            # The old name is of this very file: next week's file brings another one, and the new name stays.
+            with suppress(EnvironmentFault):
+                store.put(spec.key, fit)
         return fit
-    store.set_aside(spec.key)
     return None
 
 
@@ -146,7 +154,7 @@ def _is_number(value: Any) -> bool:
 
 def is_stored(store: FitStore, spec: FitSpec) -> bool:
     """Whether nothing is lacking of what the store is to keep of a fit."""
-    return store.has(spec.key) and not lacks_model(store, spec)
+    return any(store.has(name) for name in spec.names) and not lacks_model(store, spec)
 
 
 def lacks_model(store: FitStore, spec: FitSpec) -> bool:
@@ -156,11 +164,16 @@ def lacks_model(store: FitStore, spec: FitSpec) -> bool:
 
 def serving(models: ModelStore, spec: FitSpec) -> str | None:
     """Name of the entry that holds the fit's model: its own, or that of a longer one of its ladder."""
-    if spec.length is None:
-        return spec.family if models.path(spec.family).exists() else None
-    lengths = _lengths(models, spec)
-    longest = max(lengths, default=0)
-    return lengths[longest] if longest >= spec.length else None
+    for family in spec.families:
+        if spec.length is None:
+            if models.path(family).exists():
+                return family
+            continue
+        lengths = _lengths(models, family)
+        longest = max(lengths, default=0)
+        if longest >= spec.length:
+            return lengths[longest]
+    return None
 
 
 def keep_model(store: FitStore, spec: FitSpec, model: StoredModel) -> None:
@@ -173,13 +186,13 @@ def keep_model(store: FitStore, spec: FitSpec, model: StoredModel) -> None:
     models = ModelStore(store.root)
     if serving(models, spec) is not None:
         return
-    shorter = [] if spec.length is None else list(_lengths(models, spec).values())
+    shorter = [] if spec.length is None else list(_lengths(models, spec.family).values())
     models.put(spec.family if spec.length is None else f"{spec.family}-{spec.length}", model)
     for name in shorter:
         models.path(name).unlink(missing_ok=True)
 
 
-def _lengths(models: ModelStore, spec: FitSpec) -> dict[int, str]:
+def _lengths(models: ModelStore, family: str) -> dict[int, str]:
     """Names of the models of a ladder, by their length."""
-    ends = ((name.rpartition("-")[2], name) for name in models.names(spec.family) if name != spec.family)
+    ends = ((name.rpartition("-")[2], name) for name in models.names(family) if name != family)
     return {int(end): name for end, name in ends if end.isdecimal()}

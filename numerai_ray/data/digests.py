@@ -1,0 +1,205 @@
+"""Digests: sixteen bytes for what an era holds in a column, for all eras and columns of a data file, kept beside it.
+
+They are of values and not of bytes on the disk, so that two files that hold the same era hold the same digests. A file
+of digests says which data file it is of by the hash of that one's bytes, and ends with a checksum of its own: what does
+not fit, or is damaged, counts as none and is made again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from numerai_ray.data.columns import number_values, plain
+from numerai_ray.errors import EnvironmentFault
+from numerai_ray.system.json_text import parse_json
+from numerai_ray.system.storage import Place, local_folder, write_whole
+
+MAGIC = b"numerai-ray digests 1\n"
+SIZE = 16  # bytes of a digest: the first of a SHA-256, for which processors have instructions
+# As what values are hashed: that is how fits read them, whatever type the file has.
+Kind = Literal["int8", "float32", "float64", "text"]
+Table = npt.NDArray[np.uint8]
+_PLAIN = (pa.int8(), pa.float32(), pa.float64())
+_CHECKSUM = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, eq=False)
+class Digests:
+    """``values`` (n_eras, n_columns, 16) of ascending ``eras`` and of ``columns``, each named by :func:`column_key`."""
+
+    eras: tuple[int, ...]
+    columns: tuple[str, ...]
+    values: Table
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where a column stands."""
+        return {name: place for place, name in enumerate(self.columns)}
+
+    def of(self, columns: Sequence[str]) -> Table:
+        """(n_eras, n, 16): the digests of some columns, in their order."""
+        return np.ascontiguousarray(self.values[:, [self.places[name] for name in columns]])
+
+    def with_more(self, columns: Sequence[str], values: Table) -> "Digests":
+        """These and those of further ``columns``, of the same eras."""
+        return Digests(self.eras, (*self.columns, *columns), np.concatenate([self.values, values], axis=1))
+
+    def at(self, eras: Sequence[int]) -> "Digests":
+        """Those of some of the eras, ascending."""
+        places = np.searchsorted(self.eras, eras)
+        return Digests(tuple(eras), self.columns, self.values[places])
+
+
+def column_key(kind: Kind, name: str) -> str:
+    """What a column is called here: its name, and as what its values are hashed."""
+    return f"{kind}/{name}"
+
+
+class EraDigester:
+    """Takes rows as they stream by, eras ascending, and makes their digests.
+
+    Args:
+        kinds: the columns, and as what their values are hashed.
+
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind]):
+        self._kinds = dict(kinds)
+        self._era: int | None = None
+        self._hashes: list[Any] = []
+        self._eras: list[int] = []
+        self._rows: list[bytes] = []
+
+    def add(self, columns: Mapping[str, Any] | pa.RecordBatch, eras: npt.NDArray[np.int64]) -> None:
+        """Take over rows: Arrow or NumPy ``columns`` of (n,), and the eras (n,) that they are of."""
+        if not len(eras):
+            return
+        read = [_bytes_of(kind, columns[name]) for name, kind in self._kinds.items()]
+        start = 0
+        for end in (np.flatnonzero(np.diff(eras, append=-1)) + 1).tolist():
+            era = int(eras[start])
+            if era != self._era:
+                self._close()
+                self._era = era
+                self._hashes = [hashlib.sha256(values.rows(start, end)) for values in read]
+            else:
+                for total, values in zip(self._hashes, read, strict=True):
+                    total.update(values.rows(start, end))
+            start = end
+
+    def finish(self) -> Digests:
+        """What was taken over, as digests."""
+        self._close()
+        self._era = None
+        shape = (len(self._eras), len(self._kinds), SIZE)
+        values = np.frombuffer(b"".join(self._rows), np.uint8).reshape(shape)
+        return Digests(tuple(self._eras), tuple(column_key(kind, name) for name, kind in self._kinds.items()), values)
+
+    def _close(self) -> None:
+        if self._era is not None:
+            self._eras.append(self._era)
+            self._rows.append(b"".join(total.digest()[:SIZE] for total in self._hashes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Bytes:
+    """Rows of a column as bytes; ``ends`` (n + 1,) says where each begins where they are not of one size."""
+
+    values: npt.NDArray[Any]
+    ends: npt.NDArray[np.int64] | None = None
+
+    def rows(self, start: int, stop: int) -> Any:  # what hashlib takes, whatever its types say
+        first, last = (start, stop) if self.ends is None else (self.ends[start], self.ends[stop])
+        return self.values[first:last]
+
+
+def _bytes_of(kind: Kind, column: Any) -> _Bytes:
+    if kind == "text":
+        # Each ends with a zero, so that "a", "bc" and "ab", "c" differ.
+        end, nothing = (pa.scalar(text, pa.large_string()) for text in ("\0", ""))
+        ended = pc.fill_null(pc.binary_join_element_wise(plain(column).cast(pa.large_string()), end, nothing), nothing)
+        ended = ended.combine_chunks() if isinstance(ended, pa.ChunkedArray) else ended
+        _, offsets, data = ended.buffers()
+        ends = np.frombuffer(offsets, np.int64, len(ended) + 1, 8 * ended.offset)
+        return _Bytes(np.frombuffer(data or b"", np.uint8), ends)
+    if isinstance(column, np.ndarray):
+        values = column
+    elif column.type in _PLAIN and not column.null_count and isinstance(column, pa.Array):
+        values = column.to_numpy()  # as it lies: a build has a thousand columns in every slice
+    else:
+        values = number_values(column)
+    if kind == "int8":
+        # What is no small whole number is refused by whoever reads it; here it only has to differ.
+        small = values.dtype.kind in "iu" and (values.dtype == np.int8 or not len(values) or _is_small(values))
+        return _Bytes(np.ascontiguousarray(values, np.int8 if small else np.float64))
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(values, np.float32 if kind == "float32" else np.float64)
+    unknown = np.isnan(numbers)
+    if unknown.any():  # NaN has many bit patterns, and all of them are unknown
+        numbers = np.where(unknown, np.array(np.nan, numbers.dtype), numbers)
+    return _Bytes(numbers)
+
+
+def _is_small(values: npt.NDArray[Any]) -> bool:
+    return int(values.min()) >= -128 and int(values.max()) <= 127
+
+
+def digests_file(path: Place) -> str:
+    """Name of the file beside ``path`` that keeps its digests."""
+    return f".{path.stem}.digests"
+
+
+def read_digests(path: Place, fingerprint: str, era_col: str) -> Digests | None:
+    """What is kept of a data file; None where nothing is, or what is there is of other bytes.
+
+    Args:
+        path: the data file.
+        fingerprint: of its bytes.
+        era_col: the column that its eras stand in.
+
+    """
+    for keeper in _keepers(path):
+        with suppress(OSError, EnvironmentFault):
+            found = _decoded(keeper.read_bytes(), [fingerprint, era_col])
+            if found is not None:
+                return found
+    return None
+
+
+def write_digests(path: Place, fingerprint: str, era_col: str, digests: Digests) -> None:
+    """Keep digests beside a data file, else in this machine's cache, else not at all: they can be made again."""
+    head = {"of": [fingerprint, era_col], "eras": digests.eras, "columns": digests.columns}
+    text = json.dumps(head).encode()
+    content = MAGIC + len(text).to_bytes(8, "little") + text + np.ascontiguousarray(digests.values).tobytes()
+    for keeper in _keepers(path):
+        with suppress(EnvironmentFault):
+            write_whole(keeper, content + hashlib.sha256(content).digest())
+            return
+
+
+def _keepers(path: Place) -> Iterator[Place]:
+    for folder in dict.fromkeys((path.parent, local_folder(path.parent))):
+        yield folder / digests_file(path)
+
+
+def _decoded(content: bytes, of: list[str]) -> Digests | None:
+    start = len(MAGIC) + 8
+    body, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
+    if not body.startswith(MAGIC) or hashlib.sha256(body).digest() != checksum:
+        return None
+    end = start + int.from_bytes(body[len(MAGIC) : start], "little")
+    head = parse_json(body[start:end])
+    if head["of"] != of:
+        return None
+    shape = (len(head["eras"]), len(head["columns"]), SIZE)
+    values = np.frombuffer(body, np.uint8, offset=end).reshape(shape)
+    return Digests(tuple(head["eras"]), tuple(head["columns"]), values)
