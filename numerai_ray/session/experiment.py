@@ -198,9 +198,13 @@ class Experiment(StoredExperiment):
 
         given, path = settings.get("data"), pickle_path(Path(out))
         writable_folder(path.parent, "out")
-        root = data_root(None if given is None else str(given))
         asked = ExportAsked(
-            path, variant, python, root, settings.get("address"), in_process=settings.get("in_process", False)
+            path,
+            variant,
+            python,
+            lambda: data_root(None if given is None else str(given)),
+            settings.get("address"),
+            in_process=settings.get("in_process", False),
         )
         shown = _nothing if settings.get("quiet") else say
         return export_variant(self.paths, self.loaded, asked, shown)

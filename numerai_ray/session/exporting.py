@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportAsked:
-    """The pickle to write, of which variant (the winner without one), for which Python, trained where."""
+    """The pickle to write, of which variant (the winner without one), for which Python, trained where.
+
+    The data root is looked for when it is known what is exported: a wrong request is refused for what is wrong with it.
+    """
 
     out: Path
     variant: str | None
     python: str | None
-    root: Path
+    root: Callable[[], Path]
     address: str | None = None
     in_process: bool = False
 
@@ -44,7 +47,7 @@ def export_variant(
     from numerai_ray.submission.export.choice import choose
 
     origins = [each.origin for each in read_ledger(paths.ledger)]
-    return _export(paths, choose(paths, loaded.name, asked.variant), origins, asked, on_step)
+    return _export(paths, lambda: choose(paths, loaded.name, asked.variant), origins, asked, on_step)
 
 
 def export_ensemble(folder: Path, asked: ExportAsked, on_step: Callable[[str], None]) -> "Verification":
@@ -52,12 +55,12 @@ def export_ensemble(folder: Path, asked: ExportAsked, on_step: Callable[[str], N
     from numerai_ray.ensembles.outcome import EnsemblePaths
     from numerai_ray.submission.export.choice import choose_ensemble
 
-    return _export(EnsemblePaths(folder), choose_ensemble(folder, asked.variant), [], asked, on_step)
+    return _export(EnsemblePaths(folder), lambda: choose_ensemble(folder, asked.variant), [], asked, on_step)
 
 
 def _export(
     paths: ExperimentPaths,
-    choice: "Choice",
+    choosing: "Callable[[], Choice]",
     origins: Sequence[Mapping[str, str]],
     asked: ExportAsked,
     on_step: Callable[[str], None],
@@ -70,9 +73,10 @@ def _export(
     from numerai_ray.training.store.fits import FitStore
 
     container = container_for(asked.python or DEFAULT_PYTHON)
-    live = live_of(asked.root, choice.config.data.version)
-    order = ExportOrder(choice, paths, container, asked.out, live, FitStore.below(asked.root))
-    catalog = Catalog(asked.root, paths.root, elsewhere=asked.address is not None, rule=rule_of(origins))
+    choice, root = choosing(), asked.root()
+    live = live_of(root, choice.config.data.version)
+    order = ExportOrder(choice, paths, container, asked.out, live, FitStore.below(root))
+    catalog = Catalog(root, paths.root, elsewhere=asked.address is not None, rule=rule_of(origins))
     run_jobs = _run_jobs(paths, asked.address, in_process=asked.in_process)
     return export_model(order, catalog, run_jobs, on_step)
 

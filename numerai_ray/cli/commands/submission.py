@@ -122,7 +122,7 @@ def export_to(
     folder = writable_folder(pickle_path(out).parent, "--out")
     if not folder.exists():
         say(f"note: --out: there is no folder {folder} yet; it is made with the pickle", err=True)
-    asked = ExportAsked(out, *what, data_root(data_dir), address, in_process=in_process)
+    asked = ExportAsked(out, *what, lambda: data_root(data_dir), address, in_process=in_process)
     if is_ensemble(exp):
         with steps() as on_step:
             return export_ensemble(exp, asked, on_step)
