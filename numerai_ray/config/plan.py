@@ -48,7 +48,10 @@ class LoadedPlan:
 
     def base_values(self) -> Json:
         """The experiment's base before any stage, as plain values."""
-        values = merged(merged(self.baseline_values, self.space.base), self.plan.base)
+        seeds = self.plan.rounds.seeds
+        averaged: Json = {} if seeds is None else {"model": {"seeds": list(range(seeds))}}
+        # What the plan's base says of seeds is meant more closely.
+        values = merged(merged(merged(self.baseline_values, self.space.base), averaged), self.plan.base)
         return merged(values, self.plan.interpretations.get(self.interpretation, {}))
 
     def config(self, stage: Stage, changes: Mapping[str, Any]) -> Config:

@@ -1,6 +1,6 @@
 """``experiment.yaml``: its sections, each with its defaults and the reasons for them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,8 +31,13 @@ class RoundsPlan(Section):
     ``margin`` is the smallest gain of the primary metric that counts; with ``accept: significant`` it must also be
     clear of the noise, as the best of all the round's variants. A dimension whose spread is ``focus_ratio`` times
     that of any other, or whose best value stands at an edge, gets a round that maps its range. With ``prune`` a
-    variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`).
+    variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`). With ``seeds``,
+    every configuration is fitted with so many seeds and their predictions are averaged: less of a difference is luck.
+    With ``accept: pareto`` a gain counts by the margin when it loses nothing in CORR or a Sharpe ratio by more than
+    noise does.
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"seeds"})
 
     variants: int = Field(
         default=4, ge=1, le=64, description="Configurations beside the base in a round.", examples=[4]
@@ -57,8 +62,13 @@ class RoundsPlan(Section):
     patience: int = Field(
         default=2, ge=1, description="Rounds in a row without a gain that end the search.", examples=[2]
     )
-    accept: Literal["margin", "significant"] = Field(
-        default="margin", description="significant: a gain must also be clear of the noise.", examples=["significant"]
+    accept: Literal["margin", "significant", "pareto"] = Field(
+        default="margin",
+        description="significant: a gain must also be clear of the noise; pareto: it must cost nothing.",
+        examples=["significant"],
+    )
+    seeds: int | None = Field(
+        default=None, ge=2, le=32, description="Fit every configuration with so many seeds, and average.", examples=[3]
     )
     focus_ratio: float = Field(
         default=3.0,

@@ -38,6 +38,7 @@ from numerai_ray.system.storage import Place, Url, chunks, facts, folders_in, lo
 Floats = npt.NDArray[np.float64]
 # Of ids that come again in other eras, at most this share are different.
 MOST_DISTINCT = 0.5
+META_MODEL, META_MODEL_FILE = "numerai_meta_model", "meta_model.parquet"  # of recent eras only
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class DatasetIndex:
     ``era_starts`` (n_eras + 1,) are row offsets after sorting by era; ``order`` sorts the file's rows and is None
     when they are sorted already, as Numerai's are. ``columns`` are the file's and ``types`` their Arrow types by
     name, ``benchmark_columns`` and ``benchmark_types`` those of the benchmark file (empty when it is missing).
+    ``meta_model_path`` is the file of the meta model, None where there is none beside the data.
     """
 
     path: Place
@@ -57,6 +59,7 @@ class DatasetIndex:
     order: npt.NDArray[np.int64] | None
     columns: tuple[str, ...]
     benchmark_columns: tuple[str, ...]
+    meta_model_path: Place | None = field(default=None, kw_only=True)
     types: Mapping[str, str] = field(default_factory=dict)
     benchmark_types: Mapping[str, str] = field(default_factory=dict)
 
@@ -171,6 +174,7 @@ def open_index(data_root: Place, data: DataConfig) -> DatasetIndex:
         benchmark_types = _types_of(open_parquet(benchmark_path, "build it again"), benchmark_path)
     return DatasetIndex(
         path=path,
+        meta_model_path=meta if (meta := path.parent / META_MODEL_FILE).exists() else None,
         benchmark_path=benchmark_path,
         fingerprint=file_fingerprint(path),
         eras=tuple(int(era) for era in eras),
@@ -220,7 +224,8 @@ def load_features(index: DatasetIndex, names: Sequence[str]) -> FeatureMatrix:
 def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], benchmarks: Sequence[str]) -> Columns:
     """Read ids, targets and the benchmark columns, aligned by id; rows without a benchmark are NaN.
 
-    Where ids come again in other eras, rows are aligned by era and id.
+    :data:`META_MODEL` stands among the benchmarks where it is asked for, and is read from its own file. Where ids come
+    again in other eras, rows are aligned by era and id.
 
     Raises:
         DataError: an id stands twice in an era of the data or of the benchmark file, no id is in both, or a number is
@@ -234,28 +239,38 @@ def load_columns(index: DatasetIndex, data: DataConfig, targets: Sequence[str], 
     # A few that stand twice are damage; where ids stay with what they name, hardly one stands once.
     persist = len(pc.unique(ids)) <= MOST_DISTINCT * len(ids)  # ten times as fast as Arrow's count of distinct ones
     keys = _keys(index.path, data, ids, with_eras=persist)
-    with _readable(index.benchmark_path):
-        bench = open_parquet(index.benchmark_path, "build it again").read([data.id_col, *benchmarks])
-    bench_ids = _ids(bench, index.benchmark_path, data)
-    where = _places(keys, _keys(index.benchmark_path, data, bench_ids, with_eras=persist))
-    if where.null_count == len(ids):
+    order = slice(None) if index.order is None else index.order
+    own = [name for name in dict.fromkeys(benchmarks) if name != META_MODEL]
+    beside, known = _beside(index.benchmark_path, own, data, keys, with_eras=persist)
+    if not known:
         rule = f"must hold ids of {index.path}, but holds none of them"
         raise DataError(f"{index.benchmark_path}: {rule}; download or build both files again")
-    order = slice(None) if index.order is None else index.order
-
-    def aligned(name: str) -> Floats:
-        values = pa.array(_finite(bench, name, index.benchmark_path).astype(np.float64, copy=False), from_pandas=True)
-        return np.asarray(values.take(where).to_numpy(zero_copy_only=False), np.float64)[order]
-
+    if META_MODEL in benchmarks and index.meta_model_path is not None:
+        beside |= _beside(index.meta_model_path, [META_MODEL], data, keys, with_eras=persist)[0]
     return Columns(
         ids=np.asarray(ids.cast(pa.binary()).to_numpy(zero_copy_only=False), dtype=np.bytes_)[order],
         targets={
             name: _finite(table, name, index.path).astype(np.float32, copy=False)[order]
             for name in dict.fromkeys(targets)
         },
-        benchmarks={name: aligned(name) for name in dict.fromkeys(benchmarks)},
+        benchmarks={name: values[order] for name, values in beside.items()},
         ids_persist=persist,
     )
+
+
+def _beside(
+    path: Place, names: Sequence[str], data: DataConfig, keys: pa.Array, *, with_eras: bool
+) -> tuple[dict[str, Floats], int]:
+    """Columns of a file beside the data's by row of ``keys``, NaN where it has none; and how many rows it has."""
+    with _readable(path):
+        table = open_parquet(path, "build or download it again").read([data.id_col, *names])
+    where = _places(keys, _keys(path, data, _ids(table, path, data), with_eras=with_eras))
+
+    found = {}
+    for name in names:
+        values = pa.array(_finite(table, name, path).astype(np.float64, copy=False), from_pandas=True)
+        found[name] = np.asarray(values.take(where).to_numpy(zero_copy_only=False), np.float64)
+    return found, len(keys) - where.null_count
 
 
 def _ids(table: pa.Table, path: Place, data: DataConfig) -> pa.Array:

@@ -152,6 +152,10 @@ def _candidate(
     if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
         # What grew its trees then grows them again.
         config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
+    file, _, kind = config.model.type.rpartition(":")
+    if file:  # beside its own experiment, wherever the ensemble lies
+        own = config.model.model_copy(update={"type": f"{(paths.root / file).resolve()}:{kind}"})
+        config = config.model_copy(update={"model": own})
     scored = ~np.isnan(stored.scores.bmc)
     eras = tuple(era for era, known in zip(stored.eras, scored.tolist(), strict=True) if known)
     return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)
@@ -163,8 +167,8 @@ def _cannot_be_member(config: Config) -> str:
         return "it is an ensemble itself"
     if config.post.model_copy(update={"rank": False}) != PostConfig():
         return "its post section (neutralize, blend) cannot be a member's; the ensemble has one of its own"
-    if ":" in config.model.type:
-        return "a model of your own cannot be exported"
+    if ":" in config.model.type and ".py:" not in config.model.type:
+        return "a class of a package that is installed here cannot be exported; write it in a file"
     return ""
 
 

@@ -11,7 +11,7 @@ from numerai_ray.ensembles.panel import Panel
 from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.metrics.era_columns import FloatArray
 from numerai_ray.metrics.scoring import EraScores, score_eras
-from numerai_ray.metrics.significance import Comparison, PairedDelta, paired_deltas
+from numerai_ray.metrics.significance import Comparison, PairedDelta, Search, paired_deltas
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ def judge_gain(
 
     def delta(a: FloatArray, b: FloatArray, where: slice, looks: int = 1) -> PairedDelta:
         comparison = Comparison(last=len(eras), overlap_eras=overlap_eras)
-        return paired_deltas((a - b)[where, np.newaxis], eras[where], comparison, looks)[0]
+        return paired_deltas((a - b)[where, np.newaxis], eras[where], comparison, Search((looks,)))[0]
 
     later = ours[reported] - confirmed.single.bmc[reported]
     return Judgement(

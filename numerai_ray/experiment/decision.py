@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.metrics.significance import LEVEL, delta_text, e4
+from numerai_ray.metrics.significance import LEVEL, RULE, delta_text, e4
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
 HONEST_CORR = (0.005, 0.04)
+# The kind of flag of a variant that loses in CORR or a Sharpe ratio.
+TRADE_OFF = "trade-off"
 # A model this close to the benchmark cannot add much to it.
 BENCHMARK_TWIN = 0.95
 
@@ -27,7 +29,7 @@ class PolicySettings:
     max_rounds: int
     max_hours: float | None = None
     accept_suspect: bool = False
-    accept: Literal["margin", "significant"] = "margin"
+    accept: Literal["margin", "significant", "pareto"] = "margin"
     max_fits: int | None = None
     max_core_hours: float | None = None
     focus_ratio: float = 3.0
@@ -40,7 +42,8 @@ class PolicySettings:
     @property
     def gain(self) -> str:
         """The gain that counts, in words."""
-        return f"a gain of {self.margin:g}" + (" clear of the noise" if self.accept == "significant" else "")
+        also = {"significant": " clear of the noise", "pareto": " that costs nothing"}
+        return f"a gain of {self.margin:g}{also.get(self.accept, '')}"
 
 
 def decide(
@@ -70,14 +73,21 @@ def decide(
     honest = [variant for variant in fit if may_win(variant, settings)]
     pruned = sum(variant.pruned is not None for variant in variants)
     failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
-    counts = ((failed, "failed"), (pruned, "pruned as hopeless"), (suspect, "set aside as suspect"))
+    free = [variant for variant in honest if settings.accept != "pareto" or TRADE_OFF not in _kinds(variant)]
+    counts = (
+        (failed, "failed"),
+        (pruned, "pruned as hopeless"),
+        (suspect, "set aside as suspect"),
+        (len(honest) - len(free), "set aside for what they cost"),
+    )
+    honest = free
     aside = "".join(f"; {count} {what}" for count, what in counts if count)
     if not honest:
         why = "no variant to judge" if variants else "nothing to compare with"
         return Decision(base.id, promoted=False, gain=None, changes=base_changes, reason=f"{why}{aside}")
 
     # Several variants may be clear of the noise; a larger gain within it does not stand in their way.
-    clear = [variant for variant in honest if settings.accept == "margin" or _is_clear(variant)]
+    clear = [variant for variant in honest if settings.accept != "significant" or _is_clear(variant)]
     best = max(clear or honest, key=order)
     gain = round(order(best)[0] - order(base)[0], 12)
     noise = f"{_noise(best, settings)}{aside}"
@@ -165,6 +175,14 @@ def order(variant: VariantRecord) -> tuple[float, float]:
     if variant.metrics is None:
         raise ValueError(f"{variant.id} has no metrics to order by")
     return round(variant.metrics.primary, 12), round(variant.metrics.tie_break, 12)
+
+
+def rule_version(history: Sequence[RoundRecord]) -> int:
+    """The version of the rule that an experiment is judged by: the one that it began with."""
+    if not history:
+        return RULE
+    _, _, version = history[0].decision.rule.partition("/")
+    return int(version) if version.isdecimal() else 1
 
 
 def is_finished(history: Sequence[RoundRecord]) -> bool:

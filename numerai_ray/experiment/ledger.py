@@ -100,7 +100,9 @@ def round_from_json(value: Any) -> RoundRecord:
     """Inverse of :func:`to_json` for a :class:`RoundRecord`; raises :class:`ValueError` where a type is another."""
     for variant in value["variants"]:
         evidence = variant.get("evidence")
-        variant["metrics"] = variant["metrics"] and _with_nan(variant["metrics"])
+        # Of what may be missing, None says that; elsewhere it is an unknown number.
+        told = {key: each for key, each in (variant["metrics"] or {}).items() if each is not None or key != "mmc"}
+        variant["metrics"] = _with_nan(told) if told else variant["metrics"]
         if evidence:
             variant["evidence"] = {name: each and _with_nan(each) for name, each in evidence.items()}
     found: RoundRecord = _ROUND.validate_json(json.dumps(value), strict=True)

@@ -43,13 +43,17 @@ class VariantRecord:
 @with_config(_STRICT)
 @dataclass(frozen=True)
 class Decision:
-    """What a round led to. ``winner`` is a variant's id; ``changes`` are relative to the experiment's base."""
+    """What a round led to. ``winner`` is a variant's id; ``changes`` are relative to the experiment's base.
+
+    ``rule`` names the plan's `accept` and the version of the rule behind it, as ``margin/2``; "" is version 1.
+    """
 
     winner: str | None
     promoted: bool
     gain: float | None
     changes: Mapping[str, Any]
     reason: str
+    rule: str = ""
 
 
 @with_config(_STRICT)

@@ -23,6 +23,7 @@ class _PerEra(_Shape):
     corr: list[Unknown]
     bmc: list[Unknown]
     corr_with_benchmark: list[Unknown]
+    mmc: list[Unknown] | None = None
 
 
 class _Cv(_Shape):
@@ -104,7 +105,8 @@ def read_results(path: Path) -> dict[str, Any]:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg'].lower()}") from None
     eras = found.per_era
-    if {len(eras.corr), len(eras.bmc), len(eras.corr_with_benchmark)} != {len(eras.era)}:
+    lists = (eras.corr, eras.bmc, eras.corr_with_benchmark, eras.era if eras.mmc is None else eras.mmc)
+    if {len(each) for each in lists} != {len(eras.era)}:
         raise ValueError("per_era: its lists differ in length")
     told = found.diagnostics and found.diagnostics.importance
     if told and not told.per_feature.keys() >= set(told.top):

@@ -1,8 +1,12 @@
 """What a round's per-era scores say about its variants, read back from results files."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from numerai_ray.config import ScoreConfig
 from numerai_ray.data.eras import least_honest_gap
@@ -11,7 +15,17 @@ from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.variant_output import per_era_scores
 from numerai_ray.metrics.scoring import EraScores
-from numerai_ray.metrics.significance import Comparison, Evidence, PairedDelta, Series, judge, paired_delta
+from numerai_ray.metrics.significance import (
+    ALONE,
+    Comparison,
+    Evidence,
+    PairedDelta,
+    Search,
+    Series,
+    judge,
+    paired_delta,
+)
+from numerai_ray.metrics.standard_error import FloatArray, correlation_with_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +80,12 @@ def with_evidence(
     variants: Sequence[VariantRecord],
     reader: ScoreReader,
     comparison: Comparison,
-    looks: int = 1,
+    search: Search = ALONE,
 ) -> list[VariantRecord]:
     """``variants`` with their evidence against ``base``, judged together; None where per-era scores are missing."""
     theirs = reader.bmc(base)
     ours = {each.id: series for each in variants if (series := reader.bmc(each)) is not None}
-    found: dict[str, Evidence] = {} if theirs is None else judge(theirs, ours, comparison, looks)
+    found: dict[str, Evidence] = {} if theirs is None else judge(theirs, ours, comparison, search)
     return [replace(each, evidence=found.get(each.id)) for each in variants]
 
 
@@ -80,21 +94,77 @@ def difference(
     theirs: VariantRecord | None,
     reader: ScoreReader,
     comparison: Comparison,
-    looks: int = 1,
+    search: Search = ALONE,
 ) -> PairedDelta | None:
     """BMC of one record minus another's; None where per-era scores are missing."""
     first, second = reader.bmc(ours), reader.bmc(theirs)
-    return None if first is None or second is None else paired_delta(first, second, comparison, looks)
+    return None if first is None or second is None else paired_delta(first, second, comparison, search)
 
 
-def selection_looks(history: Sequence[RoundRecord]) -> int:
-    """Among how many variants a challenger was chosen without having been judged for it.
+def deltas_of(ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader) -> tuple[NDArray[np.int64], FloatArray]:
+    """Eras in which both have BMC, ascending, and the differences there."""
+    first, second = reader.bmc(ours), reader.bmc(theirs)
+    if first is None or second is None:
+        return np.empty(0, np.int64), np.empty(0)
+    base = dict(zip(second.eras, np.asarray(second.values).tolist(), strict=True))
+    own = zip(first.eras, np.asarray(first.values).tolist(), strict=True)
+    both = [(era, value - base.get(era, math.nan)) for era, value in own]
+    known = [(era, delta) for era, delta in both if not math.isnan(delta)]
+    return np.array([era for era, _ in known], np.int64), np.array([delta for _, delta in known])
 
-    A winner was judged as the best of its round. When no round had one, the best of all rounds is confirmed, and it
-    is judged as that.
+
+def share_of(
+    history: Sequence[RoundRecord],
+    pair: tuple[VariantRecord, VariantRecord],
+    reader: ScoreReader,
+    last: int,
+    overlap_eras: int,
+) -> float:
+    """How far a comparison rests on the ``last`` scored eras of the scout rounds, which chose: a correlation."""
+    chosen = set[int]()
+    for record in history:
+        base = record.find("base")
+        stored = reader.read(base.id) if record.stage == "scout" and base is not None and base.metrics else None
+        if stored is not None:
+            known = np.asarray(stored.eras)[~np.isnan(stored.scores.bmc)]
+            chosen |= set(known[-last:].tolist())
+    eras, delta = deltas_of(*pair, reader)
+    if not chosen or not len(delta):
+        return 1.0
+    return correlation_with_part(delta, eras, np.isin(eras, sorted(chosen)), overlap_eras)
+
+
+def search_of(history: Sequence[RoundRecord], *, to_baseline: bool = False) -> Search:
+    """How the best configuration so far was found, as far as it is judged on eras that chose it.
+
+    Args:
+        history: decided rounds.
+        to_baseline: what it is compared with stood before the interpretations, which then are a round of the search.
+
     """
+    judged: list[int] = []
+    moves, changes = 0, dict[str, Any]()
+    for record in history:
+        reading = record.stage == "interpret"
+        if record.stage == "scout" or (reading and to_baseline):
+            # What was stopped as hopeless was looked at too. Of readings, none stood before the others.
+            judged.append(sum(v.role == "variant" and v.error is None for v in record.variants) + reading)
+        # A later stage moves the base too where it takes up what no round had promoted, and back where that fails.
+        if record.stage in ("scout", "confirm", "scale"):
+            moved, changes = record.decision.changes != changes, dict(record.decision.changes)
+            moves = moves + moved if changes else 0
+        elif reading and to_baseline:
+            moves += 1
+    judged = [count for count in judged if count]
+    return Search(tuple(judged), min(max(1, moves), len(judged))) if judged else ALONE
+
+
+def search_by(rule: int, history: Sequence[RoundRecord]) -> Search:
+    """How a later stage's challenger was chosen without having been judged for it, by a version of the rule."""
+    if rule > 1:
+        return search_of(history)
     scouts = [record for record in history if record.stage == "scout"]
     if any(record.decision.promoted for record in scouts):
-        return 1
+        return ALONE
     ran = {v.id for record in scouts for v in record.variants if v.role == "variant" and v.metrics is not None}
-    return max(1, len(ran))
+    return Search((max(1, len(ran)),))

@@ -34,6 +34,11 @@ class Since:
     needed: int | None
 
     @property
+    def loses(self) -> bool:
+        """Whether the live mean is below 0, clear of the noise, whatever was promised."""
+        return self.live is not None and len(self.live.eras) > 0 and float(self.live.high[-1]) < 0
+
+    @property
     def values(self) -> FloatArray:
         """(n,): the difference of each era, NaN where unknown."""
         return np.asarray(self.series.values, np.float64)

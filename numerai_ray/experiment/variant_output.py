@@ -133,17 +133,19 @@ def _fold(fits: Sequence[FoldRecord]) -> dict[str, Any]:
 
 def per_era_json(eras: tuple[int, ...], scores: EraScores) -> dict[str, Any]:
     """Per-era scores as plain lists."""
-    return {
+    told = {
         "era": [era_label(era) for era in eras],
         "corr": scores.corr.tolist(),
         "bmc": scores.bmc.tolist(),
         "corr_with_benchmark": scores.benchmark_corr.tolist(),
     }
+    return told if np.isnan(scores.mmc).all() else told | {"mmc": scores.mmc.tolist()}
 
 
 def per_era_scores(value: Mapping[str, Any]) -> tuple[tuple[int, ...], EraScores]:
     """Inverse of :func:`per_era_json`; null is NaN again."""
-    columns = [np.array(value[name], np.float64) for name in ("corr", "bmc", "corr_with_benchmark")]
+    names = [*("corr", "bmc", "corr_with_benchmark"), *(("mmc",) if value.get("mmc") else ())]
+    columns = [np.array(value[name], np.float64) for name in names]
     return tuple(int(era) for era in value["era"]), EraScores(*columns)
 
 

@@ -10,8 +10,13 @@ __all__ = [
     "exposure",
     "importance",
     "neutralization",
+    "payout",
+    "registry",
     "scoring",
+    "selection",
     "sequential",
+    "shrinkage",
     "significance",
+    "standard_error",
     "unlocked_blas",
 ]

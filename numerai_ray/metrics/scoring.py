@@ -8,6 +8,7 @@ One era, with g(x) = ndtri((rank(x) - 0.5) / n), ties sharing their average rank
 - CORR(p, t) = pearson(s(g(p)), s(t - mean(t)));
 - BMC(p, b, t) = (t' - mean(t')) · (g(p) - g(b) (g(p)·g(b)) / (g(b)·g(b))) / n, with t' = 4t when all of the
   era's targets lie in [0, 1] (bins 0, .25, …, 1 become 0 … 4), else t' = t;
+- MMC(p, m, t) = the same with the meta model m in the benchmark's place, where there is one;
 - benchmark CORR = CORR(p, b) with the raw benchmark column as the target: not symmetric, and kept because it
   is what the official pipeline calls ``avg_corr_with_benchmark``.
 
@@ -28,7 +29,7 @@ where |x|^1.5 of an outlier-ridden target correlates under 0.9 with x.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -41,11 +42,19 @@ SCORING_VERSION = 1
 
 @dataclass(frozen=True)
 class EraScores:
-    """Scores of one prediction, one entry an era in era order, float64, shape (n_eras,); NaN = unknown."""
+    """Scores of one prediction, one entry an era in era order, float64, shape (n_eras,); NaN = unknown.
+
+    ``mmc`` is BMC's formula after the meta model; unknown in all eras unless it is given.
+    """
 
     corr: FloatArray
     bmc: FloatArray
     benchmark_corr: FloatArray
+    mmc: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.mmc) != len(self.corr):
+            object.__setattr__(self, "mmc", np.full(len(self.corr), np.nan))
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,18 @@ class Summary:
 
 
 def score_eras(
-    prediction: ArrayLike, target: ArrayLike, benchmark: ArrayLike | None, era_starts: ArrayLike
+    prediction: ArrayLike,
+    target: ArrayLike,
+    benchmark: ArrayLike | None,
+    era_starts: ArrayLike,
+    meta_model: ArrayLike | None = None,
 ) -> EraScores:
     """Score contiguous eras; see the module's text for the formulas and for what NaN does.
 
     ``prediction``, ``target`` and ``benchmark`` are (n,) and ordered by era; era i is the rows
     ``era_starts[i]:era_starts[i + 1]``, so ``era_starts`` is (n_eras + 1,), from 0 to n. Without a benchmark,
-    and in eras where it is all NaN, ``bmc`` and ``benchmark_corr`` are NaN. Inputs of any number type are
+    and in eras where it is all NaN, ``bmc`` and ``benchmark_corr`` are NaN; so is ``mmc`` without ``meta_model`` (n,).
+    Inputs of any number type are
     computed in float64 and left as they are. Raises ValueError when shapes or offsets do not fit each other.
     """
     p = column("prediction", prediction)
@@ -79,7 +93,14 @@ def score_eras(
         for era, (start, stop) in enumerate(pairwise(starts.tolist())):
             scores[:, era] = _score_era(p[start:stop], t[start:stop], b[start:stop])
     corr, bmc, benchmark_corr = scores
-    return EraScores(corr, bmc, benchmark_corr)
+    mmc = np.full(len(starts) - 1, np.nan)
+    if meta_model is not None:
+        m = column("meta_model", meta_model)
+        _check_lengths(p, t, m)
+        with np.errstate(invalid="ignore"):
+            for era, (start, stop) in enumerate(pairwise(starts.tolist())):
+                mmc[era] = _of_known(p[start:stop], m[start:stop], t[start:stop])
+    return EraScores(corr, bmc, benchmark_corr, mmc)
 
 
 def numerai_corr(prediction: ArrayLike, target: ArrayLike) -> float:
@@ -150,6 +171,14 @@ def _score_era(p: FloatArray, t: FloatArray, b: FloatArray) -> tuple[float, floa
     return corr, bmc, benchmark_corr
 
 
+def _of_known(p: FloatArray, reference: FloatArray, t: FloatArray) -> float:
+    """Contribution after ``reference`` of one era's rows where all three are known."""
+    known = ~(np.isnan(p) | np.isnan(reference) | np.isnan(t))
+    if np.count_nonzero(known) < 2:
+        return math.nan
+    return _contribution(gaussianize(p[known]), reference[known], t[known])
+
+
 def _power_correlation(gaussian: FloatArray, values: FloatArray, center: np.float64) -> float:
     # Constant values minus a mean that is off by one rounding would correlate as noise.
     if is_constant(values):
@@ -193,13 +222,17 @@ def _check_lengths(p: FloatArray, t: FloatArray, b: FloatArray) -> None:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.metrics.scoring`)."""
+    """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.metrics.scoring`).
+
+    ``mmc`` is None where no scored era has the meta model.
+    """
 
     corr: Summary
     bmc: Summary
     bmc_last: Summary
     avg_corr_with_benchmark: float
     avg_corr_with_benchmark_last: float
+    mmc: Summary | None = None
 
     @property
     def primary(self) -> float:
@@ -225,4 +258,5 @@ def metrics_of(scores: EraScores, last: int) -> Metrics:
         bmc_last=summarize(last_eras(scores.bmc, last)),
         avg_corr_with_benchmark=summarize(scores.benchmark_corr).mean,
         avg_corr_with_benchmark_last=summarize(last_eras(scores.benchmark_corr, last)).mean,
+        mmc=None if np.isnan(scores.mmc).all() else summarize(scores.mmc),
     )

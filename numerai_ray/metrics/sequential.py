@@ -34,7 +34,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, ndtri, stdtrit
 
-from numerai_ray.metrics.significance import LEVEL, MIN_ERAS, Series, degrees_of_freedom, noise_parts
+from numerai_ray.metrics.significance import LEVEL, MIN_ERAS, Series
+from numerai_ray.metrics.standard_error import degrees_of_freedom, noise_parts
 
 FloatArray = NDArray[np.float64]
 Word = Literal["worse than promised", "as promised", "too early"]

@@ -3,62 +3,84 @@
 Two variants scored on the same eras share the market, so their *per-era difference* is judged, not two means. Labels
 of nearby eras overlap, so neighbouring differences move together and the textbook standard error is far too small.
 
-Standard error of a mean delta over n eras. With I_j its squared coefficients on n cosines (orthonormal DCT-II, the
-constant one left out) and S_j their expectation in the model "overlapping labels plus independent noise"::
-
-    S_j = a F_j + b        F_j = c_j' T c_j,  T_de = max(0, 1 - |era_d - era_e| / (overlap + 1))
-    se² = (a 1'T1 / n² + b / n) · sum(I_j / S_j, j = 1 … B + 2) / B           B = 1.15 n^(2/3), rounded down
-
-a, b >= 0 by maximum likelihood. The model takes out the shape that overlap is known to give (Hansen and Hodrick
-1980), and the slowest cosines correct its level (prewhitening: Andrews and Monahan 1992; equal-weighted cosines:
-Müller 2004; Lazarus, Lewis, Stock and Watson 2018); two of them are paid for a and b. mean / se is read against
-Student's t with B degrees of freedom, because so few slow cosines make se itself uncertain (Kiefer and Vogelsang
-2005). 1.15 balances false gains against missed ones at 64 eras: ``tests/benchmarks/false_winners.py`` measures both.
-Newey-West with a normal quantile calls noise a gain two to three times too often at these sizes.
+The standard error is that of :mod:`numerai_ray.metrics.standard_error`, read against Student's t.
 
 The joint distribution of several variants comes from the stationary bootstrap (Politis and Romano 1994): the same
 blocks of eras for all variants, deviations divided by their own spread. Its spread is too small where blocks are few,
 which is why only its shape is used and the scale is that of ``se``. The best of k variants is judged against the
 best of k draws (White's reality check, 2000), studentized, and without counting variants that are clearly bad
-(Hansen's test for superior predictive ability, 2005); the p-values hold for every variant of the round at once.
+(Hansen's test for superior predictive ability, 2005); the p-values hold for every variant of the round at once. Where
+the bootstrap has too few draws to tell, they are the tail of t as the best of k. What was found in several rounds is
+judged as that: :mod:`numerai_ray.metrics.selection`.
 
-Autocorrelation that outlives the overlap by much (an AR(1) coefficient of .7 from era to era) still brings 9 % false
-gains instead of 5 %.
+Rules have versions, and an experiment is judged by the one that it began with. :data:`RULE` 1 knew no p-value below
+that of 2,000 draws, corrected it for a count of variants after that, and called a loss clear without asking among how
+many it is the worst.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import dct
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-FloatArray = NDArray[np.float64]
+from numerai_ray.metrics.selection import ALONE, LEVEL, FloatArray, Search, best_of, selected_p_value
+from numerai_ray.metrics.standard_error import degrees_of_freedom, standard_errors
+
+__all__ = [
+    "ALL_ERAS",
+    "ALONE",
+    "INTERVAL_PERCENT",
+    "LEVEL",
+    "MIN_ERAS",
+    "ROUNDING",
+    "RULE",
+    "Comparison",
+    "Evidence",
+    "HasInterval",
+    "PairedDelta",
+    "Search",
+    "Series",
+    "Verdict",
+    "delta_text",
+    "e4",
+    "e4_interval",
+    "judge",
+    "paired_delta",
+    "paired_deltas",
+    "verdict",
+]
+
 Verdict = Literal["clear gain", "clear loss", "inside the noise", "no difference", "unknown"]
 
-# A gain is clear when noise brings one as large in at most this share of rounds.
-LEVEL = 0.05
+# The version of the rule in the module's text.
+RULE = 2
+# A window that leaves no era out.
+ALL_ERAS = 10**9
 # Both ends of an interval leave out LEVEL, so that it excludes 0 exactly when one variant alone would be clear.
 INTERVAL_PERCENT = round(100 * (1 - 2 * LEVEL))
 # Under this many common eras an interval is itself a guess.
 MIN_ERAS = 10
 # Deltas that differ by less than this are one number and rounding.
 ROUNDING = 1e-12
-SHAPE_STEPS = 30
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How per-era scores are compared: the ``last`` common eras, labels that overlap ``overlap_eras`` later eras."""
+    """How per-era scores are compared: the ``last`` common eras, labels that overlap ``overlap_eras`` later eras.
+
+    ``rule`` is the version of the rule, see the module's text.
+    """
 
     last: int = 200
     overlap_eras: int = 4
     draws: int = 2000
     seed: int = 0
+    rule: int = RULE
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +95,9 @@ class Series:
 class PairedDelta:
     """Mean per-era difference and how sure it is; in units of the score, NaN where it cannot be told.
 
-    ``low`` and ``high`` bound the 90 % interval of this pair alone, ``probability`` is that of an improvement.
-    ``p_value`` is the share of rounds of mere noise whose best of ``judged`` variants does as well.
+    ``low`` and ``high`` bound the 90 % interval of this pair alone, ``probability`` is that of an improvement, of the
+    pair alone too. ``p_value`` is the share of searches in mere noise whose best of ``judged`` variants does as well,
+    ``p_loss`` that of rounds whose worst does as badly (NaN by rule 1, which did not ask).
     ``share_improved`` of the eras are above 0, in ``thirds`` of the period oldest first. ``dropped`` eras have only
     one of the two scores, or neither.
     """
@@ -92,6 +115,7 @@ class PairedDelta:
     dropped: int
     first_era: int
     last_era: int
+    p_loss: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -102,14 +126,16 @@ class Evidence:
     to_best: PairedDelta | None
 
 
-def judge(base: Series, variants: Mapping[str, Series], comparison: Comparison, looks: int = 1) -> dict[str, Evidence]:
+def judge(
+    base: Series, variants: Mapping[str, Series], comparison: Comparison, search: Search = ALONE
+) -> dict[str, Evidence]:
     """What the per-era scores say about each of a round's variants; one without an era in common is left out.
 
     Args:
         base: scores of the round's base.
         variants: scores by name; judged together, so that p-values hold for the best of them.
         comparison: window, overlap and bootstrap.
-        looks: number of variants that one was chosen from, where that one alone is judged on the same eras.
+        search: how one variant was chosen, where that one alone is judged on the same eras.
 
     """
     eras = np.array(sorted(set(base.eras).union(*(each.eras for each in variants.values()))))
@@ -118,7 +144,7 @@ def judge(base: Series, variants: Mapping[str, Series], comparison: Comparison, 
     deltas = {name: delta for name, delta in deltas.items() if not np.isnan(delta).all()}
     if not deltas:
         return {}
-    to_base = dict(zip(deltas, paired_deltas(_columns(deltas), eras, comparison, looks), strict=True))
+    to_base = dict(zip(deltas, paired_deltas(_columns(deltas), eras, comparison, search), strict=True))
     best = max(to_base, key=lambda name: to_base[name].mean)
     others = {name: delta - deltas[best] for name, delta in deltas.items() if name != best}
     others = {name: delta for name, delta in others.items() if not np.isnan(delta).all()}
@@ -126,20 +152,22 @@ def judge(base: Series, variants: Mapping[str, Series], comparison: Comparison, 
     return {name: Evidence(delta, to_best.get(name)) for name, delta in to_base.items()}
 
 
-def paired_delta(variant: Series, base: Series, comparison: Comparison, looks: int = 1) -> PairedDelta | None:
+def paired_delta(variant: Series, base: Series, comparison: Comparison, search: Search = ALONE) -> PairedDelta | None:
     """``variant`` minus ``base`` over the last eras that both have; None without a common era."""
-    found = judge(base, {"": variant}, comparison, looks).get("")
+    found = judge(base, {"": variant}, comparison, search).get("")
     return None if found is None else found.to_base
 
 
-def paired_deltas(deltas: ArrayLike, eras: ArrayLike, comparison: Comparison, looks: int = 1) -> list[PairedDelta]:
+def paired_deltas(
+    deltas: ArrayLike, eras: ArrayLike, comparison: Comparison, search: Search = ALONE
+) -> list[PairedDelta]:
     """Judge k columns of per-era deltas together.
 
     Args:
         deltas: (n_eras, k), NaN where unknown; every column has a known era.
         eras: (n_eras,) ascending calendar eras.
         comparison: each column counts its own last known eras.
-        looks: see :func:`judge`.
+        search: see :func:`judge`.
 
     """
     values, positions = np.asarray(deltas, np.float64), np.asarray(eras, np.int64)
@@ -152,13 +180,30 @@ def paired_deltas(deltas: ArrayLike, eras: ArrayLike, comparison: Comparison, lo
     used = ~np.isnan(values).all(axis=1)
     values, positions = values[used], positions[used]
     certainty = _certainty(values, positions, comparison)
-    # Šidák: the chance that one of so many independent looks is as good.
-    p_values = np.clip(1 - (1 - certainty[4]) ** looks, 1 / (comparison.draws + 1), 1.0)
+    p_values = _p_values(certainty[4], certainty[5], comparison, search)
+    count = values.shape[1]
+    losses = [best_of(1 - tail, count) if comparison.rule > 1 else math.nan for tail in certainty[5]]
     dropped = np.count_nonzero(~known, axis=0)
-    judged = max(values.shape[1], looks)
+    judged = max(count, search.variants)
     return [
-        _described(column, positions, certainty[:4, k], (float(p_values[k]), judged, int(dropped[k])))
+        _described(column, positions, certainty[:4, k], (p_values[k], losses[k], judged, int(dropped[k])))
         for k, column in enumerate(values.T)
+    ]
+
+
+def _p_values(drawn: FloatArray, tails: FloatArray, comparison: Comparison, search: Search) -> list[float]:
+    """p-values of k columns from those by draws as the best of all k, and the tails of each alone."""
+    least = 1 / (comparison.draws + 1)
+    if comparison.rule == 1:
+        corrected: list[float] = np.clip(1 - (1 - drawn) ** search.variants, least, 1.0).tolist()
+        return corrected
+    if search != ALONE:
+        return [selected_p_value(float(tail), search) for tail in tails]
+    count = len(tails)
+    # Draws know the shape and how variants hang together; the tail knows what is rarer than one draw.
+    return [
+        min(float(p), best_of(float(tail), count)) if p <= least else float(p)
+        for p, tail in zip(drawn, tails, strict=True)
     ]
 
 
@@ -206,7 +251,7 @@ def verdict(delta: PairedDelta | None) -> Verdict:
         return "unknown"
     if delta.low == delta.high and abs(delta.mean) <= ROUNDING:
         return "no difference"
-    if delta.high < 0:
+    if delta.high < 0 and not delta.p_loss > LEVEL:
         return "clear loss"
     return "clear gain" if delta.low > 0 and delta.p_value <= LEVEL else "inside the noise"
 
@@ -224,6 +269,23 @@ def delta_text(delta: PairedDelta) -> str:
     return f"{shown}, as noise alone brings as much {among} in {_percent(delta.p_value)} of rounds"
 
 
+class HasInterval(Protocol):
+    """Anything with an interval; NaN where unknown."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+def e4_interval(value: float, delta: HasInterval | None) -> str:
+    """``+2.1e-4 [-0.9e-4, +5.1e-4]``; without an interval the value alone."""
+    if delta is None or not math.isfinite(delta.low):
+        return e4(value)
+    return f"{e4(value)} [{e4(delta.low)}, {e4(delta.high)}]"
+
+
 def e4(value: float, *, sign: bool = True) -> str:
     """``value`` in units of 1e-4, the unit in which gains of BMC are spoken of: ``+2.1e-4``; unknown is a dash."""
     if not math.isfinite(value):
@@ -231,11 +293,6 @@ def e4(value: float, *, sign: bool = True) -> str:
     # Rounded first, lest a zero be shown with a sign.
     shown = round(value * 1e4, 1) or 0.0
     return f"{shown:+.1f}e-4" if sign and shown else f"{shown:.1f}e-4"
-
-
-def best_by_luck(looks: int) -> float:
-    """Standard errors that the best of ``looks`` independent variants reaches by luck in one case of twenty."""
-    return float(ndtri((1 - LEVEL) ** (1 / max(looks, 1))))
 
 
 def _percent(share: float) -> str:
@@ -248,13 +305,14 @@ def _percent(share: float) -> str:
 
 
 def _certainty(values: FloatArray, eras: NDArray[np.int64], comparison: Comparison) -> FloatArray:
-    """Rows standard error, low, high, probability and p-value of (n_eras, k) deltas, NaN for too few eras."""
+    """Rows standard error, low, high, probability, p-value and tail of (n_eras, k) deltas, NaN for too few eras."""
     n = np.count_nonzero(~np.isnan(values), axis=0)
     mean = np.nanmean(values, axis=0)
     varies = np.nanmax(np.abs(values - mean), axis=0) > ROUNDING
     # A difference in every era alike has no noise to be judged by: it is as sure as can be.
     sign = np.where(np.abs(mean) > ROUNDING, np.sign(mean), 0.0)
-    result = np.array([np.zeros_like(mean), mean, mean, (1 + sign) / 2, np.where(sign > 0, 0.0, 1.0)])
+    never = np.where(sign > 0, 0.0, 1.0)
+    result = np.array([np.zeros_like(mean), mean, mean, (1 + sign) / 2, never, never])
     result[:, n < MIN_ERAS] = np.nan
     varies &= n >= MIN_ERAS
     if varies.any():
@@ -265,73 +323,15 @@ def _certainty(values: FloatArray, eras: NDArray[np.int64], comparison: Comparis
 def _of_varying(values: FloatArray, eras: NDArray[np.int64], comparison: Comparison) -> FloatArray:
     n = np.count_nonzero(~np.isnan(values), axis=0)
     mean, se = np.nanmean(values, axis=0), standard_errors(values, eras, comparison.overlap_eras)
-    freedom = degrees_of_freedom(n)
+    degrees = degrees_of_freedom(n)
     # Draws are normal in scale, so the studentized mean goes to the normal quantile with its tail, and back.
     t = mean / se
-    score = np.copysign(-ndtri(stdtr(freedom, -np.abs(t))), t)
+    score = np.copysign(-ndtri(stdtr(degrees, -np.abs(t))), t)
     draws = bootstrap_draws(values, eras, comparison)
-    upper, lower = stdtrit(freedom, ndtr(np.quantile(draws, [1 - LEVEL, LEVEL], axis=0)))
+    upper, lower = stdtrit(degrees, ndtr(np.quantile(draws, [1 - LEVEL, LEVEL], axis=0)))
     probability = (draws > -score).mean(axis=0)
-    return np.array([se, mean - upper * se, mean - lower * se, probability, spa_p_values(score, draws, int(n.max()))])
-
-
-# --- the standard error ------------------------------------------------------------------------------------------
-
-
-def standard_errors(deltas: FloatArray, eras: NDArray[np.int64], overlap_eras: int) -> FloatArray:
-    """Standard errors (k,) of the means of (n_eras, k) deltas that vary, by the formula of the module's text."""
-    result = np.empty(deltas.shape[1])
-    # Columns with the same gaps go together.
-    gaps, group = np.unique(np.isnan(deltas), axis=1, return_inverse=True)
-    for number in range(gaps.shape[1]):
-        known, members = ~gaps[:, number], np.asarray(group).ravel() == number
-        positions = tuple((eras[known] - eras[known][0]).tolist())
-        result[members] = _of_complete(deltas[np.ix_(known, members)], positions, overlap_eras)
-    return result
-
-
-def _of_complete(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
-    """The same for (n, k) deltas without NaN."""
-    _, of_mean = _overlap_model(positions, overlap_eras)
-    errors: FloatArray = np.sqrt(of_mean @ noise_parts(deltas, positions, overlap_eras))
-    return errors
-
-
-def noise_parts(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: int) -> FloatArray:
-    """Variances (2, k) of an era's overlapping and independent noise in (n, k) complete deltas: a and b, levelled."""
-    shapes, _ = _overlap_model(positions, overlap_eras)
-    power = dct(deltas, norm="ortho", axis=0)[1:] ** 2
-    # Relative to its variance, every column is of size 1, whatever its units.
-    scale = power.mean(axis=0)
-    power = power / scale
-    weights = np.full((2, deltas.shape[1]), 0.5)
-    # Each step raises the likelihood and keeps both weights positive (Févotte and Idier 2011).
-    for _ in range(SHAPE_STEPS):
-        expected = shapes @ weights
-        weights = weights * np.sqrt((shapes.T @ (power / expected**2)) / (shapes.T @ (1.0 / expected)))
-    freedom = int(degrees_of_freedom(len(deltas)))
-    level = (power / (shapes @ weights))[: freedom + 2].sum(axis=0) / freedom
-    parts: FloatArray = weights * level * scale
-    return parts
-
-
-@lru_cache(maxsize=16)
-def _overlap_model(positions: tuple[int, ...], overlap_eras: int) -> tuple[FloatArray, FloatArray]:
-    """Expected power on n - 1 cosines, (n - 1, 2), and variance of the mean, (2,): of overlap and of independence."""
-    n = len(positions)
-    at = np.array(positions, np.float64)
-    shape = np.clip(1.0 - np.abs(at[:, None] - at) / (overlap_eras + 1.0), 0.0, None)
-    cosines = dct(np.eye(n), norm="ortho", axis=0)[1:]
-    power = ((cosines @ shape) * cosines).sum(axis=1)
-    # A shape can have cosines without any power; rounding must not make it negative.
-    shapes = np.column_stack([np.maximum(power, 1e-9), np.ones(n - 1)])
-    return shapes, np.array([shape.sum() / n**2, 1.0 / n])
-
-
-def degrees_of_freedom(n: ArrayLike) -> FloatArray:
-    """B of the module's text."""
-    found: FloatArray = np.floor(1.15 * np.asarray(n, np.float64) ** (2 / 3))
-    return found
+    drawn = spa_p_values(score, draws, int(n.max()))
+    return np.array([se, mean - upper * se, mean - lower * se, probability, drawn, stdtr(degrees, -t)])
 
 
 # --- samples and columns -----------------------------------------------------------------------------------------
@@ -374,13 +374,13 @@ def _window(values: FloatArray, last: int) -> FloatArray:
 
 
 def _described(
-    column: FloatArray, eras: NDArray[np.int64], certainty: FloatArray, judged: tuple[float, int, int]
+    column: FloatArray, eras: NDArray[np.int64], certainty: FloatArray, judged: tuple[float, float, int, int]
 ) -> PairedDelta:
     known = ~np.isnan(column)
     better = column[known] > 0
     first, second, third = (float(part.mean()) if part.size else math.nan for part in np.array_split(better, 3))
     standard_error, low, high, probability = certainty.tolist()
-    p_value, looks, dropped = judged
+    p_value, p_loss, looks, dropped = judged
     return PairedDelta(
         mean=float(column[known].mean()),
         standard_error=standard_error,
@@ -395,4 +395,5 @@ def _described(
         dropped=dropped,
         first_era=int(eras[known][0]),
         last_era=int(eras[known][-1]),
+        p_loss=p_loss,
     )

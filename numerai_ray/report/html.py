@@ -49,6 +49,7 @@ def with_pictures(make_text: Callable[[Picture], str], name: str, plot: Callable
 def _page(title: str, body: str) -> str:
     title_line, body = body.split("</h1>", 1) if "</h1>" in body else ("", body)
     body, contents = _with_anchors(body)
+    body = _folded(body)
     body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     return str(_template().render(title=title, heading=f"{title_line}</h1>", body=body, contents=contents))
 
@@ -89,6 +90,33 @@ def _with_anchors(body: str) -> tuple[str, list[tuple[int, str, str]]]:
         return f'<h{level} id="{anchor}">{title}</h{level}>'
 
     return re.sub(r"<h([23])>(.*?)</h\1>", name, body), contents
+
+
+# Chapters that explain or list: a reader who wants them opens them.
+FOLDED = ("Plan", "Data and folds", "Method", "Diagnostics", "Reproduction", "Appendix: further figures")
+
+
+def _folded(body: str) -> str:
+    """``body`` whose rounds are one line each that unfolds, with their decision in it, and whose long chapters fold."""
+    parts = re.split(r"(?=<h[23] id=)", body)
+    found = [parts[0]]
+    closing = ""
+    for part in parts[1:]:
+        heading, _, rest = part.partition("\n")
+        level, title = heading[2], re.sub(r"<[^>]*>", "", heading)
+        if level == "2":
+            found.append(closing)
+            closing = ""
+        if level == "3" and title.startswith("Round "):
+            decided = re.search(r"<strong>Decision:</strong> (.*?)</p>", rest, re.DOTALL)
+            line = f'<span class="decided">{decided[1]}</span>' if decided else ""
+            found.append(f'<details class="round"><summary>{heading}{line}</summary>\n{rest}</details>\n')
+        elif level == "2" and title in FOLDED:
+            found.append(f"<details><summary>{heading}</summary>\n{rest}")
+            closing = "</details>\n"
+        else:
+            found.append(part)
+    return "".join([*found, closing])
 
 
 @cache

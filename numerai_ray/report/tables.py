@@ -8,7 +8,15 @@ from typing import Any
 from numerai_ray.config.search_space import value_text
 from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, with_evidence
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, Comparison, Evidence, PairedDelta, e4, verdict
+from numerai_ray.experiment.standing import primary_of
+from numerai_ray.metrics.significance import (
+    INTERVAL_PERCENT,
+    Comparison,
+    Evidence,
+    PairedDelta,
+    e4_interval,
+    verdict,
+)
 
 UNKNOWN = "–"
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
@@ -92,11 +100,6 @@ def judged(record: RoundRecord, reader: ScoreReader | None, comparison: Comparis
     return [each for group in compared.values() for each in with_evidence(base, group, reader, comparison)]
 
 
-def primary_of(variant: VariantRecord | None) -> float:
-    """The primary metric, NaN when the trial failed or the metric is unknown."""
-    return math.nan if variant is None or variant.metrics is None else variant.metrics.primary
-
-
 def rounds_ran(history: Sequence[RoundRecord]) -> list[dict[str, int]]:
     """For each round: variant id -> number of the earlier round in which it ran."""
     first: dict[str, int] = {}
@@ -138,7 +141,7 @@ def leaderboard(
 
 
 def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
-    """Rows as a Markdown table.
+    """Rows as a Markdown table of six columns; :func:`appendix_table` has the others.
 
     Args:
         rows: see :func:`round_rows`.
@@ -152,20 +155,32 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "Changes",
         f"BMC last {last}",
         f"Δ to base ({INTERVAL_PERCENT} % interval)",
-        "Δ to best",
-        "Eras improved (by thirds)",
-        "BMC",
-        "BMC Sharpe",
         "CORR",
-        "CORR Sharpe",
-        "CORR with benchmark",
-        "BMC max drawdown",
-        "Fits new / stored",
-        "Fit time",
         "Status",
     ]
-    lines = ["| " + " | ".join(header) + " |", "|:--|:--|" + "--:|" * 12 + ":--|"]
+    lines = ["| " + " | ".join(header) + " |", "|:--|:--|--:|--:|--:|:--|"]
     lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def appendix_table(rows: Sequence[tuple[str, Row]]) -> str:
+    """What the tables of rounds leave out, a configuration once; ``rows`` have the name of the stage beside them."""
+    header = ("Configuration", "BMC", "BMC Sharpe", "BMC max drawdown", "CORR Sharpe", "CORR with benchmark")
+    more = ("Eras improved", "Fits new/stored")
+    lines = ["| " + " | ".join((*header, *more)) + " |", "|:--|" + "--:|" * 7]
+    for name, row in rows:
+        to_base = row.evidence.to_base if row.evidence else None
+        cells = [
+            cell(name),
+            number(row.bmc_mean, 5),
+            number(row.bmc_sharpe, 2),
+            number(row.bmc_max_drawdown, 3),
+            number(row.corr_sharpe, 2),
+            number(row.corr_with_benchmark, 3),
+            UNKNOWN if to_base is None else f"{100 * to_base.share_improved:.0f}%",
+            f"{row.fits_new}/{row.fits_stored}" if row.fits_new + row.fits_stored else UNKNOWN,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -177,22 +192,9 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     return text if float(text) != 0 else f"{0:.{digits}f}"
 
 
-def e4_interval(value: float, delta: PairedDelta | None) -> str:
-    """``+2.1e-4 [-0.9e-4, +5.1e-4]``; without an interval the value alone."""
-    if delta is None or not math.isfinite(delta.low):
-        return e4(value)
-    return f"{e4(value)} [{e4(delta.low)}, {e4(delta.high)}]"
-
-
 def e4_judged(value: float, delta: PairedDelta | None) -> str:
     """:func:`e4_interval` with its verdict: ``…, inside the noise``."""
     return e4_interval(value, delta) if delta is None else f"{e4_interval(value, delta)}, {verdict(delta)}"
-
-
-def improved(delta: PairedDelta) -> str:
-    """``54 % (50, 58, 54)``: share of eras improved, and in each third of the period, oldest first."""
-    thirds = ", ".join(number(100 * share, 0) for share in delta.thirds)
-    return f"{100 * delta.share_improved:.0f} % ({thirds})"
 
 
 def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -267,24 +269,13 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
     won = standing if row.role == "base" else " (winner)"
     name = f"**{linked}**{won}" if row.winner else linked
     kept = row.role in {"baseline", "benchmark"}
-    trained = row.fits_new + row.fits_stored > 0
     changes = {"baseline": "the baseline as it is", "benchmark": "official predictions"}.get(row.role, "")
     to_base = row.evidence.to_base if row.evidence else None
-    to_best = row.evidence.to_best if row.evidence else None
     return [
         name,
         cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
         number(row.primary, 5),
         e4_judged(row.delta, to_base),
-        UNKNOWN if to_best is None else e4_interval(to_best.mean, to_best),
-        UNKNOWN if to_base is None else improved(to_base),
-        number(row.bmc_mean, 5),
-        number(row.bmc_sharpe, 2),
         number(row.corr_mean, 4),
-        number(row.corr_sharpe, 2),
-        number(row.corr_with_benchmark, 3),
-        number(row.bmc_max_drawdown, 3),
-        f"{row.fits_new} / {row.fits_stored}" if trained else UNKNOWN,
-        f"{row.fit_seconds:.1f} s" if row.fits_new else UNKNOWN,
-        cell("; ".join(row.status), 240) or "ok",
+        cell("; ".join(row.status), 240) or UNKNOWN,
     ]

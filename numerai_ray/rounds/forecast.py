@@ -10,7 +10,9 @@ from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.rounds.candidates import Search, Setup, identity
+from numerai_ray.rounds.certainty import Certainty, certainty
 from numerai_ray.rounds.policy import (
     ConfirmRound,
     FinalRound,
@@ -78,6 +80,7 @@ class Forecast:
     seconds: float | None
     memory_bytes: int
     cores: int
+    certainty: Certainty | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Outlook:
     store: FitStore
     machine: Machine
     baselines: BaselineStore | None = None
+    reader: ScoreReader | None = None
 
 
 def first_setups(outlook: Outlook) -> list[Setup]:
@@ -164,7 +168,19 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> F
         seconds=round(sum(seconds) + around_s, 1) if len(seconds) == len(rounds) else None,
         memory_bytes=max(each.memory_bytes for each in stages),
         cores=cores,
+        certainty=_certainty(outlook),
     )
+
+
+def _certainty(outlook: Outlook) -> Certainty | None:
+    """What the stages can tell from noise; None where nothing reads results."""
+    if outlook.reader is None:
+        return None
+    plans = [
+        (stage, outlook.catalog.plan("forecast", stage, outlook.loaded.config(stage, {}), kept=stage == "holdout"))
+        for stage in outlook.loaded.stages
+    ]
+    return certainty(outlook.loaded, plans, outlook.search.history, outlook.reader)
 
 
 def _among(keys: frozenset[str]) -> Callable[[FitSpec], bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from numerai_ray.config import Config, fingerprint
+from numerai_ray.data.dataset import META_MODEL
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -85,7 +86,9 @@ class Recorder:
         ranges = plan.index.row_ranges(outcome.eras)
         values = take(columns.benchmarks[score.benchmark], ranges)
         starts = np.append(0, np.cumsum(np.diff(plan.index.era_starts)[plan.index.positions(outcome.eras)]))
-        scores = score_eras(values, take(columns.targets[score.target], ranges), values, starts)
+        meta_model = columns.benchmarks.get(META_MODEL)
+        meta_model = None if meta_model is None else take(meta_model, ranges)
+        scores = score_eras(values, take(columns.targets[score.target], ranges), values, starts, meta_model)
         metrics = metrics_of(scores, score.last_eras)
         name = f"benchmark-{self.stage}"
         write_json(

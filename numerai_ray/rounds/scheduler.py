@@ -14,11 +14,13 @@ from numerai_ray.config.search_space import Dimension
 from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError
 from numerai_ray.experiment.baselines import BaselineStore
-from numerai_ray.experiment.decision import PolicySettings, choose, decide, sanity_flags
+from numerai_ray.experiment.costs import with_costs
+from numerai_ray.experiment.decision import PolicySettings, choose, decide, rule_version, sanity_flags
 from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, known_by_fingerprint, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.experiment.scores import ScoreReader, comparison_of, selection_looks, with_evidence
+from numerai_ray.experiment.scores import ScoreReader, comparison_of, search_by, with_evidence
+from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
@@ -244,7 +246,9 @@ class RoundScheduler:
         with ThreadPoolExecutor(2, "record") as pool:
             records = list(pool.map(recorded, setup.candidates))
         base, rest, others = self._judged(records, setup, history)
-        decision = self._decision(base, rest, setup, history)
+        decision = replace(
+            self._decision(base, rest, setup, history), rule=f"{self.settings.accept}/{rule_version(history)}"
+        )
         if decision.winner is None:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
             raise FitError(f"{self.parts.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
@@ -305,9 +309,12 @@ class RoundScheduler:
         rest = [replace(each, flags=each.data_flags + sanity_flags(each, base)) for each in rest]
         base = replace(base, flags=base.data_flags + sanity_flags(base, None))
         others = [record for record in records if record.role == "baseline"]
-        reader, comparison = ScoreReader(self.parts.paths), comparison_of(setup.candidates[0].config.score)
-        looks = selection_looks(history) if setup.stage in ("confirm", "scale") else 1
-        rest = with_evidence(base, rest, reader, comparison, looks)
+        reader, rule = ScoreReader(self.parts.paths), rule_version(history)
+        comparison = replace(comparison_of(setup.candidates[0].config.score), rule=rule)
+        search = search_by(rule, history) if setup.stage in ("confirm", "scale") else ALONE
+        rest = with_evidence(base, rest, reader, comparison, search)
+        if rule > 1:
+            rest = with_costs(base, rest, reader, comparison)
         return base, rest, with_evidence(base, others, reader, comparison)
 
     def _decision(

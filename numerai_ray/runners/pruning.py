@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from numerai_ray.data.eras import least_honest_gap
-from numerai_ray.metrics.significance import Comparison, Series, paired_delta
+from numerai_ray.metrics.significance import Comparison, Search, Series, paired_delta
 from numerai_ray.training.assembly import is_stacked
 from numerai_ray.training.spec import VariantPlan
 
@@ -80,7 +80,7 @@ def stopped(arrived: Arrived, rule: PruningRule) -> dict[str, Stopped]:
 def _hopeless(ours: Series, best: Series, rule: PruningRule) -> tuple[float, float, int] | None:
     """How far behind, how likely by noise, over how many eras; None where it may still win."""
     comparison = Comparison(last=len(best.eras), overlap_eras=rule.overlap_eras)
-    lead = paired_delta(best, ours, comparison, len(rule.folds) - 1)
+    lead = paired_delta(best, ours, comparison, Search((max(1, len(rule.folds) - 1),)))
     if lead is None or lead.eras < MIN_ERAS or not lead.p_value <= LEVEL:
         return None
     return lead.mean, lead.p_value, lead.eras

@@ -53,6 +53,7 @@ class PastExperiment:
     changes: dict[str, Any] = field(default_factory=dict)
     dimensions: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
     problem: str | None = None
 
@@ -78,7 +79,7 @@ class Wanted:
 
     def fits(self, found: PastExperiment) -> bool:
         """Whether an experiment is one of those."""
-        text = f"{found.experiment} {found.idea} {found.novelty}".casefold()
+        text = f"{found.experiment} {found.idea} {found.novelty} {' '.join(found.tags)}".casefold()
         return (
             all(word in text for word in self.words.casefold().split())
             and (self.dimension is None or any(self.dimension in each for each in found.dimensions))
@@ -124,6 +125,7 @@ def past_experiment(folder: Path) -> PastExperiment:
             *(each for each in ran if not any(name.startswith(f"{each} (") for name in dimensions)),
         ),
         targets=targets,
+        tags=tuple(map(str, tags)) if isinstance(tags := plan.get("tags"), list) else (),
         tried=tried,
     )
     last = last_compared(history)

@@ -12,8 +12,7 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.variant_files import AGAIN
-from numerai_ray.report.tables import leaderboard
-from numerai_ray.session.shown import COLUMNS, flat
+from numerai_ray.session.shown import COLUMNS, leaderboard_rows
 from numerai_ray.system.json_text import without_nan
 
 
@@ -27,7 +26,7 @@ def leaderboard_json(
         DataError: the ledger is damaged.
 
     """
-    entries = leaderboard(read_ledger(paths.ledger))
+    entries = leaderboard_rows(paths, read_ledger(paths.ledger))
     if not entries:
         raise RequestError(f"{exp}: no round is decided yet; start with `numerai-ray run {exp}`")
     stages = list(dict.fromkeys(each["stage"] for each in entries))
@@ -35,7 +34,7 @@ def leaderboard_json(
         raise RequestError(f"--stage must be one that ran ({', '.join(stages)}), but is {stage!r}")
     rows = []
     for name in stages if stage is None else [stage]:
-        rows += [flat(each) for each in entries if each["stage"] == name][:top]
+        rows += [each for each in entries if each["stage"] == name][:top]
     return {"experiment": str(exp), "rows": [without_nan({key: row.get(key) for key in COLUMNS}) for row in rows]}
 
 

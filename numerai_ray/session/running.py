@@ -112,6 +112,7 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
 
     """
     from numerai_ray.experiment.baselines import BaselineStore
+    from numerai_ray.experiment.scores import ScoreReader
     from numerai_ray.rounds.calibrate import calibrate as measured
     from numerai_ray.rounds.candidates import Search
     from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
@@ -127,7 +128,7 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     loaded = loaded.interpreted(chosen_interpretation(history))
     search = Search(loaded, sampler_of(loaded), history)
     store = FitStore.below(root, keep_models=loaded.plan.keep_models)
-    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root))
+    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root), ScoreReader(paths))
     setups = first_setups(outlook)
     known = read_calibration(paths)
     if calibrate:

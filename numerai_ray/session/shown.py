@@ -1,7 +1,7 @@
 """What a notebook shows of an experiment and of a forecast: rows of a table, and pages of HTML."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,13 @@ import pandas as pd
 
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.decision import last_compared
-from numerai_ray.metrics.significance import PairedDelta, verdict
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.experiment.verdicts import overall_verdicts, stored_comparison
+from numerai_ray.metrics.significance import PairedDelta, Verdict, verdict
 from numerai_ray.progress.round_state import duration, number
+from numerai_ray.report.tables import leaderboard
 from numerai_ray.session.status import best_variant
 from numerai_ray.session.subject import Subject
 
@@ -44,6 +49,7 @@ COLUMNS = [
     "delta_high",
     "p_value",
     "verdict",
+    "verdict_overall",
     "bmc_mean",
     "bmc_sharpe",
     "bmc_max_drawdown",
@@ -58,13 +64,23 @@ COLUMNS = [
 ]
 
 
-def flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the leaderboard without nesting."""
+def flat(entry: Mapping[str, Any], overall: Verdict | None) -> dict[str, Any]:
+    """A row of the leaderboard without nesting; a loss has no p-value of a gain."""
     evidence = entry["evidence"]
     delta = None if evidence is None else PairedDelta(**evidence["to_base"])
-    sure = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high, "p_value": delta.p_value}
+    sure: dict[str, Any] = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high}
+    if delta is not None and delta.mean > 0:
+        sure["p_value"] = delta.p_value
+    sure |= {"verdict": verdict(delta), "verdict_overall": overall or "unknown"}
     status = "; ".join(entry["status"])
-    return {**entry, **sure, "verdict": verdict(delta), "changes": dict(entry["all_changes"]), "status": status}
+    return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}
+
+
+def leaderboard_rows(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+    """Every configuration once a stage, each judged in its round and as what the whole search found."""
+    reader = ScoreReader(paths)
+    overall = overall_verdicts(history, reader, stored_comparison(history, reader))
+    return [flat(entry, overall.get((entry["stage"], entry["id"]))) for entry in leaderboard(history)]
 
 
 def experiment_html(experiment: Subject) -> str:

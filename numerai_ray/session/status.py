@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from numerai_ray.errors import NumeraiRayError
+from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
@@ -12,6 +14,7 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
+from numerai_ray.session.places import open_experiment
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
 
@@ -25,11 +28,27 @@ def status_json(paths: ExperimentPaths, exp: str | Path, results: str | None = N
         "state": state_of(paths, history, results),
         "finished": is_finished(history),
         "best": None if best is None else record_json(best),
+        "answer": _answer(paths, exp, history),
         "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
     }
+
+
+def _answer(paths: ExperimentPaths, exp: str | Path, history: Sequence[RoundRecord]) -> dict[str, Any] | None:
+    """The answer so far; None where the plan cannot be read, which does not keep the rest from being told."""
+    try:
+        _, loaded = open_experiment(paths.root)
+    except NumeraiRayError:
+        return None
+    return answer_json(experiment_answer(loaded, paths, history, exp))
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """The answer as plain values."""
+    value: dict[str, Any] = without_nan(answer.as_json())
+    return value
 
 
 def best_variant(history: Sequence[RoundRecord]) -> VariantRecord | None:

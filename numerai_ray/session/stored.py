@@ -21,11 +21,10 @@ from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
 from numerai_ray.experiment.variant_files import AGAIN
 from numerai_ray.models import rule_of
-from numerai_ray.report.tables import leaderboard
 from numerai_ray.session.foreign import foreign_ids, foreign_table
 from numerai_ray.session.places import open_experiment
 from numerai_ray.session.plotting import ExperimentPlots
-from numerai_ray.session.shown import COLUMNS, experiment_html, flat
+from numerai_ray.session.shown import COLUMNS, experiment_html, leaderboard_rows
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import FoldModel, fit_of, fold_model
@@ -109,9 +108,10 @@ class StoredExperiment:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.
 
         Indexed by id. ``primary`` is the mean BMC of the last scored eras; ``delta`` the difference to the round's
-        base, with its interval and ``verdict``; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        base, with its interval and ``verdict``; ``verdict_overall`` is that against the experiment's base over all
+        scored eras, as what all rounds found; ``changes`` are relative to the experiment's base. Unknown is NaN.
         """
-        return pd.DataFrame([flat(entry) for entry in leaderboard(self.rounds)], columns=COLUMNS).set_index("id")
+        return pd.DataFrame(leaderboard_rows(self.paths, self.rounds), columns=COLUMNS).set_index("id")
 
     def oof(self, variant: str | None) -> pd.DataFrame:
         """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.

@@ -128,8 +128,11 @@ def _build(folder: Path) -> Said:
 
 def _recheck(order: WeeklyOrder, session: Session) -> Said:
     found = recheck(session)
-    pairs = () if found.record is None else found.record.implausible
-    alarms = [f"{session.paths.root.name}: winner − {each.theirs} is worse than promised" for each in pairs]
+    name, record = session.paths.root.name, found.record
+    pairs = () if record is None else record.implausible
+    alarms = [f"{name}: winner − {each.theirs} is worse than promised" for each in pairs]
+    losing = [each.theirs for each in (() if record is None else record.pairs) if each.loses and each not in pairs]
+    alarms += [f"{name}: winner − {theirs} loses, clear of the noise" for theirs in losing]
     return Said(order.tell_recheck(found), [*alarms, *found.drift] if alarms else [])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.config import ScoreConfig
-from numerai_ray.data.dataset import Columns, DatasetIndex
+from numerai_ray.data.dataset import META_MODEL, Columns, DatasetIndex
 from numerai_ray.data.eras import Fold
 from numerai_ray.metrics.importance import Importance, importance_from_json
 from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
@@ -116,6 +116,7 @@ def _scored(
         take(columns.targets[score.target], ranges),
         take(columns.benchmarks[score.benchmark], ranges),
         index.starts_of(fold.validation_eras),
+        None if META_MODEL not in columns.benchmarks else take(columns.benchmarks[META_MODEL], ranges),
     )
     return FoldScore(fold.index, fold.validation_eras, scores, records)
 
@@ -144,6 +145,7 @@ def join_scores(scored: Sequence[FoldScore]) -> EraScores:
         np.concatenate([part.corr for part in parts]),
         np.concatenate([part.bmc for part in parts]),
         np.concatenate([part.benchmark_corr for part in parts]),
+        np.concatenate([part.mmc for part in parts]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numerai_ray.config import Config
 from numerai_ray.config.ranges import is_number
-from numerai_ray.data.dataset import DatasetIndex
+from numerai_ray.data.dataset import META_MODEL, DatasetIndex
 from numerai_ray.data.eras import Fold, Folds
 from numerai_ray.metrics.importance import feature_groups
 from numerai_ray.models import LIBRARY, Engine, Model, ModelSource, model_for, needs_of
@@ -197,9 +197,10 @@ class VariantPlan:
 
     @cached_property
     def benchmarks(self) -> tuple[str, ...]:
-        """Benchmark columns that training, post-processing and scoring need."""
+        """Benchmark columns that training, post-processing and scoring need; the meta model's where it is there."""
         read = (name for fit in self.fits for name in fit.asked.read_benchmarks)
-        return tuple(dict.fromkeys((*self.config.benchmarks(), *read)))
+        meta_model = () if self.index.meta_model_path is None else (META_MODEL,)
+        return tuple(dict.fromkeys((*self.config.benchmarks(), *read, *meta_model)))
 
     @cached_property
     def targets(self) -> tuple[str, ...]:

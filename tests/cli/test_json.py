@@ -94,7 +94,7 @@ def test_run_speaks_events_and_status_can_be_watched(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for event in events:
         check("run", event)
-    assert {event["event"] for event in events} == {"round_started", "progress", "round_decided"}
+    assert {event["event"] for event in events} == {"round_started", "progress", "round_decided", "finished"}
     assert run(["status", str(fresh.folder), "--watch", "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["rounds"] == 1

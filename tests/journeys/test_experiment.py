@@ -172,9 +172,9 @@ def test_json_events(tmp_path: Path, market: Path, capsys: pytest.CaptureFixture
     desk = Desk(tmp_path, market)
     assert desk.run("--rounds", "1", "--json") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [events[0]["event"], events[-1]["event"]] == ["round_started", "round_decided"]
-    assert {event["event"] for event in events} == {"round_started", "progress", "round_decided"}
-    assert events[-1]["decision"]["reason"]
+    assert [event["event"] for event in (events[0], *events[-2:])] == ["round_started", "round_decided", "finished"]
+    assert {event["event"] for event in events} == {"round_started", "progress", "round_decided", "finished"}
+    assert events[-2]["decision"]["reason"]
 
 
 @pytest.mark.ray

@@ -23,6 +23,9 @@ def assert_equals_oracle(prediction, target, benchmark, sizes):
     theirs = oracle_scores(prediction, target, benchmark, np.repeat(np.arange(len(sizes)), sizes))
     for name in NAMES:
         np.testing.assert_allclose(getattr(ours, name), theirs[name], rtol=0, atol=TOLERANCE, err_msg=name)
+    # MMC is the same formula with the meta model in the benchmark's place, whatever the benchmark is.
+    other = score_eras(prediction, target, None, np.concatenate(([0], np.cumsum(sizes))), benchmark)
+    np.testing.assert_allclose(other.mmc, theirs["bmc"], rtol=0, atol=TOLERANCE, err_msg="mmc")
 
 
 def era(seed=0, n=60):

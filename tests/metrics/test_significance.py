@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numerai_ray.metrics.significance import (
+    ALONE,
     Comparison,
     Evidence,
     PairedDelta,
+    Search,
     Series,
-    best_by_luck,
     block_length,
     bootstrap_draws,
     delta_text,
@@ -35,8 +36,8 @@ def noise(k: int = 1, overlap: int = 4, seed: int = 0, n: int = N) -> np.ndarray
     return Shape(n, 1, overlap).noise(np.random.default_rng(seed), k)
 
 
-def one(delta: np.ndarray, comparison: Comparison = COMPARISON, looks: int = 1) -> PairedDelta:
-    return paired_deltas(delta[:, None], 300 + np.arange(len(delta)), comparison, looks)[0]
+def one(delta: np.ndarray, comparison: Comparison = COMPARISON, search: Search = ALONE) -> PairedDelta:
+    return paired_deltas(delta[:, None], 300 + np.arange(len(delta)), comparison, search)[0]
 
 
 # Against slow and obvious ways
@@ -187,14 +188,13 @@ def test_only_the_last_common_eras_count() -> None:
     assert (found.eras, found.dropped) == (50, 1)
 
 
-def test_more_looks_and_more_rivals_need_a_larger_gain() -> None:
+def test_a_wider_search_and_more_rivals_need_a_larger_gain() -> None:
     delta = 0.0012 + 0.005 * noise()[:, 0]
     alone = one(delta).p_value
-    assert one(delta, looks=10).p_value == pytest.approx(1 - (1 - alone) ** 10, abs=2e-3)
+    assert one(delta, search=Search((10,))).p_value == pytest.approx(1 - (1 - alone) ** 10, rel=0.3)
+    assert one(delta, search=Search((5, 5), 2)).p_value > one(delta, search=Search((10,))).p_value
     rivals = np.column_stack([delta, 0.005 * (noise(9, seed=8) - noise(9, seed=8).mean(axis=0))])
     assert paired_deltas(rivals, ERAS, COMPARISON)[0].p_value > alone
-    assert best_by_luck(1) == pytest.approx(1.645, abs=1e-3)
-    assert best_by_luck(4) == pytest.approx(2.234, abs=1e-3)
 
 
 def test_a_round_is_judged_to_its_base_and_to_its_best() -> None:

@@ -1,6 +1,7 @@
 """The report's diagnostics: a table a stage with the same columns, of what results files tell; a plot by group."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,21 +25,23 @@ def told(history: History, trial: str) -> dict:
     return json.loads(history.paths.results(trial).read_text())["diagnostics"]
 
 
-def test_a_table_a_stage_with_the_same_columns(finished: History) -> None:
+def test_the_stage_that_ran_last_has_a_table(finished: History) -> None:
     parts = diagnostics_section(reading(finished))
     tables = [part.splitlines() for part in parts if part.startswith("|")]
-    assert len(tables) == len([part for part in parts if part.startswith("### Diagnostics of ")]) == 3
+    assert len(tables) == len([part for part in parts if part.startswith("### Diagnostics of ")]) == 1
     assert len({table[0] for table in tables}) == 1
     assert len({line.count("|") for table in tables for line in table}) == 1
     assert "`fncv3_features` (400 features)" in parts[0]
     assert "Churn is unknown: no id comes again" in parts[0]
-    assert parts[3].startswith("The 6 best of 8; the others stand in their `results/<id>.json`"), "of the scout stage"
+    assert parts[1] == "### Diagnostics of final"
+    scouted = diagnostics_section(replace(reading(finished), history=tuple(finished.records[:3])))
+    assert scouted[3].startswith("The 3 best of 8; the others stand in their `results/<id>.json`")
 
 
 def test_a_row_says_what_the_results_file_says(finished: History) -> None:
     rows = diagnostics_rows(reading(finished), "scout")
     assert len({row.id for row in rows}) == len(rows)
-    row = next(row for row in rows if row.id == "r01-num_leaves=63")
+    row = rows[0]
     value = told(finished, row.id)
     assert row.exposure_max == value["feature_exposure"]["max"]
     assert row.neutral_corr == value["feature_neutral_corr"]["mean"]
@@ -59,7 +62,7 @@ def test_fits_that_tell_nothing_are_said_to(tmp_path: Path) -> None:
     file.write_text(json.dumps(value))
     table = next(part for part in diagnostics_section(reading(history)) if part.startswith("|"))
     (line,) = [line for line in table.splitlines() if "num_leaves=63" in line]
-    assert line.endswith("| its fits tell none | its fits tell none |")
+    assert line.endswith("| its fits tell none |")
 
 
 def test_a_stack_is_shown_by_member_and_fold(tmp_path: Path) -> None:

@@ -26,6 +26,16 @@ def page(history: History) -> str:
     return history.paths.html.read_text(encoding="utf-8")
 
 
+def test_rounds_are_one_line_each_that_unfolds(finished: History) -> None:
+    text = page(finished)
+    rounds = re.findall(r'<details class="round"><summary>(.*?)</summary>', text, re.DOTALL)
+    assert [re.sub("<.*?>", "", each).split(":")[0] for each in rounds] == ["Round 1", "Round 2", "Round 3"]
+    assert "promoted: num_leaves=" in rounds[0]
+    assert text.count("<details") == text.count("</details>")
+    columns = [len(re.findall("<th[ >]", head)) for head in re.findall(r"<thead>.*?</thead>", text, re.DOTALL)]
+    assert max(columns[:-1]) <= 6, "the appendix has the rest"
+
+
 def test_nothing_is_fetched(finished: History) -> None:
     text = page(finished)
     for reference in re.findall(r'(?:src|srcset|href)="([^"]*)"', text):
@@ -82,9 +92,10 @@ def test_pictures_in_what_users_write_load_nothing(tmp_path: Path, idea: str) ->
 
 PROBE = """
 <pre id="probe"></pre><script>
-const ranked = document.querySelector("table.ranked");
+const all = [...document.querySelectorAll("table")];
+const ranked = all.find((table) => table.tHead.textContent.includes("Fits new"));
 const names = Array.from(ranked.tHead.rows[0].cells).map((cell) => cell.textContent);
-const column = names.findIndex((name) => name.startsWith("BMC last"));
+const column = names.findIndex((name) => name === "BMC");
 const values = () => Array.from(ranked.tBodies[0].rows).map((row) => row.cells[column].textContent.trim());
 const header = ranked.tHead.rows[0].cells[column];
 header.click(); const down = values();

@@ -108,7 +108,7 @@ def test_delta_ends_at_the_headlines_interval_times_the_eras(finished: History) 
         assert headline is not None
         assert headline.paired is not None
         n = headline.paired.eras
-        assert len(line.eras) == n == 200
+        assert len(line.eras) == n == 231
         assert line.total[-1] == pytest.approx(n * headline.paired.mean)
         assert line.low[-1] == pytest.approx(n * headline.paired.low)
         assert line.high[-1] == pytest.approx(n * headline.paired.high)

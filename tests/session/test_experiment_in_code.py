@@ -178,7 +178,9 @@ def test_begun_in_python_killed_continued_by_the_command_line_and_finished_in_py
     assert undisturbed.run() == 0
     assert run(["report", str(undisturbed.folder)]) == 0
     ours, theirs = desk.untimed(), undisturbed.untimed()
-    assert [key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)] == []
+    # What a kill left half written has a name of its own; it is removed when it is old enough to be nobody's.
+    known = {key for key in ours.keys() | theirs.keys() if not key.endswith(".partial")}
+    assert [key for key in sorted(known) if ours.get(key) != theirs.get(key)] == []
 
 
 @pytest.mark.slow

@@ -151,6 +151,9 @@ def test_history_finds_by_idea_dimension_target_and_outcome(desk: Desk, capsys: 
     assert names(target="jasper") == ["other"]
     assert names(outcome="open") == ["leaves", "other"]
     assert names(outcome="no gain") == []
+    plan = root / "other" / "experiment.yaml"
+    plan.write_text(plan.read_text() + "tags: [labels]\n")
+    assert names(words="labels") == ["other"]
     (root / "broken").mkdir()
     (root / "broken" / "experiment.yaml").write_text("idea: [")
     capsys.readouterr()

@@ -19,6 +19,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
 from numerai_ray.experiment.variant_output import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, metrics_of
+from numerai_ray.metrics.significance import RULE
 from numerai_ray.system.json_text import write_json
 
 BASELINE = {
@@ -184,7 +185,7 @@ class History:
     ) -> RoundRecord:
         settings = PolicySettings(self.loaded.plan.rounds.margin, self.loaded.plan.rounds.patience, 12)
         rest = [each for each in variants if each.role == "variant"]
-        decision = decide(variants[0], rest, base_changes, settings)
+        decision = replace(decide(variants[0], rest, base_changes, settings), rule=f"margin/{RULE}")
         if stage == "final" and decision.winner is not None:
             decision = replace(decision, reason="recorded: full-data metrics of the winner")
         record = RoundRecord(

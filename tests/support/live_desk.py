@@ -29,7 +29,8 @@ class LiveDesk:
         (desk.exp.parent / "baselines").mkdir(parents=True)
         (desk.exp.parent / "baselines" / "tiny.yaml").write_text(yaml.safe_dump(BASELINE))
         desk.exp.mkdir()
-        plan = apply_overrides(PLAN, {"budget": {"rounds": 1}})
+        # A base that the baseline is not: whoever wins is compared with something.
+        plan = apply_overrides(PLAN, {"budget": {"rounds": 1}, "base": {"model": {"params": {"num_leaves": 12}}}})
         (desk.exp / "experiment.yaml").write_text(yaml.safe_dump(plan))
         desk.arrive(125)
         assert run(["run", str(desk.exp), "--data-dir", str(desk.data), "--in-process", "--accept-suspect"]) == 0

@@ -36,3 +36,8 @@ def write_predictions(history: History, names: dict[str, float]) -> None:
         path = history.paths.predictions(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
+
+
+def head(report: str) -> str:
+    """What stands before the first chapter: the answer."""
+    return report.split("\n## ", 1)[0]

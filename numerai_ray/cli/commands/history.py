@@ -28,7 +28,9 @@ def history(
     root: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder that holds experiments; else experiments.")
     ] = Path("experiments"),
-    find: Annotated[str, typer.Option("--find", metavar="WORDS", help="All of them in idea, novelty or name.")] = "",
+    find: Annotated[
+        str, typer.Option("--find", metavar="WORDS", help="All of them in idea, novelty, name or tags.")
+    ] = "",
     dimension: Annotated[
         str | None, typer.Option("--dimension", metavar="NAME", help="That vary it: its name or path, or a part.")
     ] = None,

@@ -17,6 +17,7 @@ from numerai_ray.cli.options import (
     varied,
 )
 from numerai_ray.errors import RequestError
+from numerai_ray.metrics.significance import e4
 from numerai_ray.progress.round_state import duration
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.opening import Session
@@ -111,8 +112,27 @@ def _show_stages(console: Console, found: Any) -> None:
     console.print()
 
 
+def _show_certainty(console: Console, found: Any) -> None:
+    """What gain each stage can tell from noise, beside the margin; and what would make it smaller."""
+    told = found.certainty
+    if told is None or not told.stages:
+        return
+    table = Table(title="Smallest gain told from noise in 4 of 5 cases", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "eras compared", "standard error", "smallest gain", "margin"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for each in told.stages:
+        numbers = (each.standard_error, each.smallest_gain, told.margin)
+        table.add_row(each.stage, str(each.eras), *(e4(value, sign=False) for value in numbers))
+    console.print(table)
+    spread = f"spread of per-era differences {e4(told.spread, sign=False)}, {told.source}"
+    for line in (spread, *(f"note: {advice}" for advice in told.advice)):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print()
+
+
 def _show(console: Console, found: Any) -> None:
     _show_stages(console, found)
+    _show_certainty(console, found)
     if not found.rounds:
         text = "nothing is left to run: all stages are there; `numerai-ray run EXP --extend` goes on scouting"
         console.print(text, highlight=False, soft_wrap=True)

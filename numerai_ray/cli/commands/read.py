@@ -14,6 +14,7 @@ from rich.text import Text
 from numerai_ray.cli.options import ExperimentArgument, JsonOption, ResultsOption, within
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import RequestError
+from numerai_ray.experiment.answer import experiment_answer
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
@@ -76,14 +77,14 @@ def leaderboard(
     digits = {"primary": 5, "delta_low": 5, "delta_high": 5, "bmc_mean": 5, "bmc_sharpe": 2, "corr_mean": 4}
     digits |= {"corr_with_benchmark": 3}
     # The star has a column of its own: no line ends between it and a long name.
-    for name in ("stage", "", "id", "verdict"):
+    for name in ("stage", "", "id", "verdict", "overall"):
         screen.add_column(name, overflow="fold")
     for name in digits:
         screen.add_column(name, justify="right", no_wrap=True)
     for row in value["rows"]:
         values = [number(row[name], places) for name, places in digits.items()]
-        judged = "–" if row["verdict"] == "unknown" else row["verdict"]
-        screen.add_row(row["stage"], "★" if row["winner"] else "", row["id"], judged, *values)
+        judged = ["–" if row[each] == "unknown" else row[each] for each in ("verdict", "verdict_overall")]
+        screen.add_row(row["stage"], "★" if row["winner"] else "", row["id"], *judged, *values)
     wide_console().print(screen)
 
 
@@ -110,6 +111,7 @@ def report(
         say(f"note: {lost}; {LEFT_OUT}; {AGAIN.format(exp)}", err=True)
     if as_json:
         value = {
+            "answer": experiment_answer(loaded, paths, history, exp).as_json(),
             "report": str(path),
             "page": str(paths.html),
             "plots": sorted(str(file) for file in paths.plots.glob("*.png")),

@@ -1,5 +1,8 @@
 """Commands that train: ``run`` an experiment, ``train`` one official config."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,19 +22,19 @@ from numerai_ray.cli.options import (
 from numerai_ray.cli.queue import run_several
 from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.official import OfficialRun, load_official
-from numerai_ray.config.search_space import changes_label
-from numerai_ray.errors import ConfigError, RequestError
+from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, RequestError
+from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
-from numerai_ray.rounds.policy import Stop
 from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
 from numerai_ray.session.queue import Limits
 from numerai_ray.session.running import HowFar, known_stage, run_rounds
-from numerai_ray.system.json_text import to_json
+from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.process import INTERRUPTED, stop_asked
 from numerai_ray.system.storage import place
 
 
@@ -104,13 +107,35 @@ def run(
         return
     if hours is not None:
         raise RequestError("--hours: goes with several experiments; one has `budget: {hours: …}` in its plan")
-    session = opened(exps[0])
-    how_far = HowFar(rounds, known_stage(stop_after, session.loaded), accept_suspect, extend)
-    session = replace(session, results=answering(place(results), "--results") if results else None)
-    stop, history = run_rounds(session, how_far)
-    _farewell(session.console, session.paths, stop, history)
+    with _faults_as_event() if as_json else nullcontext():
+        session = opened(exps[0])
+        how_far = HowFar(rounds, known_stage(stop_after, session.loaded), accept_suspect, extend)
+        session = replace(session, results=answering(place(results), "--results") if results else None)
+        stop, history = run_rounds(session, how_far)
+        answer = experiment_answer(session.loaded, session.paths, history, exps[0])
+        _farewell(session.console, session.paths, answer, history)
+    if as_json:
+        ended = {"reason": stop.reason if stop else None, "report": str(session.paths.report)}
+        say(json.dumps(without_nan({"event": "finished", **ended, "answer": answer.as_json()})))
     if any(variant.error for record in history for variant in record.variants):
         raise typer.Exit(3)
+
+
+@contextmanager
+def _faults_as_event() -> Iterator[None]:
+    """The last line of ``run --json`` where it does not finish; what is raised goes on to its exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fault("interrupted; run the same command again to go on", stop_asked() or INTERRUPTED)
+        raise
+    except NumeraiRayError as error:
+        _fault(str(error), 3 if isinstance(error, FitError) else 2)
+        raise
+
+
+def _fault(message: str, exit_code: int) -> None:
+    say(json.dumps({"event": "error", "error": message, "exit_code": exit_code}))
 
 
 def train(
@@ -172,24 +197,10 @@ def load_any_config(path: Path) -> OfficialRun:
     return load_official(path)
 
 
-def _farewell(console: Console, paths: ExperimentPaths, stop: Stop | None, history: list[RoundRecord]) -> None:
-    """The last lines: what was found, how long it took, and where it is written."""
-    last = next((record for record in reversed(history) if record.stage == "final"), None)
-    final = last.find("base") if last else None
-    if stop is not None and last is not None and final is not None and final.metrics is not None:
-        changes = changes_label(last.base_changes)
-        console.print(
-            f"finished: {changes}; on full data bmc_last_200_eras {number(final.metrics.primary)}, "
-            f"bmc {number(final.metrics.bmc.mean)}, corr {number(final.metrics.corr.mean)} "
-            f"[{len(history)} rounds, {duration(sum(record.wall_s for record in history))}]",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
-        from numerai_ray.report.sections.closing import next_commands
-
-        for line in next_commands(paths.root):
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+def _farewell(console: Console, paths: ExperimentPaths, answer: Answer, history: list[RoundRecord]) -> None:
+    """The last lines: the answer, how long it took, and where it is written."""
+    for line in answer.lines():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     guessed = [record for record in history if record.estimated_s is not None]
     if guessed:
         estimate, fact = sum(each.estimated_s or 0 for each in guessed), sum(each.wall_s for each in guessed)

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.metrics.exposure import prediction_correlations
 from numerai_ray.report.plots.drawing import Theme, canvas, two_lines
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import primary_of
 
 Floats = npt.NDArray[np.float64]
 # More would not be legible; the best are shown.

@@ -12,9 +12,9 @@ from numerai_ray.config.search_space import changes_label
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.plots.drawing import DASHES, Theme, canvas, end_labels, era_axis, shortened
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import primary_of
 
 Floats = npt.NDArray[np.float64]
 RUNNERS_UP = ("second", "third")
@@ -104,7 +104,7 @@ def cumulative_caption(info: CumulativeInfo) -> str:
     else:
         first, final = (era_label(era) for era in info.window)
         parts.append(
-            f"The band marks the eras of the primary metric (at most the last {info.last} scored): {first}–{final}."
+            f"The band marks the primary metric's eras (the last {info.last} scored at most): {first}–{final}."
         )
         if info.uncovered_eras:
             eras = "era" if info.uncovered_eras == 1 else "eras"

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.experiment.standing import Headline
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
 from numerai_ray.report.plots.drawing import Theme, canvas, era_axis, shortened
-from numerai_ray.report.reading import Headline, Reading
+from numerai_ray.report.reading import Reading
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,14 +54,14 @@ def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
         return None
     base = dict(zip(theirs.eras, theirs.scores.bmc.tolist(), strict=True))
     both = [(e, v - base.get(e, math.nan)) for e, v in zip(ours.eras, ours.scores.bmc.tolist(), strict=True)]
-    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.comparison.last :]
+    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.overall.last :]
     eras = tuple(era for era, _ in counted)
     total = np.cumsum([delta for _, delta in counted])
     paired, count = headline.paired, np.arange(1, len(counted) + 1)
     reach = np.sqrt(count * len(counted))
     return DeltaLine(
         headline.stage,
-        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.gain)} an era: {verdict(paired)}",
+        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.difference)} an era: {verdict(paired)}",
         eras,
         total,
         total - reach * (paired.mean - paired.low),
@@ -80,8 +81,7 @@ def delta_caption(info: DeltaInfo) -> str:
     stages = ", ".join(line.stage for line in info.lines)
     return (
         f"Stages: {stages}. The band is the {INTERVAL_PERCENT} % interval; at the last era it is that of the mean "
-        f"difference, times the number of eras. A band that holds 0 at the end is a difference inside the noise; one "
-        f"that does not may still be what the best of many variants reaches by luck, and is then called that."
+        f"difference, times the number of eras. The verdict allows for the whole search."
     )
 
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.plots.drawing import Theme, canvas, shortened
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import primary_of
 
 Floats = npt.NDArray[np.float64]
 MOST_OTHERS = 3
@@ -69,10 +69,7 @@ def _known(scores: Floats) -> Floats:
 
 def per_era_caption(info: PerEraInfo) -> str:
     """What the picture does not say by itself."""
-    return (
-        f"Stage {info.stage}. A dot is an era; the box holds the middle half of them, the whiskers 90 %; the diamond "
-        f"is the mean, the line in the box the median."
-    )
+    return f"Stage {info.stage}. A dot is an era, the box their middle half, the whiskers 90 %, the diamond the mean."
 
 
 def draw_per_era(info: PerEraInfo, theme: Theme, ax: Any = None) -> Any:

@@ -29,7 +29,7 @@ from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json
 
-Chapter = Literal["Abstract", "Rounds", "Since the decision", "Leaderboard", "Diagnostics"]
+Chapter = Literal["Answer", "Rounds", "Since the decision", "Leaderboard", "Diagnostics"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Plot:
 
 
 PLOTS = (
-    Plot("cumulative", "Abstract", "Cumulative scores per era", cumulative_info, cumulative_caption, draw_cumulative),
-    Plot("delta", "Abstract", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
+    Plot("cumulative", "Answer", "Cumulative scores per era", cumulative_info, cumulative_caption, draw_cumulative),
+    Plot("delta", "Answer", "Gain over what each stage is compared with", delta_info, delta_caption, draw_delta),
     Plot("rounds", "Rounds", "The primary metric round by round", rounds_info, rounds_caption, draw_rounds),
     Plot("sweeps", "Rounds", "The primary metric against the swept value", sweeps_info, sweeps_caption, draw_sweeps),
     Plot("since", "Since the decision", "The winner on eras after the decision", since_info, since_caption, draw_since),

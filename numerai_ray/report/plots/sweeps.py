@@ -106,8 +106,6 @@ def sweeps_caption(info: SweepsInfo) -> str:
     parts = [f"A panel a scout round; {bar}, whose value is the dashed line."]
     if info.rounds > len(info.panels):
         parts.append(f"The latest {len(info.panels)} of {info.rounds} rounds.")
-    if any(panel.scale == "log" for panel in info.panels):
-        parts.append("Values that span much are spaced by their logarithm.")
     failed = sum(panel.failed for panel in info.panels)
     if failed:
         parts.append(f"{failed} trial{'s' if failed > 1 else ''} without a value not shown.")

@@ -4,16 +4,17 @@ import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.decision import spreads
 from numerai_ray.experiment.records import JOINT, RoundRecord
-from numerai_ray.metrics.significance import best_by_luck, e4, verdict
+from numerai_ray.experiment.standing import searched
+from numerai_ray.metrics.selection import luck
+from numerai_ray.metrics.significance import e4
 from numerai_ray.report.plots.drawing import label_rooms, tightest
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import cell, e4_judged, number
+from numerai_ray.report.tables import cell, number
 
 PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 # A model this close to the benchmark has little of its own to add.
@@ -49,9 +50,10 @@ def what_worked(reading: Reading) -> list[str]:
         what = "several at once" if record.kind == "joint" else record.dimension
         line = f"{what} (round {record.number}): {_best_of_round(reading, record)}"
         (worked if record.decision.promoted else did_not).append(line)
-    rule = "the margin" + (", clear of the noise" if reading.loaded.plan.rounds.accept == "significant" else "")
-    parts = [f"Counted as gains by {rule}:\n\n" + bullets(worked)] if worked else [f"Nothing reached {rule}."]
-    parts += ["Did not:\n\n" + bullets(did_not)] if did_not else []
+    also = {"significant": ", clear of the noise", "pareto": ", at no cost"}
+    rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
+    parts = [f"Counted as gains by {rule}: {'; '.join(worked)}."] if worked else [f"Nothing reached {rule}."]
+    parts += [f"Did not: {'; '.join(did_not)}."] if did_not else []
     return parts + _importances(reading)
 
 
@@ -79,19 +81,18 @@ def _best_of_round(reading: Reading, record: RoundRecord) -> str:
     if not rows:
         return "no variant could be judged"
     best, worst = rows[0], rows[-1]
-    text = f"{cell(best.name)} {e4_judged(best.delta, best.evidence.to_base if best.evidence else None)}"
-    return text if len(rows) == 1 else f"{text}; the worst, {cell(worst.name)}, {e4(worst.delta)}"
+    text = f"{cell(best.name)} {e4(best.delta)}"
+    return text if len(rows) == 1 else f"{text}, the worst {cell(worst.name)} {e4(worst.delta)}"
 
 
 def threats(reading: Reading) -> list[str]:
     """What could make the result wrong, with this experiment's numbers."""
     found = [_noise(reading)]
-    if reading.looks > 1:
+    search = reading.search("final")
+    if search.variants > 1:
         found.append(
-            f"Selection: the best of {reading.looks} variants was chosen on the same eras that it is reported on, so "
-            f"its gain is biased upwards; by luck alone the best of so many reaches "
-            f"{best_by_luck(reading.looks):.1f} standard errors in one case of twenty. Confirm and final runs use "
-            f"these eras again."
+            f"Selection: the winner was chosen on the same eras that it is reported on, so its gain is biased upwards; "
+            f"noise alone brings {luck(search):.1f} standard errors to {searched(search)} in one case of twenty."
         )
     found += [_holdout(reading), _leaks(reading)]
     stage = reading.latest_stage
@@ -236,11 +237,8 @@ def _version(package: str) -> str:
 
 
 def next_steps(reading: Reading) -> list[str]:
-    """What the numbers suggest, most pressing first."""
+    """What the numbers suggest beside the answer's next steps."""
     found = []
-    folder = reading.paths.root.name
-    if not reading.finished:
-        found.append(f"`numerai-ray run {folder}` goes on where this stopped.")
     failed = [v.name for r in reading.history for v in r.variants if v.error is not None and v.role == "variant"]
     if failed:
         found.append(f"Look at the failed variants ({_some(failed)}): they are untried, not bad.")
@@ -252,15 +250,6 @@ def next_steps(reading: Reading) -> list[str]:
     if untried and reading.scouts:
         found.append(f"Not tried: {', '.join(untried)}.")
     found += _edges(reading)
-    headline = next((h for s in reversed(reading.stages) if (h := reading.headline(s)) is not None), None)
-    if headline is not None and verdict(headline.paired) == "inside the noise":
-        found.append(
-            "The difference is inside the noise: average several seeds of both sides, or score more eras (the full "
-            "file), before building on it."
-        )
-    if reading.finished:
-        export, upload = next_commands(Path(reading.paths.root.name))
-        found.append(f"Submit the winner: `{export}` proves it in Numerai's container, `{upload}` sends it.")
     return found or ["None: everything listed was tried."]
 
 
@@ -274,9 +263,3 @@ def _edges(reading: Reading) -> list[str]:
             side = "below" if chosen == min(numbers) else "above"
             found.append(f"{name}: the best value {chosen} is the last one listed; try values {side} it.")
     return found
-
-
-def next_commands(folder: Path) -> tuple[str, str]:
-    """What follows a finished experiment: its winner as a proved pickle, and that pickle at Numerai."""
-    pickle = f"{folder.resolve().name}.pkl"
-    return f"numerai-ray export {folder} --out {pickle}", f"numerai-ray upload {pickle} --model NAME"

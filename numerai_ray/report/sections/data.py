@@ -59,7 +59,14 @@ def data_section(reading: Reading) -> list[str]:
     stages = reading.stages
     facts = [stage_facts(reading, stage) for stage in stages]
     lines = ["| | " + " | ".join(stages) + " |", "|:--|" + ":--|" * len(stages)]
-    lines += [f"| {key} | " + " | ".join(cell(each[key], 200) for each in facts) + " |" for key in facts[0]]
+    for key in facts[0]:
+        told = [each[key] for each in facts]
+        # What is so in every stage needs no line of nothing.
+        if key == "CORR but no benchmark" and set(told) == {"none"}:
+            continue
+        if key == "Eras with CORR" and all(each["Eras with CORR"] == each["Eras with BMC"] for each in facts):
+            continue
+        lines.append(f"| {key} | " + " | ".join(cell(each, 200) for each in told) + " |")
     parts = ["\n".join(lines)]
     market = reading.loaded.plan.market
     if market is not None:
@@ -69,8 +76,8 @@ def data_section(reading: Reading) -> list[str]:
             f"how the method works and say nothing about Numerai's data."
         )
     # What is not predicted stands in the table.
-    told = (note for record in reading.history for note in record.notes if not note.endswith("are not predicted"))
-    notes = list(dict.fromkeys(told))
+    said = (note for record in reading.history for note in record.notes if not note.endswith("are not predicted"))
+    notes = list(dict.fromkeys(said))
     if notes:
         parts.append("Notes of the runs:\n\n" + "\n".join(f"- {cell(note, 400)}" for note in notes))
     return parts

@@ -7,12 +7,13 @@ from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.standing import primary_of
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import UNKNOWN, cell, number, primary_of
+from numerai_ray.report.tables import UNKNOWN, cell, number
 
-# The best of a stage: more rows of eleven columns are not read, and every results file has its own.
-MOST_ROWS = 6
-NAMED = 3
+# The best of a stage: every results file has its own.
+MOST_ROWS = 3
+NAMED = 2
 NONE_TOLD = "its fits tell none"
 STACKED = (
     "A fold's weights are learned from the out-of-fold predictions of the folds before it, an embargo apart; where "
@@ -41,9 +42,11 @@ class DiagnosticsRow:
 
 
 def diagnostics_section(reading: Reading) -> list[str]:
-    """A table a stage, all with the same columns, and what they mean."""
+    """Tables of the stage that ran last, and what they mean."""
     parts = []
-    for stage in reading.stages:
+    # The stage that ran last: every results file has its own.
+    told = [stage for stage in reading.stages if _told(reading, stage)]
+    for stage in told[-1:]:
         rows, count = diagnostics_rows(reading, stage), len(_told(reading, stage))
         if rows:
             parts += [f"### Diagnostics of {stage}", _table(rows), *_more(count - len(rows))]
@@ -107,25 +110,17 @@ def _row(trial: str, value: Mapping[str, Any]) -> DiagnosticsRow:
 
 
 def _table(rows: list[DiagnosticsRow]) -> str:
-    header = (
-        "| Configuration | Exposure max | Exposure mean | Most exposed to | CORR | Feature-neutral CORR | Left of CORR "
-        "| Churn | Most alike | Learned most from | Groups |"
-    )
-    lines = [header, "|:--|--:|--:|:--|--:|--:|--:|--:|:--|:--|:--|"]
+    header = "| Configuration | Exposure max | Most exposed to | Left of CORR | Most alike | Learned most from |"
+    lines = [header, "|:--|--:|:--|--:|:--|:--|"]
     for row in rows:
         left = row.neutral_corr / row.corr if row.corr > 0 else math.nan
         cells = [
             cell(row.id),
             number(row.exposure_max, 3),
-            number(row.exposure_mean, 3),
             _feature(row.exposed_to),
-            number(row.corr, 4),
-            number(row.neutral_corr, 4),
             UNKNOWN if math.isnan(left) else f"{left:.0%}",
-            number(row.churn, 3),
             cell(row.nearest) or UNKNOWN,
             ", ".join(map(_feature, row.features)) or (NONE_TOLD if row.silent else UNKNOWN),
-            cell(", ".join(row.groups), 120) or (NONE_TOLD if row.silent else UNKNOWN),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -165,12 +160,10 @@ def _about(reading: Reading) -> str:
         else "Churn is unknown: no id comes again in a later era"
     )
     return (
-        f"Nothing here decides a round. Exposure is the correlation of an era's ranked predictions with a feature: its "
-        f"largest and mean size over the variant's features, mean over eras ({looked} in the latest stage). "
-        f"Feature-neutral CORR is CORR of what is left when predictions are made neutral to {to}, over the same eras "
-        f"as the CORR beside it. {churn}. Most alike is the round's variant with the highest mean per-era Spearman "
-        f"correlation. What a model learned from is the mean over its fits; groups overlap a little. Every feature and "
-        f"era stands in `results/<id>.json` under `diagnostics`."
+        f"Nothing here decides a round. Exposure is the largest correlation of an era's ranked predictions with a "
+        f"feature, mean over {looked}. Left of CORR is the share that stays when predictions are made neutral to {to}. "
+        f"{churn}. Most alike is the round's variant with the highest Spearman correlation. "
+        f"All of it stands in `results/<id>.json` under `diagnostics`."
     )
 
 

@@ -25,10 +25,13 @@ def plan_section(reading: Reading) -> list[str]:
     """What was asked and by which rules it is searched: facts as a list, dimensions as a table."""
     loaded = reading.loaded
     plan, rounds, score = loaded.plan, loaded.plan.rounds, reading.score_config.score
-    clear = " if it is clear of the noise as the round's best (`accept: significant`)"
+    also = {
+        "significant": " if it is clear of the noise as the round's best (`accept: significant`)",
+        "pareto": " if it costs nothing in CORR or Sharpe (`accept: pareto`)",
+    }
     rule = (
         f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from "
-        f"{e4(rounds.margin, sign=False)} BMC{clear if rounds.accept == 'significant' else ''}; "
+        f"{e4(rounds.margin, sign=False)} BMC{also.get(rounds.accept, '')}; "
         f"the search ends after {rounds.patience} rounds in a row without one, when nothing is left to try, or after "
         f"{_budget(reading)}."
     )
@@ -135,10 +138,10 @@ def in_all(found: Sequence[RoundPromises]) -> tuple[Promise | None, Promise | No
 
 
 def estimate_section(reading: Reading) -> list[str]:
-    """A line a round, and whether the whole is within the goal; how to get estimates where there are none."""
+    """A line a round, and whether the whole is within the goal; nothing where nothing was estimated."""
     found = promises(reading.history)
     if not found:
-        return ["Nothing was estimated: `numerai-ray plan` before a run measures this machine."]
+        return []
     lines = [
         "| Round | Stage | Time expected | Time taken | Off by | Memory expected | Peak memory | Off by |",
         "|--:|:--|--:|--:|--:|--:|--:|--:|",
@@ -150,7 +153,7 @@ def estimate_section(reading: Reading) -> list[str]:
         for what, promise in (("The time of all these rounds", seconds), ("The highest peak of memory", memory))
         if promise is not None
     ]
-    return ["\n".join(lines), " ".join(said)]
+    return ["## Estimate against fact", "\n".join(lines), " ".join(said)]
 
 
 def _verdict(promise: Promise) -> str:

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
-from numerai_ray.report.reading import Reading, stage_of
+from numerai_ray.experiment.standing import p_text, stage_of
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
+from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
 
 # stage -> title, and what it is for
@@ -79,7 +80,8 @@ def _base(record: RoundRecord) -> str:
 def _cost(record: RoundRecord) -> str:
     """``; 3.20 core-hours of 4 nodes (0.41 node-hours), of which fits held 2.90``; "" where it is not known."""
     cost = record.cost
-    if not cost.get("nodes") or not cost.keys() >= {"core_hours", "fit_core_hours", "node_hours"}:
+    # What one machine took stands in the ledger.
+    if cost.get("nodes", 0) < 2 or not cost.keys() >= {"core_hours", "fit_core_hours", "node_hours"}:
         return ""
     nodes = f"{cost['nodes']:.0f} node{'s' if cost['nodes'] > 1 else ''}"
     # A short round in hours is a row of zeros.
@@ -93,19 +95,22 @@ def _cost(record: RoundRecord) -> str:
 
 
 def _round(reading: Reading, record: RoundRecord) -> list[str]:
-    rows = reading.rows(record)
+    # A benchmark is the same in every round of a stage: the answer has it.
+    rows = [row for row in reading.rows(record) if row.role != "benchmark" or record.stage != "scout"]
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
     table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
-    reason = cell(record.decision.reason, 500)
-    noise = _noise(record, rows, told=f"{INTERVAL_PERCENT} % interval" in reason)
-    parts = [table, " ".join(part for part in (f"**Decision:** {reason}.", noise, _in_all(reading, record)) if part)]
+    # The interval stands in the table, where it has its verdict.
+    said = record.decision.reason.split("; ")
+    kept = [part for part in said if not part.startswith(f"{INTERVAL_PERCENT} % interval")]
+    reason = cell("; ".join(kept), 500)
+    noise = _noise(record, rows, told=len(kept) < len(said))
+    parts = [table, " ".join(part for part in (f"**Decision:** {reason}.", noise) if part), *_in_all(reading, record)]
     failed = _failures(reading, record)
     if failed:
         parts.append("\n".join(failed))
     promised = "" if record.estimated_s is None else f" (estimated {record.estimated_s:.0f} s)"
-    took = f"{record.wall_s:.1f} s in all{promised}{_cost(record)}"
-    started = record.started.replace("T", " ").replace("+00:00", " UTC") or "at an unknown time"
-    parts.append(f"*Time: started {started}, {took}.*")
+    took = f"{record.wall_s:.1f} s{promised}{_cost(record)}"
+    parts.append(f"*Time: {took}.*")
     return parts
 
 
@@ -128,18 +133,12 @@ def _failures(reading: Reading, record: RoundRecord) -> list[str]:
     return lines
 
 
-def _in_all(reading: Reading, record: RoundRecord) -> str:
-    """A later stage's comparison as that of the best of all that was tried, which the round itself does not judge."""
+def _in_all(reading: Reading, record: RoundRecord) -> list[str]:
+    """A later stage's comparison over all scored eras, as what the whole search found."""
     headline = None if record.stage in {"scout", "holdout"} else reading.headline(stage_of(record.stage))
     if headline is None or record is not reading.of(record.stage)[-1]:
-        return ""
-    if record.stage == "final":
-        found = f"The winner differs in BMC from {headline.theirs} by {headline.shown}"
-        return f"{found}; {reading.verdict(headline)}."
-    ours = next((row for row in reading.rows(record) if row.role == "variant"), None)
-    own = verdict(ours.evidence.to_base) if ours is not None and ours.evidence is not None else None
-    same = own is None or own == verdict(headline.paired)
-    return "" if same else f"As the best of all {reading.looks} variants: {reading.verdict(headline)}."
+        return []
+    return [f"Over all scored eras against {headline.theirs}: {headline.shown}, {reading.verdict(headline)}."]
 
 
 def _noise(record: RoundRecord, rows: list[Row], *, told: bool) -> str:
@@ -153,9 +152,7 @@ def _noise(record: RoundRecord, rows: list[Row], *, told: bool) -> str:
     if delta is None or math.isnan(delta.low):
         return f"{what} by {e4(best.delta)}; the interval is unknown."
     if told:
-        return f"The best variant improves with probability {delta.probability:.2f}."
+        return ""
     among = f" among {delta.judged}" if delta.judged > 1 else ""
-    return (
-        f"{what} by {e4_judged(best.delta, delta)} (p = {delta.p_value:.2g}{among}; it improves with "
-        f"probability {delta.probability:.2f})."
-    )
+    luck = f" (p = {p_text(delta.p_value)}{among})" if delta.mean > 0 else ""
+    return f"{what} by {e4_judged(best.delta, delta)}{luck}."

@@ -63,6 +63,8 @@ def _why(pair: Since) -> str:
         return ""
     if live.worse_since is not None:
         return f"; the promised gain became implausible with era {era_label(live.worse_since)}"
+    if pair.loses:
+        return "; whatever was promised, on these eras it loses, clear of the noise"
     if live.word != "too early":
         return ""
     if promise.expected <= 0:

@@ -1,0 +1,60 @@
+"""Verdicts over the whole experiment: every configuration against the experiment's base, as what the search found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from numerai_ray.data.eras import least_honest_gap
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import ScoreReader, difference, search_of, share_of
+from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, Verdict, verdict
+
+# Scored eras of the primary metric, by which rounds chose.
+LAST_ERAS = 200
+
+
+def overall_verdicts(
+    history: Sequence[RoundRecord], reader: ScoreReader, comparison: Comparison
+) -> dict[tuple[str, str], Verdict]:
+    """Verdict by stage and variant id; none for what the search did not find: bases, baselines, benchmarks.
+
+    The final stage's winner stands against its baseline, as in the answer.
+    A round's own verdict says whether a variant is the best of that round by luck. This one counts all rounds, and
+    all steps that the base had taken when the variant ran.
+    """
+    found: dict[tuple[str, str], Verdict] = {}
+    bases: dict[str, VariantRecord] = {}
+    for number, record in enumerate(history):
+        base = record.find("base")
+        if base is not None and not record.base_changes:
+            bases.setdefault(record.stage, base)
+        start, baseline = bases.get(record.stage), record.find("baseline")
+        if record.stage == "final" and base is not None and baseline is not None:
+            whole = search_of(history, to_baseline=True)
+            share = share_of(history, (base, baseline), reader, LAST_ERAS, comparison.overlap_eras)
+            how = whole if whole == ALONE else replace(whole, share=share)
+            paired = difference(base, baseline, reader, comparison, how)
+            found[record.stage, base.id] = verdict(paired)
+        if start is None or record.stage == "interpret":
+            continue
+        search = search_of(history)
+        own = record.stage == "scout"
+        steps = (search_of(history[:number]).moves if record.base_changes else 0) + 1 if own else search.moves
+        judged = replace(search, moves=min(max(1, steps), len(search.judged)))
+        for variant in record.variants:
+            if variant.role == "variant" and record.stage != "holdout" and (record.stage, variant.id) not in found:
+                share = share_of(history, (variant, start), reader, LAST_ERAS, comparison.overlap_eras)
+                how = judged if judged == ALONE else replace(judged, share=share)
+                paired = difference(variant, start, reader, comparison, how)
+                found[record.stage, variant.id] = verdict(paired)
+    return found
+
+
+def stored_comparison(history: Sequence[RoundRecord], reader: ScoreReader) -> Comparison:
+    """How differences over all scored eras are judged, by what the results files say was scored."""
+    for record in history:
+        for variant in record.variants:
+            stored = None if variant.metrics is None else reader.read(variant.id)
+            target = None if stored is None else stored.data.get("score_target")
+            if isinstance(target, str):
+                return Comparison(ALL_ERAS, least_honest_gap((target,)) - 1)
+    return Comparison(ALL_ERAS)

@@ -1,0 +1,86 @@
+"""The answer at the head of a report: :class:`~numerai_ray.experiment.answer.Answer` as Markdown, and its stages."""
+
+import math
+
+from numerai_ray.config.plan_schema import Stage
+from numerai_ray.experiment.answer_table import TABLE_HEADER, table_cells
+from numerai_ray.metrics.significance import e4
+from numerai_ray.report.reading import Reading
+from numerai_ray.report.tables import Row, cell, e4_judged
+
+
+def answer_section(reading: Reading) -> list[str]:
+    """Verdict, costs and doubts; then the table, the stages and what to do next."""
+    answer = reading.answer
+    lead, _, rest = answer.verdict.partition(": ")
+    notes = [*answer.costs, *answer.checks, *(f"Note: {flag}" for flag in answer.flags)]
+    parts = [f"**{lead}:** {cell(rest, 600)}", *([_bullets(notes)] if notes else []), *_state(reading)]
+    if not math.isnan(answer.expected):
+        parts.append(
+            f"The gain to expect is {e4(answer.expected)}: the found one, shrunk by what all {answer.variants} "
+            f"variants gained."
+        )
+    if answer.table:
+        parts.append(_table(reading))
+    stages = [line for stage in reading.stages if reading.of(stage) for line in _stage(reading, stage)]
+    if stages:
+        parts.append("\n".join(["| Stage | Difference | Verdict | Compared |", "|:--|--:|:--|:--|", *stages]))
+    steps = [f"`{step.command}`" + (f": {step.why}." if step.why else "") for step in answer.next]
+    return [*parts, f"**Next.** {steps[0]}" if len(steps) == 1 else "**Next.**\n\n" + _bullets(steps)]
+
+
+def _table(reading: Reading) -> str:
+    rows = [" | ".join(cell(text) for text in table_cells(row)) for row in reading.answer.table]
+    lines = [f"| {' | '.join(TABLE_HEADER)} |", "|:--|--:|--:|--:|--:|", *(f"| {row} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def _stage(reading: Reading, stage: Stage) -> list[str]:
+    """The stage's comparison, and on the kept eras also that with the baseline."""
+    headline = reading.headline(stage)
+    if headline is None:
+        return [f"| {stage} | – | – | {_nothing_compared(reading, stage)} |"]
+    also = reading.holdout_to_baseline() if stage == "holdout" else None
+    return [
+        f"| {stage} | {each.shown_short} | {reading.verdict(each)} | {cell(each.ours)} against {each.theirs} |"
+        for each in (headline, also)
+        if each is not None
+    ]
+
+
+def _nothing_compared(reading: Reading, stage: Stage) -> str:
+    if stage == "scout":
+        rows = [row for r in reading.scouts for row in reading.rows(r) if row.role == "variant"]
+        rows = [row for row in rows if not math.isnan(row.delta)]
+        if not rows:
+            return "the base stands; no variant could be judged"
+        highest = max(rows, key=lambda row: row.delta)
+        return f"the base stands; the best variant, {cell(highest.name)}, differs from it by {row_delta(highest)}"
+    if stage == "interpret":
+        return cell(reading.of(stage)[-1].decision.reason, 400)
+    if stage != "final":
+        return "nothing to compare with the base"
+    best, baseline = reading.best(stage), reading.baseline(stage)
+    if best is not None and baseline is not None and best.id == baseline.id:
+        return "the final configuration is the baseline itself"
+    return "there is no baseline result to compare with"
+
+
+def row_delta(row: Row) -> str:
+    """``+2.1e-4 [-0.9e-4, +5.1e-4], inside the noise``."""
+    return e4_judged(row.delta, row.evidence.to_base if row.evidence else None)
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {cell(line, 400)}" for line in lines)
+
+
+def _state(reading: Reading) -> list[str]:
+    if reading.finished:
+        return []
+    if not reading.history:
+        where = "no round has been decided"
+    else:
+        last = reading.history[-1]
+        where = f"{len(reading.history)} round{'s' * (len(reading.history) > 1)} decided, the last in {last.stage}"
+    return [f"> **Not finished:** {where}. What is said here may still change."]
