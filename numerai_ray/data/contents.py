@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from numerai_ray.config import DataConfig, fingerprint
 from numerai_ray.data.columns import texts
-from numerai_ray.data.dataset import DatasetIndex, eras_of_rows, file_fingerprint, open_parquet, read_group
+from numerai_ray.data.dataset import META_MODEL, DatasetIndex, eras_of_rows, file_fingerprint, open_parquet, read_group
 from numerai_ray.data.digests import (
     SIZE,
     Digests,
@@ -70,17 +70,31 @@ class Contents:
             DataError: a file cannot be read.
 
         """
-        bench, ids = self._bench, self.ids()
-        if bench is None or not bench.follows(self._index.eras, ids):
-            whole = file_fingerprint(self._index.benchmark_path).encode()
+        ids = self.ids()
+        path, bench = self._index.benchmark_path, self._bench
+        if name == META_MODEL and self._index.meta_model_path is not None:
+            path, bench = self._index.meta_model_path, self._meta
+        known = set(self._index.eras)
+        # The meta model is one file for the full and the downsampled data: weeks that the data leave out say nothing.
+        shared = [era in known for era in bench.eras] if bench is not None else []
+        if bench is None or not (name == META_MODEL or all(shared)) or not bench.follows(self._index.eras, ids):
+            whole = file_fingerprint(path).encode()
             return np.stack([_combined(whole + each.tobytes()) for each in ids])
         found = np.zeros((len(self._index.eras), SIZE), np.uint8)
-        found[self._index.positions(bench.eras)] = bench.column(name)
+        eras = [era for era, there in zip(bench.eras, shared, strict=True) if there]
+        found[self._index.positions(eras)] = bench.column(name)[shared]
         return found
 
     def read(self, table: Table, eras: Sequence[int]) -> str:
         """64 hex digits of what ``table``, one of the arrays here, says of ascending ``eras``."""
         return hashlib.sha256(table[self._index.positions(eras)].tobytes()).hexdigest()
+
+    @cached_property
+    def _meta(self) -> "_Benchmarks | None":
+        try:
+            return None if (path := self._index.meta_model_path) is None else _Benchmarks(path, self._data)
+        except DataError:
+            return None
 
     @cached_property
     def _bench(self) -> "_Benchmarks | None":
@@ -131,10 +145,10 @@ class _Benchmarks:
         self.eras = self._held.eras
 
     def follows(self, eras: Sequence[int], ids: Table) -> bool:
-        """Whether these eras have the same ids as a data file's ``eras``, whose ids are ``ids`` (n_eras, 16)."""
+        """Whether the eras in both files have the same ids; a data file's ``eras`` have ``ids`` (n_eras, 16)."""
         theirs = {era: each.tobytes() for era, each in zip(eras, ids, strict=True)}
         own = self.column(self._data.id_col, "text")
-        return all(theirs.get(era) == each.tobytes() for era, each in zip(self.eras, own, strict=True))
+        return all(theirs.get(era, each.tobytes()) == each.tobytes() for era, each in zip(self.eras, own, strict=True))
 
     def column(self, name: str, kind: Kind = "float64") -> Table:
         """(n_eras of the benchmark file, 16)."""
