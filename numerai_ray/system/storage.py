@@ -8,6 +8,7 @@ on data and stores, so the same lines read either. Where the server is and who a
 import atexit
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -196,8 +197,8 @@ def chunks(where: Place) -> Iterator[bytes]:
 def facts(where: Place) -> FileFacts:
     """Size and time of one file; raises :class:`FileNotFoundError`."""
     if isinstance(where, Path):
-        stat = where.stat()
-        return FileFacts(where.name, stat.st_size, stat.st_mtime_ns)
+        status = where.stat()
+        return FileFacts(where.name, status.st_size, status.st_mtime_ns)
     info = where._info()
     if info.type != fs.FileType.File:
         raise FileNotFoundError(str(where))
@@ -216,8 +217,10 @@ def files_below(where: Place) -> list[FileFacts]:
         for folder, _, names in os.walk(where, onerror=_unreadable):
             for path in (Path(folder, name) for name in names):
                 with suppress(FileNotFoundError):  # another thread or process puts files in place meanwhile
-                    stat = path.stat()
-                    found.append(FileFacts(path.relative_to(where).as_posix(), stat.st_size, stat.st_mtime_ns))
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):  # reading a pipe may wait for ever
+                        name = path.relative_to(where).as_posix()
+                        found.append(FileFacts(name, status.st_size, status.st_mtime_ns))
         return sorted(found)
     with _storage_errors(where):
         selector = fs.FileSelector(where.key, allow_not_found=True, recursive=True)

@@ -1,6 +1,7 @@
 """Places that hold files: a folder and a bucket under one contract, and what an error message never shows."""
 
 import json
+import os
 import pickle
 import shutil
 import threading
@@ -248,3 +249,11 @@ def test_a_folder_is_listed_while_it_changes(tmp_path: Path) -> None:
     finally:
         over.set()
         busy.join()
+
+
+def test_what_is_no_file_is_not_among_the_files_below_a_folder(tmp_path) -> None:
+    """Reading a pipe waits for whoever would write it, for ever."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(b"x")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    assert [each.name for each in files_below(tmp_path)] == ["a/file"]
