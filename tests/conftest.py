@@ -2,6 +2,7 @@
 
 import os
 import resource
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -41,10 +42,19 @@ NO_RAY = "/dev/null/mark-this-test-ray"
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Ray starts in tests that are marked ``ray`` or ``cluster``, and in no other: the quick tier is without it."""
     if any(item.get_closest_marker(name) for name in ("ray", "cluster")):
-        if os.environ.get("RAY_TMPDIR") == NO_RAY:
-            del os.environ["RAY_TMPDIR"]
+        os.environ["RAY_TMPDIR"] = _ray_folder()
     else:
         os.environ["RAY_TMPDIR"] = NO_RAY
+
+
+def _ray_folder() -> str:
+    """Ray's folder of this process alone: two clusters that share one take each other's address for their own.
+
+    Its path is short, as those of Ray's sockets in it are not.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ray-{os.getuid()}-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return str(folder)
 
 
 # Seconds of a core above which a test is slow. Cores, because a busy machine makes no test slow.

@@ -45,10 +45,9 @@ META_MODEL, META_MODEL_FILE = "numerai_meta_model", "meta_model.parquet"  # of r
 class DatasetIndex:
     """Where the eras of a data file are; read on the driver, without its features.
 
-    ``era_starts`` (n_eras + 1,) are row offsets after sorting by era; ``order`` sorts the file's rows and is None
-    when they are sorted already, as Numerai's are. ``columns`` are the file's and ``types`` their Arrow types by
-    name, ``benchmark_columns`` and ``benchmark_types`` those of the benchmark file (empty when it is missing).
-    ``meta_model_path`` is the file of the meta model, None where there is none beside the data.
+    ``era_starts`` (n_eras + 1,) are row offsets after sorting by era; ``order`` sorts the file's rows and is None when
+    they are sorted already, as Numerai's are. ``columns`` are the file's and ``types`` their Arrow types by name; those
+    of the benchmark file are empty when it is missing. ``meta_model_path`` is None where no file of it lies beside.
     """
 
     path: Place

@@ -1,5 +1,6 @@
 """Wrong arguments and wrong folders: one message that names the place, the value, the rule and the next step."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown command": ("rnu {exp}", ("No such command 'rnu'", "run")),
     "unknown data command": ("data biuld", ("No such command 'biuld'", "build")),
     "unknown option": ("run {exp} --inprocess", ("No such option: --inprocess", "--in-process")),
-    "run without an experiment": ("run", ("Missing argument 'EXP'",)),
+    "run without an experiment": ("run", ("Missing argument 'EXP…'",)),
     "train without a config": ("train --output-dir out", ("Missing option '--config'",)),
     "train without an output folder": ("train --config {official}", ("Missing option '--output-dir'",)),
     "compare without an experiment": ("compare", ("Missing argument",)),
@@ -87,15 +88,15 @@ ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "new with too short an idea": (
         "new {out} --idea x --novelty nobody-has-tried",
-        ("$.idea", "at least 10 characters"),
+        ("--idea", "at least 10 characters"),
     ),
     "new from an unknown baseline": (
         "new {out} --idea some-idea-that-helps --novelty nobody-has-tried --baseline small_lgbm_ender2",
-        ("$.baseline", "'small_lgbm_ender2'", "did you mean"),
+        ("--baseline", "'small_lgbm_ender2'", "did you mean"),
     ),
     "new with an unknown space": (
         "new {out} --idea some-idea-that-helps --novelty nobody-has-tried --space target",
-        ("$.search_space", "'target'", "did you mean 'targets'?"),
+        ("--space", "'target'", "did you mean 'targets'?"),
     ),
     "new with a name that is none": (
         "new {experiments}/a:b --idea some-idea-that-helps --novelty nobody-has-tried",
@@ -176,8 +177,12 @@ def test_the_environment_names_the_data_folder(
 
 
 def test_errors_stay_off_stdout_with_json(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    """What programs read there is events alone, of which the last tells the error."""
     desk.write_plan({"rounds": {"variants": 0}})
-    refuse(desk, capfd, [*desk.run_arguments(), "--json"], ("$.rounds.variants", "greater than or equal to 1"))
+    assert run([*desk.run_arguments(), "--json"]) == 2
+    out, err = capfd.readouterr()
+    assert "$.rounds.variants" in err
+    assert json.loads(out.splitlines()[-1])["event"] == "error"
 
 
 def test_the_right_request_is_not_refused(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_everything_is_asked_for_with_what_there_is_to_choose(
     for listed in (
         "targets: what is learned",
         "target_transforms: ",
-        "small_lgbm_ender20_downsampled: lightgbm, v5.2",
+        "small_lgbm_ender20_downsampled: lightgbm",
         "v5.2: is here",
         "small: ",
         "target_ender_60",
@@ -55,7 +55,7 @@ def test_everything_is_asked_for_with_what_there_is_to_choose(
     assert plan["search_space"] == "target_transforms"
     assert plan["base"] == {"data": {"target": "target_ender_60"}}
     assert plan["stages"]["scout"]["feature_set"] == "small"
-    assert "data_version" not in plan
+    assert plan["data_version"] == "v5.2"
 
 
 def test_a_wrong_answer_is_asked_for_again_where_it_was_given(

@@ -35,7 +35,7 @@ def test_every_command_runs(
         assert program == "numerai-ray"
         assert run(arguments) == 0, command
     assert (tmp_path / "data" / "v5.2" / "full.parquet").exists()
-    assert (tmp_path / "market" / "v5.2" / "market_truth.json").exists()
+    assert (tmp_path / "market" / "v5.3" / "market_truth.json").exists()
 
 
 def test_every_file_that_it_names_is_there() -> None:

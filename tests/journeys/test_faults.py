@@ -230,7 +230,7 @@ def test_a_fit_whose_process_was_killed_is_tried_again_alone() -> None:
         assert beside.stdout.readline() == "in\n"
         with lone_retry(run, family) as alone:
             assert alone
-            assert beside.poll() is not None or beside.wait(0.5) == 0, "it waited for the other fit"
+            assert beside.poll() is not None or beside.wait(20) == 0, "it waited for the other fit"
     with lone_retry(run, family) as alone:
         assert not alone, "it was finished: the mark is gone"
     with lone_retry(f"{run}b", family) as alone:

@@ -77,7 +77,9 @@ def desk_of(root: Path, market: Path, model: dict[str, Any], changes: dict[str, 
     return desk
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in ("catboost", "xgboost") else ()) for name in MODELS]
+)
 def test_a_model_through_a_whole_experiment(name: str, cluster: Any, market: Path, tmp_path: Path) -> None:
     if name == "mlp":
         pytest.importorskip("torch")
@@ -216,6 +218,7 @@ def test_more_gpus_than_any_node_has_are_refused_with_numbers(
     assert "a fit takes 2 GPU, 0 here: run it on a cluster that has them (--address)" in out
 
 
+@pytest.mark.long
 def test_a_plan_is_measured_on_the_cluster_that_will_run_it(
     two_nodes: str, market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

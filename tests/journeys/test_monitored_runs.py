@@ -165,7 +165,7 @@ def drawn(server: str, query: str, since: float) -> list[dict[str, Any]]:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.browser
 @pytest.mark.skipif(PROMETHEUS is None or CHROMIUM is None, reason="needs Prometheus and Chromium (Debian packages)")
 def test_a_real_run_in_prometheus_and_in_rays_dashboard(tmp_path: Path, market: Path) -> None:

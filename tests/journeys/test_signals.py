@@ -34,7 +34,7 @@ def hit():
     os.kill(os.getpid(), {number}); time.sleep(0.05)
 def app(args):
     {phase}
-sys.modules['numerai_ray.cli.main'].app = app
+sys.modules['numerai_ray.cli.main'].program = lambda arguments: app
 numerai_ray.cli.main()
 """
 

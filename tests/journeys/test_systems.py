@@ -167,7 +167,7 @@ ALPHA = {"dimensions": {"alpha": {"path": "model.params.alpha", "values": [1.0, 
 @pytest.mark.parametrize(
     ("model", "changes"),
     [
-        pytest.param(RIDGE, {"search_space": ALPHA}, id="sklearn"),
+        pytest.param(RIDGE, {"search_space": ALPHA}, id="sklearn", marks=pytest.mark.long),
         pytest.param(None, {}, id="lightgbm", marks=pytest.mark.skipif(PIPES, reason="needs pipes of a chosen size")),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_variant_without_a_metric_is_told_never_promoted(
     baseline.write_text(yaml.safe_dump({**yaml.safe_load(baseline.read_text()), **plan["base"]}))
 
     assert desk.run() == 3, "some trials failed, the rest is saved"
-    assert "finished: " in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("experiment.md\n")
     rounds = desk.rounds()
     assert rounds[-1]["stage"] == "final"
     base = next(each for each in rounds[0]["variants"] if each["role"] == "base")

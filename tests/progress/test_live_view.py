@@ -256,7 +256,7 @@ def test_status_shows_what_the_driver_wrote(tmp_path: Path) -> None:
     # A fit of cost 2 of 20 has 120 of its 400 trees after the ten seconds that it took.
     assert running["seconds_left"] == pytest.approx(10 * 19.4 / 0.6, rel=0.1)
     assert running == json.loads(json.dumps(progress_json(file._state, LOOK), default=str)) | {  # type: ignore[arg-type]
-        "trials": running["trials"], "seconds_left": running["seconds_left"],
+        "trials": running["trials"], "seconds_left": running["seconds_left"], "ray_dashboard": None,
     }  # fmt: skip
     assert usage_text(None) == ""
 

@@ -140,7 +140,7 @@ def test_a_storage_that_does_not_answer_is_one_line_before_anything_is_trained(
 ) -> None:
     """The whole command: neither it nor its end waits for the storage's client."""
     code = (
-        "import sys, numerai_ray.cli.options as options\noptions.PATIENCE_S = 1.0\n"
+        "import sys, numerai_ray.session.places as places\nplaces.PATIENCE_S = 1.0\n"
         "from numerai_ray.cli import main\nmain()"
     )
     with server(None) as address:

@@ -90,7 +90,7 @@ def test_two_drivers_on_a_store_in_a_bucket(market: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_fit_asked_for_on_two_nodes_at_once_is_trained_once(market: Path, tmp_path: Path) -> None:
     """Two drivers, a cluster of two raylets, one store: while one node trains a fit, the other waits for it."""
     keeper = subprocess.Popen(

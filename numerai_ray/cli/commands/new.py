@@ -72,7 +72,10 @@ class Interview:
         """The flag's value, or the answer of whoever is at the terminal, or the default."""
         given = self.given.get(flag)
         if given is not None:
-            return check(given)
+            try:
+                return check(given)
+            except RequestError as error:
+                raise RequestError(f"{flag}: {error}") from None
         if default is not None and not self.all_of_it:
             return default
         for line in known[:MOST_LISTED]:

@@ -98,7 +98,8 @@ def run(
             webhook=webhook,
         )
 
-    if len(exps) > 1 or exps[0].suffix in {".yaml", ".yml"}:
+    # A plan is no queue: it is meant as its folder, which is said where experiments are opened.
+    if len(exps) > 1 or (exps[0].suffix in {".yaml", ".yml"} and exps[0].name != "experiment.yaml"):
         alone = {"--results": results, "--stop-after": stop_after, "--extend": extend}
         for flag, value in alone.items():
             if value:
