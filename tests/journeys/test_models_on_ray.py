@@ -173,6 +173,7 @@ def test_a_users_file_on_nodes_that_do_not_have_it(
     assert len({each["node"] for each in fits}) == 2
 
 
+@pytest.mark.long
 def test_two_fits_share_a_gpu_and_the_third_waits(two_nodes: str, market: Path, tmp_path: Path) -> None:
     where = tmp_path / "told"
     model = {"type": "mine.py:Mine", "params": {"told": str(where)}}

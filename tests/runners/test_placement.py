@@ -24,7 +24,7 @@ def test_what_nodes_must_have_in_common() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_nodes_of_a_cluster(market: Path, tmp_path: Path) -> None:
     fake = tmp_path / "fake" / "scipy-0.1.dist-info"
     fake.mkdir(parents=True)
