@@ -93,7 +93,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
 
     Args:
         standing: its plan, files and rounds.
-        folder: how commands name it; the name of its folder unless given.
+        folder: how commands name it; its folder as seen from beside ``experiments/`` unless given.
 
     """
     stage = standing.latest_stage
@@ -106,7 +106,9 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
     costs, lost = costs_of(table) if found else ((), ())
     kind = _kind(standing, best, headline if found else None, lost)
     plan = standing.loaded.plan
-    name = str(folder) if folder is not None else standing.paths.root.name
+    root = standing.paths.root.resolve()
+    beside = "experiments/" if root.parent.name == "experiments" else ""
+    name = str(folder) if folder is not None else f"{beside}{root.name}"
     return Answer(
         kind=kind,
         verdict=f"{WORDS[kind]}: {_sentence(standing, kind, headline, search)}",

@@ -82,7 +82,7 @@ class Desk:
             for path in sorted((self.folder / kind).iterdir()):
                 if path.name != "rounds.jsonl":
                     left[f"{kind}/{path.name}"] = path.read_bytes()
-        report = (self.folder / "experiment.md").read_text().replace(str(self.folder), "EXP")
+        report = (self.folder / "experiment.md").read_text()
         report = "\n".join(line for line in report.splitlines() if not line.startswith("*Time:"))
         report = re.sub(r"## Estimate against fact\n.*?(?=\n## )", "", report, flags=re.DOTALL)
         left["report"] = re.sub(r"\| \d+ / \d+ \| [^|]*\|", "| fits | time |", report)
