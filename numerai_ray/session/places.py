@@ -156,5 +156,6 @@ def open_experiment(folder: Path, data_dir: str | None = None) -> tuple[Experime
         say(f"{folder} is new: its experiment.yaml is the one that comes with the package", err=True)
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
-    defaults = data_defaults(_data_root(data_dir)[0], paths)
+    root, option = _data_root(data_dir)
+    defaults = data_defaults(root, paths, lambda root: answering(root, option))
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder), defaults)

@@ -4,7 +4,7 @@ A plan that ran keeps the version and the benchmark that it ran on, which its fi
 newest version under the data root.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numerai_ray.config import parse_yaml, read_text
@@ -43,16 +43,21 @@ def benchmark_of(root: Place, version: str) -> str | None:
     return benchmark_named(version)
 
 
-def data_defaults(root: Place, paths: ExperimentPaths | None = None) -> DataDefaults:
-    """What a plan without a version or benchmark means on a data root; of an experiment that ran, what it ran on."""
+def data_defaults(
+    root: Place, paths: ExperimentPaths | None = None, reached: Callable[[Place], Place] = lambda root: root
+) -> DataDefaults:
+    """What a plan without a version or benchmark means on a data root; of an experiment that ran, what it ran on.
+
+    ``reached`` is called with the root before anything there is read: a storage may have to be waited for.
+    """
     ran = {} if paths is None else _ran_on(paths)
     own = value_at(ran, "data.version")
 
     def version() -> str:
-        return own or newest_present(root) or NEWEST_VERSION
+        return own or newest_present(reached(root)) or NEWEST_VERSION
 
     def benchmark(version: str) -> str | None:
-        return value_at(ran, "score.benchmark") if version == own else benchmark_of(root, version)
+        return value_at(ran, "score.benchmark") if version == own else benchmark_of(reached(root), version)
 
     return DataDefaults(version, benchmark)
 
