@@ -85,7 +85,7 @@ class Desk:
         report = (self.folder / "experiment.md").read_text()
         report = "\n".join(line for line in report.splitlines() if not line.startswith("*Time:"))
         report = re.sub(r"## Estimate against fact\n.*?(?=\n## )", "", report, flags=re.DOTALL)
-        left["report"] = re.sub(r"\| \d+ / \d+ \| [^|]*\|", "| fits | time |", report)
+        left["report"] = re.sub(r"\| \d+/\d+ \|", "| fits |", report)
         return left
 
     def fits(self) -> dict[str, int]:
