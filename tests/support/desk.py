@@ -84,7 +84,7 @@ class Desk:
                     left[f"{kind}/{path.name}"] = path.read_bytes()
         report = (self.folder / "experiment.md").read_text()
         report = "\n".join(line for line in report.splitlines() if not line.startswith("*Time:"))
-        report = re.sub(r"## Estimate against fact\n.*?(?=\n## )", "", report, flags=re.DOTALL)
+        report = re.sub(r"\n\n## Estimate against fact\n.*?(?=\n\n## )", "", report, flags=re.DOTALL)
         left["report"] = re.sub(r"\| \d+/\d+ \|", "| fits |", report)
         return left
 
