@@ -12,6 +12,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "numerai_ray" / "docs" / "tutor
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_tutorial_runs_in_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMERAI_RAY_DATA", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[2]))

@@ -57,6 +57,7 @@ def run_aside(desk: Desk, **environment: str) -> subprocess.Popen[str]:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.long
 def test_broken_metrics_fail_no_trial_of_a_real_run(
     tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
