@@ -33,6 +33,9 @@ NotifyOption = Annotated[
     str | None,
     typer.Option("--notify", metavar="URL", help="A webhook that is told in one JSON object what matters."),
 ]
+AcceptSuspectOption = Annotated[
+    bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="A running Ray cluster ('auto' on its head); else one starts here.")
 ]

@@ -1,13 +1,13 @@
 """Notes: ``notes.jsonl``, what people wrote about an experiment, one dated note a line, only ever added to."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from numerai_ray.errors import DataError, EnvironmentFault, RequestError
+from numerai_ray.errors import DataError, RequestError
+from numerai_ray.experiment.ledger import append_line
 from numerai_ray.system.files import open_own
-from numerai_ray.system.json_text import parse_json, to_json
+from numerai_ray.system.json_text import parse_json
 
 # A note is a remark; what is longer belongs into a document of its own.
 MOST_CHARACTERS = 4000
@@ -60,14 +60,5 @@ def append_note(path: Path, text: str) -> Note:
     if not 0 < len(plain) <= MOST_CHARACTERS:
         raise RequestError(f"TEXT must have 1 to {MOST_CHARACTERS:,} characters, but has {len(plain):,}; write a note")
     note = Note(datetime.now(UTC).isoformat("T", "seconds"), plain)
-    try:
-        with open_own(path, "ab+") as handle:
-            handle.seek(0)
-            handle.truncate(handle.read().rfind(b"\n") + 1)  # a line that a crash cut short
-            handle.write(to_json(note).encode() + b"\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise EnvironmentFault(f"{path}: cannot be written: {why}; check its rights and the disk") from error
+    append_line(path, note)
     return note

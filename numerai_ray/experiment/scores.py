@@ -117,17 +117,18 @@ def share_of(
     history: Sequence[RoundRecord],
     pair: tuple[VariantRecord, VariantRecord],
     reader: ScoreReader,
-    last: int,
     overlap_eras: int,
 ) -> float:
-    """How far a comparison rests on the ``last`` scored eras of the scout rounds, which chose: a correlation."""
+    """How far a comparison rests on the last eras of the scout rounds, by whose mean they chose: a correlation."""
     chosen = set[int]()
     for record in history:
         base = record.find("base")
-        stored = reader.read(base.id) if record.stage == "scout" and base is not None and base.metrics else None
+        if record.stage != "scout" or base is None or base.metrics is None:
+            continue
+        stored = reader.read(base.id)
         if stored is not None:
             known = np.asarray(stored.eras)[~np.isnan(stored.scores.bmc)]
-            chosen |= set(known[-last:].tolist())
+            chosen |= set(known[max(0, len(known) - base.metrics.bmc_last.n_eras) :].tolist())
     eras, delta = deltas_of(*pair, reader)
     if not chosen or not len(delta):
         return 1.0

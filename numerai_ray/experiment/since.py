@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from numerai_ray.experiment.decision import last_compared
+from numerai_ray.experiment.ledger import last_era_of
 from numerai_ray.experiment.rechecks import Recheck, RecheckedRole, latest_decision, live_scores
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
@@ -14,7 +15,6 @@ from numerai_ray.metrics.sequential import FloatArray, Live, Promise, eras_neede
 from numerai_ray.metrics.significance import Series
 
 # Of a record's origin: the last era that the experiment keeps to, whatever was downloaded since.
-PINNED = "last_era"
 OTHERS: tuple[RecheckedRole, ...] = ("base", "baseline")
 
 
@@ -120,9 +120,9 @@ def last_seen_era(history: Sequence[RoundRecord], reader: ScoreReader) -> int | 
 
     None where it was not pinned and no results file is left.
     """
-    pinned = next((record.origin[PINNED] for record in history if record.origin.get(PINNED, "").isdecimal()), None)
+    pinned = last_era_of([record.origin for record in history])
     if pinned is not None:
-        return int(pinned)
+        return pinned
     last = None
     for record in history:
         for variant in record.variants:

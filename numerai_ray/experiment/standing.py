@@ -181,8 +181,7 @@ class Standing:
         search, pair = search_of(self.history, to_baseline=stage == "final"), self.pair(stage)
         if search == ALONE or pair is None:
             return search
-        last = self.comparison.last if self.metric.recent else ALL_ERAS
-        return replace(search, share=share_of(self.history, pair, self.reader, last, self.overall.overlap_eras))
+        return replace(search, share=share_of(self.history, pair, self.reader, self.overall.overlap_eras))
 
     def headline(self, stage: Stage) -> Headline | None:
         """The stage's comparison, or None when there is nothing to compare.

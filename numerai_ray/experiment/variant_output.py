@@ -42,9 +42,6 @@ def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
     }
 
 
-EMPTY_SCORES = EraScores(np.empty(0), np.empty(0), np.empty(0))
-
-
 def results_json(
     outcome: VariantOutcome,
     output_dir: str,

@@ -8,9 +8,6 @@ from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, difference, search_of, share_of
 from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, Verdict, verdict
 
-# Scored eras of the primary metric, by which rounds chose.
-LAST_ERAS = 200
-
 
 def overall_verdicts(
     history: Sequence[RoundRecord], reader: ScoreReader, comparison: Comparison
@@ -30,7 +27,7 @@ def overall_verdicts(
         start, baseline = bases.get(record.stage), record.find("baseline")
         if record.stage == "final" and base is not None and baseline is not None:
             whole = search_of(history, to_baseline=True)
-            share = share_of(history, (base, baseline), reader, LAST_ERAS, comparison.overlap_eras)
+            share = share_of(history, (base, baseline), reader, comparison.overlap_eras)
             how = whole if whole == ALONE else replace(whole, share=share)
             paired = difference(base, baseline, reader, comparison, how)
             found[record.stage, base.id] = verdict(paired)
@@ -42,7 +39,7 @@ def overall_verdicts(
         judged = replace(search, moves=min(max(1, steps), len(search.judged)))
         for variant in record.variants:
             if variant.role == "variant" and record.stage != "holdout" and (record.stage, variant.id) not in found:
-                share = share_of(history, (variant, start), reader, LAST_ERAS, comparison.overlap_eras)
+                share = share_of(history, (variant, start), reader, comparison.overlap_eras)
                 how = judged if judged == ALONE else replace(judged, share=share)
                 paired = difference(variant, start, reader, comparison, how)
                 found[record.stage, variant.id] = verdict(paired)

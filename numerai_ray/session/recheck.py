@@ -91,14 +91,6 @@ def overlap_of(config: Config) -> int:
     return least_honest_gap((config.score.target,)) - 1
 
 
-def read_record(session: Session) -> LiveRecord | None:
-    """What was rechecked so far, without looking at the data."""
-    history = read_ledger(session.paths.ledger)
-    config = session.loaded.config("scout", {})
-    rechecks = read_rechecks(session.paths.rechecks)
-    return live_record(history, rechecks, ScoreReader(session.paths), overlap_of(config))
-
-
 def _recheck(session: Session, history: Sequence[RoundRecord], last: RoundRecord, seen: int) -> Rechecked:
     from numerai_ray.models import rule_of
     from numerai_ray.training.catalog import Catalog

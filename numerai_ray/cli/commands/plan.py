@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from numerai_ray.cli.options import (
+    AcceptSuspectOption,
     AddressOption,
     DataDirOption,
     ExperimentArgument,
@@ -67,9 +68,7 @@ def round_by_hand(
     results: ResultsOption = None,
     *,
     in_process: InProcessOption = False,
-    accept_suspect: Annotated[
-        bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
-    ] = False,
+    accept_suspect: AcceptSuspectOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run one scout round of one variable around the best configuration so far; it is decided like any other."""

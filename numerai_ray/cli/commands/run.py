@@ -11,6 +11,7 @@ import typer
 
 from numerai_ray.cli.commands.track import MLflowOption
 from numerai_ray.cli.options import (
+    AcceptSuspectOption,
     AddressOption,
     DataDirOption,
     InProcessOption,
@@ -54,9 +55,7 @@ def run(
     results: ResultsOption = None,
     *,
     in_process: InProcessOption = False,
-    accept_suspect: Annotated[
-        bool, typer.Option("--accept-suspect", help="Let a variant win although it looks like a leak.")
-    ] = False,
+    accept_suspect: AcceptSuspectOption = False,
     rounds: Annotated[
         int | None,
         typer.Option("--rounds", callback=within(1), help="Stop after this many more rounds; run again to go on."),
