@@ -17,7 +17,7 @@ from numerai_ray.metrics.selection import LEVEL, best_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, Series, e4_interval, paired_delta
 
 # Of a row, what a loss in it is called; the primary itself is not a cost of the primary.
-COSTS = ("corr", "corr_sharpe", "bmc_sharpe")
+COSTS = ("mmc", "corr", "corr_sharpe", "bmc_sharpe")
 
 TABLE_HEADER = ("Metric", f"Winner to baseline ({INTERVAL_PERCENT} % interval)", "Winner", "Baseline", "Benchmark")
 
