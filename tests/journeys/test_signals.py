@@ -165,7 +165,7 @@ def test_a_service_that_is_stopped_with_all_its_processes_ends_at_once(tmp_path:
     assert process.returncode == 143, output
     assert "starting over" not in output
     assert "Traceback" not in output
-    assert wait(lambda: not alive(children), 8.0), [each.name() for each in alive(children)]
+    assert wait(lambda: not alive(children), 8.0), [" ".join(each.cmdline())[-200:] for each in alive(children)]
     before = desk.fits()
     assert desk.run("--rounds", "1") == 0
     assert before.items() <= desk.fits().items()
