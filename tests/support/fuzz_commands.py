@@ -2,13 +2,20 @@
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import click
 import typer
 from fuzz import Case, command, told
 from fuzz_values import NASTY
 from whole_program import app
+
+from numerai_ray.mcp_server.server import made_server
+from numerai_ray.web import Access, Sources
+from numerai_ray.web.server import address_of, bound, make_app
 
 # They start Ray, ask Numerai, make environments, or train for minutes: the fuzzer is no place for these.
 LEFT_OUT = {"submit", "upload", "diagnose", "predict", "verify", "export", "check-model", "baseline", "data download"}
@@ -61,9 +68,25 @@ def attempt(case: Case) -> bool:
         given.insert(len(chosen.split()), IN_PROCESS)
     if chosen == "data synth":  # its usual market takes longer than any mutation may
         given[2:2] = ["--eras", "40", "--rows", "50", "--features", "10"]
+    if chosen == "dashboard":
+        given.insert(1, "--no-open")
     given = [each.replace("\x00", "") for each in given]  # no process can be given one
     case.notes.append(f"arguments {given}")
-    return told(command(desk, given))
+    with _served_at_once():
+        return told(command(desk, given))
+
+
+@contextmanager
+def _served_at_once() -> Iterator[None]:
+    """Servers begin, and end without waiting to be told."""
+
+    def page(sources: Sources, access: Access, ready: Callable[[str], None]) -> None:
+        with bound(access) as listening:
+            make_app(sources, access)
+            ready(address_of(access, listening))
+
+    with patch("numerai_ray.web.serve", page), patch("numerai_ray.mcp_server.server.serve", made_server):
+        yield
 
 
 def _parameters(each: click.Command) -> tuple[dict[str, bool], int]:
