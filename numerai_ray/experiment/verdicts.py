@@ -1,6 +1,6 @@
 """Verdicts over the whole experiment: every configuration against the experiment's base, as what the search found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from numerai_ray.data.eras import least_honest_gap
@@ -10,13 +10,23 @@ from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, Verdic
 
 
 def overall_verdicts(
-    history: Sequence[RoundRecord], reader: ScoreReader, comparison: Comparison
+    history: Sequence[RoundRecord],
+    reader: ScoreReader,
+    comparison: Comparison,
+    variants: Collection[str] | None = None,
 ) -> dict[tuple[str, str], Verdict]:
     """Verdict by stage and variant id; none for what the search did not find: bases, baselines, benchmarks.
+
+    Args:
+        history: decided rounds.
+        reader: of the experiment's results files.
+        comparison: how differences are judged.
+        variants: ids to judge; all unless given. A verdict takes some milliseconds.
 
     The final stage's winner stands against its baseline, as in the answer.
     A round's own verdict says whether a variant is the best of that round by luck. This one counts all rounds, and
     all steps that the base had taken when the variant ran.
+
     """
     found: dict[tuple[str, str], Verdict] = {}
     bases: dict[str, VariantRecord] = {}
@@ -38,7 +48,8 @@ def overall_verdicts(
         steps = (search_of(history[:number]).moves if record.base_changes else 0) + 1 if own else search.moves
         judged = replace(search, moves=min(max(1, steps), len(search.judged)))
         for variant in record.variants:
-            if variant.role == "variant" and record.stage != "holdout" and (record.stage, variant.id) not in found:
+            asked = variant.role == "variant" and (variants is None or variant.id in variants)
+            if asked and record.stage != "holdout" and (record.stage, variant.id) not in found:
                 share = share_of(history, (variant, start), reader, comparison.overlap_eras)
                 how = judged if judged == ALONE else replace(judged, share=share)
                 paired = difference(variant, start, reader, comparison, how)

@@ -27,7 +27,7 @@ from numerai_ray.session.skills import skills
 Context = ServerRequestContext[Any]
 INSTRUCTIONS = (
     "Numerai research as rounds of one-variable experiments. Begin with the prompt numerai-experiment. Order: history, "
-    "data_info, plan_new, plan_check, run, wait, leaderboard, report. Errors name the line to change."
+    "data_info, plan_new, plan_check, run, wait, answer, leaderboard, report. Errors name the line to change."
 )
 WAIT_S, LONGEST_WAIT_S = 50.0, 600.0
 

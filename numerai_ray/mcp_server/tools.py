@@ -203,6 +203,13 @@ TOOLS = (
         page="rows",
     ),
     Tool(
+        "answer",
+        "What an experiment found so far, in one block: verdict, gain with its interval, what it costs, what makes it "
+        "doubtful, and the next command. Read it before the leaderboard.",
+        inputs=(EXP,),
+        own="answer",
+    ),
+    Tool(
         "report",
         "Write the report again; answers where report, page and plots are. Read them as resources.",
         ("report",),

@@ -1,7 +1,12 @@
-"""History: every experiment under a folder, so that nothing is tried twice; those without a gain too."""
+"""History: every experiment under a folder, so that nothing is tried twice; those without a gain too.
 
+What came of an experiment is its answer (:mod:`numerai_ray.experiment.answer`), and what came of a dimension the
+verdict over the whole search (:mod:`numerai_ray.experiment.verdicts`): nothing is judged here.
+"""
+
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,20 +14,37 @@ from numerai_ray.config import leaves, parse_yaml, read_text
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.errors import NumeraiRayError, RequestError
+from numerai_ray.experiment.answer import Answer, Kind, experiment_answer
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.metrics.significance import verdict
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.experiment.verdicts import overall_verdicts, stored_comparison
+from numerai_ray.metrics.significance import Verdict, verdict
+from numerai_ray.session.places import open_experiment
 
 Outcome = Literal["gain", "inside the noise", "no gain", "open"]
 OUTCOMES: tuple[Outcome, ...] = ("gain", "inside the noise", "no gain", "open")
+# What a finished experiment's answer comes to, and its verdict on the winner in the leaderboard's words.
+OUTCOME_OF: dict[Kind, tuple[Outcome, Verdict]] = {
+    "gain": ("gain", "clear gain"),
+    "trade-off": ("gain", "clear gain"),
+    "too small": ("no gain", "clear gain"),
+    "not settled": ("inside the noise", "inside the noise"),
+    "loss": ("no gain", "clear loss"),
+    "no change": ("no gain", "unknown"),
+    "nothing yet": ("no gain", "unknown"),
+}
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What a round of one variable brought: its best variant against the round's base."""
+    """What a round of one variable brought: its best variant against the round's base.
+
+    ``verdict_overall`` is that of the best as what the whole search found; build on that one.
+    """
 
     dimension: str
     stage: str
@@ -30,14 +52,16 @@ class Tried:
     best: str | None
     delta: float | None
     verdict: str
+    verdict_overall: str = "unknown"
 
 
 @dataclass(frozen=True)
 class PastExperiment:
     """One experiment in a line: what it asked, what it tried, and what came of it.
 
-    ``gain`` is of what won over its round's base, where it was last promoted, in mean BMC an era; ``outcome`` says
-    whether it is more than luck. ``problem`` says why an experiment cannot be read.
+    ``answer`` is its answer's sentence and ``kind`` the same in a word; ``gain``, of what won over ``against``, is the
+    answer's too, in mean BMC an era. ``outcome`` is what a finished experiment comes to; ``problem`` says why one
+    cannot be read.
     """
 
     experiment: str
@@ -48,7 +72,10 @@ class PastExperiment:
     stage: str | None = None
     rounds: int = 0
     winner: str | None = None
+    kind: Kind = "nothing yet"
+    answer: str = ""
     gain: float | None = None
+    against: str = ""
     verdict: str = "unknown"
     changes: dict[str, Any] = field(default_factory=dict)
     dimensions: tuple[str, ...] = ()
@@ -63,7 +90,7 @@ class PastExperiment:
 
     def promise(self) -> tuple[int, float]:
         """What to go on with first: clear gains, then the larger ones; experiments without a round come first."""
-        clear = any(each.verdict == "clear gain" for each in self.tried) or self.verdict == "clear gain"
+        clear = any(each.verdict_overall == "clear gain" for each in self.tried) or self.verdict == "clear gain"
         deltas = [each.delta for each in self.tried if each.delta is not None]
         return (2 if not self.rounds else int(clear), max(deltas, default=0.0))
 
@@ -78,13 +105,12 @@ class Wanted:
     outcome: Outcome | None = None
 
     def fits(self, found: PastExperiment) -> bool:
-        """Whether an experiment is one of those."""
+        """Whether an experiment asks for what is looked for; what came of it is another question."""
         text = f"{found.experiment} {found.idea} {found.novelty} {' '.join(found.tags)}".casefold()
         return (
             all(word in text for word in self.words.casefold().split())
             and (self.dimension is None or any(self.dimension in each for each in found.dimensions))
             and (self.target is None or any(self.target in each for each in found.targets))
-            and (self.outcome is None or found.outcome == self.outcome)
         )
 
 
@@ -97,74 +123,103 @@ def history_of(root: Path, wanted: Wanted | None = None) -> list[PastExperiment]
     """
     if not root.is_dir():
         raise RequestError(f"{root}: no such folder; give the one that holds experiments, usually experiments")
+    asked = wanted or Wanted()
     plans = sorted(root.glob("*/experiment.yaml"))
-    found = (past_experiment(plan.parent) for plan in plans)
-    return [each for each in found if wanted is None or wanted.fits(each)]
+    # What came of an experiment is worked out for those alone that ask for what is looked for.
+    found = (_judged(each) for each in map(_read, plans) if asked.fits(each.told))
+    return [each for each in found if asked.outcome in (None, each.outcome)]
 
 
 def past_experiment(folder: Path) -> PastExperiment:
     """What one experiment asked and found, read from its plan and ledger."""
+    return _judged(_read(ExperimentPaths(folder).plan))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An experiment as plan and ledger say, before anything of it is judged."""
+
+    paths: ExperimentPaths
+    history: Sequence[RoundRecord]
+    told: PastExperiment
+
+
+def _read(file: Path) -> _Read:
+    folder = file.parent
     paths = ExperimentPaths(folder)
     try:
         plan = parse_yaml(read_text(paths.plan), str(paths.plan))
         history = read_ledger(paths.ledger)
         dimensions, targets = _varied(plan, folder)
     except NumeraiRayError as error:
-        return PastExperiment(str(folder), problem=str(error))
+        return _Read(paths, (), PastExperiment(str(folder), problem=str(error)))
     state = "finished" if is_finished(history) else "stopped" if history else "not started"
-    tried = tuple(_tried(record) for record in history if record.dimension is not None)
-    ran = dict.fromkeys(each.dimension for each in tried)  # a round by hand, or one of a plan that was edited since
+    # A round by hand, or one of a plan that was edited since.
+    ran = dict.fromkeys(record.dimension for record in history if record.dimension is not None)
+    more = (each for each in ran if not any(name.startswith(f"{each} (") for name in dimensions))
     told = PastExperiment(
         str(folder),
         str(plan.get("idea", "")),
         str(plan.get("novelty", "")),
         "running" if lock_holder(paths.lock) else state,
         rounds=len(history),
-        dimensions=(
-            *dimensions,
-            *(each for each in ran if not any(name.startswith(f"{each} (") for name in dimensions)),
-        ),
+        dimensions=(*dimensions, *more),
         targets=targets,
         tags=tuple(map(str, tags)) if isinstance(tags := plan.get("tags"), list) else (),
-        tried=tried,
     )
-    last = last_compared(history)
+    return _Read(paths, history, told)
+
+
+def _judged(read: _Read) -> PastExperiment:
+    """With what came of it, of each dimension and of the whole."""
+    last = last_compared(read.history)
     if last is None:
-        return told
-    changes = dict(last.decision.changes)
-    judged = _judged(history)
-    result: Outcome = "open"
-    if state == "finished":
-        kinds: dict[str, Outcome] = {"clear gain": "gain", "inside the noise": "inside the noise"}
-        result = kinds.get(judged[1], "no gain") if changes else "no gain"
-    return PastExperiment(
-        **{
-            **told.__dict__,
-            "outcome": result,
-            "stage": last.stage,
-            "winner": last.decision.winner,
-            "gain": judged[0],
-            "verdict": judged[1],
-            "changes": changes,
-        }
+        return read.told
+    told = replace(
+        read.told,
+        stage=last.stage,
+        winner=last.decision.winner,
+        changes=dict(last.decision.changes),
+        tried=tuple(_tried(read.paths, read.history)),
+    )
+    try:
+        _, loaded = open_experiment(read.paths.root)
+    except NumeraiRayError as error:  # a baseline that is gone, say: what the ledger tells stands above
+        return replace(told, problem=str(error))
+    answer = experiment_answer(loaded, read.paths, read.history, read.paths.root)
+    return _answered(told, answer, finished=is_finished(read.history))
+
+
+def _answered(told: PastExperiment, answer: Answer, *, finished: bool) -> PastExperiment:
+    """With what came of it; an unfinished search may still find something."""
+    outcome, word = OUTCOME_OF[answer.kind]
+    return replace(
+        told,
+        kind=answer.kind,
+        answer=answer.verdict,
+        gain=None if math.isnan(answer.gain) else answer.gain,
+        against=answer.against,
+        verdict=word,
+        outcome=outcome if finished else "open",
     )
 
 
-def _tried(record: RoundRecord) -> Tried:
+def _tried(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> list[Tried]:
+    rounds = [_tried_in(record) for record in history if record.dimension is not None]
+    bests = {each.best for each in rounds if each.best is not None}
+    if not bests:
+        return rounds
+    reader = ScoreReader(paths)
+    overall = overall_verdicts(history, reader, stored_comparison(history, reader), bests)
+    return [replace(each, verdict_overall=overall.get((each.stage, each.best or ""), "unknown")) for each in rounds]
+
+
+def _tried_in(record: RoundRecord) -> Tried:
     rows = [each for each in record.variants if each.role == "variant"]
-    known = [(delta, each, words) for each in rows for delta, words in [_delta(each)] if delta is not None]
-    delta, best, words = max(known, key=lambda row: row[0], default=(None, None, "unknown"))
+    known = [(delta, each, word) for each in rows for delta, word in [_delta(each)] if delta is not None]
+    delta, best, word = max(known, key=lambda row: row[0], default=(None, None, "unknown"))
     values = tuple(changes_label(each.changes) for each in rows)
-    return Tried(record.dimension or "", record.stage, values, None if best is None else best.id, delta, words)
-
-
-def _judged(history: Sequence[RoundRecord]) -> tuple[float | None, str]:
-    """The gain of what won, where it was last held against the base: the final stage has full data and no base."""
-    for record in reversed(history):
-        winner = next((each for each in record.variants if each.id == record.decision.winner), None)
-        if record.decision.promoted and winner is not None and winner.evidence is not None:
-            return _delta(winner)
-    return None, "unknown"
+    return Tried(record.dimension or "", record.stage, values, None if best is None else best.id, delta, word)
 
 
 def _delta(variant: VariantRecord | None) -> tuple[float | None, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from numerai_ray.config.queue_plan import QueuePlan, load_queue
 from numerai_ray.errors import ExperimentBusy, FitError, NumeraiRayError, RequestError
+from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
@@ -109,7 +110,7 @@ def run_queue(
     aside: set[str] = set()
     with _one_ray(sessions):
         while True:
-            left = [each for each in sessions if _name(each) not in aside and _standing(each).state != "finished"]
+            left = [each for each in sessions if _name(each) not in aside and not _finished(each)]
             reason = spent.over(limits)
             if reason or not left:
                 reason = reason or late or f"{'nothing else' if problems else 'nothing'} is left to run"
@@ -142,7 +143,7 @@ def _step(
     new = after[len(before) :]
     spent.rounds += len(new)
     spent.fits += sum(variant.fits_new for record in new for variant in record.variants)
-    if not new and _standing(session).state != "finished":
+    if not new and not is_finished(after):
         return "no further round came of it" if stop is None else stop.reason
     return ""
 
@@ -153,7 +154,7 @@ def _check_all(sessions: Sequence[Session]) -> None:
 
     problems = []
     for session in sessions:
-        if _standing(session).state == "finished":
+        if _finished(session):
             continue
         try:
             prepare_data(session.loaded, session.root)
@@ -182,6 +183,10 @@ def _one_ray(sessions: Sequence[Session]) -> Iterator[None]:
 
 def _standing(session: Session) -> PastExperiment:
     return past_experiment(session.paths.root)
+
+
+def _finished(session: Session) -> bool:
+    return is_finished(read_ledger(session.paths.ledger))
 
 
 def _name(session: Session) -> str:

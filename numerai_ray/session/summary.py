@@ -43,18 +43,19 @@ def _pays(found: Sequence[PastExperiment]) -> Iterator[str]:
     for each in found:
         if each.outcome == "gain":
             name = Path(each.experiment).name
-            yield f"{name}: {changes_label(each.changes)} brings {_gain(each.gain)} in stage {each.stage}, a clear gain"
-        else:
+            cost = "; better at a cost, see its report" if each.kind == "trade-off" else ""
+            yield f"{name}: {changes_label(each.changes)} brings {_gain(each.gain)} over {each.against}{cost}"
+        elif each.outcome == "open":
             for tried in each.tried:
-                if tried.verdict == "clear gain":
-                    yield f"{_what(each, tried)}, a clear gain within its round; not confirmed yet"
+                if tried.verdict_overall == "clear gain":
+                    yield f"{_what(each, tried)}, a clear gain so far; not confirmed yet"
 
 
 def _noise(found: Sequence[PastExperiment]) -> Iterator[str]:
     for each in found:
         for tried in each.tried:
-            if tried.verdict in ("inside the noise", "clear loss", "no difference"):
-                yield f"{_what(each, tried)}: {tried.verdict}"
+            if tried.verdict_overall in ("inside the noise", "clear loss", "no difference"):
+                yield f"{_what(each, tried)}: {tried.verdict_overall}"
 
 
 def _next(found: Sequence[PastExperiment]) -> Iterator[str]:

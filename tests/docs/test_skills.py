@@ -3,29 +3,36 @@
 import json
 import re
 import shlex
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from bad_requests import VERSION
+from bad_requests import Desk as Finished
 from desk import BASELINE, PLAN, Desk
+from numerai_account import PUBLIC_ID, SECRET, Account
+from numerai_server import NumeraiServer
+from submission_desk import PYTHONS, needs_python
 from whole_program import app
 
-from numerai_ray.cli.commands.schema import schema_of, schemas
+from numerai_ray.cli.commands.schema import schemas
 from numerai_ray.cli.main import run
 from numerai_ray.config import Config, apply_overrides, leaves, parse_yaml, validate
 from numerai_ray.config.json_schema import file_schema
 from numerai_ray.config.queue_plan import QueuePlan
 from numerai_ray.mcp_server.tools import TOOLS
 from numerai_ray.session.skills import Skill, skills
+from numerai_ray.submission.numerai.upload import Waiting
 
 SKILLS = {each.name: each for each in skills()}
-# On a market this small and in this process; Numerai's account and its container have their own tests.
+# On a market this small and in this process.
 IN_PROCESS = {"run", "plan", "round", "export"}
-# Parameters of libraries and of the skill's own class; ends of file names.
-NOT_OURS = {"", "num_leaves", "alpha", "estimator", "json", "pkl"}
-ELSEWHERE = {"export", "verify", "upload"}
+# Parameters of libraries, of the skill's own class and its rows; extras; the first word of a flag.
+NOT_OURS = {"num_leaves", "alpha", "estimator", "names", "threads", "catboost", "mlp", "sklearn", "torch", "suspect"}
 
 
 def commands(skill: Skill) -> list[list[str]]:
@@ -121,31 +128,19 @@ def test_what_it_names_inline_is_there(name: str) -> None:
         assert {word for word in words if word.startswith("--")} <= flags, found
     keys = set(leaves(file_schema("plan")))
     every = " ".join(keys) + json.dumps(file_schema("plan")) + json.dumps(file_schema("config"))
-    for section, key in re.findall(r"`(?:model|data|cv|rounds|post|score|budget)\.([a-z_]+)(?:\.([a-z_]+))?", text):
-        for each in (section, key):
-            assert each in NOT_OURS or f'"{each}"' in every, (section, key)
+    for found in re.findall(r"`(?:model|data|cv|rounds|post|score|budget)\.([a-z_.]+)", text):
+        if not found.endswith(("json", "pkl")):  # a file's name
+            assert all(each in NOT_OURS or f'"{each}"' in every for each in found.split(".")), found
     for block in re.findall(r"```yaml\n(.*?)```", text, re.S):
         validate(Config, parse_yaml(block, name), name)
 
 
-def test_keys_of_answers_that_it_names_are_in_their_schemas() -> None:
-    whole = json.dumps(schemas())
-    named_keys = {
-        "history": ("idea", "dimensions", "targets", "outcome"),
-        "status": ("state", "finished"),
-        "leaderboard": ("verdict", "delta", "delta_low", "stage"),
-        "plan": ("stages", "notes", "seconds", "memory_bytes"),
-        "verify": ("ok", "equal"),
-        "check-model": ("promises", "kept"),
-        "data info": ("versions", "files", "feature_sets", "targets", "benchmarks", "problems"),
-        "upload": ("passed", "failed"),
-    }
-    text = " ".join(skill.text for skill in SKILLS.values())
-    for command, keys in named_keys.items():
-        schema_of(command)
-        for key in keys:
-            assert f'"{key}"' in whole
-            assert re.search(rf"`[^`]*\b{key}\b[^`]*`", text), key
+@pytest.mark.parametrize("name", SKILLS)
+def test_every_word_in_backticks_is_a_key_or_a_value_of_an_answer_or_a_plan(name: str) -> None:
+    every = json.dumps([schemas(), file_schema("plan"), file_schema("config")])
+    named = re.findall(r"`([a-z][a-z_]*)`", SKILLS[name].text)
+    assert len(named) > 5
+    assert not [each for each in named if f'"{each}"' not in every and each not in NOT_OURS]
 
 
 @pytest.mark.slow
@@ -193,9 +188,41 @@ def test_the_data_skill_s_commands_run(desk: Desk, capsys: Any) -> None:
     assert Path("data/practice/market_truth.json").is_file()
 
 
-def test_the_submission_skill_goes_the_way_that_is_tried_on_a_server() -> None:
-    """Its commands are those of tests/submission, which runs them on a container and a server of Numerai's kind."""
-    assert {named(words) for _, *words in commands(SKILLS["numerai-submission"])} == ELSEWHERE
+@needs_python
+@pytest.mark.slow
+def test_the_submission_skill_s_commands_run(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """In order, on a server that speaks as Numerai does: from a finished experiment to a model that is followed."""
+    shutil.copytree(finished.exp, tmp_path / "experiments" / "NAME")
+    shutil.copytree(finished.experiments / "baselines", tmp_path / "experiments" / "baselines")
+    (tmp_path / "data").symlink_to(finished.data)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NUMERAI_RAY_DATA", raising=False)
+    monkeypatch.setattr("numerai_ray.submission.numerai.upload.Waiting", partial(Waiting, sleep=lambda _s: None))
+    seen: dict[str, Any] = {}
+    with NumeraiServer({}).running() as server:
+        for name, value in {"PUBLIC_ID": PUBLIC_ID, "SECRET_KEY": SECRET, "RAY_API_URL": server.url}.items():
+            monkeypatch.setenv(f"NUMERAI_{name}", value)
+        account = Account(server, versions=("v5.2", VERSION))
+        for _, *words in commands(SKILLS["numerai-submission"]):
+            given = [*words, "--python", PYTHONS[0]] if words[0] == "export" else words
+            seen[" ".join(words[:2])] = answered(capsys, given)
+        sent = list(server.received.values())
+    assert seen["verify model.pkl"]["ok"]
+    assert seen["verify model.pkl"]["equal"]
+    assert sent == [Path("model.pkl").read_bytes()]
+    assert seen["upload model.pkl"]["passed"]
+    for file in set(re.findall(r"`(model\.[a-z.]+)`", SKILLS["numerai-submission"].text)):
+        assert Path(file).is_file(), file
+    (slot,) = [each for each in account.models.values() if each["name"] == "my_model"]
+    assert {each["name"] for each in seen["upload --list"]["models"]} >= {"my_model", "ray_one"}
+    assert slot["computePickleUpload"]["filename"].endswith("model.pkl")
+    assert seen["follow --check"]["valid"]
+    words_of = {each["model"]: each["word"] for each in seen["follow --json"]["models"]}
+    assert words_of["my_model"] in ("too early", "no promise known")
+    assert words_of["ray_one"] == "no promise known"
+    assert all(f"`{word}`" in SKILLS["numerai-submission"].text for word in words_of.values())
 
 
 def test_the_page_for_agents_names_what_is_there() -> None:

@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import mcp_types as types
 import pytest
 import yaml
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from desk import BASELINE, Desk
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from numerai_account import PUBLIC_ID, SECRET, Account
+from numerai_server import NumeraiServer
 from submission_desk import PYTHONS
 
 from numerai_ray.config import apply_overrides
@@ -64,6 +67,9 @@ COMMANDS = {
     "leaderboard": ["leaderboard"],
     "report": ["report"],
     "export": ["export"],
+    "verify": ["verify"],
+    "upload": ["upload", "--yes"],
+    "follow": ["follow"],
 }
 
 
@@ -78,6 +84,8 @@ class Shell:
         return (self.root / "skills" / name / "SKILL.md").read_text()
 
     def ask(self, tool: str, **given: Any) -> Any:
+        if tool == "answer":  # the skill: `status` has it
+            return self.ask("status", **given)["answer"]
         ended = self._run(self._words(tool, given))
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
@@ -107,7 +115,7 @@ class Shell:
         return (self.root / "experiments" / "summary.md").read_text()
 
     def _words(self, tool: str, given: dict[str, Any]) -> list[str]:
-        places = [given.pop("experiment")] if "experiment" in given else []
+        places = [given.pop(name) for name in ("experiment", "pickle") if name in given]
         switch = {key for key, value in given.items() if value is True}
         flags = [f"--{key.replace('_', '-')}" for key in switch]
         flags += [f"--{key.replace('_', '-')}={value}" for key, value in given.items() if key not in switch]
@@ -164,12 +172,18 @@ def shell(root: Path) -> Iterator[Hands]:
     yield Shell(root)
 
 
+async def agrees(_: Any, asked: types.ElicitRequestFormParams) -> types.ElicitResult:
+    """The client's user, who is asked before a model leaves this machine."""
+    assert asked.message == "Send model.pkl to Numerai, to the model ray_size? It may replace what runs there."
+    return types.ElicitResult(action="accept", content={"send": True})
+
+
 @contextmanager
 def tools(root: Path) -> Iterator[Hands]:
-    command = [*PROGRAM, "mcp", "--root", str(root), "--data-dir", str(root / "data")]
+    command = [*PROGRAM, "mcp", "--root", str(root), "--data-dir", str(root / "data"), "--allow-upload"]
     server = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ), cwd=root)
     with start_blocking_portal() as portal:
-        client = Client(stdio_client(server), read_timeout_seconds=300)
+        client = Client(stdio_client(server), read_timeout_seconds=300, elicitation_callback=agrees)
         with portal.wrap_async_context_manager(client):
             yield Tools(root, portal, client)
 
@@ -196,9 +210,22 @@ def edited(hands: Hands, experiment: str, changes: dict[str, Any], *gone: str) -
     file.write_text(yaml.safe_dump(apply_overrides(plan, changes), sort_keys=False))
 
 
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """Numerai, and the user's keys in the environment; it validates at the first look."""
+    with NumeraiServer({}).running() as server:
+        for name, value in {"PUBLIC_ID": PUBLIC_ID, "SECRET_KEY": SECRET, "RAY_API_URL": server.url}.items():
+            monkeypatch.setenv(f"NUMERAI_{name}", value)
+        made = Account(server, versions=("v5.2", "tiny"))
+        made.fates.append(("validated",))
+        yield made
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("by", [shell, tools])
-def test_a_line_of_inquiry_is_taken_to_its_end_without_a_guess(by: Any, root: Path, environment: Any) -> None:
+def test_a_line_of_inquiry_is_taken_to_its_end_without_a_guess(
+    by: Any, root: Path, account: Account, environment: Any
+) -> None:
     with by(root) as hands:
         play(hands)
 
@@ -243,9 +270,14 @@ def play(hands: Hands) -> None:
     assert hands.ask("leaderboard", experiment=first)["rows"][0]["stage"] == "final"
 
     # Read before building on it: what is no gain stays a result.
+    answer = hands.ask("answer", experiment=first)
+    assert answer["verdict"]
+    assert answer["next"][0]["command"].startswith("numerai-ray ")
+    assert (answer["kind"], answer["finished"]) != ("nothing yet", False)
     (row,) = hands.ask("history", find="another label")["experiments"]
     assert row["outcome"] in ("gain", "inside the noise", "no gain")
     assert row["outcome"] in skill
+    assert row["answer"] == answer["verdict"]
     assert {each["dimension"] for each in row["tried"]} >= {"size"}
 
     # A second idea; then both in one go, of which only the second has something left to do; one summary.
@@ -274,7 +306,18 @@ def play(hands: Hands) -> None:
     report = hands.ask("report", experiment=second)
     assert (hands.root / report["report"]).is_file()
 
-    # The winner leaves as a model.
+    sent_and_followed(hands, second)
+
+
+def sent_and_followed(hands: Hands, second: str) -> None:
+    """The winner leaves as a model; with the user's word it goes to Numerai, and is followed there."""
     card = hands.ask("export", experiment=second, out="model.pkl", python=PYTHONS[0], in_process=True)
     assert card["experiment"] == "rate"
     assert (hands.root / "model.pkl").is_file()
+    assert hands.ask("verify", pickle="model.pkl")["ok"]
+    assert "upload" in hands.read("numerai-submission")
+    assert hands.ask("upload", pickle="model.pkl", new="ray_size")["passed"]
+    words = {each["model"]: each for each in hands.ask("follow")["models"]}
+    assert words["ray_size"]["experiment"] == "rate"
+    assert words["ray_size"]["word"] in ("too early", "no promise known")
+    assert f"`{words['ray_one']['word']}`" in hands.read("numerai-submission")

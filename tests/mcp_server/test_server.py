@@ -59,7 +59,7 @@ def test_tools_are_listed_with_strict_inputs(desk: Desk) -> None:
             return (await client.list_tools()).tools
 
     tools = {each.name: each for each in anyio.run(ask)}
-    wanted = "data_info plan_new plan_check forecast run status wait round leaderboard report per_era compare"
+    wanted = "data_info plan_new plan_check forecast run status wait round leaderboard answer report per_era compare"
     assert {
         *wanted.split(),
         "config_diff",
@@ -71,6 +71,7 @@ def test_tools_are_listed_with_strict_inputs(desk: Desk) -> None:
         "evaluate",
         "ensemble",
         "recheck",
+        "follow",
     } <= set(tools)
     assert "upload" not in tools
     assert "upload" in offered(allow_upload=True)
@@ -114,6 +115,15 @@ def test_an_answer_is_the_command_s_own_json(
         assert value["paging"]["total"] == len(own[entry.page])
     schema = schema_of(" ".join(word for word in entry.command if not word.startswith("-")))
     Draft202012Validator(schema).validate({key: each for key, each in value.items() if key in own})
+
+
+def test_the_answer_is_that_of_status(desk: Desk) -> None:
+    answer, status = (
+        json.loads(text(each))
+        for each in call(at(desk), ("answer", {"experiment": EXP}), ("status", {"experiment": EXP}))
+    )
+    assert answer == status["answer"]
+    Draft202012Validator(schema_of("answer")).validate(answer)
 
 
 def test_lists_come_in_pages(desk: Desk) -> None:

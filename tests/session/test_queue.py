@@ -64,7 +64,8 @@ def test_each_idea_gets_a_round_then_the_best_goes_on_and_one_summary_tells_all(
     end = told[-1]
     assert end["event"] == "queue_ended"
     firsts = {Path(each["experiment"]).name: each["tried"][0] for each in end["experiments"]}
-    best = max(firsts, key=lambda name: (firsts[name]["verdict"] == "clear gain", max(firsts[name]["delta"], 0.0)))
+    clear = {name: first["verdict_overall"] == "clear gain" for name, first in firsts.items()}
+    best = max(firsts, key=lambda name: (clear[name], max(firsts[name]["delta"], 0.0)))
     assert steps[2] == best
     assert all(each["state"] == "finished" for each in end["experiments"])
     summary = Path(end["summary"])
@@ -173,24 +174,26 @@ def past(name: str, **values: Any) -> PastExperiment:
 
 
 def test_the_summary_tells_what_pays_from_what_is_noise() -> None:
-    wide = Tried("num_leaves", "scout", ("num_leaves=63",), "r01-num_leaves=63", 7e-4, "clear gain")
-    luck = Tried("target", "scout", ("target=a",), "r01-target=a", 5e-4, "inside the noise")
+    wide = Tried("num_leaves", "scout", ("num_leaves=63",), "r01-num_leaves=63", 7e-4, "clear gain", "clear gain")
+    luck = Tried("target", "scout", ("target=a",), "r01-target=a", 9e-4, "clear gain", "inside the noise")
+    paid: dict[str, Any] = {"state": "finished", "outcome": "gain", "against": "the baseline"}
     found = [
-        past("a", state="finished", outcome="gain", gain=6e-4, changes={"model.params.num_leaves": 63}, tried=(wide,)),
-        past("b", state="finished", outcome="gain", gain=4e-4, changes={"post.rank": True}, stage="final"),
+        past("a", **paid, kind="gain", gain=6e-4, changes={"model.params.num_leaves": 63}, tried=(wide,)),
+        past("b", **paid, kind="trade-off", gain=4e-4, changes={"post.rank": True}, stage="final"),
         past("c", state="finished", outcome="inside the noise", gain=5e-4, tried=(luck,)),
         past("d", state="stopped", rounds=1, tried=(wide,)),
     ]
     text = summary_text(found, "the 8 hours are over", {"experiments/e": "no disk"})
     pays = text.split("## What pays")[1].split("## ")[0]
-    assert "a: num_leaves=63 brings +6.0e-4" in pays
-    assert "d: num_leaves (scout), best r01-num_leaves=63, +7.0e-4, a clear gain within its round" in pays
+    assert "a: num_leaves=63 brings +6.0e-4 over the baseline\n" in pays
+    assert "b: rank=True brings +4.0e-4 over the baseline; better at a cost" in pays
+    assert "d: num_leaves (scout), best r01-num_leaves=63, +7.0e-4, a clear gain so far" in pays
     assert "target" not in pays
-    assert "c: target (scout), best r01-target=a, +5.0e-4: inside the noise" in text
+    assert "c: target (scout), best r01-target=a, +9.0e-4: inside the noise" in text
     assert "Put together what pays: num_leaves=63 and rank=True" in text
     assert "`numerai-ray run experiments/d` goes on" in text
     assert "`experiments/e`: no disk" in text
-    # Of what has rounds, a clear gain goes before a larger one that may be luck.
+    # Of what has rounds, a clear gain goes before a larger one that may be luck for the whole search.
     ordered = sorted(
         [past("x", rounds=1, tried=(luck,)), past("y", rounds=1, tried=(wide,)), past("z")], key=lambda e: e.promise()
     )
