@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -59,7 +59,7 @@ class ResultsMirror:
                 f"{self.target}: its ledger and that of {self.folder} differ, so they are two experiments; give one "
                 f"of them another --results or another folder"
             )
-        here = {each.name: each for each in files_below(self.folder)} if self.folder.is_dir() else {}
+        here = {each.name: each for each in _own_files(self.folder)} if self.folder.is_dir() else {}
         wanted = [
             name for name, each in there.items() if self._wants(name, each, here.get(name), len(theirs) > len(ours))
         ]
@@ -92,7 +92,7 @@ class ResultsMirror:
     def _push(self) -> int:
         ledger = self._local_ledger()  # before the files: all that it speaks of is written by now
         went = 0
-        for each in files_below(self.folder):
+        for each in _own_files(self.folder):
             if not _belongs(each.name) or each.name == self._ledger or self.seen.get(each.name) == each:
                 continue
             with suppress(FileNotFoundError):
@@ -113,6 +113,20 @@ class ResultsMirror:
 
     def _remote_ledger(self, there: dict[str, FileFacts]) -> bytes:
         return (self.target / self._ledger).read_bytes() if self._ledger in there else b""
+
+
+def _own_files(folder: Path) -> list[FileFacts]:
+    """The experiment's files, those in folders that are links to a larger disk among them.
+
+    Files that are links are somebody's own: nothing here writes through one, and none is copied to where others read.
+    What users write may be a link: the plan, and the source of a model.
+    """
+    found = files_below(folder)
+    for below in folder.iterdir():
+        if below.is_symlink() and below.is_dir():
+            found += [replace(each, name=f"{below.name}/{each.name}") for each in files_below(below)]
+    written = (ExperimentPaths(folder).plan.suffix, ".py")
+    return sorted(each for each in found if each.name.endswith(written) or not (folder / each.name).is_symlink())
 
 
 def _belongs(name: str) -> bool:

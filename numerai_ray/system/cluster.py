@@ -132,9 +132,12 @@ def shape_fits(
                 f"{largest.store_bytes / GB:.1f} GB of object store"
             )
         )
+        # No smaller data make less of what is asked for expressly.
+        asked_for = (most.memory_bytes or 0) >= memory_bytes and any(node.store_bytes >= shared_bytes for node in nodes)
+        less = "lower model.resources.memory_gb" if asked_for else "use a smaller feature_set or downsampled data"
         raise ResourceShortage(
             f"one fit needs a core, {memory_bytes / GB:.1f} GB of memory and {shared_bytes / GB:.1f} GB of object "
-            f"store, but {there}; add larger nodes, or use a smaller feature_set or downsampled data"
+            f"store, but {there}; add larger nodes, or {less}"
         )
 
     def slots_of(threads: int) -> int:

@@ -16,6 +16,7 @@ What a byte is spent on (``tests/benchmarks/round_memory.py`` measures the sums)
     loading        a block of features at a time: its values, and the same as they are handed to the store
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -193,11 +194,23 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
     fixed = store + RAY_BYTES
     for what, needed in (("one fit at a time", fixed + per_fit), ("reading the features", fixed + work.loading_bytes)):
         if needed > machine.memory_bytes:
+            # No smaller data make less of what is asked for expressly, where the data themselves have room.
+            asked = (work.needs.memory_bytes or 0) >= per_fit and fixed + work.loading_bytes <= machine.memory_bytes
             raise ResourceShortage(
-                f"{what} needs {needed / GB:.1f} GB ({size}), {machine.memory_bytes / GB:.1f} GB free here; {smaller}"
+                f"{what} needs {needed / GB:.1f} GB ({size}), {machine.memory_bytes / GB:.1f} GB free here; "
+                f"{_lower(per_fit, machine.memory_bytes - fixed) if asked else smaller}"
             )
     room = (machine.memory_bytes - fixed) // per_fit
     at_once = max(1, min(work.usual.at_once(machine.cores, machine.gpus), work.fits, int(room)))
     peak = fixed + max(at_once * per_fit, work.loading_bytes)
     threads = work.usual.cores or max(1, machine.cores // at_once)
     return ResourcePlan(at_once, threads, store, per_fit, peak)
+
+
+def _lower(asked_bytes: int, room_bytes: int) -> str:
+    """What to do about ``memory_gb`` that is more than is left of this machine."""
+    most = math.floor(room_bytes / GB * 100) / 100
+    return (
+        f"lower model.resources.memory_gb from {asked_bytes / GB:g} to {most:g} or less, leave it out (memory is "
+        f"estimated then), or use a cluster that has it (--address)"
+    )

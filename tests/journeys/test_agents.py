@@ -36,7 +36,7 @@ READINGS = {
     "relative": {"data": {"target": "target_jasper_20"}},
     "stranger": {"data": {"target": "target_teager2b_20"}},
 }
-SPACE = {"dimensions": {"size": {"path": "model.params.num_leafs", "values": [3, 15], "why": "how much a tree tells"}}}
+SIZE = {"path": "model.params.num_leafs", "values": [3, 15], "why": "how much a tree tells"}
 NARROW = {"rounds": {"variants": 2, "patience": 1}, "budget": {"rounds": 1}, "stages": {"scout": {"data": "full"}}}
 
 
@@ -243,16 +243,17 @@ def play(hands: Hands) -> None:
     first = "experiments/size"
     made = hands.ask("plan_new", experiment=first, idea=IDEA, novelty="Nobody has put both together.", baseline="tiny")
     assert made["plan"] == f"{first}/experiment.yaml"
+    space = {"dimensions": {"size": {**SIZE}}}
     base = {
         "model": {"params": {"n_estimators": 10}, "target_transform": {"type": "residual_to_benchmark"}},
         "cv": {"n_splits": 20, "embargo_eras": 5},
     }
-    edited(hands, first, {**NARROW, "search_space": SPACE, "interpretations": READINGS, "base": base}, "search_space")
+    edited(hands, first, {**NARROW, "search_space": space, "interpretations": READINGS, "base": base}, "search_space")
     told = hands.refused("plan_check", experiment=first)
     (right,) = set(re.findall(r"did you mean '(\w+)'", told))
     assert "search_space.dimensions.size" in told
-    SPACE["dimensions"]["size"]["path"] = f"model.params.{right}"
-    edited(hands, first, {"search_space": SPACE})
+    space["dimensions"]["size"]["path"] = f"model.params.{right}"
+    edited(hands, first, {"search_space": space})
     told = hands.refused("plan_check", experiment=first)
     key, value = re.findall(r"set cv\.(\w+) to (\d+)", told)[0]
     edited(hands, first, {"base": {"cv": {key: int(value)}}})

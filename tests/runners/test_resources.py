@@ -165,9 +165,9 @@ def test_what_is_asked_for_goes_before_the_estimate(market: Path) -> None:
     assert estimate < GB
     assert asked == 3 * GB
     work = workload(plans[1].fits)
-    assert (work.fit_bytes, work.needs, work.usual) == (3 * GB, Needs(2, 0.25), Needs(2, 0.25))
+    assert (work.fit_bytes, work.needs, work.usual) == (3 * GB, Needs(2, 0.25, 3 * GB), Needs(2, 0.25))
     mixed = workload([*plans[0].fits, *plans[1].fits])
-    assert (mixed.fit_bytes, mixed.needs, mixed.usual) == (3 * GB, Needs(2, 0.25), Needs())
+    assert (mixed.fit_bytes, mixed.needs, mixed.usual) == (3 * GB, Needs(2, 0.25, 3 * GB), Needs())
 
 
 # --- arithmetic

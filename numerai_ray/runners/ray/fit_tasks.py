@@ -224,10 +224,13 @@ def killed_text(spec: FitSpec, *, out_of_memory: bool) -> str:
     rows, features = spec.index.n_rows, len(spec.features)
     needs = fit_bytes(spec) / GB
     why = "ran out of memory" if out_of_memory else "was killed without a word, most likely for memory"
+    asked = spec.needs.memory_bytes is not None
+    number = f"model.resources.memory_gb says {needs:.1f} GB" if asked else f"the estimate is {needs:.1f} GB"
+    also = "raise memory_gb, " if asked else ""
     return (
-        f"its process {why} {FIT_RETRIES + 1} times, the last ones alone on their node; the estimate is {needs:.1f} GB "
-        f"({rows:,} rows x {features:,} features): use a smaller feature_set or downsampled data, or a machine with "
-        f"more memory"
+        f"its process {why} {FIT_RETRIES + 1} times, the last ones alone on their node; {number} "
+        f"({rows:,} rows x {features:,} features): {also}use a smaller feature_set or downsampled data, or a machine "
+        f"with more memory"
     )
 
 

@@ -7,7 +7,7 @@ travel in blocks (:data:`~numerai_ray.system.resources.BLOCK_BYTES`), shared by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -166,8 +166,8 @@ def workload(fits: Sequence[FitSpec]) -> Workload:
     """What training ``fits`` in one round takes: the largest of them, and all that they share."""
     rows, features = max(spec.index.n_rows for spec in fits), max(len(spec.features) for spec in fits)
     asked = [spec.needs for spec in fits]
-    needs = replace(heaviest(asked), memory_bytes=None)
-    return Workload(rows, features, len(fits), max(map(fit_bytes, fits)), _shared_bytes(fits), needs, lightest(asked))
+    largest, shared = max(map(fit_bytes, fits)), _shared_bytes(fits)
+    return Workload(rows, features, len(fits), largest, shared, heaviest(asked), lightest(asked))
 
 
 def fit_bytes(spec: FitSpec) -> int:
