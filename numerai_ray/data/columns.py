@@ -14,6 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# What opening or reading a damaged parquet file raises: names of its columns may be no text.
+UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
+
 Role = Literal["id", "era", "data_type", "feature", "number"]
 Column = Any  # pa.Array or pa.ChunkedArray, which pyarrow gives no types for
 
@@ -83,7 +86,10 @@ def plain(column: Column) -> Column:
         if isinstance(column, pa.ChunkedArray):
             return pa.chunked_array([plain(chunk) for chunk in column.chunks], kind)
         return plain(column.dictionary).take(column.indices)
-    return column if column.type == kind else column.cast(kind)
+    found = column if column.type == kind else column.cast(kind)
+    if kind == pa.string():
+        found.validate(full=True)  # a file may say that bytes are text which are not
+    return found
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -144,7 +150,10 @@ def era_numbers(column: Column) -> npt.NDArray[np.int64]:
         ValueError: a row has no era, or one that is not the number of a week; says which.
 
     """
-    labels, codes = era_codes(column)
+    try:
+        labels, codes = era_codes(column)
+    except pa.ArrowInvalid:
+        raise ValueError("a text that is not in UTF-8") from None
     numbers = [era_of(label) for label in labels]
     if None in numbers:
         raise ValueError(repr(labels[numbers.index(None)]))

@@ -22,6 +22,7 @@ from numerai_ray.data.columns import (
     LIVE,
     LIVE_ERA,
     MAX_ERA,
+    UNREADABLE,
     era_numbers,
     extremes,
     names_twice,
@@ -322,7 +323,7 @@ def open_parquet(path: Place, next_step: str) -> pq.ParquetFile:
         return pq.ParquetFile(plain_file(path), memory_map=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {next_step}") from None
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a readable parquet file ({error}); {next_step}") from error
 
 
@@ -354,8 +355,7 @@ def file_fingerprint(path: Place) -> str:
 
 def eras_of_rows(file: pq.ParquetFile, path: Place, name: str) -> npt.NDArray[np.int64]:
     """(n,): the era of each row by the column ``name``; raises :class:`DataError` where one is no number."""
-    problem = type_problem(name, str(file.schema_arrow.field(name).type), "era")
-    if problem is not None:
+    if (problem := type_problem(name, str(file.schema_arrow.field(name).type), "era")) is not None:
         raise DataError(f"{path}: {problem}")
     with _readable(path):
         column = file.read([name]).column(0)
@@ -383,8 +383,8 @@ def _readable(path: Place) -> Iterator[None]:
     """What Arrow says about damaged contents becomes a sentence of ours."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
-        first = (str(error).splitlines() or [""])[0].rstrip(".")
+    except UNREADABLE as error:
+        first = next(iter(str(error).splitlines()), "").rstrip(".")
         raise DataError(f"{path}: is damaged ({first}); download or build the file again") from error
 
 

@@ -14,6 +14,7 @@ import pyarrow.csv
 from numerai_ray.config import nearest
 from numerai_ray.data.columns import (
     EXTREMES_RULE,
+    UNREADABLE,
     era_numbers,
     extremes,
     names_twice,
@@ -121,7 +122,7 @@ def _file(path: Path) -> pa.Table:
     if path.suffix == ".parquet":
         try:
             return _index_named_id(open_parquet(path, "check the path").read())
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path}: is damaged ({error}); write it again") from error
     if path.suffix != ".csv":
         raise RequestError(f"{path}: must be a .parquet or .csv file of predictions; write them as one of these")
@@ -131,7 +132,7 @@ def _file(path: Path) -> pa.Table:
         return pyarrow.csv.read_csv(plain_file(path), convert_options=options)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]}); write it again") from error
 
 

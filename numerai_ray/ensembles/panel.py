@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.dataset import DatasetIndex, load_columns
 from numerai_ray.ensembles.candidates import Candidate
 from numerai_ray.errors import DataError, EnvironmentFault
@@ -216,7 +217,7 @@ def _prediction(candidate: Candidate, ids: pa.Array) -> FloatArray:
 def _table(candidate: Candidate, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(candidate.predictions, columns=columns)
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (KeyError, *UNREADABLE) as error:
         why = str(error).splitlines()[0]
         rule = f"`numerai-ray run {candidate.folder}` makes it again where its fits are stored"
         raise DataError(f"{candidate.predictions}: cannot be read ({why}); {rule}") from None

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -182,7 +182,7 @@ def correlations_of_round(
 def _stored(paths: ExperimentPaths, trial: str, id_col: str, ids: npt.NDArray[np.bytes_]) -> Floats | None:
     try:
         table = pq.read_table(paths.predictions(trial), columns=[id_col, "prediction"])
-    except (OSError, KeyError, pa.ArrowException):
+    except (KeyError, *UNREADABLE):
         return None
     theirs = np.asarray(table.column(0).to_numpy(), np.bytes_)
     return np.asarray(table.column(1).to_numpy(), np.float64) if np.array_equal(theirs, ids) else None

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
@@ -53,7 +53,7 @@ def _wrong(paths: ExperimentPaths, variant: VariantRecord) -> Iterator[tuple[Pat
         there = pq.read_metadata(path).num_rows
     except FileNotFoundError:
         yield path, "missing"
-    except (OSError, pa.ArrowException):
+    except UNREADABLE:
         yield path, "damaged (not a readable parquet file)"
     else:
         if isinstance(rows, int) and there != rows:

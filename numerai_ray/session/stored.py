@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pyarrow import ArrowException
 
 from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import ExperimentPlan
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.decision import is_finished, last_compared
@@ -129,7 +129,7 @@ class StoredExperiment:
             return pd.read_parquet(path)
         except FileNotFoundError:
             raise DataError(f"{path}: missing; {self._why_none(name)}") from None
-        except (OSError, ArrowException) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path}: damaged; {self._why_none(name)}") from error
 
     def per_era(self, variant: str | None) -> pd.DataFrame:

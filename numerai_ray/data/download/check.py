@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.eras import era_label
 from numerai_ray.errors import DataError
 from numerai_ray.system.json_text import parse_json
@@ -76,7 +77,7 @@ def check_contents(path: Path, name: str, known: Known, on_checked: OnChecked) -
             _check_schema(file.schema_arrow, name, known)
             eras = _read_everything(file, name, on_checked)
             rows = file.metadata.num_rows
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(f"{name}: is no whole parquet file ({_first_line(error)})") from None
     if not rows:
         raise DataError(f"{name}: holds no rows")
@@ -157,7 +158,7 @@ def _read_everything(file: pq.ParquetFile, name: str, on_checked: OnChecked) -> 
             try:
                 table = file.read_row_group(group, columns=[column.name for column in block])
                 table.validate(full=True)
-            except (OSError, pa.ArrowException) as error:
+            except UNREADABLE as error:
                 place = f"columns {block[0].name!r} to {block[-1].name!r} of row group {group + 1}"
                 raise DataError(f"{name}: {place} are damaged ({_first_line(error)})") from None
             for column in block:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from numerai_ray.data.columns import matches
+from numerai_ray.data.columns import UNREADABLE, matches
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.data.digests import EraDigester, Kind, write_digests
 from numerai_ray.data.eras import era_label
@@ -214,7 +214,7 @@ def out_of_date(path: Path) -> str | None:
     try:
         current = [_fingerprint(path.parent / name) for name in SOURCES[path.name]]
         about = _build_of(path)
-    except (OSError, pa.ArrowException):
+    except UNREADABLE:
         return None
     if not about:
         return "was not built by numerai-ray, so nobody knows what it was built from"
@@ -240,7 +240,7 @@ def _about(footer: pq.FileMetaData) -> dict[str, Any]:
 def _up_to_date(output: _Output) -> bool:
     try:
         kept = _build_of(output.path)
-    except (OSError, pa.ArrowException):
+    except UNREADABLE:
         return False  # missing or damaged: it is ours to build again
     return {name: value for name, value in kept.items() if name != "eras"} == output.build
 

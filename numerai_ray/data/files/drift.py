@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from numerai_ray.config import DataConfig
-from numerai_ray.data.columns import number_values
+from numerai_ray.data.columns import UNREADABLE, number_values
 from numerai_ray.data.dataset import DatasetIndex, feature_sets, open_index, open_parquet
 from numerai_ray.data.era_slabs import Slab, era_slabs
 from numerai_ray.data.eras import era_label
@@ -211,7 +210,7 @@ def _target(index: DatasetIndex, name: str) -> Floats:
     """(n_rows,) in order of eras; NaN where unknown."""
     try:
         column = open_parquet(index.path, "build it again").read([name]).column(0)
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(f"{index.path}: is damaged ({str(error).splitlines()[0]}); build it again") from error
     values = number_values(column).astype(np.float64)
     return values if index.order is None else values[index.order]

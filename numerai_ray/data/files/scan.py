@@ -24,6 +24,7 @@ from numerai_ray.data.columns import (
     LIVE,
     LIVE_ERA,
     MAX_ID_BYTES,
+    UNREADABLE,
     Role,
     era_codes,
     era_of,
@@ -195,7 +196,7 @@ def _is(field: pa.Field, role: Role) -> bool:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         file = pq.ParquetFile(plain_file(path), page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise _DamageError(_first_line(error)) from None
     with file:
         yield file
@@ -209,7 +210,7 @@ def _blocks(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterato
         try:
             table = file.read_row_group(group, columns=block)
             table.validate(full=True)
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             place = f"{block[0]!r} to {block[-1]!r}" if len(block) > 1 else repr(block[0])
             damage = f"row group {group + 1} is damaged in columns {place} ({_first_line(error)})"
             raise _DamageError(damage) from None

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numerai_ray.data.columns import (
     LIVE,
     MAX_ERA,
+    UNREADABLE,
     era_numbers,
     matches,
     names_twice,
@@ -118,6 +119,8 @@ class Source:
     def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         schema = pa.schema([self.schema.field(name) for name in batch.schema.names])
         if batch.schema.equals(schema):
+            for column in batch.columns:
+                plain(column)  # raises for bytes that are no text
             return batch
         return pa.RecordBatch.from_arrays([plain(column) for column in batch.columns], schema=schema)
 
@@ -135,7 +138,7 @@ class Source:
         except FileNotFoundError as error:
             rule = "is missing; download it, or write a synthetic market into this folder."
             raise DataError(f"{self.path}: {rule}") from error
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             rule = "cannot be read as a parquet file, so it is damaged or only partly downloaded"
             remedy = f"delete it and download it again ({_first_line(error)})."
             raise DataError(f"{self.path}: {rule}; {remedy}") from error

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from numerai_ray.config.plan_schema import Stage
+from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.standing import primary_of
 from numerai_ray.metrics.exposure import prediction_correlations
@@ -80,7 +81,7 @@ def _predictions(path: Path) -> pa.Table | None:
         return pq.read_table(path, columns=[names[0], names[1], "prediction"]).rename_columns(
             ["id", "era", "prediction"]
         )
-    except (OSError, KeyError, IndexError, pa.ArrowException):
+    except (KeyError, IndexError, *UNREADABLE):
         return None
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from numerai_ray.data.columns import matches, texts
+from numerai_ray.data.columns import UNREADABLE, matches, texts
 from numerai_ray.data.dataset import open_parquet
 from numerai_ray.data.eras import era_number
 from numerai_ray.errors import DataError, RequestError
@@ -53,7 +52,7 @@ def diagnosis_of(choice: Choice, paths: ExperimentPaths, validation: Place) -> D
     path, again = paths.predictions(choice.record.id), AGAIN.format(paths.root)
     try:
         table = open_parquet(path, again).read(["id", "era", "prediction"]).to_pandas()
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (KeyError, *UNREADABLE) as error:
         raise DataError(f"{path}: is damaged ({(str(error).splitlines() or [''])[0]}); {again}") from error
     inside = table[table["id"].isin(ids)]
     if inside.empty:
