@@ -14,6 +14,7 @@ from fuzz_values import NASTY
 from whole_program import app
 
 from numerai_ray.mcp_server.server import made_server
+from numerai_ray.system.http import PATIENT
 from numerai_ray.web import Access, Sources
 from numerai_ray.web.server import address_of, bound, make_app
 
@@ -78,14 +79,15 @@ def attempt(case: Case) -> bool:
 
 @contextmanager
 def _served_at_once() -> Iterator[None]:
-    """Servers begin, and end without waiting to be told."""
+    """Servers begin, and end without waiting to be told; nobody waits before a network is asked again."""
 
     def page(sources: Sources, access: Access, ready: Callable[[str], None]) -> None:
         with bound(access) as listening:
             make_app(sources, access)
             ready(address_of(access, listening))
 
-    with patch("numerai_ray.web.serve", page), patch("numerai_ray.mcp_server.server.serve", made_server):
+    served = patch("numerai_ray.web.serve", page), patch("numerai_ray.mcp_server.server.serve", made_server)
+    with served[0], served[1], patch.dict(vars(PATIENT), sleep=lambda _s: None):
         yield
 
 
