@@ -1,5 +1,7 @@
 """Eras of one row: there is nothing to neutralize them by, so they are unknown, and all others are as without them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ def test_neutralizing_is_unknown_there_and_right_elsewhere(starts: tuple[int, ..
     draw = np.random.default_rng(3)
     prediction, x = draw.normal(size=12), draw.integers(0, 5, (3, 12)).astype(np.int8)
     found = neutralize(prediction, x, starts, proportion)
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         if stop - start == 1:
             assert np.isnan(found[start])
         else:
