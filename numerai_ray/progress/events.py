@@ -21,6 +21,7 @@ class EventView:
     def __init__(self, listener: Callable[[Mapping[str, Any]], object]) -> None:
         self._listener = listener
         self._state: RoundState | None = None
+        self._after_s = 0.0
         self._last = 0.0
 
     def __enter__(self) -> Self:
@@ -30,7 +31,7 @@ class EventView:
         return None
 
     def round_started(self, start: RoundStart) -> None:
-        self._state, self._last = RoundState(start), time.monotonic()
+        self._state, self._last = RoundState(start, self._after_s), time.monotonic()
         known = [each.id for each in start.known]
         value = {**{k: v for k, v in vars(start).items() if k not in ("known", "fits")}, "known": known}
         self._tell("round_started", value)
@@ -41,6 +42,7 @@ class EventView:
         self._tell("progress", progress_record(progress))
 
     def round_decided(self, record: RoundRecord) -> None:
+        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
         self._state = None
         self._tell("round_decided", parse_json(to_json(record)))
 

@@ -47,6 +47,7 @@ class ProgressFile:
         self.path = path
         self._last = 0.0
         self._state: RoundState | None = None
+        self._after_s = 0.0
         self._snapshot = Snapshot()
         self._ray: str | None = None
 
@@ -55,7 +56,7 @@ class ProgressFile:
         self._ray = url
 
     def round_started(self, start: RoundStart) -> None:
-        self._state = RoundState(start)
+        self._state = RoundState(start, self._after_s)
         self._write(force=True)
 
     def trial_progress(self, progress: Progress) -> None:
@@ -65,6 +66,7 @@ class ProgressFile:
 
     def round_decided(self, record: RoundRecord) -> None:
         del record
+        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
         self._state = None
         self._write(force=True)
 
@@ -114,6 +116,7 @@ class LiveView:
         self.budget = budget or Budget(0)
         self.look = look
         self._state: RoundState | None = None
+        self._after_s = 0.0
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -124,7 +127,7 @@ class LiveView:
         self._live.stop()
 
     def round_started(self, start: RoundStart) -> None:
-        self._state = RoundState(start)
+        self._state = RoundState(start, self._after_s)
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
@@ -133,6 +136,7 @@ class LiveView:
     def round_decided(self, record: RoundRecord) -> None:
         self.best.decided(record)
         self.budget.decided(record)
+        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
         self._state = None
         self.console.print(decided_line(record), highlight=False, markup=False)
 

@@ -53,21 +53,27 @@ class Snapshot:
 
 
 class RoundState:
-    """The running round: folds and fits done, metrics so far, time left."""
+    """The running round: folds and fits done, metrics so far, time left.
 
-    def __init__(self, start: RoundStart):
+    ``after_s`` is what comes after a round's last fit, as the round before it showed: scoring, diagnostics, the report.
+    """
+
+    def __init__(self, start: RoundStart, after_s: float = 0.0):
         self.start = start
+        self.after_s = after_s
         self.began = time.monotonic()  # or when its first fit was seen running: until then, Ray starts and data is read
         self.progress: dict[str, Progress] = {
             trial: Progress(trial, 0, start.folds[trial], math.nan) for trial in start.trials
         }
         self._done: dict[str, bool] = {}  # fits by key, and whether they were stored
         self._seen = False
+        self._told = self.began
 
     def tell(self, progress: Progress) -> None:
         """Note a trial's progress."""
         self.progress[progress.trial] = progress
         self._done |= progress.fits
+        self._told = time.monotonic()
 
     def look(self, snapshot: Snapshot) -> None:
         """Note what runs."""
@@ -90,7 +96,15 @@ class RoundState:
         )
         done = sum(each.cost for each in trained.values()) + running
         todo = sum(each.cost for each in left.values()) - running
-        return None if done <= 0 else (time.monotonic() - self.began) * max(0.0, todo) / done
+        if done <= 0:
+            return None
+        if todo > 0:
+            return (time.monotonic() - self.began) * todo / done + self.after_s
+        return max(0.0, self.after_s - self.since_told_s())
+
+    def since_told_s(self) -> float:
+        """Seconds since a fit was told of; when the round is decided, what came after its last one."""
+        return time.monotonic() - self._told
 
     def title(self) -> str:
         """``round 3, scout: varying num_leaves``."""
