@@ -20,6 +20,7 @@ from numerai_ray.report.plots.registry import captions, drawn_plots, write_plots
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import masked
+from numerai_ray.system.timeline import span
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
@@ -29,6 +30,7 @@ SHARE = 0.05
 Tracker = Callable[[Sequence[RoundRecord]], None]
 
 
+@span("report")
 def write_report(
     loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord], start_era: int | None = None
 ) -> Path:
@@ -44,13 +46,15 @@ def write_report(
     from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
-    said = captions(write_plots(reading), len(history))
+    with span("plots"):
+        said = captions(write_plots(reading), len(history))
     text, page = markdown_and_page(reading, said)
     write_text(paths.report, text)
     write_text(paths.html, page)
     return paths.report
 
 
+@span("report")
 def write_report_text(loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord]) -> Path:
     """Write ``experiment.md`` alone, at once, with the plots as they were last drawn."""
     reading = _reading(loaded, paths, history)
@@ -92,7 +96,8 @@ class ReportWriter:
         orderly = kind is None or issubclass(kind, Exception)
         if orderly:
             self._draw_at_the_end()
-        self._aside.shutdown(wait=orderly, cancel_futures=not orderly)
+        with span("waiting for plots"):
+            self._aside.shutdown(wait=orderly, cancel_futures=not orderly)
 
     def __call__(self, history: Sequence[RoundRecord]) -> None:
         """A round was decided, or the experiment is finished.

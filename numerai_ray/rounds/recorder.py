@@ -19,6 +19,7 @@ from numerai_ray.rounds.candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
+from numerai_ray.system.timeline import span
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.rows import take
 
@@ -53,7 +54,8 @@ class Recorder:
         trial = outcome.plan.id
         if outcome.metrics is not None:
             columns, own_alike = self.runner.columns(outcome.plan), self.alike.get(trial, {})
-            write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial), own_alike)
+            with span("predictions written"):
+                write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial), own_alike)
         write_text(self.paths.trial_log(trial), trial_log(outcome))
         flags = (*suspects, *data_flags(outcome))
         return VariantRecord(
@@ -98,6 +100,7 @@ class Recorder:
         return [VariantRecord(name, score.benchmark, "benchmark", own, {}, metrics)]
 
 
+@span("statistics")
 def round_alike(
     outcomes: Mapping[str, VariantOutcome], earlier: Sequence[str], paths: ExperimentPaths, runner: RoundRunner
 ) -> dict[str, dict[str, float]]:

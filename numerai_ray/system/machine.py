@@ -86,6 +86,11 @@ def resident_bytes(pid: int) -> int:
     return 0
 
 
+def process_began() -> float:
+    """When this process began, in seconds since the epoch."""
+    return float(psutil.Process().create_time())
+
+
 def this_machine() -> Machine:
     """Cores and memory that this process may use: its affinity and its container's limits count, not the box's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

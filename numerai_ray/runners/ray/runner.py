@@ -47,6 +47,7 @@ from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
+from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import is_assembled
 from numerai_ray.training.batches import Trained, is_earlier, trainings
 from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_diagnostics
@@ -118,7 +119,8 @@ class TuneRunner:
         stored = {spec.key: fit for spec in whole if (fit := stored_fit(self.store, spec)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
-        resources = self._start(plans, missing, missing or list(specs.values()))
+        with span("data"):
+            resources = self._start(plans, missing, missing or list(specs.values()))
         start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
         self._clock = clock = NodeClock()
@@ -148,11 +150,13 @@ class TuneRunner:
         resources: ResourcePlan,
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
-        self._shared.open(plans, missing, self._ahead)
+        with span("data"):
+            self._shared.open(plans, missing, self._ahead)
         self._ahead = Ahead()
         flight = Flight()
         self._put_stored(flight, plans, stored)
-        under_way = self._submit(flight, plans, missing, resources)
+        with span("fits handed out"):
+            under_way = self._submit(flight, plans, missing, resources)
         columns = {plan.id: self._shared.columns(plan) for plan in plans}
         submit_assemblies(flight, plans, columns)
         if under_way:
@@ -169,20 +173,26 @@ class TuneRunner:
         try:
             if self._cold:
                 # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
-                ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
+                with span("waiting for the first fit"):
+                    ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
                 self._cold = False
-            from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
-
-            run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
+            with span("imports"):
+                from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
+            with span("waiting, shown by Tune"):
+                run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         except BaseException:
             teller.stop(at_once=True)
             flight.cancel()
             raise
-        teller.stop()
+        with span("waiting for fits"):
+            teller.stop()
         stops = teller.stops
-        outcomes = {
-            plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
-        }
+        flight.record_times()
+        with span("scores"):
+            outcomes = {
+                plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight)
+                for plan in plans
+            }
         return with_diagnostics(self.store, outcomes, lambda seen: diagnosed(flight, seen, columns))
 
     def columns(self, plan: VariantPlan) -> Columns:
@@ -198,7 +208,8 @@ class TuneRunner:
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
-        disconnect()
+        with span("Ray"):
+            disconnect()
         forget_lone_retries(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
@@ -210,7 +221,8 @@ class TuneRunner:
         """Connect to Ray, and say how it is used; on this machine, data is read and prepared while Ray starts."""
         if self.settings.address is not None:
             if not ray.is_initialized():
-                self.dashboard_url = connect(self.settings, self._machine, 0)
+                with span("Ray"):
+                    self.dashboard_url = connect(self.settings, self._machine, 0)
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources, shared = self._resources(specs), self._shared
@@ -224,7 +236,8 @@ class TuneRunner:
             }
             blocks = pool.submit(read_ahead, missing, shared)
             if not is_ready(resources.object_store_bytes):
-                self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
+                with span("Ray"):
+                    self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 self._warm_up(missing, resources.fits_at_once)
             self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})
         return resources
@@ -279,6 +292,7 @@ class TuneRunner:
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
+            flight.times.append(refs[2])
             under_way.append(refs[1])
         return under_way
 
