@@ -115,8 +115,9 @@ class RoundScheduler:
         history = read_ledger(self.parts.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
-        if history:
-            self.parts.archive(self._search(history))  # what was lost of it, or damaged, is there again
+        if history:  # what was lost of these when the last run was killed, or is damaged, is there again
+            self.parts.archive(self._search(history))
+            self.parts.reporter(history)
         start, over = len(history), ""
         while True:
             search = self._search(history)

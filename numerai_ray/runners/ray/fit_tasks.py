@@ -9,7 +9,7 @@ import fcntl
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -145,6 +145,8 @@ def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> t
     return tuple(found)
 
 
+# By trial, where the score of each fold will be: the scores of a training, and the place in them.
+Waits = Mapping[str, Sequence[tuple[Ref, int]]]
 # Trials that one look serves, and by fold where what is seen of each of them will be.
 Looks = tuple[list[VariantPlan], list[Ref]]
 

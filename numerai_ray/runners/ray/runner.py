@@ -2,7 +2,7 @@
 
 The driver owns every fit task: a fit that two variants share runs once, the largest start first whatever variant
 they belong to, and a trial that dies loses nothing. A trial waits for its folds' scores and reports them to Tune
-fold by fold.
+fold by fold, beside the round: nothing waits for it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ from numerai_ray.runners.ray.fit_tasks import (
 )
 from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_diagnostics
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
+from numerai_ray.runners.ray.progress import ProgressTeller
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.runners.ray.showing import Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
-from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
@@ -57,8 +58,6 @@ from numerai_ray.trees.kernel_cache import fill_beside
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
-# The longest that the first round's trials are shown after its fits have begun.
-TRIALS_WAIT_S = 5.0
 
 
 class TuneRunner:
@@ -73,10 +72,10 @@ class TuneRunner:
         self._shared = SharedDatasets()
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
-        self._cold = True  # whether processes have yet to start that fits run in
         # Diagnosed at once: what our own object store takes later is not missing.
         self._machine = this_machine()
         self._run_id = uuid4().hex[:12]
+        self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         self._clock: NodeClock | None = None
         self._before = RoundCost()  # of attempts at the round that were lost with Ray
         # Those of a cluster show when it is looked at.
@@ -108,7 +107,7 @@ class TuneRunner:
         raise AssertionError("the last attempt returns or raises")
 
     def _start_over(self) -> None:
-        self._cold = True
+        self._showing.end()
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
             disconnect(kept_too=True)
@@ -171,21 +170,13 @@ class TuneRunner:
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
-            if self._cold:
-                # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
-                with span("waiting for the first fit"):
-                    ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
-                self._cold = False
-            with span("imports"):
-                from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
-            with span("waiting, shown by Tune"):
-                run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
+            self._showing.show(plans, {plan.id: flight.folds[plan.id] for plan in plans})
+            with span("waiting for fits"):
+                teller.join()
         except BaseException:
-            teller.stop(at_once=True)
+            teller.stop()
             flight.cancel()
             raise
-        with span("waiting for fits"):
-            teller.stop()
         stops = teller.stops
         flight.record_times()
         with span("scores"):
@@ -208,6 +199,8 @@ class TuneRunner:
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
+        with span("waiting for Tune"):
+            self._showing.end()
         with span("Ray"):
             disconnect()
         forget_lone_retries(self._run_id)
