@@ -12,7 +12,8 @@ from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.experiment.variant_output import official_metrics, per_era_json, write_variant
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
+from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4
 from numerai_ray.rounds.candidates import Candidate, identity

@@ -15,8 +15,8 @@ from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
 from numerai_ray.metrics.scoring import metrics_of
-from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, given_up, progress_of
-from numerai_ray.runners.pruning import Stops
+from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, progress_of
+from numerai_ray.runners.pruning import Stops, given_up
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.process import finish_first
 from numerai_ray.system.timeline import span

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-import pyarrow as pa
 
 from numerai_ray.system.resources import Machine
 
@@ -122,6 +121,8 @@ def _cgroup_limit() -> int | None:
 
 def give_back_memory() -> None:
     """Return to the system what this process has freed: the allocators keep it (measured: 500 MB after binning)."""
+    import pyarrow as pa  # noqa: PLC0415 - whoever reads tables has it; whoever looks at the machine need not
+
     pa.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -25,7 +25,8 @@ from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
-from numerai_ray.runners.base import OnProgress, given_up
+from numerai_ray.runners.base import OnProgress
+from numerai_ray.runners.pruning import given_up
 from numerai_ray.runners.ray.fit_tasks import (
     LOST,
     ClusterLost,
