@@ -14,7 +14,6 @@ from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.alerts import Alerts
-from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.events import EventView, JsonView, QuietView
 from numerai_ray.progress.live_view import LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.progress.notebook_view import NotebookView, in_notebook
@@ -163,17 +162,20 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     """
     if isinstance(root, Url):
         return
-    from numerai_ray.data.files.build import BuildSpec
-    from numerai_ray.data.synthetic.market import MarketSpec
-
     configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version
     market = loaded.plan.market
     if market is not None and not (version_dir / "features.json").exists():
+        from numerai_ray.data.synthetic.market import MarketSpec
+        from numerai_ray.progress.building import make_market
+
         spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
         make_market(spec, version_dir)
     needed = {root / name for config in configs for name in config.data.files()}
     if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
+        from numerai_ray.data.files.build import BuildSpec
+        from numerai_ray.progress.building import build_files
+
         build_files(version_dir, BuildSpec())
 
 
