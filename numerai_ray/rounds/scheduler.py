@@ -98,6 +98,7 @@ class RoundScheduler:
         self.written = loaded
         self.settings = settings
         self.parts = parts
+        self._last_search: Search | None = None
 
     def run(
         self, max_rounds: int | None = None, stop_after: Stage | None = None
@@ -154,7 +155,12 @@ class RoundScheduler:
         return history[-1]
 
     def _search(self, history: Sequence[RoundRecord]) -> Search:
-        return Search(self.written.interpreted(chosen_interpretation(history)), self.parts.proposer, history)
+        """What is left to try after ``history``, made once for each."""
+        last = self._last_search
+        if last is None or len(last.history) != len(history) or (history and last.history[-1] is not history[-1]):
+            loaded = self.written.interpreted(chosen_interpretation(history))
+            self._last_search = last = Search(loaded, self.parts.proposer, tuple(history))
+        return last
 
     @span("plan")
     def _overrun(self, setup: Setup, history: Sequence[RoundRecord]) -> str:
