@@ -57,5 +57,5 @@ class Showing:
                 from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
             with span("shown by Tune"):
                 run_trials(plans, waits, self._trial_dir, self._at_once, self._run_id)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logging.getLogger("ray.tune").warning("the round is not shown to its end: %s", error)
