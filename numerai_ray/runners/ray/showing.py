@@ -37,11 +37,11 @@ class Showing:
         self._last = thread
         thread.start()
 
-    def end(self) -> None:
+    def end(self, patience_s: float = LAST_WORDS_S) -> None:
         """Let Tune finish what it shows now."""
         last, self._last, self._first = self._last, None, True
         if last is not None:
-            last.join(LAST_WORDS_S)
+            last.join(patience_s)
 
     def _show(self, plans: Sequence[VariantPlan], waits: Waits, before: threading.Thread | None) -> None:
         try:
