@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bad_requests import VERSION, Desk, check_refusal, make_market, refuse, set_desk
+from bad_requests import VERSION, Desk, check_refusal, make_market, set_desk
 
 from numerai_ray.cli.main import run
 
@@ -69,7 +69,8 @@ def test_a_column_whose_name_is_no_text(desk: Desk, capfd: pytest.CaptureFixture
         content = file.read_bytes()
         file.unlink()
         file.write_bytes(re.sub(rb"target_jasper_20", b"\xfdarget_jasper_20", content))
-    refuse(desk, capfd, desk.run_arguments(), ("full.parquet",))
+    code = run(desk.run_arguments())
+    check_refusal(code, *capfd.readouterr(), ("full.parquet",))
     for words in (["data", "info", "--version", VERSION], ["data", "info", "--version", VERSION, "--deep"]):
         assert run([*words, "--data-dir", str(desk.data)]) in (0, 2)
         out: Any = capfd.readouterr()
