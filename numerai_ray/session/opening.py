@@ -128,7 +128,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     Trees are grown by the rule that the experiment began with, on the eras that it first ran on.
     """
     from numerai_ray.data.eras import Holdout
-    from numerai_ray.experiment.ledger import last_era_of, read_ledger
+    from numerai_ray.experiment.ledger import read_ledger, remembered_of
     from numerai_ray.models import rule_of
     from numerai_ray.training.catalog import Catalog
 
@@ -139,7 +139,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
         None if kept is None else Holdout(kept),
         elsewhere=address is not None,
         rule=rule_of(origins),
-        last_era=last_era_of(origins),
+        remembered=remembered_of(origins),
     )
 
 
