@@ -73,7 +73,10 @@ def test_the_dashboard_names_what_ran(tmp_path: Path, features: Path, monkeypatc
     (tmp_path / "data" / "v9.1").mkdir(parents=True)
     (tmp_path / "data" / "v9.1" / "features.json").write_bytes(features.read_bytes())
     history = experiment(tmp_path / "experiments" / "depth").scout("max_depth", {3: 0.003, 8: 0.0045})
-    baseline = {"data": {"feature_set": "medium"}, "model": {"params": {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 5, "num_leaves": 7}}}
+    baseline = {
+        "data": {"feature_set": "medium"},
+        "model": {"params": {"n_estimators": 20, "learning_rate": 0.1, "max_depth": 5, "num_leaves": 7}},
+    }
     (tmp_path / "experiments" / "baselines").mkdir()
     (tmp_path / "experiments" / "baselines" / "any.yaml").write_text(yaml.safe_dump(baseline))
     paths = ExperimentPaths(tmp_path / "experiments" / "depth")
