@@ -156,14 +156,18 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     """
     if isinstance(root, Url):
         return
+    from numerai_ray.config.versions import version_number
     from numerai_ray.data.files.build import BuildSpec
+    from numerai_ray.data.synthetic.layout import layout_of
     from numerai_ray.data.synthetic.market import MarketSpec
 
     configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version
     market = loaded.plan.market
     if market is not None and not (version_dir / "features.json").exists():
-        spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
+        # A version's own layout; a folder of another name has that of v5.2, as every market of a plan once had.
+        layout = layout_of(version_dir.name if version_number(version_dir.name) else "v5.2").version
+        spec = MarketSpec(market.eras, market.rows, market.features, market.seed, layout=layout)
         make_market(spec, version_dir)
     needed = {root / name for config in configs for name in config.data.files()}
     if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
