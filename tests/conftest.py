@@ -20,6 +20,8 @@ from numerai_ray.submission.container.environment import Environment, environmen
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.
+# No test asks Numerai: where none runs a server of its own, nobody answers, and at once.
+os.environ["NUMERAI_RAY_API_URL"] = "http://127.0.0.1:9"
 os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}
 
 # A busy machine is no failure.

@@ -16,6 +16,7 @@ from numerai_ray.config import DataConfig, fingerprint
 from numerai_ray.data.columns import texts
 from numerai_ray.data.dataset import META_MODEL, DatasetIndex, eras_of_rows, file_fingerprint, open_parquet, read_group
 from numerai_ray.data.digests import (
+    HASHES,
     SIZE,
     Digests,
     EraDigester,
@@ -26,6 +27,7 @@ from numerai_ray.data.digests import (
     write_digests,
 )
 from numerai_ray.data.era_slabs import era_slabs
+from numerai_ray.data.eras import TODAY, Hash
 from numerai_ray.errors import DataError
 from numerai_ray.system.storage import Place
 
@@ -33,11 +35,20 @@ from numerai_ray.system.storage import Place
 class Contents:
     """The eras of one indexed file and of its benchmark file; every array here is (n_eras, 16), in order of eras."""
 
-    def __init__(self, index: DatasetIndex, data: DataConfig):
+    def __init__(self, index: DatasetIndex, data: DataConfig, hashed: Hash = TODAY):
         self._index = index
         self._data = data
+        self._hashed = hashed
         self._held: Digests | None = None
         self._features: dict[str, Table] = {}
+
+    @cached_property
+    def twins(self) -> "tuple[Contents, ...]":
+        """The same eras by other hashes, as far as digests of these are kept: fits may be stored under their keys."""
+        kept = read_digests(self._index.path, self._index.fingerprint, self._data.era_col)
+        places = {} if kept is None else kept.places
+        held = [each for each in HASHES if column_key("text", self._data.id_col, each) in places]
+        return tuple(Contents(self._index, self._data, each) for each in held if each != self._hashed)
 
     def features(self, names: Sequence[str]) -> Table:
         """What eras hold in some features, in this order.
@@ -92,7 +103,9 @@ class Contents:
     @cached_property
     def _meta(self) -> "_Benchmarks | None":
         try:
-            return None if (path := self._index.meta_model_path) is None else _Benchmarks(path, self._data)
+            return (
+                None if (path := self._index.meta_model_path) is None else _Benchmarks(path, self._data, self._hashed)
+            )
         except DataError:
             return None
 
@@ -101,7 +114,7 @@ class Contents:
         if self._data.era_col not in self._index.benchmark_columns:
             return None
         try:
-            return _Benchmarks(self._index.benchmark_path, self._data)
+            return _Benchmarks(self._index.benchmark_path, self._data, self._hashed)
         except DataError:  # eras that are no numbers: rows are matched by their ids all the same
             return None
 
@@ -112,7 +125,7 @@ class Contents:
             kept = read_digests(index.path, index.fingerprint, self._data.era_col)
             nothing = Digests(index.eras, (), np.empty((len(index.eras), 0, SIZE), np.uint8))
             self._held = kept if kept is not None and kept.eras == index.eras else nothing
-        keys = [column_key(kind, name) for name in names]
+        keys = [column_key(kind, name, self._hashed) for name in names]
         lacking = [name for name, key in zip(names, keys, strict=True) if key not in self._held.places]
         if lacking:
             made = self._made(kind, lacking)
@@ -122,7 +135,7 @@ class Contents:
 
     def _made(self, kind: Kind, names: Sequence[str]) -> Digests:
         index = self._index
-        digester = EraDigester(dict.fromkeys(names, kind))
+        digester = EraDigester(dict.fromkeys(names, kind), self._hashed)
         if kind == "int8":
             for era, slab in zip(index.eras, era_slabs(index, names, index.eras), strict=True):
                 digester.add(dict(zip(names, slab, strict=True)), np.full(slab.shape[1], era))
@@ -135,12 +148,13 @@ class Contents:
 class _Benchmarks:
     """The eras of a benchmark file, as its own era column has them."""
 
-    def __init__(self, path: Place, data: DataConfig):
+    def __init__(self, path: Place, data: DataConfig, hashed: Hash):
         self._path = path
         self._data = data
+        self._hashed = hashed
         self._print = file_fingerprint(path)
         self._held = read_digests(path, self._print, data.era_col) or self._with(None, "text", data.id_col)
-        if column_key("text", data.id_col) not in self._held.places:
+        if column_key("text", data.id_col, hashed) not in self._held.places:
             self._held = self._with(self._held, "text", data.id_col)
         self.eras = self._held.eras
 
@@ -152,15 +166,16 @@ class _Benchmarks:
 
     def column(self, name: str, kind: Kind = "float64") -> Table:
         """(n_eras of the benchmark file, 16)."""
-        if column_key(kind, name) not in self._held.places:
+        key = column_key(kind, name, self._hashed)
+        if key not in self._held.places:
             self._held = self._with(self._held, kind, name)
-        return self._held.of([column_key(kind, name)])[:, 0]
+        return self._held.of([key])[:, 0]
 
     def _with(self, held: Digests | None, kind: Kind, name: str) -> Digests:
         file = open_parquet(self._path, "build it again")
         eras = eras_of_rows(file, self._path, self._data.era_col)
         order = np.argsort(eras, kind="stable") if np.any(np.diff(eras) < 0) else None
-        digester = EraDigester({name: kind})
+        digester = EraDigester({name: kind}, self._hashed)
         digester.add({name: _column(self._path, name, kind, order)}, eras if order is None else eras[order])
         made = digester.finish()
         held = made if held is None else held.with_more(made.columns, made.values)

@@ -3,11 +3,15 @@
 They are of values and not of bytes on the disk, so that two files that hold the same era hold the same digests. A file
 of digests says which data file it is of by the hash of that one's bytes, and ends with a checksum of its own: what does
 not fit, or is damaged, counts as none and is made again.
+
+They are XXH3-128: two different contents have the same digest by a chance of 2^-128, and nobody gains by looking for
+such a pair. What began with digests of SHA-256, which take some thirty times as long, goes on with these; one file may
+keep both.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from numerai_ray.data.columns import number_values, plain
+from numerai_ray.data.eras import TODAY, Hash
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.system.json_text import parse_json
 from numerai_ray.system.storage import Place, local_folder, write_whole
 
 MAGIC = b"numerai-ray digests 1\n"
-SIZE = 16  # bytes of a digest: the first of a SHA-256, for which processors have instructions
+SIZE = 16  # bytes of a digest; of a SHA-256 the first
+HASHES: Mapping[Hash, Callable[[Any], Any]] = {"xxh3": xxhash.xxh3_128, "sha256": hashlib.sha256}
 # As what values are hashed: that is how fits read them, whatever type the file has.
 Kind = Literal["int8", "float32", "float64", "text"]
 Table = npt.NDArray[np.uint8]
@@ -59,9 +66,9 @@ class Digests:
         return Digests(tuple(eras), self.columns, self.values[places])
 
 
-def column_key(kind: Kind, name: str) -> str:
-    """What a column is called here: its name, and as what its values are hashed."""
-    return f"{kind}/{name}"
+def column_key(kind: Kind, name: str, hashed: Hash = TODAY) -> str:
+    """What a column is called here: its name, as what its values are hashed, and by what unless that is SHA-256."""
+    return f"{kind}/{name}" if hashed == "sha256" else f"{hashed}-{kind}/{name}"
 
 
 class EraDigester:
@@ -69,11 +76,13 @@ class EraDigester:
 
     Args:
         kinds: the columns, and as what their values are hashed.
+        hashed: by what.
 
     """
 
-    def __init__(self, kinds: Mapping[str, Kind]):
+    def __init__(self, kinds: Mapping[str, Kind], hashed: Hash = TODAY):
         self._kinds = dict(kinds)
+        self._hashed = hashed
         self._era: int | None = None
         self._hashes: list[Any] = []
         self._eras: list[int] = []
@@ -83,17 +92,19 @@ class EraDigester:
         """Take over rows: Arrow or NumPy ``columns`` of (n,), and the eras (n,) that they are of."""
         if not len(eras):
             return
-        read = [_bytes_of(kind, columns[name]) for name, kind in self._kinds.items()]
+        if isinstance(columns, pa.RecordBatch):  # all at once: one by name looks through all names
+            columns = dict(zip(columns.schema.names, columns.columns, strict=True))
+        read, hashed = [_values_of(kind, columns[name]) for name, kind in self._kinds.items()], HASHES[self._hashed]
         start = 0
         for end in (np.flatnonzero(np.diff(eras, append=-1)) + 1).tolist():
             era = int(eras[start])
             if era != self._era:
                 self._close()
                 self._era = era
-                self._hashes = [hashlib.sha256(values.rows(start, end)) for values in read]
+                self._hashes = [hashed(values[start:end]) for values in read]
             else:
                 for total, values in zip(self._hashes, read, strict=True):
-                    total.update(values.rows(start, end))
+                    total.update(values[start:end])
             start = end
 
     def finish(self) -> Digests:
@@ -102,7 +113,8 @@ class EraDigester:
         self._era = None
         shape = (len(self._eras), len(self._kinds), SIZE)
         values = np.frombuffer(b"".join(self._rows), np.uint8).reshape(shape)
-        return Digests(tuple(self._eras), tuple(column_key(kind, name) for name, kind in self._kinds.items()), values)
+        columns = tuple(column_key(kind, name, self._hashed) for name, kind in self._kinds.items())
+        return Digests(tuple(self._eras), columns, values)
 
     def _close(self) -> None:
         if self._era is not None:
@@ -111,18 +123,20 @@ class EraDigester:
 
 
 @dataclass(frozen=True, eq=False)
-class _Bytes:
-    """Rows of a column as bytes; ``ends`` (n + 1,) says where each begins where they are not of one size."""
+class _Texts:
+    """Texts end to end as bytes; ``ends`` (n + 1,) says where each begins."""
 
-    values: npt.NDArray[Any]
-    ends: npt.NDArray[np.int64] | None = None
+    values: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
 
-    def rows(self, start: int, stop: int) -> Any:  # what hashlib takes, whatever its types say
-        first, last = (start, stop) if self.ends is None else (self.ends[start], self.ends[stop])
-        return self.values[first:last]
+    def __getitem__(self, rows: slice) -> npt.NDArray[np.uint8]:
+        return self.values[self.ends[rows.start] : self.ends[rows.stop]]
 
 
-def _bytes_of(kind: Kind, column: Any) -> _Bytes:
+def _values_of(kind: Kind, column: Any) -> npt.NDArray[Any] | _Texts:
+    """What of a column is hashed: a slice of rows gives their bytes."""
+    if kind == "int8" and isinstance(column, pa.Int8Array) and not column.null_count:
+        return np.from_dlpack(column)  # the quickest view: a build has thousands of columns in every slice
     if kind == "text":
         # Each ends with a zero, so that "a", "bc" and "ab", "c" differ.
         end, nothing = (pa.scalar(text, pa.large_string()) for text in ("\0", ""))
@@ -130,23 +144,23 @@ def _bytes_of(kind: Kind, column: Any) -> _Bytes:
         ended = ended.combine_chunks() if isinstance(ended, pa.ChunkedArray) else ended
         _, offsets, data = ended.buffers()
         ends = np.frombuffer(offsets, np.int64, len(ended) + 1, 8 * ended.offset)
-        return _Bytes(np.frombuffer(data or b"", np.uint8), ends)
+        return _Texts(np.frombuffer(data or b"", np.uint8), ends)
     if isinstance(column, np.ndarray):
         values = column
     elif column.type in _PLAIN and not column.null_count and isinstance(column, pa.Array):
-        values = column.to_numpy()  # as it lies: a build has a thousand columns in every slice
+        values = column.to_numpy()
     else:
         values = number_values(column)
     if kind == "int8":
         # What is no small whole number is refused by whoever reads it; here it only has to differ.
         small = values.dtype.kind in "iu" and (values.dtype == np.int8 or not len(values) or _is_small(values))
-        return _Bytes(np.ascontiguousarray(values, np.int8 if small else np.float64))
+        return np.ascontiguousarray(values, np.int8 if small else np.float64)
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(values, np.float32 if kind == "float32" else np.float64)
     unknown = np.isnan(numbers)
     if unknown.any():  # NaN has many bit patterns, and all of them are unknown
         numbers = np.where(unknown, np.array(np.nan, numbers.dtype), numbers)
-    return _Bytes(numbers)
+    return numbers
 
 
 def _is_small(values: npt.NDArray[Any]) -> bool:

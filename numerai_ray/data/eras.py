@@ -7,11 +7,25 @@ era has seen part of its label. The embargo is the number of eras skipped betwee
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from numerai_ray.config import CvConfig
 
 # Labels of 20 (60) trading days plus two lag days overlap for 4 (12) later eras; the least honest gap is one more.
 LEAST_HONEST_GAP = {20: 5, 60: 13}
+
+
+# What makes the digests of eras: today's, and what did before December 2026.
+Hash = Literal["xxh3", "sha256"]
+TODAY: Hash = "xxh3"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """How an experiment knows its eras: the last that it keeps to (None: all), and what makes their digests."""
+
+    last_era: int | None = None
+    hashed: Hash = TODAY
 
 
 @dataclass(frozen=True)

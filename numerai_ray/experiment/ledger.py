@@ -5,11 +5,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.config.plan_schema import ALL_STAGES
+from numerai_ray.data.eras import TODAY, Hash, Remembered
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.system.files import open_own
@@ -18,6 +19,8 @@ from numerai_ray.system.json_text import parse_json, to_json
 _ROUND = TypeAdapter(RoundRecord)
 # Of a record's origin: the last era that the experiment keeps to, whatever was downloaded since.
 LAST_ERA = "last_era"
+# Of a record's origin: how its eras looked, and what made the digests that say so (SHA-256 where it does not say).
+ERAS, DIGESTS = "the eras", "digests"
 
 
 def read_ledger(path: Path) -> list[RoundRecord]:
@@ -128,6 +131,23 @@ def chosen_interpretation(history: Sequence[RoundRecord]) -> str:
 def last_era_of(origins: Sequence[Mapping[str, str]]) -> int | None:
     """The last era that an experiment keeps to; None before the first round, and where that was never written down."""
     return next((int(found) for origin in origins if (found := origin.get(LAST_ERA, "")).isdecimal()), None)
+
+
+def remembered_of(origins: Sequence[Mapping[str, str]]) -> Remembered:
+    """How an experiment knows its eras: by what made their digests when it first wrote down how they look.
+
+    Raises:
+        EnvironmentFault: this version does not have that.
+
+    """
+    began = next((origin.get(DIGESTS, "sha256") for origin in origins if ERAS in origin), TODAY)
+    hashed = next((each for each in get_args(Hash) if each == began), None)
+    if hashed is None:
+        raise EnvironmentFault(
+            f"this experiment began with digests by {began!r}, which this version does not have; go on with the "
+            f"version that began it, or copy the plan into a new experiment's folder"
+        )
+    return Remembered(last_era_of(origins), hashed)
 
 
 def known_by_fingerprint(history: Sequence[RoundRecord]) -> dict[str, VariantRecord]:

@@ -12,13 +12,12 @@ from numerai_ray.config import Config, fingerprint
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.data.eras import era_label
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.ledger import LAST_ERA, last_era_of
+from numerai_ray.experiment.ledger import DIGESTS, ERAS, LAST_ERA, last_era_of
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.training.catalog import Catalog
 
-ERAS = "the eras"
 # What stood for the data before November 2026: the bytes of a whole file.
 FILE = "the data file"
 _SHOWN = 8  # ranges of eras in a message
@@ -61,6 +60,8 @@ def origin_of(loaded: LoadedPlan, catalog: Catalog, looks: Mapping[str, Any]) ->
         ERAS: fingerprint(looks),
         "engine": catalog.rule,
     }
+    if catalog.hashed != "sha256":  # of which records said nothing
+        origin[DIGESTS] = catalog.hashed
     if catalog.last_era is not None:
         origin[LAST_ERA] = str(catalog.last_era)
     if loaded.plan.interpretations:

@@ -65,7 +65,7 @@ def _export(
     asked: ExportAsked,
     on_step: Callable[[str], None],
 ) -> "Verification":
-    from numerai_ray.experiment.ledger import last_era_of
+    from numerai_ray.experiment.ledger import remembered_of
     from numerai_ray.models import rule_of
     from numerai_ray.submission.container.containers import DEFAULT_PYTHON, container_for
     from numerai_ray.submission.export.exporting import ExportOrder
@@ -77,8 +77,8 @@ def _export(
     choice, root = choosing(), asked.root()
     live = live_of(root, choice.config.data.version)
     order = ExportOrder(choice, paths, container, asked.out, live, FitStore.below(root))
-    rule, last_era = rule_of(origins), last_era_of(origins)
-    catalog = Catalog(root, paths.root, elsewhere=asked.address is not None, rule=rule, last_era=last_era)
+    rule, remembered = rule_of(origins), remembered_of(origins)
+    catalog = Catalog(root, paths.root, elsewhere=asked.address is not None, rule=rule, remembered=remembered)
     run_jobs = _run_jobs(paths, asked.address, in_process=asked.in_process)
     return export_model(order, catalog, run_jobs, on_step)
 

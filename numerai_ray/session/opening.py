@@ -134,7 +134,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
     Trees are grown by the rule that the experiment began with, on the eras that it first ran on.
     """
     from numerai_ray.data.eras import Holdout
-    from numerai_ray.experiment.ledger import last_era_of, read_ledger
+    from numerai_ray.experiment.ledger import read_ledger, remembered_of
     from numerai_ray.models import rule_of
     from numerai_ray.training.catalog import Catalog
 
@@ -145,7 +145,7 @@ def catalog_of(loaded: LoadedPlan, root: Place, paths: ExperimentPaths, address:
         None if kept is None else Holdout(kept),
         elsewhere=address is not None,
         rule=rule_of(origins),
-        last_era=last_era_of(origins),
+        remembered=remembered_of(origins),
     )
 
 
@@ -166,10 +166,14 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     version_dir = root / configs[0].data.version
     market = loaded.plan.market
     if market is not None and not (version_dir / "features.json").exists():
+        from numerai_ray.config.versions import version_number
+        from numerai_ray.data.synthetic.layout import layout_of
         from numerai_ray.data.synthetic.market import MarketSpec
         from numerai_ray.progress.building import make_market
 
-        spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
+        # A version's own layout; a folder of another name has that of v5.2, as every market of a plan once had.
+        layout = layout_of(version_dir.name if version_number(version_dir.name) else "v5.2").version
+        spec = MarketSpec(market.eras, market.rows, market.features, market.seed, layout=layout)
         make_market(spec, version_dir)
     needed = {root / name for config in configs for name in config.data.files()}
     if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():

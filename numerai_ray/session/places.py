@@ -2,16 +2,19 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from numerai_ray.config import nearest
 from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.shipped import find_shipped, shipped_experiments, shipped_plan
+from numerai_ray.config.versions import DataDefaults
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say
-from numerai_ray.session.versions import data_defaults, newest_present
+from numerai_ray.session.versions import data_defaults, newest_present, ran_on
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import PATIENCE_S, in_time
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, Url, check_writable, leave_unfinished, place
@@ -36,6 +39,12 @@ def data_root(given: str | None, *, made_here: bool = False) -> Path:
 def newest_here(given: str | None = None) -> str | None:
     """The newest data version under the data root; None where there is none, or no root."""
     return newest_present(_data_root(given)[0])
+
+
+def defaults_here(ran: Mapping[str, Any]) -> DataDefaults:
+    """What a plan that names no version or benchmark means on the usual data root; ``ran``: what it ran on first."""
+    root, name = _data_root(None)
+    return data_defaults(root, ran, lambda root: answering(root, name))
 
 
 def data_place(given: str | None, *, made_here: bool = False) -> Place:
@@ -157,5 +166,5 @@ def open_experiment(folder: Path, data_dir: str | None = None) -> tuple[Experime
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
     root, option = _data_root(data_dir)
-    defaults = data_defaults(root, paths, lambda root: answering(root, option))
+    defaults = data_defaults(root, ran_on(paths), lambda root: answering(root, option))
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder), defaults)

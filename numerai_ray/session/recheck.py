@@ -18,7 +18,7 @@ from numerai_ray.data.eras import Fold, era_label, least_honest_gap
 from numerai_ray.data.folds import EraCoverage
 from numerai_ray.errors import DataError, FitError, NumeraiRayError, RequestError
 from numerai_ray.experiment.decision import last_compared
-from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
+from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger, remembered_of
 from numerai_ray.experiment.lock import experiment_lock
 from numerai_ray.experiment.rechecks import (
     ROLES,
@@ -96,8 +96,9 @@ def _recheck(session: Session, history: Sequence[RoundRecord], last: RoundRecord
     from numerai_ray.training.catalog import Catalog
 
     paths, stage = session.paths, last.stage
-    rule = rule_of([each.origin for each in history])
-    catalog = Catalog(session.root, paths.root, elsewhere=session.address is not None, rule=rule)
+    origins = [each.origin for each in history]
+    rule, remembered = rule_of(origins), replace(remembered_of(origins), last_era=None)
+    catalog = Catalog(session.root, paths.root, elsewhere=session.address is not None, rule=rule, remembered=remembered)
     configs = _configs(session, history, last)
     first = next(iter(configs.values()))
     index = catalog.index(first.data)

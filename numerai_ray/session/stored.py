@@ -14,7 +14,7 @@ from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.eras import Holdout
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.decision import is_finished, last_compared
-from numerai_ray.experiment.ledger import last_era_of, read_ledger
+from numerai_ray.experiment.ledger import read_ledger, remembered_of
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.results import read_results
@@ -162,9 +162,9 @@ class StoredExperiment:
         stage = next(record.stage for record in self.rounds for each in record.variants if each.id == name)
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         kept_out = parse_yaml(read_text(self.paths.plan), str(self.paths.plan)).get("holdout_eras")
-        rule = rule_of([each.origin for each in self.rounds])
-        held, last_era = Holdout(kept_out) if kept_out else None, last_era_of([each.origin for each in self.rounds])
-        catalog = Catalog(root, self.paths.root, held, rule=rule, last_era=last_era)
+        origins = [each.origin for each in self.rounds]
+        held = Holdout(kept_out) if kept_out else None
+        catalog = Catalog(root, self.paths.root, held, rule=rule_of(origins), remembered=remembered_of(origins))
         config = validate(Config, self.config(name), str(self.paths.config(name)))
         plan = catalog.plan(name, f"{self.name}/{name}", config, kept=stage == "holdout")
         spec = fit_of(plan, fold, part)

@@ -11,11 +11,14 @@ from numerai_ray.config import parse_yaml, read_text
 from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.config.validation import value_at
 from numerai_ray.config.versions import DataDefaults, benchmark_in, benchmark_named, newest
-from numerai_ray.errors import DataError, NumeraiRayError
+from numerai_ray.errors import DataError, EnvironmentFault, NumeraiRayError, RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.system.http import Patience
 from numerai_ray.system.storage import Place, folders_in
 
+# A default is not worth waiting for: there is another one.
+ONE_TRY = Patience(tries=1, connect_s=5.0, stall_s=10.0)
 _BENCHMARK_FILES = ("full", "downsampled_full", "validation", "train", "live")
 
 
@@ -24,6 +27,27 @@ def newest_present(root: Place) -> str | None:
     if not root.is_dir():
         return None
     return newest(name for name in folders_in(root) if (root / name / "features.json").exists())
+
+
+def newest_known(root: Place) -> tuple[str, str | None]:
+    """The version that is meant where nobody names one: the newest here, else the newest that Numerai lists.
+
+    Returns:
+        The version, and what to tell where it is neither.
+
+    """
+    here = newest_present(root)
+    if here is not None:
+        return here, None
+    from numerai_ray.data.download.numerai_api import newest_listed
+
+    try:
+        return newest_listed(ONE_TRY), None
+    except (EnvironmentFault, RequestError):
+        told = (
+            f"{root} holds no data, and Numerai's list cannot be had: {NEWEST_VERSION} is taken, the newest known here"
+        )
+        return NEWEST_VERSION, f"{told}; --version or --data-version names another"
 
 
 def benchmark_of(root: Place, version: str) -> str | None:
@@ -43,14 +67,20 @@ def benchmark_of(root: Place, version: str) -> str | None:
     return benchmark_named(version)
 
 
+NOTHING: Mapping[str, Any] = {}
+
+
 def data_defaults(
-    root: Place, paths: ExperimentPaths | None = None, reached: Callable[[Place], Place] = lambda root: root
+    root: Place, ran: Mapping[str, Any] = NOTHING, reached: Callable[[Place], Place] = lambda root: root
 ) -> DataDefaults:
     """What a plan without a version or benchmark means on a data root; of an experiment that ran, what it ran on.
 
-    ``reached`` is called with the root before anything there is read: a storage may have to be waited for.
+    Args:
+        root: the data root.
+        ran: the first config that the experiment ran, as :func:`ran_on` gives it.
+        reached: called with the root before anything there is read: a storage may have to be waited for.
+
     """
-    ran = {} if paths is None else _ran_on(paths)
     own = value_at(ran, "data.version")
 
     def version() -> str:
@@ -62,7 +92,7 @@ def data_defaults(
     return DataDefaults(version, benchmark)
 
 
-def _ran_on(paths: ExperimentPaths) -> Mapping[str, Any]:
+def ran_on(paths: ExperimentPaths) -> Mapping[str, Any]:
     """The first config that the experiment ran; empty before that, and where it is lost."""
     try:
         first = next((each.id for record in read_ledger(paths.ledger) for each in record.variants), None)

@@ -18,6 +18,9 @@ from numerai_ray.system.services import masked
 State = Literal["done", "skipped", "failed"]
 
 
+MOST_NAMED = 5  # models in one line
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the routine: what it did in ``lines``, and what somebody should know of in ``alarms``."""
@@ -144,7 +147,12 @@ def _follow(order: WeeklyOrder, root: Path | None) -> Said:
     for each in found:
         if each.word == "worse than promised":
             alarms += [f"{each.name} is worse than promised", *data_findings(each, root)]
-    lines = [line for each in found for line in order.tell_follow(each)]
+    told = {each.name: list(order.tell_follow(each)) for each in found}
+    lines = [line for each in told.values() for line in each]
+    silent = [name for name, each in told.items() if not each]
+    if silent:
+        names = ", ".join(silent[:MOST_NAMED]) + (f" and {len(silent) - MOST_NAMED} more" * (len(silent) > MOST_NAMED))
+        lines.append(f"{names}: nothing known was promised; `numerai-ray follow` shows the rounds")
     return Said(lines or ["this account has no model"], alarms)
 
 

@@ -9,7 +9,7 @@ from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig, Mo
 from numerai_ray.config.ranges import is_number
 from numerai_ray.data.contents import Contents, fit_content
 from numerai_ray.data.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
-from numerai_ray.data.eras import Fold, Folds, Holdout
+from numerai_ray.data.eras import Fold, Folds, Holdout, Remembered
 from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds
 from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
@@ -49,12 +49,14 @@ class Catalog:
         *,
         elsewhere: bool = False,
         rule: Rule | None = None,
-        last_era: int | None = None,
+        remembered: Remembered | None = None,
     ):
         self.data_root = data_root
         self.folder = folder or Path.cwd()  # where a config's own model files are
         self.holdout = holdout
-        self.last_era = last_era  # later ones are left alone; a config's own data.last_era goes before it
+        known = remembered or Remembered()
+        self.last_era = known.last_era  # later ones are left alone; a config's own data.last_era goes before it
+        self.hashed = known.hashed
         self.rule: Rule = rule_here() if rule is None else rule  # what grows trees, as the experiment began
         self.elsewhere = elsewhere  # fits run on other machines: what devices there are is not known here
         self.device_notes: dict[str, None] = {}  # what was said of devices, each word once
@@ -70,7 +72,7 @@ class Catalog:
         if key not in self._indexes:
             self._indexes[key] = open_index(self.data_root, data)
             self._coverage[key] = EraCoverage(self._indexes[key], data)
-            self._contents[key] = Contents(self._indexes[key], data)
+            self._contents[key] = Contents(self._indexes[key], data, self.hashed)
         return self._indexes[key]
 
     def eras(self, data: DataConfig) -> tuple[int, ...]:
@@ -219,10 +221,13 @@ class Catalog:
             features = sampled_features(self.features(config.data), groups, sample, seed)
             watching = dict.fromkeys(watched, False) | dict.fromkeys(read, True)
             shown = (eras, fold.validation_eras)
-            reads = fit_content(contents, shown, features, next(iter(config.data.targets)), watching)
-            others = (member.model, member.engine)
-            identity = fit_identity(config, own_fold, {"content": reads}, features, others)
-            former = fit_identity(config, own_fold, files, features, others)[:2]
+            target, others = next(iter(config.data.targets)), (member.model, member.engine)
+            reads, *twins = [
+                {"content": fit_content(each, shown, features, target, watching)}
+                for each in (contents, *contents.twins)
+            ]
+            identity = fit_identity(config, own_fold, reads, features, others)
+            former = tuple(fit_identity(config, own_fold, each, features, others)[:2] for each in (*twins, files))
             transform = member.transform_benchmarks[0] if member.transform_benchmarks else None
             asked = Asked(member.name, transform, read, member.part(config), member.source)
             fits.append(FitSpec(*identity, own_fold, config, index, features, asked, member.engine, former))

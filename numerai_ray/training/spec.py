@@ -81,8 +81,8 @@ class FitSpec:
     fit that is no part of a ladder is its own family, and its length is None.
 
     The fold's training eras and the features are those sampled; ``asked`` is what of its trial it stands for.
-    ``former`` are the key and the family that it had before November 2026, made of the whole file's fingerprint: what
-    is stored under them is this fit while the file is the same.
+    ``former`` are keys and families that it had before, the newest first: by other digests of what it reads, and, until
+    November 2026, by the whole file's fingerprint. What is stored under them is this fit while the file is the same.
     """
 
     key: str
@@ -94,17 +94,17 @@ class FitSpec:
     features: tuple[str, ...]
     asked: Asked = Asked()
     engine: Engine = LIBRARY
-    former: tuple[str, str] | None = None
+    former: tuple[tuple[str, str], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Keys under which it may be stored, today's first."""
-        return (self.key,) if self.former is None else (self.key, self.former[0])
+        return (self.key, *(key for key, _ in self.former))
 
     @property
     def families(self) -> tuple[str, ...]:
         """Families under which its model may be stored, today's first."""
-        return (self.family,) if self.former is None else (self.family, self.former[1])
+        return (self.family, *(family for _, family in self.former))
 
     @property
     def model(self) -> Model:

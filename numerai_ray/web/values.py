@@ -21,6 +21,7 @@ from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
+from numerai_ray.session.places import defaults_here
 from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
 from numerai_ray.session.status import best_variant, running, state_of, status_json
@@ -153,15 +154,25 @@ class Reader:
             value["error"] = str(error)
         try:
             value |= _written(self._file("plan", self.source.paths.plan))
-            value |= _of_plan(self._plan(), self.source, history)
+            value |= _of_plan(self.plan(), self.source, history)
         except (NumeraiRayError, OSError, ValueError, KeyError, TypeError) as error:
             value["error"] = str(error)
         return value
 
-    def _plan(self) -> LoadedPlan:
+    def plan(self) -> LoadedPlan:
+        """The plan as it ran, or would on the data root of this machine."""
         path = self._file("plan", self.source.paths.plan)
         root = self.source.paths.root
-        return load_plan(path, lambda kind, name: find_shipped(kind, name, root))
+        return load_plan(path, lambda kind, name: find_shipped(kind, name, root), defaults_here(self._ran_on()))
+
+    def _ran_on(self) -> Mapping[str, Any]:
+        """The first config that it ran, which says its data version and benchmark; empty where there is none."""
+        first = next((each.id for record in self._history() for each in record.variants), None)
+        try:
+            path = None if first is None else self._file("config", self.source.paths.config(self._id(first)))
+            return {} if path is None else parse_yaml(read_text(path), str(path))
+        except (NumeraiRayError, OSError):
+            return {}
 
     def _history(self) -> list[RoundRecord]:
         found: list[RoundRecord] = self._made("history", ("ledger",), lambda: read_ledger(self.source.paths.ledger))

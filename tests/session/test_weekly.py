@@ -59,6 +59,7 @@ def test_a_new_week_goes_all_the_way(desk: Desk, server: NumeraiServer, capsys: 
     assert "validation.parquet" in told["download"]
     assert "full.parquet" in told["build"]
     assert "10 new eras scored (0121–0130)" in told["recheck"]
+    assert told["follow"].startswith("ray_one, ray_two: nothing known was promised"), "what is there is not denied"
     assert "## Since the decision" in (desk.exp / "experiment.md").read_text()
     # Nothing new: nothing is done twice.
     code, value = desk.weekly(capsys)

@@ -16,7 +16,7 @@ from numerai_ray.errors import RequestError
 from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.places import data_root, writable_folder
-from numerai_ray.session.versions import newest_present
+from numerai_ray.session.versions import newest_known, newest_present
 
 app = typer.Typer(help="Download, make, build and inspect data files.", no_args_is_help=True)
 download.register(app)
@@ -33,7 +33,7 @@ def synth(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Data root to write to.")],
     version: Annotated[
         str | None,
-        typer.Option("--version", help="Data version: the folder's name. Else the newest one there, or the newest."),
+        typer.Option("--version", help="Data version: the folder's name. Else the newest there, else at Numerai."),
     ] = None,
     eras: Annotated[int, typer.Option("--eras", callback=within(40, 5000), help="Eras, from 40 to 5000.")] = 320,
     rows: Annotated[
@@ -49,7 +49,10 @@ def synth(
     The layout is that of the version: v5.2 or v5.3, for other names the nearest before it, or the newest.
     """
     root = writable_folder(out, "--out")
-    version = newest_present(root) or NEWEST_VERSION if version is None else version
+    if version is None:
+        version, note = newest_known(root)
+        if note is not None:
+            say(f"note: {note}", err=True)
     version_dir = _version_dir(root, version)
     spec = MarketSpec(eras=eras, rows=rows, features=features, seed=seed, layout=layout_of(version).version)
     make_market(spec, version_dir)

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -15,16 +16,15 @@ from pydantic import TypeAdapter, ValidationError
 from numerai_ray.cli.options import DataDirOption, JsonOption, varied
 from numerai_ray.config import nearest
 from numerai_ray.config.json_schema import editor_line
-from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_schema import Sentence
 from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.config.shipped import find_shipped
-from numerai_ray.config.versions import newest
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.choices import baseline_data, names_of, told_of, version_choices, versions
+from numerai_ray.session.versions import newest_known
 from numerai_ray.system.files import write_text
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE
 
@@ -57,6 +57,7 @@ class Interview:
     folder: Path
     root: Path
     given: dict[str, str | None]
+    version: Callable[[], str]  # the data version where nobody names one
     asked: dict[str, str] = field(default_factory=dict)
     # At a terminal everything is asked for; elsewhere what has no default.
     all_of_it: bool = False
@@ -119,7 +120,8 @@ def new(
     ] = None,
     target: Annotated[str | None, typer.Option("--target", help="What is learned, instead of the baseline's.")] = None,
     data_version: Annotated[
-        str | None, typer.Option("--data-version", help="Else the baseline's, else the newest one here.")
+        str | None,
+        typer.Option("--data-version", help="Else the baseline's, else the newest here, else at Numerai."),
     ] = None,
     vary: Annotated[
         list[str] | None, typer.Option("--vary", metavar="PATH=V1,V2", help="An inline dimension; may be repeated.")
@@ -141,7 +143,7 @@ def new(
         "--target": target,
     }
     root = Path(data_dir or os.environ.get(DATA_ROOT_VARIABLE) or "data")
-    interview = Interview(folder, root, flags, all_of_it=_at_terminal())
+    interview = Interview(folder, root, flags, cache(lambda: _newest(root)), all_of_it=_at_terminal())
     dimensions = tuple((path.rsplit(".", 1)[-1], path, tuple(values)) for path, values in map(varied, vary or []))
     _check_flags(interview, dimensions)
     answers = _answers(interview, dimensions)
@@ -153,10 +155,19 @@ def new(
     say(f"{paths.plan}\nnext: numerai-ray plan {folder}")
 
 
+def _newest(root: Path) -> str:
+    found, note = newest_known(root)
+    if note is not None:
+        say(f"note: {note}", err=True)
+    return found
+
+
 def _check_flags(interview: Interview, dimensions: Any) -> None:
     """Refuse a flag before anything is asked: an answer is not lost to it."""
     given = {flag: value for flag, value in interview.given.items() if value is not None}
-    quiet = Interview(interview.folder, interview.root, {"--idea": NOT_YET, "--novelty": NOT_YET, **given})
+    quiet = Interview(
+        interview.folder, interview.root, {"--idea": NOT_YET, "--novelty": NOT_YET, **given}, interview.version
+    )
     paths = ExperimentPaths(interview.folder)
     _write(paths, _answers(quiet, dimensions))
     _unwrite(paths)
@@ -195,7 +206,8 @@ def _answers(ask: Interview, dimensions: Any) -> Answers:
     baseline = ask.answer("--baseline", "Baseline", _one_of("baseline", baselines), DEFAULT_BASELINE, listed)
     own = baseline_data(baseline, folder)
     there = versions(ask.root)
-    usual = str(own.get("version") or newest(there) or NEWEST_VERSION)
+    given = own.get("version") or ask.given.get("--data-version")  # neither asks Numerai
+    usual = str(given or ask.version())
     version = ask.answer("--data-version", "Data version", _plain_name, usual, [f"{each}: is here" for each in there])
     if there and version not in there and ask.all_of_it:
         say(

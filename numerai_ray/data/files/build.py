@@ -45,7 +45,7 @@ SOURCES = {
 # Rows of a slice that is read, and of a row group that is written (which then ends with its era): the first that
 # is reached. Groups are larger, because the footer describes every column of every group: groups of one era would
 # give Numerai's 2,748 features a footer of 200 MB.
-_SLICE_ROWS, _SLICE_CELLS = 100_000, 16_000_000
+_SLICE_ROWS, _SLICE_CELLS = 100_000, 40_000_000
 _GROUP_ROWS, _GROUP_CELLS = 50_000, 160_000_000
 
 

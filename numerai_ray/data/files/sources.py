@@ -173,21 +173,22 @@ def retained_eras(train: Source, validation: Source) -> list[int]:
 def check_columns(inputs: tuple[Source, Source]) -> None:
     """Both files of a pair must have the same columns of the same types, in the order of the first."""
     first, second = inputs
+    types = dict(zip(second.schema.names, second.schema.types, strict=True))  # by name it is searched from its start
     for field in first.schema:
         if field.name == "data_type":
             continue
-        if field.name not in second.schema.names:
+        if field.name not in types:
             raise DataError(
                 f"{second.path}: has no column {field.name!r}, which {first.path.name} has; download both files "
                 "of one data version again."
             )
-        other = second.schema.field(field.name).type
+        other = types[field.name]
         if field.name not in KEYS and not field.type.equals(other):
             raise DataError(
                 f"{second.path}: column {field.name!r} is {other}, but {field.type} in {first.path.name}; write both "
                 "alike, or download both files of one data version again."
             )
-    extra = sorted(set(second.schema.names) - {*first.schema.names, "data_type"})
+    extra = sorted(types.keys() - {*first.schema.names, "data_type"})
     if extra:
         raise DataError(
             f"{second.path}: has column {extra[0]!r}, which {first.path.name} does not have; download both files "
