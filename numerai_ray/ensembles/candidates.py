@@ -41,6 +41,16 @@ class Candidate:
     eras: tuple[int, ...]
 
     @property
+    def id_col(self) -> str:
+        """Column of the ids in its predictions."""
+        return self.config.data.id_col
+
+    @property
+    def era_col(self) -> str:
+        """Column of the eras."""
+        return self.config.data.era_col
+
+    @property
     def member(self) -> dict[str, Any]:
         """What a member of an ensemble says of itself: its data and its model."""
         data = self.config.data.model_dump(mode="json", include={"feature_set", "target", "missing"})
