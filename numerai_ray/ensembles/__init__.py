@@ -14,5 +14,6 @@ __all__ = [
     "outcome",
     "panel",
     "search",
+    "sources",
     "statistics",
 ]

@@ -56,8 +56,9 @@ class Limits:
             return chosen
         if self.needs is None or self.kinds is None:
             return np.ones(len(chosen), bool)
-        used = np.unique(self.kinds[chosen])
-        return np.isin(self.kinds, used) if len(used) >= self.needs else np.ones(len(chosen), bool)
+        used = np.unique(self.kinds[chosen & (self.kinds >= 0)])
+        enough = len(used) >= self.needs
+        return np.isin(self.kinds, used) | (self.kinds < 0) if enough else np.ones(len(chosen), bool)
 
 
 @dataclass(frozen=True)

@@ -231,12 +231,21 @@ def _method(value: Value) -> list[str]:
 
 
 def _use(value: Value) -> list[str]:
-    name = value["name"]
+    name, folder, alone = value["name"], value["folder"], value["without_model"]
+    part = ""
+    lead: list[str] = []
+    if alone:
+        told = f"Of {', '.join(map(cell, alone))} there are predictions alone, and no model"
+        rest = "`ensemble.yaml` has the other members, weights in proportion"
+        lead = [f"{told}: the ensemble as it is cannot be trained or exported. {rest}."]
+        if not value["parts"]:
+            return lead
+        part = f" --variant best-{len(value['parts'][0]['members'])}"
     lines = [
-        f"numerai-ray export ensembles/{name} --out {name}.pkl    # refits each member once, one pickle, proved",
-        f"numerai-ray train --config ensembles/{name}/ensemble.yaml --output-dir out    # the same with its folds",
+        f"numerai-ray export {folder} --out {name}.pkl{part}    # refits each member once, one pickle, proved",
+        f"numerai-ray train --config {folder}/ensemble.yaml --output-dir out    # the same with its folds",
     ]
-    return ["```\n" + "\n".join(lines) + "\n```"]
+    return [*lead, "```\n" + "\n".join(lines) + "\n```"]
 
 
 def _drawings(value: Value) -> dict[str, Callable[[Any], Any]]:

@@ -1,8 +1,8 @@
 """``Ensemble`` of the Python API: search combinations of what experiments hold, and read what was found."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +15,15 @@ from numerai_ray.config.yaml_files import yaml_text
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.ensembles.candidates import experiment_folders, gather
 from numerai_ray.ensembles.confirmation import confirm, judge_gain
-from numerai_ray.ensembles.deployment import ensemble_config
+from numerai_ray.ensembles.deployment import deployable, ensemble_config
 from numerai_ray.ensembles.evaluation import BLOCKS, walk_forward
 from numerai_ray.ensembles.outcome import EnsemblePaths, Found, is_ensemble, read_outcome, results_of, write_predictions
 from numerai_ray.ensembles.panel import open_panel
 from numerai_ray.ensembles.search import Limits
+from numerai_ray.ensembles.sources import all_found
 from numerai_ray.ensembles.statistics import statistics_of
 from numerai_ray.errors import RequestError
+from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, place
@@ -36,7 +38,8 @@ class SearchOrder:
     """What to search: folders of ``experiments`` (or folders that hold some), for the ensemble's folder ``out``.
 
     Target and benchmark are read below the data root ``root``. The ensemble has at most ``members``, with at most
-    ``needs`` distinct feature sets (None: any), and is reported in ``blocks`` of later eras.
+    ``needs`` distinct feature sets (None: any), and is reported in ``blocks`` of later eras. With ``baselines``, those
+    that are kept below the data root are candidates, too. ``asked`` is written beside what was found.
     """
 
     experiments: Sequence[Path]
@@ -45,6 +48,8 @@ class SearchOrder:
     members: int = MEMBERS
     needs: int | None = None
     blocks: int = BLOCKS
+    baselines: bool = True
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ensemble:
@@ -113,7 +118,12 @@ class Ensemble:
 
     @property
     def config(self) -> Config:
-        """The ensemble as a config."""
+        """The ensemble as a config, without members of which there are predictions alone.
+
+        Raises:
+            ConfigError: there is none, as no member can be trained, or it is damaged.
+
+        """
         source = str(self.paths.recipe)
         return validate(Config, parse_yaml(read_text(self.paths.recipe), source), source)
 
@@ -169,7 +179,8 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
     from numerai_ray.report.ensemble import write_ensemble_report
 
     paths = EnsemblePaths(order.out)
-    gathered = gather(experiment_folders(order.experiments))
+    kept = BaselineStore.below(order.root).all() if order.baselines else ()
+    gathered = gather(all_found(experiment_folders(order.experiments), kept))
     candidates = gathered.candidates
     smallest = min(candidates, key=lambda each: len(each.eras))
     index = Catalog(order.root).index(smallest.config.data)
@@ -182,12 +193,16 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
         evaluation = walk_forward(stats, limits, gap, order.blocks)
         confirmed = confirm(panel, stats, evaluation, on_step)
         judgement = judge_gain(panel, evaluation, confirmed, gap - 1, len(candidates))
-        config = ensemble_config(evaluation.delivered.blend, candidates, str(paths.recipe))
-        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap)
+        own = deployable(evaluation.delivered.blend, candidates)
+        config = None if own is None else ensemble_config(own, candidates, str(paths.recipe))
+        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap, order.out, order.asked)
         on_step("writing the report")
+        # An ensemble that is made again is none until its page is there.
+        for stale in (paths.recipe, paths.html):
+            stale.unlink(missing_ok=True)
         write_predictions(paths.own_predictions, found, panel)
         write_json(paths.own_results, results_of(found, panel, paths.name))
-    # Last: what makes the folder an ensemble's.
-    write_text(paths.recipe, yaml_text(config.to_json()))
+    if config is not None:
+        write_text(paths.recipe, yaml_text(config.to_json()))
     write_ensemble_report(paths)
     return paths, read_outcome(paths)

@@ -54,6 +54,8 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
         FitError: a round cannot be decided.
 
     """
+    from numerai_ray.report.writer import write_report
+    from numerai_ray.session.ensemble_stage import run_ensemble_stage
     from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.training.store.fits import FOLDER
 
@@ -75,6 +77,8 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
         settings = settings_of(loaded, accept_suspect=how_far.accept_suspect, extend=how_far.extend)
         with scheduler_at_work(replace(session, alerts=alerts), catalog, history, settings, mirror) as scheduler:
             stop, history = scheduler.run(how_far.rounds, how_far.stop_after)
+        if stop is not None and how_far.stop_after is None and run_ensemble_stage(session, history):
+            write_report(loaded, paths, history)
         if alerts is not None:
             alerts.ended(history)
         return stop, history

@@ -50,12 +50,19 @@ def ensemble(
     with steps() as on_step:
         found = search_ensemble(SearchOrder(exps, folder, root, members, feature_sets, blocks), on_step)
     if as_json:
-        files = {"recipe": found.paths.recipe, "report": found.paths.report, "page": found.paths.html}
-        say(to_json({**found.value, "files": {name: str(path) for name, path in files.items()}}, indent=2))
+        recipe = found.paths.recipe
+        files = {"recipe": recipe if recipe.is_file() else None, "report": found.paths.report, "page": found.paths.html}
+        told = {name: None if path is None else str(path) for name, path in files.items()}
+        say(to_json({**found.value, "files": told}, indent=2))
         return
     _show(found.value)
-    say(f"{found.paths.report}\n{found.paths.recipe}")
-    say(f"next: numerai-ray export {folder} --out {found.name}.pkl")
+    say("\n".join(str(path) for path in (found.paths.report, found.paths.recipe) if path.is_file()))
+    parts, alone = found.value["parts"], found.value["without_model"]
+    if alone:
+        say(f"note: of {', '.join(alone)} there are predictions alone: the rest can be trained and exported")
+    if not alone or parts:
+        part = f" --variant best-{len(parts[0]['members'])}" if alone else ""
+        say(f"next: numerai-ray export {folder} --out {found.name}.pkl{part}")
 
 
 def _show(value: dict) -> None:  # type: ignore[type-arg]

@@ -1,0 +1,141 @@
+"""Sources of candidates: variants of experiments, predictions of others that were added to them, kept baselines."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numerai_ray.config import Config, PostConfig, parse_yaml, read_text, validate
+from numerai_ray.ensembles.candidates import Candidate, LeftOut
+from numerai_ray.errors import ConfigError, DataError
+from numerai_ray.experiment.baselines import PREDICTIONS, StoredBaseline
+from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.results import read_results
+from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.experiment.variant_output import per_era_scores
+from numerai_ray.models import FIVE_VALUES
+
+# A holdout's few eras were kept out of every decision, and an ensemble is one.
+NOT_FROM = "holdout"
+
+
+def all_found(folders: Sequence[Path], baselines: Iterable[StoredBaseline] = ()) -> Iterator[Candidate | LeftOut]:
+    """Everything in these experiments' folders, and the baselines that are kept for all experiments.
+
+    Baselines come first: where an experiment ran one as well, its own run counts.
+
+    Raises:
+        DataError: a ledger is damaged.
+
+    """
+    for baseline in baselines:
+        yield _of_baseline(baseline)
+    for folder in folders:
+        paths = ExperimentPaths(folder)
+        variants = list(_of_experiment(paths))
+        yield from variants
+        yield from (_of_foreign(paths, trial, variants) for trial in paths.foreign_ids())
+
+
+def _of_experiment(paths: ExperimentPaths) -> Iterator[Candidate | LeftOut]:
+    """Every configuration that ran, once."""
+    reader, seen = ScoreReader(paths), set[str]()
+    for record in read_ledger(paths.ledger):
+        for variant in record.variants:
+            if variant.id not in seen and variant.role != "benchmark":
+                seen.add(variant.id)
+                yield _of_variant(paths, reader, record, variant)
+
+
+def _of_variant(
+    paths: ExperimentPaths, reader: ScoreReader, record: RoundRecord, variant: VariantRecord
+) -> Candidate | LeftOut:
+    name = f"{paths.root.resolve().name}.{variant.id}"
+    if record.stage == NOT_FROM:
+        return LeftOut(name, "a holdout decides nothing")
+    if variant.metrics is None:
+        return LeftOut(name, "it failed or was stopped early")
+    stored = reader.read(variant.id)
+    if stored is None or not paths.predictions(variant.id).is_file():
+        return LeftOut(name, "its results or predictions are missing or damaged")
+    try:
+        config_path = paths.config(variant.id)
+        config = validate(Config, parse_yaml(read_text(config_path), str(config_path)), str(config_path))
+    except ConfigError:
+        return LeftOut(name, "its config is missing or damaged")
+    why = _cannot_be_member(config)
+    if why:
+        return LeftOut(name, why)
+    if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
+        # What grew its trees then grows them again.
+        config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
+    file, _, kind = config.model.type.rpartition(":")
+    if file:  # beside its own experiment, wherever the ensemble lies
+        own = config.model.model_copy(update={"type": f"{(paths.root / file).resolve()}:{kind}"})
+        config = config.model_copy(update={"model": own})
+    eras = _known(stored.eras, stored.scores.bmc)
+    return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)
+
+
+def _cannot_be_member(config: Config) -> str:
+    """Why a config cannot stand in another one's ``ensemble`` section; "" where it can."""
+    if config.ensemble is not None:
+        return "it is an ensemble itself"
+    if config.post.model_copy(update={"rank": False}) != PostConfig():
+        return "its post section (neutralize, blend) cannot be a member's; the ensemble has one of its own"
+    if ":" in config.model.type and ".py:" not in config.model.type:
+        return "a class of a package that is installed here cannot be exported; write it in a file"
+    return ""
+
+
+def _of_baseline(baseline: StoredBaseline) -> Candidate | LeftOut:
+    """A baseline that was run once for all experiments, below the data root."""
+    name = f"baseline.{baseline.name}"
+    if not isinstance(baseline.folder, Path):
+        return LeftOut(name, "a baseline's predictions in object storage are not read; copy them below a local root")
+    try:
+        config = validate(Config, baseline.config, name)
+    except ConfigError:
+        return LeftOut(name, "its config is damaged")
+    why = _cannot_be_member(config)
+    if why:
+        return LeftOut(name, why)
+    eras, scores = per_era_scores(baseline.value["per_era"])
+    folder = baseline.folder
+    return Candidate(name, folder, baseline.name, "baseline", folder / PREDICTIONS, config, _known(eras, scores.bmc))
+
+
+def _of_foreign(paths: ExperimentPaths, trial: str, variants: Sequence[Candidate | LeftOut]) -> Candidate | LeftOut:
+    """Predictions of others, where it is known that their model did not see the labels that it predicts."""
+    name = f"{paths.root.resolve().name}.{trial}"
+    try:
+        value = read_results(paths.results(trial))
+        target, about = value["data"]["score_target"], value["foreign"]
+        eras, scores = per_era_scores(value["per_era"])
+        flags = [each for each in map(str, about["flags"]) if each.startswith(("suspect", "unchecked"))]
+        benchmark = about["benchmark"]
+    except (DataError, OSError, ValueError, KeyError, TypeError):
+        return LeftOut(name, "its results are missing or damaged; add the predictions again")
+    if flags:
+        rule = "give `train_eras` when you add them" if flags[0].startswith("unchecked") else "they cannot be believed"
+        return LeftOut(name, f"predictions of others that may know the labels ({flags[0]}); {rule}")
+    if not paths.predictions(trial).is_file():
+        return LeftOut(name, "its predictions are missing; add them again")
+    scored = (target, benchmark)
+    grounds = [
+        each.config
+        for each in variants
+        if isinstance(each, Candidate) and (each.config.score.target, each.config.score.benchmark) == scored
+    ]
+    if not grounds:
+        return LeftOut(name, f"no variant of the experiment is scored as it is ({target} beyond {benchmark})")
+    own = _known(eras, scores.bmc)
+    return Candidate(name, paths.root, trial, "foreign", paths.predictions(trial), grounds[-1], own, foreign=True)
+
+
+def _known(eras: Sequence[int], bmc: Any) -> tuple[int, ...]:
+    """Eras with a score, ascending."""
+    return tuple(era for era, known in zip(eras, (~np.isnan(bmc)).tolist(), strict=True) if known)
