@@ -51,15 +51,24 @@ class Candidate:
 
     @property
     def member(self) -> dict[str, Any]:
-        """What a member of an ensemble says of itself: its data and its model."""
-        data = self.config.data.model_dump(mode="json", include={"feature_set", "target", "missing"})
-        model = {key: value for key, value in self.config.model.model_dump(mode="json").items() if value is not None}
-        return {"data": data, "model": model}
+        """What a member of an ensemble says of itself: its data and model, its own ensemble and post."""
+        values = self.config.to_json()
+        data = {key: values["data"][key] for key in ("feature_set", "target", "missing") if key in values["data"]}
+        model = {key: value for key, value in values["model"].items() if value is not None}
+        own: dict[str, Any] = {key: values[key] for key in ("ensemble", "post") if key in values}
+        if self.config.ensemble is None and len(self.config.data.targets) > 1:
+            # Targets of a model are mixed by the scale of what it is in: ranks, where it stands alone.
+            own["ensemble"] = {"members": {"targets": {}}, "scale": "rank"}
+        return {"data": data, "model": model, **own}
 
     @property
     def needs(self) -> tuple[Any, ...]:
         """What it reads of live data; of foreign predictions nothing is known."""
-        return () if self.foreign else (self.config.data.feature_sets, self.config.data.missing)
+        if self.foreign:
+            return ()
+        read = [(each.data.feature_sets, each.data.missing) for each in self.config.trained().values()]
+        neutral = [post.neutralize.names for post in self.config.posts().values() if post.neutralize]
+        return (*dict.fromkeys(read), *dict.fromkeys(neutral))
 
 
 @dataclass(frozen=True)

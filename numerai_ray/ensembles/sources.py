@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.config import Config, PostConfig, parse_yaml, read_text, validate
+from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.ensembles.candidates import Candidate, LeftOut
 from numerai_ray.errors import ConfigError, DataError
 from numerai_ray.experiment.baselines import PREDICTIONS, StoredBaseline
@@ -72,21 +72,28 @@ def _of_variant(
     if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
         # What grew its trees then grows them again.
         config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
-    file, _, kind = config.model.type.rpartition(":")
-    if file:  # beside its own experiment, wherever the ensemble lies
-        own = config.model.model_copy(update={"type": f"{(paths.root / file).resolve()}:{kind}"})
-        config = config.model_copy(update={"model": own})
+    if any(":" in each.model.type for each in config.trained().values()):
+        config = validate(Config, _resolved(config.to_json(), paths.root), name)
     eras = _known(stored.eras, stored.scores.bmc)
     return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)
 
 
+def _resolved(values: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Plain values whose models in files lie beside their own experiment, wherever the ensemble lies."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        file, _, kind = value.rpartition(":") if key == "type" and isinstance(value, str) else ("", "", "")
+        if file:
+            found[key] = f"{(root / file).resolve()}:{kind}"
+        else:
+            found[key] = _resolved(value, root) if isinstance(value, dict) else value
+    return found
+
+
 def _cannot_be_member(config: Config) -> str:
     """Why a config cannot stand in another one's ``ensemble`` section; "" where it can."""
-    if config.ensemble is not None:
-        return "it is an ensemble itself"
-    if config.post.model_copy(update={"rank": False}) != PostConfig():
-        return "its post section (neutralize, blend) cannot be a member's; the ensemble has one of its own"
-    if ":" in config.model.type and ".py:" not in config.model.type:
+    kinds = [each.model.type for each in config.trained().values()]
+    if any(":" in kind and ".py:" not in kind for kind in kinds):
         return "a class of a package that is installed here cannot be exported; write it in a file"
     return ""
 
