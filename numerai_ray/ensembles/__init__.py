@@ -9,6 +9,7 @@ __all__ = [
     "blends",
     "candidates",
     "confirmation",
+    "costs",
     "deployment",
     "evaluation",
     "outcome",

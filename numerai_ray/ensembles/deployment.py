@@ -11,6 +11,8 @@ from numerai_ray.ensembles.candidates import Candidate
 def deployable(blend: Blend, candidates: Sequence[Candidate]) -> Blend | None:
     """The blend of those members that can be trained, None where there are none: of foreign ones there is no model."""
     own = [member for member in blend.members if not candidates[member].foreign]
+    if len(own) == len(blend.members):
+        return blend
     return blend.only(own) if own else None
 
 

@@ -15,6 +15,7 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.ensembles.blends import Blend
 from numerai_ray.ensembles.candidates import Gathered
 from numerai_ray.ensembles.confirmation import Confirmed, Judgement
+from numerai_ray.ensembles.costs import Cost, cost_of, whole_cost
 from numerai_ray.ensembles.deployment import deployable
 from numerai_ray.ensembles.evaluation import Choice, Evaluation
 from numerai_ray.ensembles.panel import Panel
@@ -66,7 +67,8 @@ class EnsemblePaths(ExperimentPaths):
 class Found:
     """A search that is done: everything that its report is made of.
 
-    ``config`` is that of the members that can be trained, None where there are none; ``asked`` what was asked for.
+    ``config`` is that of the members that can be trained, None where there are none; ``asked`` what was asked for;
+    ``refused`` is what would have been chosen if the ``container`` took more.
     """
 
     gathered: Gathered
@@ -78,6 +80,8 @@ class Found:
     embargo_eras: int
     folder: Path
     asked: Mapping[str, Any]
+    container: Cost
+    refused: Blend | None
 
     @property
     def ground(self) -> Config:
@@ -139,6 +143,7 @@ def outcome_json(found: Found, panel: Panel, name: str) -> Json:
         "members": members_json(found),
         "without_model": without_model(found),
         "parts": parts_json(found),
+        "container": container_json(found),
         "post": asdict(delivered.blend.post),
         "strategy": str(delivered.strategy),
         "single": singles[0],
@@ -212,6 +217,25 @@ def parts_json(found: Found) -> list[Json]:
         {"members": [candidates[member].name for member in part.members], "bmc_where_chosen": chosen.mean(part)}
         for part in parts
     ]
+
+
+def container_json(found: Found) -> Json:
+    """What the container has, what the delivered blend is estimated to take of it, and what was refused."""
+    candidates = found.gathered.candidates
+
+    def cost(blend: Blend) -> Json:
+        return asdict(whole_cost(cost_of(candidates[m].config) for m in blend.members if not candidates[m].foreign))
+
+    refused = None
+    if found.refused is not None:
+        chosen = found.stats.of(found.evaluation.delivered.block.chosen)
+        names = [candidates[member].name for member in found.refused.members]
+        refused = {"members": names, **cost(found.refused), "bmc_where_chosen": chosen.mean(found.refused)}
+    return {
+        "limit": asdict(found.container),
+        "estimate": cost(found.evaluation.delivered.blend),
+        "refused": refused,
+    }
 
 
 def without_model(found: Found) -> list[str]:

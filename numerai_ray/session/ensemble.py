@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,8 +16,9 @@ from numerai_ray.config.yaml_files import yaml_text
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.ensembles.candidates import experiment_folders, gather
 from numerai_ray.ensembles.confirmation import confirm, judge_gain
+from numerai_ray.ensembles.costs import Cost, costs_of, room_of, that_fit
 from numerai_ray.ensembles.deployment import deployable, ensemble_config
-from numerai_ray.ensembles.evaluation import BLOCKS, walk_forward
+from numerai_ray.ensembles.evaluation import BLOCKS, refused_blend, walk_forward
 from numerai_ray.ensembles.outcome import EnsemblePaths, Found, is_ensemble, read_outcome, results_of, write_predictions
 from numerai_ray.ensembles.panel import open_panel
 from numerai_ray.ensembles.search import Limits
@@ -24,6 +26,7 @@ from numerai_ray.ensembles.sources import all_found
 from numerai_ray.ensembles.statistics import statistics_of
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.submission.container.containers import MEMORY_BYTES, SECONDS
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, place
@@ -31,6 +34,7 @@ from numerai_ray.training.catalog import Catalog
 
 OnStep = Callable[[str], None]
 MEMBERS = 8
+CONTAINER = Cost(MEMORY_BYTES, SECONDS)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class SearchOrder:
 
     Target and benchmark are read below the data root ``root``. The ensemble has at most ``members``, with at most
     ``needs`` distinct feature sets (None: any), and is reported in ``blocks`` of later eras. With ``baselines``, those
-    that are kept below the data root are candidates, too. ``asked`` is written beside what was found.
+    that are kept below the data root are candidates, too. The whole takes at
+    most what the ``container`` has. ``asked`` is written beside what was found.
     """
 
     experiments: Sequence[Path]
@@ -49,6 +54,7 @@ class SearchOrder:
     needs: int | None = None
     blocks: int = BLOCKS
     baselines: bool = True
+    container: Cost = CONTAINER
     asked: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -180,7 +186,7 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
 
     paths = EnsemblePaths(order.out)
     kept = BaselineStore.below(order.root).all() if order.baselines else ()
-    gathered = gather(all_found(experiment_folders(order.experiments), kept))
+    gathered = gather(that_fit(all_found(experiment_folders(order.experiments), kept), order.container))
     candidates = gathered.candidates
     smallest = min(candidates, key=lambda each: len(each.eras))
     index = Catalog(order.root).index(smallest.config.data)
@@ -189,13 +195,22 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
         on_step(f"summing {len(panel.eras)} eras of {len(candidates)} candidates")
         stats = statistics_of(panel.scaled, panel.target, panel.benchmark, panel.eras, panel.era_starts)
         on_step("searching")
-        limits = Limits(order.members, order.needs, gathered.kinds)
+        room = room_of(order.container)
+        limits = Limits(
+            order.members,
+            order.needs,
+            gathered.kinds,
+            costs_of(candidates),
+            np.array([room.memory_bytes, room.seconds]),
+        )
         evaluation = walk_forward(stats, limits, gap, order.blocks)
         confirmed = confirm(panel, stats, evaluation, on_step)
         judgement = judge_gain(panel, evaluation, confirmed, gap - 1, len(candidates))
         own = deployable(evaluation.delivered.blend, candidates)
         config = None if own is None else ensemble_config(own, candidates, str(paths.recipe))
-        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap, order.out, order.asked)
+        refused = refused_blend(stats, evaluation.delivered, limits)
+        told = (order.out, order.asked, order.container)
+        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap, *told, refused)
         on_step("writing the report")
         # An ensemble that is made again is none until its page is there.
         for stale in (paths.recipe, paths.html):
