@@ -259,8 +259,10 @@ def _use(value: Value) -> list[str]:
             return lead
         part = f" --variant best-{len(value['parts'][0]['members'])}"
     lines = [
-        f"numerai-ray export {folder} --out {name}.pkl{part}    # refits each member once, one pickle, proved",
-        f"numerai-ray train --config {folder}/ensemble.yaml --output-dir out    # the same with its folds",
+        "# refits each member once: one pickle, proved",
+        f"numerai-ray export {folder} --out {name}.pkl{part}",
+        "# the same with its folds",
+        f"numerai-ray train --config {folder}/ensemble.yaml --output-dir out",
     ]
     return [*lead, "```\n" + "\n".join(lines) + "\n```"]
 

@@ -73,6 +73,7 @@ class Ensemble:
         *,
         data: str | Path | None = None,
         members: int = MEMBERS,
+        feature_sets: int | None = None,
         blocks: int = BLOCKS,
     ) -> Self:
         """Search combinations of all that the experiments predicted, judge the best on later eras, write its folder.
@@ -81,7 +82,8 @@ class Ensemble:
             experiments: folders of experiments, or folders that hold some.
             out: the ensemble's folder; its last part is the name.
             data: the data root, else ``$NUMERAI_RAY_DATA``, else ``./data``; target and benchmark are read from it.
-            members: how many it may have at most.
+            members: how many it may have at most; the whole also fits Numerai's container.
+            feature_sets: how many distinct ones they may read; None is any.
             blocks: in how many blocks of later eras it is chosen anew and reported.
 
         Raises:
@@ -91,7 +93,7 @@ class Ensemble:
         """
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         folders = [Path(each) for each in experiments]
-        return cls(*_found(SearchOrder(folders, Path(out), root, members, blocks=blocks)))
+        return cls(*_found(SearchOrder(folders, Path(out), root, members, feature_sets, blocks)))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
