@@ -95,7 +95,17 @@ def _cannot_be_member(config: Config) -> str:
     kinds = [each.model.type for each in config.trained().values()]
     if any(":" in kind and ".py:" not in kind for kind in kinds):
         return "a class of a package that is installed here cannot be exported; write it in a file"
+    if config.cv.mode == "blocked" and _stacks(config):
+        # Weights are then no nested choice: they know labels of the eras that an ensemble is reported on.
+        return "its stack's weights were learned from models that were trained on later eras (cv.mode is blocked)"
     return ""
+
+
+def _stacks(config: Config) -> bool:
+    """Whether it, or a member of it, learns weights."""
+    if config.ensemble is None:
+        return False
+    return config.ensemble.stack is not None or any(map(_stacks, config.members().values()))
 
 
 def _of_baseline(baseline: StoredBaseline) -> Candidate | LeftOut:

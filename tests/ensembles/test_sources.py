@@ -1,6 +1,7 @@
 """Candidates beside an experiment's variants: predictions of others that were added, and baselines that are kept."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,35 @@ def test_a_kept_baseline_is_read_as_it_was_stored(desk: Desk) -> None:
     predictions = pd.read_parquet(found.predictions)
     assert set(found.eras) <= set(predictions["era"].astype(int))
     assert found.member["model"]["params"]["n_estimators"] == 20
+
+
+def test_what_the_container_cannot_take_is_left_out_with_its_numbers(desk: Desk, tmp_path: Path) -> None:
+    """Room for the leaves of 20 trees beside Python and the data, and for no more."""
+    out = tmp_path / "tight"
+    search = ["ensemble", str(desk.folder), "--out", str(out), "--blocks", "3", "--data-dir", str(desk.data)]
+    assert run([*search, "--memory-gb", "0.60005"]) == 0
+    found = Ensemble.load(out)
+    left = {each["name"]: each["why"] for each in found.value["left_out"]}
+    assert "over the limit of 0.60 GB and 600 s" in left["small.r01-learning_rate=0.05"]
+    container = found.value["container"]
+    assert container["estimate"]["memory_bytes"] <= container["limit"]["memory_bytes"] == 0.60005e9
+    assert sum(each["model"] != "predictions alone" for each in found.value["members"]) <= 1
+    assert "the limit is 0.60005 GB" in found.paths.report.read_text()
+
+
+def test_stacks_are_nested_or_left_out(desk: Desk, tmp_path: Path) -> None:
+    """A stack of blocked folds has weights from models that know later labels."""
+    folder = tmp_path / "blocked"
+    shutil.copytree(desk.folder, folder)
+    stack = {"ensemble": {"members": {"a": {}, "b": {}}, "stack": {}}}
+    for path in (folder / "configs").glob("*=0.2.yaml"):
+        values = apply_overrides(yaml.safe_load(path.read_text()), stack)
+        path.write_text(yaml.safe_dump(apply_overrides(values, {"cv": {"mode": "blocked"}})))
+    for path in (folder / "configs").glob("*=0.05.yaml"):
+        path.write_text(yaml.safe_dump(apply_overrides(yaml.safe_load(path.read_text()), stack)))
+    found = {each.name: each for each in all_found([folder])}
+    refused, nested = found["blocked.r01-learning_rate=0.2"], found["blocked.r01-learning_rate=0.05"]
+    assert isinstance(refused, LeftOut)
+    assert "trained on later eras" in refused.why
+    assert isinstance(nested, Candidate)
+    assert nested.member["ensemble"]["stack"] == {"method": "nnls"}

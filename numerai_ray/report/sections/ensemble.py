@@ -18,11 +18,11 @@ def ensemble_section(reading: Reading) -> list[str]:
         value = None
     if value is None:
         return ["## Ensemble", "Blends of the variants are searched when all rounds are decided; none is there yet."]
-    gain, later = delta_of(value["gain"]), sum(block["reported"]["count"] for block in value["blocks"])
+    gain = delta_of(value["gain"])
     lead = (
         f"The best blend of {value['candidates']} candidates, chosen on earlier eras, differs from the single model "
-        f"that was best until then by {e4(gain.mean)} on {later} later eras ({delta_text(gain)}). Its scores are of "
-        f"these eras alone and do not compare with those of the rounds."
+        f"that was best until then by {e4(gain.mean)} on later ones ({delta_text(gain)}). Its scores are of these eras "
+        f"alone and do not compare with those of the rounds."
     )
     lines = ["| Member | Weight | BMC, eras of choice | Lost without it, last block |", "|:--|--:|--:|--:|"]
     for member in value["members"]:
