@@ -43,12 +43,12 @@ def run_ensemble_stage(session: Session, history: Sequence[RoundRecord]) -> bool
     try:
         found = search_ensemble(order)
     except (RequestError, DataError) as error:
-        _announce(session, {"event": "ensemble", "error": str(error)})
+        _announce(session, {"event": "ensemble_ended", "error": str(error)})
         tell(session, f"no ensemble of the experiment's variants: {error}")
         return False
     value = found.value
     files = {"report": str(found.paths.report), "page": str(found.paths.html)}
-    _announce(session, {"event": "ensemble", **summary_of(value), **files})
+    _announce(session, {"event": "ensemble_ended", **summary_of(value), **files})
     gain = f"{e4(value['gain']['mean'])} over the best single one on later eras, {value['verdict']}"
     next_step = f"numerai-ray export {paths.ensemble} --out NAME.pkl"
     tell(session, f"ensemble of {len(value['members'])} of its variants: {gain}; {found.paths.report}; {next_step}")

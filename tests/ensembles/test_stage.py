@@ -58,7 +58,10 @@ def test_it_is_made_once_and_again_when_there_is_something_new(desk: Desk, capsy
     capsys.readouterr()
     assert desk.run("--json") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["event"] for each in events if each["event"] in ("ensemble", "finished")] == ["ensemble", "finished"]
+    assert [each["event"] for each in events if each["event"] in ("ensemble_ended", "finished")] == [
+        "ensemble_ended",
+        "finished",
+    ]
     assert page.is_file()
     experiment = Experiment.load(desk.folder)
     winner = next(each for each in desk.rounds()[-1]["variants"] if each["role"] == "base")["id"]
