@@ -14,8 +14,8 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
+from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.experiment.scores import ScoreReader
-from numerai_ray.experiment.variant_output import per_era_scores
 from numerai_ray.models import FIVE_VALUES
 
 # A holdout's few eras were kept out of every decision, and an ensemble is one.
