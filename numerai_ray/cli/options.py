@@ -1,5 +1,6 @@
 """Arguments that several commands share, and the places they lead to."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,13 @@ def within(low: int, high: int | None = None) -> Callable[[int | None], int | No
         return value
 
     return check
+
+
+def positive(value: float) -> float:
+    """Callback of an option that takes a number over 0; its error names the value."""
+    if not (value > 0 and math.isfinite(value)):
+        raise typer.BadParameter(f"must be a number over 0, but is {value}")
+    return value
 
 
 def varied(text: str) -> tuple[str, list[Any]]:

@@ -78,6 +78,8 @@ def _changes() -> Json:
                 "properties": {key: data[key] for key in MEMBER_KEYS["data"] or ()},
             },
             "model": {"$ref": "#/$defs/ModelConfigChanges"},
+            "post": {"$ref": "#/$defs/PostConfigChanges"},
+            "ensemble": {"$ref": "#/$defs/EnsembleConfigChanges"},
         },
     }
     return found

@@ -21,7 +21,7 @@ from numerai_ray.errors import ConfigError, Problem
 __all__ = ["STAGES", "ExperimentPlan", "LoadedPlan", "Stage", "load_plan"]
 
 # Keys of a plan that may be edited at any time.
-_DECIDE_NOTHING = ("keep_models", "tags")
+_DECIDE_NOTHING: dict[str, Any] = {"keep_models": True, "tags": True, "stages": {"ensemble"}}
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class LoadedPlan:
 
     def readable(self) -> Json:
         """Everything in the plan that an experiment depends on, its search space included, as plain values."""
-        written = self.plan.model_dump(mode="json", exclude=set(_DECIDE_NOTHING))
+        written = self.plan.model_dump(mode="json", exclude=_DECIDE_NOTHING)
         return {**written, "search_space": self.space.model_dump(mode="json")}
 
     def fingerprint(self) -> str:
         """Changes when anything that decides results does; texts and names aside."""
         texts = {"name", "idea", "novelty", "search_space"}
-        decisive = self.plan.model_dump(mode="json", exclude={*texts, *_DECIDE_NOTHING})
+        decisive = self.plan.model_dump(mode="json", exclude=dict.fromkeys(texts, True) | _DECIDE_NOTHING)
         return fingerprint([decisive, self.space.model_dump(mode="json"), self.baseline_values])
 
 

@@ -115,8 +115,25 @@ class FinalPlan(ConfirmPlan):
     data: DataFile = Field(default="full", description="Every week, or every fourth one.", examples=["full"])
 
 
+class EnsemblePlan(Section):
+    """What is searched when all rounds are decided: a blend of the experiment's own variants; nothing is trained."""
+
+    members: int = Field(default=8, ge=1, le=100, description="How many models it may have at most.", examples=[8])
+    feature_sets: int | None = Field(
+        default=None, ge=1, description="How many distinct feature sets they may read; null is any.", examples=[2]
+    )
+    blocks: int = Field(
+        default=4, ge=1, le=50, description="In how many blocks of later eras it is reported.", examples=[4]
+    )
+
+
 class StagesPlan(Section):
-    """The stages; ``interpret`` is as scouting unless the plan says otherwise, ``scale`` runs only when it is there."""
+    """The stages; ``interpret`` is as scouting unless the plan says otherwise.
+
+    ``scale`` and ``ensemble`` run only when they are there; ``ensemble`` is no round, and decides nothing.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"ensemble"})
 
     interpret: StagePlan | None = Field(
         default=None,
@@ -135,6 +152,11 @@ class StagesPlan(Section):
         examples=[{"overrides": {"model": {"params": {"n_estimators": 20000}}}}],
     )
     final: FinalPlan = Field(default=FinalPlan(), description="The numbers to report.", examples=[{"data": "full"}])
+    ensemble: EnsemblePlan | None = Field(
+        default=None,
+        description="After the last round, a blend of the experiment's own variants; only where it is given.",
+        examples=[{"members": 8}],
+    )
 
 
 class BudgetPlan(Section):

@@ -45,8 +45,9 @@ BELONGS_TO = {
     "model.era_weights.type": (None, "model.era_weights"),
     "cv.mode": ("expanding", "cv.window_eras"),
 }
-# What a member of an ensemble may do differently: all members predict the same rows of the same file.
-MEMBER_KEYS = {"data": ("feature_set", "target", "missing"), "model": None}
+# What a member of an ensemble may do differently: all members predict the same rows of the same file. Its own `post`
+# and `ensemble` are of its predictions alone; those of the config are never handed down.
+MEMBER_KEYS = {"data": ("feature_set", "target", "missing"), "model": None, "post": None, "ensemble": None}
 
 
 class DataConfig(Section):
@@ -198,26 +199,43 @@ class Config(Section):
     def fingerprint(self) -> str:
         """Twelve hex digits that depend on what decides results alone: not on key order, file format or resources."""
         values = self.to_json()
-        members = (values.get("ensemble") or {}).get("members", {}).values()
-        for each in (values, *members):
-            each.get("model", {}).pop("resources", None)
+        _drop_resources(values)
         return fingerprint(values)
 
     def members(self) -> dict[str, "Config"]:
-        """What is fitted, by name: the ensemble's members, or this config itself under the name ``""``."""
+        """The ensemble's members by name, or this config itself under the name ``""``."""
         if self.ensemble is None:
             return {"": self}
         return {name: _member(self, changes) for name, changes in self.ensemble.members.items()}
 
+    def trained(self) -> dict[str, "Config"]:
+        """What is fitted, by path: ``""`` without an ensemble, a member's name, ``outer/inner`` where it is one itself.
+
+        The members of such a member are fitted, and it is not.
+        """
+        if self.ensemble is None:
+            return {"": self}
+        found: dict[str, Config] = {}
+        for name, member in self.members().items():
+            found |= {f"{name}/{path}" if path else name: each for path, each in member.trained().items()}
+        return found
+
+    def posts(self) -> dict[str, PostConfig]:
+        """``post`` sections that do something, by path: ``""`` is the config's own, others are of members."""
+        found = {} if self.post == PostConfig() else {"": self.post}
+        for name, member in self.members().items() if self.ensemble is not None else ():
+            found |= {f"{name}/{path}" if path else name: each for path, each in member.posts().items()}
+        return found
+
     def trained_targets(self) -> tuple[str, ...]:
         """Every target that any member trains on, each once."""
-        return tuple(dict.fromkeys(name for member in self.members().values() for name in member.data.targets))
+        return tuple(dict.fromkeys(name for member in self.trained().values() for name in member.data.targets))
 
     def benchmarks(self) -> tuple[str, ...]:
         """Every benchmark column that training, post-processing or scoring looks at, each once."""
-        transforms = [member.model.target_transform for member in self.members().values()]
+        transforms = [member.model.target_transform for member in self.trained().values()]
         named = [each.benchmark or SCORE_BENCHMARK for each in transforms if each is not None and each.needs_benchmark]
-        named += self.post.blend or ()
+        named += [name for post in self.posts().values() for name in post.blend or ()]
         return tuple(dict.fromkeys((self.score.benchmark, *(self.benchmark(name) for name in named))))
 
     def benchmark(self, name: str) -> str:
@@ -252,6 +270,13 @@ def _member(config: Config, changes: Mapping[str, Any]) -> Config:
     return Config.model_validate_json(canonical_json(merged(values, changes)))
 
 
+def _drop_resources(values: Json) -> None:
+    """Take what decides no prediction out of a config's plain values, and of those of its members."""
+    values.get("model", {}).pop("resources", None)
+    for member in (values.get("ensemble") or {}).get("members", {}).values():
+        _drop_resources(member)
+
+
 def _member_errors(config: Config, members: Mapping[str, Mapping[str, Any]]) -> list[InitErrorDetails]:
     found = []
     for name, changes in members.items():
@@ -260,7 +285,7 @@ def _member_errors(config: Config, members: Mapping[str, Mapping[str, Any]]) -> 
             section, _, key = path.partition(".")
             allowed = MEMBER_KEYS.get(section, ())
             if section not in MEMBER_KEYS or (allowed is not None and key.partition(".")[0] not in allowed):
-                rule = "a member may change data.feature_set, data.target, data.missing and model only; remove it"
+                rule = "a member may change data.feature_set, data.target, data.missing, model, post and ensemble only"
                 found.append(_error("member_key", rule, (*at, *path.split(".")), value_at(changes, path)))
         if found:  # what cannot be said of a member would be said of the config once more
             continue

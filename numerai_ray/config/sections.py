@@ -203,7 +203,10 @@ class StackConfig(Section):
 
 
 class EnsembleConfig(Section):
-    """Members, each the config with changes to ``data`` and ``model``, and how their predictions are mixed."""
+    """Members, each the config with changes to ``data`` and ``model``, and how their predictions are mixed.
+
+    A member's ``post`` is done to its own prediction before it is mixed; with an ``ensemble`` it is a mixture itself.
+    """
 
     added: ClassVar[frozenset[str]] = frozenset({"weights", "scale", "stack"})
 
@@ -218,7 +221,8 @@ class EnsembleConfig(Section):
 
     members: dict[Name, Annotated[dict[str, Any], Field(json_schema_extra={CHANGES: "MemberChanges"})]] = Field(
         min_length=1,
-        description="By name what each does differently: data.feature_set, data.target, data.missing and model.",
+        description="By name what each does differently: data.feature_set, data.target, data.missing, model; its post, "
+        "its ensemble.",
         examples=[{"plain": {}, "leafy": {"model": {"params": {"num_leaves": 63}}}}],
     )
     weights: dict[Name, Weight] = Field(

@@ -9,10 +9,12 @@ __all__ = [
     "blends",
     "candidates",
     "confirmation",
+    "costs",
     "deployment",
     "evaluation",
     "outcome",
     "panel",
     "search",
+    "sources",
     "statistics",
 ]

@@ -1,36 +1,34 @@
-"""Candidates: what experiments hold of out-of-fold predictions, those that can stand in one ensemble together.
+"""Candidates: stored out-of-fold predictions, those that can stand in one ensemble together.
 
-Members of an ensemble predict the same rows of one data file and are scored against one target and benchmark. Of the
-variants and baselines of all experiments those are taken that share these and have the most eras in common; the rest is
-left out with the reason.
+Members of an ensemble predict the same rows of one data file and are scored against one target and benchmark. Of all
+that :mod:`numerai_ray.ensembles.sources` finds, those are taken that share these and have the most eras in common; the
+rest is left out with the reason.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numerai_ray.config import Config, PostConfig, parse_yaml, read_text, validate
+from numerai_ray.config import Config
 from numerai_ray.config.validation import canonical_json
-from numerai_ray.errors import ConfigError, RequestError
-from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.experiment.scores import ScoreReader
-from numerai_ray.models import FIVE_VALUES
 
-# A holdout's few eras were kept out of every decision, and an ensemble is one.
-NOT_FROM = "holdout"
 LONGEST_NAME = 110
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A variant's out-of-fold predictions: ``name`` is a member's in a config, ``eras`` ascend and have a score."""
+    """Out-of-fold predictions of one model: ``name`` is a member's in a config, ``eras`` ascend and have a score.
+
+    Of predictions of others (``foreign``) nothing else is known: ``config`` says what they were scored on alone, and a
+    blend with them cannot be trained or exported.
+    """
 
     name: str
     folder: Path
@@ -39,18 +37,38 @@ class Candidate:
     predictions: Path
     config: Config
     eras: tuple[int, ...]
+    foreign: bool = False
+
+    @property
+    def id_col(self) -> str:
+        """Column of the ids in its predictions."""
+        return "id" if self.foreign else self.config.data.id_col
+
+    @property
+    def era_col(self) -> str:
+        """Column of the eras."""
+        return "era" if self.foreign else self.config.data.era_col
 
     @property
     def member(self) -> dict[str, Any]:
-        """What a member of an ensemble says of itself: its data and its model."""
-        data = self.config.data.model_dump(mode="json", include={"feature_set", "target", "missing"})
-        model = {key: value for key, value in self.config.model.model_dump(mode="json").items() if value is not None}
-        return {"data": data, "model": model}
+        """What a member of an ensemble says of itself: its data and model, its own ensemble and post."""
+        values = self.config.to_json()
+        data = {key: values["data"][key] for key in ("feature_set", "target", "missing") if key in values["data"]}
+        model = {key: value for key, value in values["model"].items() if value is not None}
+        own: dict[str, Any] = {key: values[key] for key in ("ensemble", "post") if key in values}
+        if self.config.ensemble is None and len(self.config.data.targets) > 1:
+            # Targets of a model are mixed by the scale of what it is in: ranks, where it stands alone.
+            own["ensemble"] = {"members": {"targets": {}}, "scale": "rank"}
+        return {"data": data, "model": model, **own}
 
     @property
     def needs(self) -> tuple[Any, ...]:
-        """What it reads of live data."""
-        return (self.config.data.feature_sets, self.config.data.missing)
+        """What it reads of live data; of foreign predictions nothing is known."""
+        if self.foreign:
+            return ()
+        read = [(each.data.feature_sets, each.data.missing) for each in self.config.trained().values()]
+        neutral = [post.neutralize.names for post in self.config.posts().values() if post.neutralize]
+        return (*dict.fromkeys(read), *dict.fromkeys(neutral))
 
 
 @dataclass(frozen=True)
@@ -71,9 +89,9 @@ class Gathered:
 
     @property
     def kinds(self) -> Any:
-        """(k,) integers: equal where candidates read the same of live data."""
-        known: dict[tuple[Any, ...], int] = {}
-        return np.array([known.setdefault(each.needs, len(known)) for each in self.candidates], np.int64)
+        """(k,) integers: equal where candidates read the same of live data, -1 where that is not known."""
+        known: dict[tuple[Any, ...], int] = {(): -1}
+        return np.array([known.setdefault(each.needs, len(known) - 1) for each in self.candidates], np.int64)
 
 
 def experiment_folders(given: Sequence[Path]) -> list[Path]:
@@ -94,22 +112,20 @@ def experiment_folders(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def gather(folders: Sequence[Path]) -> Gathered:
-    """The candidates of these experiments' folders.
+def gather(found: Iterable[Candidate | LeftOut]) -> Gathered:
+    """The candidates among all that was found.
 
     Raises:
         RequestError: fewer than two are left; says why the others were left out.
-        DataError: a ledger is damaged.
 
     """
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
-    for folder in folders:
-        for found in _of_experiment(ExperimentPaths(folder)):
-            if isinstance(found, Candidate):
-                candidates.append(found)
-            else:
-                left_out.append(found)
+    for each in found:
+        if isinstance(each, Candidate):
+            candidates.append(each)
+        else:
+            left_out.append(each)
     kept = _latest_of_each(candidates, left_out)
     kept = _of_one_score(kept, left_out)
     kept, eras = _of_common_eras(kept, left_out)
@@ -120,62 +136,13 @@ def gather(folders: Sequence[Path]) -> Gathered:
     return Gathered(tuple(_named_apart(kept)), tuple(left_out), eras)
 
 
-def _of_experiment(paths: ExperimentPaths) -> Iterator[Candidate | LeftOut]:
-    """Every configuration that ran, once."""
-    reader, seen = ScoreReader(paths), set[str]()
-    for record in read_ledger(paths.ledger):
-        for variant in record.variants:
-            if variant.id not in seen and variant.role != "benchmark":
-                seen.add(variant.id)
-                yield _candidate(paths, reader, record, variant)
-
-
-def _candidate(
-    paths: ExperimentPaths, reader: ScoreReader, record: RoundRecord, variant: VariantRecord
-) -> Candidate | LeftOut:
-    name = f"{paths.root.resolve().name}.{variant.id}"
-    if record.stage == NOT_FROM:
-        return LeftOut(name, "a holdout decides nothing")
-    if variant.metrics is None:
-        return LeftOut(name, "it failed or was stopped early")
-    stored = reader.read(variant.id)
-    if stored is None or not paths.predictions(variant.id).is_file():
-        return LeftOut(name, "its results or predictions are missing or damaged")
-    try:
-        config_path = paths.config(variant.id)
-        config = validate(Config, parse_yaml(read_text(config_path), str(config_path)), str(config_path))
-    except ConfigError:
-        return LeftOut(name, "its config is missing or damaged")
-    why = _cannot_be_member(config)
-    if why:
-        return LeftOut(name, why)
-    if config.model.type == "lightgbm" and record.origin.get("engine") != FIVE_VALUES:
-        # What grew its trees then grows them again.
-        config = config.model_copy(update={"model": config.model.model_copy(update={"engine": "lightgbm"})})
-    file, _, kind = config.model.type.rpartition(":")
-    if file:  # beside its own experiment, wherever the ensemble lies
-        own = config.model.model_copy(update={"type": f"{(paths.root / file).resolve()}:{kind}"})
-        config = config.model_copy(update={"model": own})
-    scored = ~np.isnan(stored.scores.bmc)
-    eras = tuple(era for era, known in zip(stored.eras, scored.tolist(), strict=True) if known)
-    return Candidate(name, paths.root, variant.id, record.stage, paths.predictions(variant.id), config, eras)
-
-
-def _cannot_be_member(config: Config) -> str:
-    """Why a config cannot stand in another one's ``ensemble`` section; "" where it can."""
-    if config.ensemble is not None:
-        return "it is an ensemble itself"
-    if config.post.model_copy(update={"rank": False}) != PostConfig():
-        return "its post section (neutralize, blend) cannot be a member's; the ensemble has one of its own"
-    if ":" in config.model.type and ".py:" not in config.model.type:
-        return "a class of a package that is installed here cannot be exported; write it in a file"
-    return ""
-
-
 def _latest_of_each(candidates: Sequence[Candidate], left_out: list[LeftOut]) -> list[Candidate]:
     """What would be trained alike once, its latest run: a final is the scout's winner on more eras."""
     latest: dict[str, Candidate] = {}
     for each in candidates:
+        if each.foreign:
+            latest[each.name] = each
+            continue
         same = canonical_json(
             {**each.member, "score": each.config.score.model_dump(), "version": each.config.data.version}
         )

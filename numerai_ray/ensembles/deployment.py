@@ -8,8 +8,16 @@ from numerai_ray.ensembles.blends import Blend
 from numerai_ray.ensembles.candidates import Candidate
 
 
+def deployable(blend: Blend, candidates: Sequence[Candidate]) -> Blend | None:
+    """The blend of those members that can be trained, None where there are none: of foreign ones there is no model."""
+    own = [member for member in blend.members if not candidates[member].foreign]
+    if len(own) == len(blend.members):
+        return blend
+    return blend.only(own) if own else None
+
+
 def ensemble_config(blend: Blend, candidates: Sequence[Candidate], source: str) -> Config:
-    """The blend as a config: each member its data and model, on the data and folds of the first.
+    """The blend as a config: each member its data and model, on the data and folds of the first; none is foreign.
 
     Raises:
         ConfigError: a member's config does not stand in another one's; names ``source``.

@@ -10,7 +10,7 @@ What is delivered is the blend of the last block: chosen on everything before it
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,3 +127,15 @@ def walk_forward(stats: EraStatistics, limits: Limits, embargo_eras: int, blocks
             values = scored.setdefault(each, np.full(len(stats.eras), np.nan))
             values[block.reported] = stats.of(block.reported).per_era(blend)
     return Evaluation(tuple(choices), means)
+
+
+def refused_blend(stats: EraStatistics, choice: Choice, limits: Limits) -> Blend | None:
+    """What the choice's strategy finds on the same eras if the container took more; None where it takes that."""
+    if not limits.binding:
+        return None
+    free = replace(limits, costs=None, room=None)
+    found = rounded(found_blends(stats.of(choice.block.chosen), free)[choice.strategy])
+    costs, room = limits.costs, limits.room
+    if costs is None or room is None or (costs[list(found.members)].sum(axis=0) <= room).all():
+        return None
+    return found

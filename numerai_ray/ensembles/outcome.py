@@ -1,6 +1,6 @@
 """Outcome: an ensemble's folder, and all that was found about it as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.ensembles.blends import Blend
 from numerai_ray.ensembles.candidates import Gathered
 from numerai_ray.ensembles.confirmation import Confirmed, Judgement
+from numerai_ray.ensembles.costs import Cost, cost_of, whole_cost
+from numerai_ray.ensembles.deployment import deployable
 from numerai_ray.ensembles.evaluation import Choice, Evaluation
 from numerai_ray.ensembles.panel import Panel
 from numerai_ray.ensembles.search import parts_of
@@ -63,20 +65,34 @@ class EnsemblePaths(ExperimentPaths):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A search that is done: everything that its report is made of."""
+    """A search that is done: everything that its report is made of.
+
+    ``config`` is that of the members that can be trained, None where there are none; ``asked`` what was asked for;
+    ``refused`` is what would have been chosen if the ``container`` took more.
+    """
 
     gathered: Gathered
     stats: EraStatistics
     evaluation: Evaluation
     confirmed: Confirmed
     judgement: Judgement
-    config: Config
+    config: Config | None
     embargo_eras: int
+    folder: Path
+    asked: Mapping[str, Any]
+    container: Cost
+    refused: Blend | None
+
+    @property
+    def ground(self) -> Config:
+        """What says of data and score; the same for all candidates."""
+        return self.gathered.candidates[self.evaluation.delivered.blend.members[0]].config
 
 
 def is_ensemble(folder: Path) -> bool:
-    """Whether the folder is one that ``ensemble`` wrote."""
-    return EnsemblePaths(folder).recipe.is_file()
+    """Whether the folder is one that ``ensemble`` wrote; its page comes last."""
+    paths = EnsemblePaths(folder)
+    return paths.recipe.is_file() or (paths.html.is_file() and paths.own_results.is_file())
 
 
 def read_outcome(paths: EnsemblePaths) -> Json:
@@ -100,10 +116,10 @@ def results_of(found: Found, panel: Panel, name: str) -> Json:
     reported = found.evaluation.reported
     later = _part(found.confirmed.ensemble, reported)
     return {
-        "metrics": official_metrics(metrics_of(later, found.config.score.last_eras)),
+        "metrics": official_metrics(metrics_of(later, found.ground.score.last_eras)),
         "cv": {},
-        "fingerprint": found.config.fingerprint(),
-        "config": found.config.to_json(),
+        "fingerprint": found.config.fingerprint() if found.config else "",
+        "config": found.config.to_json() if found.config else {},
         "per_era": per_era_json(panel.eras[reported], later),
         "ensemble": outcome_json(found, panel, name),
     }
@@ -112,18 +128,22 @@ def results_of(found: Found, panel: Panel, name: str) -> Json:
 def outcome_json(found: Found, panel: Panel, name: str) -> Json:
     """What `numerai-ray ensemble --json` answers."""
     gathered, judgement, confirmed = found.gathered, found.judgement, found.confirmed
-    delivered, score = found.evaluation.delivered, found.config.score
+    delivered, score = found.evaluation.delivered, found.ground.score
     singles = [gathered.candidates[each].name for each in delivered.single.members]
     return {
         "name": name,
-        "data": {"version": found.config.data.version, "target": score.target, "benchmark": score.benchmark},
+        "folder": str(found.folder),
+        "asked": dict(found.asked),
+        "data": {"version": found.ground.data.version, "target": score.target, "benchmark": score.benchmark},
         "eras": _span(panel.eras) | {"embargo": found.embargo_eras, "without_score": panel.left_out_eras},
         "rows": panel.n_rows,
         "candidates": len(gathered.candidates),
         "experiments": sorted({each.folder.resolve().name for each in gathered.candidates}),
         "left_out": [asdict(each) for each in gathered.left_out],
         "members": members_json(found),
+        "without_model": without_model(found),
         "parts": parts_json(found),
+        "container": container_json(found),
         "post": asdict(delivered.blend.post),
         "strategy": str(delivered.strategy),
         "single": singles[0],
@@ -170,9 +190,9 @@ def members_json(found: Found) -> list[Json]:
                 "experiment": str(candidate.folder),
                 "variant": candidate.variant,
                 "stage": candidate.stage,
-                "model": candidate.config.model.type,
-                "feature_set": list(candidate.config.data.feature_sets),
-                "targets": list(candidate.config.data.targets),
+                "model": "predictions alone" if candidate.foreign else candidate.config.model.type,
+                "feature_set": [] if candidate.foreign else list(candidate.config.data.feature_sets),
+                "targets": [] if candidate.foreign else list(candidate.config.data.targets),
                 "weight": weight,
                 "bmc_where_chosen": float(chosen.gain[:, member].mean()),
                 "bmc_last_block": float(last.gain[:, member].mean()),
@@ -184,13 +204,44 @@ def members_json(found: Found) -> list[Json]:
 
 
 def parts_json(found: Found) -> list[Json]:
-    """What is offered where the whole does not fit: the best of fewer and fewer members, by the eras of choice."""
+    """What is offered where the whole does not fit: the best of fewer and fewer members, by the eras of choice.
+
+    Foreign members go first: a part is what can be exported.
+    """
     delivered, candidates = found.evaluation.delivered, found.gathered.candidates
-    chosen = found.stats.of(delivered.block.chosen)
+    chosen, whole = found.stats.of(delivered.block.chosen), deployable(delivered.blend, candidates)
+    parts = [] if whole is None else parts_of(chosen, whole)
+    if whole is not None and whole != delivered.blend:
+        parts = [whole, *parts]
     return [
         {"members": [candidates[member].name for member in part.members], "bmc_where_chosen": chosen.mean(part)}
-        for part in parts_of(chosen, delivered.blend)
+        for part in parts
     ]
+
+
+def container_json(found: Found) -> Json:
+    """What the container has, what the delivered blend is estimated to take of it, and what was refused."""
+    candidates = found.gathered.candidates
+
+    def cost(blend: Blend) -> Json:
+        return asdict(whole_cost(cost_of(candidates[m].config) for m in blend.members if not candidates[m].foreign))
+
+    refused = None
+    if found.refused is not None:
+        chosen = found.stats.of(found.evaluation.delivered.block.chosen)
+        names = [candidates[member].name for member in found.refused.members]
+        refused = {"members": names, **cost(found.refused), "bmc_where_chosen": chosen.mean(found.refused)}
+    return {
+        "limit": asdict(found.container),
+        "estimate": cost(found.evaluation.delivered.blend),
+        "refused": refused,
+    }
+
+
+def without_model(found: Found) -> list[str]:
+    """Members that cannot be trained: of predictions of others there is nothing else."""
+    candidates = found.gathered.candidates
+    return [candidates[m].name for m in found.evaluation.delivered.blend.members if candidates[m].foreign]
 
 
 def correlation_json(stats: EraStatistics, blend: Blend) -> Json:
@@ -202,7 +253,7 @@ def correlation_json(stats: EraStatistics, blend: Blend) -> Json:
 
 def predictions_table(found: Found, panel: Panel) -> pa.Table:
     """One row an id of the common eras: id, era, target, prediction, and whether its era had a part in the choice."""
-    data, score = found.config.data, found.config.score
+    data, score = found.ground.data, found.ground.score
     sizes = np.diff(panel.era_starts)
     chosen = np.arange(len(panel.eras)) < found.evaluation.delivered.block.chosen.stop
     return pa.table(

@@ -1,7 +1,8 @@
 """Panel: the rows that all candidates predict, read a candidate at a time, ranked into a file that is read era by era.
 
 Memory is that of a few columns, whatever the number of candidates: each one's predictions are read, aligned,
-gaussianized per era and written to a scratch file of 4 bytes a candidate and row, which is gone with the panel.
+gaussianized per era and written to a scratch file of 4 bytes a candidate and row, which is gone with the panel. The
+file is read and never mapped: pages of a mapped file would count as memory of the process.
 """
 
 import shutil
@@ -27,11 +28,43 @@ from numerai_ray.metrics.era_columns import FloatArray, is_constant
 from numerai_ray.training.post import rank_gauss
 
 OnStep = Callable[[str], None]
+FLOAT_BYTES = 4
+
+
+class RankFile:
+    """Columns (k, n) float32 in a file, written a column at a time and read by blocks of rows of all columns."""
+
+    def __init__(self, path: Path, n_rows: int):
+        self.n_rows = n_rows
+        self._file = path.open("w+b")
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, column: NDArray[Any]) -> None:
+        """Write the next column, (n,)."""
+        self._file.write(np.ascontiguousarray(column, np.float32).data)
+        self._count += 1
+
+    def block(self, start: int, stop: int) -> NDArray[np.float32]:
+        """(k, stop - start): rows from ``start`` to before ``stop`` of every column."""
+        self._file.flush()
+        found = np.empty((self._count, stop - start), np.float32)
+        for position, row in enumerate(found):
+            self._file.seek(FLOAT_BYTES * (position * self.n_rows + start))
+            self._file.readinto(row.data)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
     """Rows in order of eras: ``target`` and ``benchmark`` (n,), NaN where unknown; ``scaled`` (k, n) float32.
+
+    ``scaled`` is in memory or a file; :func:`numerai_ray.ensembles.statistics.statistics_of` reads both.
 
     ``eras`` are those in which two rows or more know everything. ``prediction`` gives a candidate's own predictions
     (n,), as they were stored; ``equal`` (n,) is the mean of all candidates' :func:`rank_gauss`; ``ids`` are text.
@@ -41,7 +74,7 @@ class Panel:
     era_starts: NDArray[np.int64]
     target: FloatArray
     benchmark: FloatArray
-    scaled: NDArray[Any]
+    scaled: NDArray[Any] | RankFile
     equal: FloatArray
     prediction: Callable[[int], FloatArray]
     ids: pa.Array | None = None
@@ -107,7 +140,8 @@ def open_panel(candidates: Sequence[Candidate], index: DatasetIndex, on_step: On
         EnvironmentFault: the scratch file does not fit the disk.
 
     """
-    ids, eras = _common(candidates, on_step)
+    rows_of = _common(candidates, on_step)
+    ids, eras = rows_of.ids, rows_of.eras
     score, data = candidates[0].config.score, candidates[0].config.data
     on_step("reading target and benchmark")
     columns = load_columns(index, data, [score.target], [score.benchmark])
@@ -125,56 +159,90 @@ def open_panel(candidates: Sequence[Candidate], index: DatasetIndex, on_step: On
         raise DataError(
             f"{index.benchmark_path}: no era in common has {score.target} and {score.benchmark}; use others"
         )
-    ids, target, benchmark = ids.filter(pa.array(keep)), target[keep], benchmark[keep]
+    target, benchmark = target[keep], benchmark[keep]
+    rows_of = rows_of.only(keep)
     with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
-        path = Path(folder) / "scaled"
-        needed, free = 4 * len(candidates) * len(target), shutil.disk_usage(folder).free
+        needed, free = FLOAT_BYTES * len(candidates) * len(target), shutil.disk_usage(folder).free
         if needed > 0.95 * free:
             raise EnvironmentFault(
                 f"{folder}: {len(candidates)} candidates x {len(target):,} rows need {needed / 1e9:.1f} GB of scratch "
                 f"space, but {free / 1e9:.1f} GB are free; set TMPDIR to a larger disk, or give fewer experiments"
             )
         on_step(f"reading predictions of {len(candidates)} candidates")
-        scaled = np.memmap(path, np.float32, "w+", shape=(len(candidates), len(target)))
+        scaled = RankFile(Path(folder) / "scaled", len(target))
         total, quantiles = np.zeros(len(target)), untied_quantiles(starts)
-        for position, candidate in enumerate(candidates):
-            column = scaled_ranks(_prediction(candidate, ids), quantiles, starts)
-            scaled[position] = column
-            total += column
-        yield Panel(
-            eras=kept,
-            era_starts=starts,
-            target=target,
-            benchmark=benchmark,
-            scaled=scaled,
-            equal=total / len(candidates),
-            prediction=lambda position: _prediction(candidates[position], ids),
-            ids=ids,
-            left_out_eras=len(np.unique(eras)) - len(kept),
-        )
+        try:
+            for position in range(len(candidates)):
+                column = scaled_ranks(rows_of.prediction(position), quantiles, starts)
+                scaled.append(column)
+                total += column
+            yield Panel(
+                eras=kept,
+                era_starts=starts,
+                target=target,
+                benchmark=benchmark,
+                scaled=scaled,
+                equal=total / len(candidates),
+                prediction=rows_of.prediction,
+                ids=rows_of.ids,
+                left_out_eras=len(np.unique(eras)) - len(kept),
+            )
+        finally:
+            scaled.close()
 
 
-def _common(candidates: Sequence[Candidate], on_step: OnStep) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Ids, in order of eras, that every candidate predicts, and the era of each."""
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows that every candidate predicts, in order of eras: ``ids`` (n,) and ``eras`` (n,).
+
+    ``places`` (n,) are where they stand in the files of those candidates, by position, that are ``alike``: most of one
+    experiment's files hold the same ids in the same order, and these need not be looked up again.
+    """
+
+    candidates: Sequence[Candidate]
+    ids: pa.Array
+    eras: NDArray[np.int64]
+    places: NDArray[np.int64]
+    alike: frozenset[int]
+
+    def only(self, keep: NDArray[np.bool_]) -> "_Rows":
+        """Some of the rows, by ``keep`` (n,)."""
+        ids = self.ids if keep.all() else self.ids.filter(pa.array(keep))
+        return _Rows(self.candidates, ids, self.eras[keep], self.places[keep], self.alike)
+
+    def prediction(self, position: int) -> FloatArray:
+        """(n,): what a candidate predicts of the rows."""
+        candidate = self.candidates[position]
+        if position in self.alike:
+            return np.asarray(_numbers(_table(candidate, ["prediction"]))[self.places])
+        table = _table(candidate, [candidate.id_col, "prediction"])
+        places = pc.index_in(self.ids, value_set=_ids(table, candidate)).to_numpy()
+        return np.asarray(_numbers(table)[places])
+
+
+def _common(candidates: Sequence[Candidate], on_step: OnStep) -> _Rows:
+    """Rows, in order of eras, that every candidate predicts."""
     first = min(candidates, key=lambda each: len(each.eras))
-    ids, eras, known = _rows(first)
-    keep = known & np.isin(eras, first.eras)
-    ids, eras = ids.filter(pa.array(keep)), eras[keep]
-    order = np.argsort(eras, kind="stable")
-    ids, eras = ids.take(pa.array(order)), eras[order]
+    table = _table(first, [first.id_col, first.era_col, "prediction"])
+    own, eras = _ids(table, first), _eras(table, first)
+    places = np.flatnonzero(~np.isnan(_numbers(table)) & np.isin(eras, first.eras))
+    places = places[np.argsort(eras[places], kind="stable")]
+    del table
     on_step(f"matching rows of {len(candidates)} candidates")
-    for candidate in candidates:
-        if candidate is first:
-            continue
-        theirs, _, known = _rows(candidate)
-        if known.all() and theirs.equals(ids):
-            continue
-        shared = pc.is_in(ids, value_set=theirs.filter(pa.array(known)))
-        if not pc.all(shared).as_py():
-            ids, eras = ids.filter(shared), eras[shared.to_numpy(zero_copy_only=False)]
-    if not len(ids):
+    alike, shared = set[int](), np.ones(len(places), bool)
+    for position, candidate in enumerate(candidates):
+        theirs = _table(candidate, [candidate.id_col, "prediction"])
+        their_ids, known = _ids(theirs, candidate), ~np.isnan(_numbers(theirs))
+        if their_ids.equals(own):
+            alike.add(position)
+            shared &= known[places]
+        else:
+            found = pc.is_in(own.take(pa.array(places)), value_set=their_ids.filter(pa.array(known)))
+            shared &= found.to_numpy(zero_copy_only=False)
+    places = places[shared]
+    if not len(places):
         raise DataError("the candidates have no row in common; give experiments on the same data version")
-    return ids, eras
+    return _Rows(candidates, own.take(pa.array(places)), eras[places], places, frozenset(alike))
 
 
 def _scored_eras(
@@ -193,25 +261,19 @@ def _scored_eras(
     return keep, tuple(kept), np.cumsum(sizes, dtype=np.int64)
 
 
-def _rows(candidate: Candidate) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_]]:
-    """Ids (n,) as text, their eras, and whether they are predicted."""
-    data = candidate.config.data
-    table = _table(candidate, [data.id_col, data.era_col, "prediction"])
-    labels = table.column(data.era_col).combine_chunks().dictionary_encode()
+def _ids(table: pa.Table, candidate: Candidate) -> pa.Array:
+    """(n,) ids as text."""
+    return table.column(candidate.id_col).combine_chunks().cast(pa.string())
+
+
+def _eras(table: pa.Table, candidate: Candidate) -> NDArray[np.int64]:
+    labels = table.column(candidate.era_col).combine_chunks().dictionary_encode()
     numbers = np.array([int(each) for each in labels.dictionary.to_pylist()], np.int64)
-    eras = numbers[labels.indices.to_numpy(zero_copy_only=False)]
-    predictions = table.column("prediction").to_numpy()
-    return table.column(data.id_col).combine_chunks().cast(pa.string()), eras, ~np.isnan(predictions)
+    return np.asarray(numbers[labels.indices.to_numpy(zero_copy_only=False)])
 
 
-def _prediction(candidate: Candidate, ids: pa.Array) -> FloatArray:
-    """(n,): its predictions of the rows with these ids."""
-    table = _table(candidate, [candidate.config.data.id_col, "prediction"])
-    theirs = table.column(candidate.config.data.id_col).combine_chunks().cast(pa.string())
-    values = np.asarray(table.column("prediction").to_numpy(), np.float64)
-    if theirs.equals(ids):
-        return values
-    return np.asarray(values[pc.index_in(ids, value_set=theirs).to_numpy()])
+def _numbers(table: pa.Table) -> FloatArray:
+    return np.asarray(table.column("prediction").to_numpy(), np.float64)
 
 
 def _table(candidate: Candidate, columns: list[str]) -> pa.Table:

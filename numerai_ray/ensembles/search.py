@@ -40,24 +40,43 @@ POOL = 3
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """At most so many ``members``, with at most so many distinct ``needs`` (None: any).
+    """At most so many ``members``, so many distinct ``needs`` and so much ``room``; None is any.
 
-    ``kinds`` (k,) are equal where needs are. A need is what a member reads of live data: its feature sets, and how
-    missing values are handed to it.
+    ``kinds`` (k,) are equal where needs are, -1 where they are not known. A need is what a member reads of live data:
+    its feature sets, and how missing values are handed to it. ``costs`` (k, m) are what each takes of m resources that
+    there are only ``room`` (m,) of, :mod:`numerai_ray.ensembles.costs`; each fits by itself.
     """
 
     members: int = 8
     needs: int | None = None
     kinds: NDArray[np.int64] | None = None
+    costs: FloatArray | None = None
+    room: FloatArray | None = None
+
+    @property
+    def binding(self) -> bool:
+        """Whether so many members can be too much."""
+        if self.costs is None or self.room is None:
+            return False
+        return bool((np.sort(self.costs, axis=0)[-self.members :].sum(axis=0) > self.room).any())
 
     def allowed(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(k,): which candidates may be (or already are) members beside the ``chosen`` (k,)."""
         if np.count_nonzero(chosen) >= self.members:
             return chosen
+        return chosen | (self._needs_allowed(chosen) & self._fitting(chosen))
+
+    def _fitting(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self.costs is None or self.room is None:
+            return np.ones(len(chosen), bool)
+        return np.asarray((self.costs[chosen].sum(axis=0) + self.costs <= self.room).all(axis=1))
+
+    def _needs_allowed(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self.needs is None or self.kinds is None:
             return np.ones(len(chosen), bool)
-        used = np.unique(self.kinds[chosen])
-        return np.isin(self.kinds, used) if len(used) >= self.needs else np.ones(len(chosen), bool)
+        used = np.unique(self.kinds[chosen & (self.kinds >= 0)])
+        enough = len(used) >= self.needs
+        return np.isin(self.kinds, used) | (self.kinds < 0) if enough else np.ones(len(chosen), bool)
 
 
 @dataclass(frozen=True)

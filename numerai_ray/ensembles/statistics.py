@@ -19,10 +19,11 @@ p (2 - p) (w'raw)^2; with a share v of the benchmark in it, h / |h| becomes (1 -
 needed again until finalists are scored exactly (:mod:`numerai_ray.ensembles.confirmation`).
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,18 @@ from threadpoolctl import threadpool_limits
 from numerai_ray.ensembles.blends import Blend, Post
 from numerai_ray.metrics.era_columns import FloatArray, gaussianize
 
+# So much of the candidates' columns is read at a time.
+BLOCK_BYTES = 128 * 2**20
 # What is left of a variance after neutralization is never less than this part of it.
 LEAST_LEFT = 1e-4
+
+
+class Blocks(Protocol):
+    """Columns (k, n) float32 that are read by blocks of rows, as a file's are."""
+
+    def __len__(self) -> int: ...
+
+    def block(self, start: int, stop: int) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +101,16 @@ def after_post(gain: FloatArray, variance: FloatArray, alike: FloatArray, post: 
 
 
 def statistics_of(
-    scaled: NDArray[Any],
+    scaled: NDArray[Any] | Blocks,
     target: FloatArray,
     benchmark: FloatArray,
     eras: Sequence[int],
     era_starts: NDArray[Any],
 ) -> EraStatistics:
-    """The sums of k candidates over common rows; one era's columns are in memory at a time, beside the sums.
+    """The sums of k candidates over common rows; a block of eras is in memory at a time, beside the sums.
 
     Args:
-        scaled: (k, n) :func:`numerai_ray.training.post.rank_gauss` of each candidate; may be a file's memory map.
+        scaled: (k, n) :func:`numerai_ray.training.post.rank_gauss` of each candidate, in memory or read by blocks.
         target: (n,) the score target, NaN where it is unknown.
         benchmark: (n,) the score benchmark, the same; both are known in two rows of each era, or more.
         eras: numbers of the eras, ascending.
@@ -115,7 +126,7 @@ def statistics_of(
 
 
 def _summed(
-    scaled: NDArray[Any],
+    scaled: NDArray[Any] | Blocks,
     columns: tuple[FloatArray, FloatArray],
     eras: Sequence[int],
     era_starts: NDArray[Any],
@@ -124,19 +135,38 @@ def _summed(
     count = len(scaled)
     linear, raw_gain = np.empty((3, len(eras), count)), np.empty(len(eras))
     products = np.empty((len(eras), count, count), np.float32)
-    for position, (start, stop) in enumerate(pairwise(era_starts.tolist())):
+    for position, columns_of_era, (start, stop) in _era_columns(scaled, era_starts.tolist()):
         t, b = target[start:stop], benchmark[start:stop]
         known = ~np.isnan(t) & ~np.isnan(b)
         n = int(np.count_nonzero(known))
-        block = np.ascontiguousarray(scaled[:, start:stop][:, known])
+        block = np.ascontiguousarray(columns_of_era if known.all() else columns_of_era[:, known])
         raw, b = b[known], gaussianize(b[known])
         raw, b = (raw - raw.mean()) / raw.std(), b / b.std()
         u = untied_std(n) * residual_target(t[known], b)
         linear[:, position] = (block.astype(np.float64) @ np.stack([u, b, raw], axis=1) / n).T
         raw_gain[position] = raw @ u / n
-        products[position] = block @ block.T / np.float32(n)
+        np.matmul(block, block.T, out=products[position])
+        products[position] /= np.float32(n)
     gain, alike, to_raw = linear
     return EraStatistics(np.asarray(eras, np.int64), gain, products, alike, to_raw, raw_gain)
+
+
+def _era_columns(
+    scaled: NDArray[Any] | Blocks, starts: Sequence[int]
+) -> Iterator[tuple[int, NDArray[Any], tuple[int, int]]]:
+    """Position, columns (k, rows) and rows of each era; of a file, several eras are read at once."""
+    if isinstance(scaled, np.ndarray):
+        yield from ((era, scaled[:, a:b], (a, b)) for era, (a, b) in enumerate(pairwise(starts)))
+        return
+    rows = max(1, BLOCK_BYTES // (4 * len(scaled)))
+    first = 0
+    while first < len(starts) - 1:
+        last = max(first + 1, bisect_right(starts, starts[first] + rows) - 1)
+        block = scaled.block(starts[first], starts[last])
+        for era in range(first, last):
+            own = (starts[era], starts[era + 1])
+            yield era, block[:, own[0] - starts[first] : own[1] - starts[first]], own
+        first = last
 
 
 def residual_target(target: FloatArray, benchmark: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from numerai_ray.config import Config
 from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
@@ -111,17 +112,28 @@ def _importance(outcome: VariantOutcome) -> dict[str, Any]:
 
 def _counts(outcome: VariantOutcome) -> dict[tuple[int, str, str], float]:
     """How much a fit counts for in its fold's predictions, by fold, member and target; seeds share alike."""
-    config, found = outcome.plan.config, {}
+    found: dict[tuple[int, str, str], float] = {}
     stacked = {each.fold: each.weights for each in outcome.weights}
-    members = config.members()
-    said = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
     for fold in outcome.plan.folds.trainable:
-        weights = stacked.get(fold.index, said)
-        for name, member in members.items():
-            targets = member.data.targets
-            for target, weight in targets.items():
-                share = weight / sum(targets.values()) / max(1, len(member.model.seeds or ()))
-                found[fold.index, name, target] = abs(weights[name]) / sum(map(abs, weights.values())) * share
+        shares = _shares(outcome.plan.config, stacked.get(fold.index))
+        found |= {(fold.index, path, target): share for (path, target), share in shares.items()}
+    return found
+
+
+def _shares(config: Config, stacked: Mapping[str, float] | None = None) -> dict[tuple[str, str], float]:
+    """By path of what is trained and target; of a stack within an ensemble all members count alike."""
+    found: dict[tuple[str, str], float] = {}
+    members = config.members()
+    weights = stacked or (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
+    total = sum(map(abs, weights.values()))
+    for name, member in members.items():
+        own = abs(weights[name]) / total
+        if name and member.ensemble is not None:
+            found |= {(f"{name}/{path}", each): own * part for (path, each), part in _shares(member).items()}
+            continue
+        targets = member.data.targets
+        for target, weight in targets.items():
+            found[name, target] = own * weight / sum(targets.values()) / max(1, len(member.model.seeds or ()))
     return found
 
 

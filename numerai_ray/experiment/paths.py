@@ -8,6 +8,9 @@ from uuid import uuid4
 
 from numerai_ray.system.files import write_text
 
+# Ids of predictions of others that were added to an experiment begin so.
+FOREIGN = "foreign-"
+
 
 @dataclass(frozen=True)
 class ExperimentPaths:
@@ -111,6 +114,11 @@ class ExperimentPaths:
         return self.root / "logs" / "tensorboard"
 
     @property
+    def ensemble(self) -> Path:
+        """Folder of the ensemble of its own variants, where the plan asks for one."""
+        return self.root / "ensemble"
+
+    @property
     def trials(self) -> Path:
         """Ray Tune's own folder."""
         return self.root / "logs" / "tune"
@@ -129,6 +137,10 @@ class ExperimentPaths:
 
     def trial_log(self, variant: str) -> Path:
         return self.root / "logs" / f"{variant}.log"
+
+    def foreign_ids(self) -> list[str]:
+        """Ids of the predictions of others that were added, in order."""
+        return sorted(path.stem for path in self.results(FOREIGN).parent.glob(f"{FOREIGN}*.json"))
 
 
 def summary_file(folder: Path) -> Path:

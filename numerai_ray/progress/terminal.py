@@ -57,7 +57,7 @@ def tell_code(*sources: str) -> None:
 
 def model_code(config: "Config") -> list[str]:
     """What of a config names code of the user's: ``model.type`` of it or of its members."""
-    types = [member.model.type for member in config.members().values()]
+    types = [member.model.type for member in config.trained().values()]
     return [f"model.type {name}" for name in types if ":" in name]
 
 

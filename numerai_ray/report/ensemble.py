@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from numerai_ray.ensembles.costs import Cost
 from numerai_ray.ensembles.outcome import EnsemblePaths, delta_of, read_outcome
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, Verdict, delta_text, e4, verdict
 from numerai_ray.report.html import with_pictures
@@ -80,6 +81,7 @@ def ensemble_text(value: Value, picture: Picture) -> str:
         "## How it was chosen",
         *_method(value),
         "## Use it",
+        container_text(value),
         *_use(value),
     ]
     return "\n\n".join(parts) + "\n"
@@ -230,13 +232,39 @@ def _method(value: Value) -> list[str]:
     return [search, sums, table, *(["\n".join(left_out)] if left_out else [])]
 
 
+def container_text(value: Value) -> str:
+    """What it takes of Numerai's container, and what was refused because it takes too much."""
+    of = value["container"]
+    most = f"the limit is {of['limit']['memory_bytes'] / 1e9:g} GB and {of['limit']['seconds']:g} s on one core"
+    text = f"In Numerai's container it takes {Cost(**of['estimate'])}, by its trees and leaves; {most}. "
+    if (refused := of["refused"]) is not None:
+        cost = Cost(refused["memory_bytes"], refused["seconds"])
+        bmc = number(refused["bmc_where_chosen"], 5)
+        text += (
+            f"Refused as too much for it: the {_count(len(refused['members']), 'member')} that would have been chosen "
+            f"({cost}; BMC on the eras of choice {bmc}). What is offered here is the best that fits. "
+        )
+    return f"{text}`export` measures the pickle itself."
+
+
 def _use(value: Value) -> list[str]:
-    name = value["name"]
+    name, folder, alone = value["name"], value["folder"], value["without_model"]
+    part = ""
+    lead: list[str] = []
+    if alone:
+        told = f"Of {', '.join(map(cell, alone))} there are predictions alone, and no model"
+        rest = "`ensemble.yaml` has the other members, weights in proportion"
+        lead = [f"{told}: the ensemble as it is cannot be trained or exported. {rest}."]
+        if not value["parts"]:
+            return lead
+        part = f" --variant best-{len(value['parts'][0]['members'])}"
     lines = [
-        f"numerai-ray export ensembles/{name} --out {name}.pkl    # refits each member once, one pickle, proved",
-        f"numerai-ray train --config ensembles/{name}/ensemble.yaml --output-dir out    # the same with its folds",
+        "# refits each member once: one pickle, proved",
+        f"numerai-ray export {folder} --out {name}.pkl{part}",
+        "# the same with its folds",
+        f"numerai-ray train --config {folder}/ensemble.yaml --output-dir out",
     ]
-    return ["```\n" + "\n".join(lines) + "\n```"]
+    return [*lead, "```\n" + "\n".join(lines) + "\n```"]
 
 
 def _drawings(value: Value) -> dict[str, Callable[[Any], Any]]:

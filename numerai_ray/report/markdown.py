@@ -8,6 +8,7 @@ from numerai_ray.report.sections.answer import answer_section
 from numerai_ray.report.sections.closing import closing_sections
 from numerai_ray.report.sections.data import data_section
 from numerai_ray.report.sections.diagnostics import diagnostics_section
+from numerai_ray.report.sections.ensemble import ensemble_section
 from numerai_ray.report.sections.method import appendix_section, leaderboard_section, method
 from numerai_ray.report.sections.plan import estimate_section, plan_section
 from numerai_ray.report.sections.rounds import round_sections
@@ -46,6 +47,7 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         "## Leaderboard",
         *leaderboard_section(reading),
         *figures("Leaderboard"),
+        *ensemble_section(reading),
         "## Diagnostics",
         *diagnostics_section(reading),
         *figures("Diagnostics"),

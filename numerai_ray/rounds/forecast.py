@@ -7,7 +7,7 @@ from typing import Any
 
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
-from numerai_ray.config.plan_schema import Stage
+from numerai_ray.config.plan_schema import EnsemblePlan, Stage
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader
@@ -86,6 +86,7 @@ class Forecast:
     memory_bytes: int
     cores: int
     certainty: Certainty | None = None
+    ensemble: EnsemblePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def forecast(outlook: Outlook, setups: Sequence[Setup], known: Calibration) -> F
         memory_bytes=max(each.memory_bytes for each in stages),
         cores=cores,
         certainty=_certainty(outlook),
+        ensemble=outlook.loaded.plan.stages.ensemble,
     )
 
 

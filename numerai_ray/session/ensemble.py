@@ -1,11 +1,12 @@
 """``Ensemble`` of the Python API: search combinations of what experiments hold, and read what was found."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,13 +16,17 @@ from numerai_ray.config.yaml_files import yaml_text
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.ensembles.candidates import experiment_folders, gather
 from numerai_ray.ensembles.confirmation import confirm, judge_gain
-from numerai_ray.ensembles.deployment import ensemble_config
-from numerai_ray.ensembles.evaluation import BLOCKS, walk_forward
+from numerai_ray.ensembles.costs import Cost, costs_of, room_of, that_fit
+from numerai_ray.ensembles.deployment import deployable, ensemble_config
+from numerai_ray.ensembles.evaluation import BLOCKS, refused_blend, walk_forward
 from numerai_ray.ensembles.outcome import EnsemblePaths, Found, is_ensemble, read_outcome, results_of, write_predictions
 from numerai_ray.ensembles.panel import open_panel
 from numerai_ray.ensembles.search import Limits
+from numerai_ray.ensembles.sources import all_found
 from numerai_ray.ensembles.statistics import statistics_of
 from numerai_ray.errors import RequestError
+from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.submission.container.containers import MEMORY_BYTES, SECONDS
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.system.storage import DATA_ROOT_VARIABLE, Place, place
@@ -29,6 +34,7 @@ from numerai_ray.training.catalog import Catalog
 
 OnStep = Callable[[str], None]
 MEMBERS = 8
+CONTAINER = Cost(MEMORY_BYTES, SECONDS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,9 @@ class SearchOrder:
     """What to search: folders of ``experiments`` (or folders that hold some), for the ensemble's folder ``out``.
 
     Target and benchmark are read below the data root ``root``. The ensemble has at most ``members``, with at most
-    ``needs`` distinct feature sets (None: any), and is reported in ``blocks`` of later eras.
+    ``needs`` distinct feature sets (None: any), and is reported in ``blocks`` of later eras. With ``baselines``, those
+    that are kept below the data root are candidates, too. The whole takes at
+    most what the ``container`` has. ``asked`` is written beside what was found.
     """
 
     experiments: Sequence[Path]
@@ -45,6 +53,9 @@ class SearchOrder:
     members: int = MEMBERS
     needs: int | None = None
     blocks: int = BLOCKS
+    baselines: bool = True
+    container: Cost = CONTAINER
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ensemble:
@@ -62,6 +73,7 @@ class Ensemble:
         *,
         data: str | Path | None = None,
         members: int = MEMBERS,
+        feature_sets: int | None = None,
         blocks: int = BLOCKS,
     ) -> Self:
         """Search combinations of all that the experiments predicted, judge the best on later eras, write its folder.
@@ -70,7 +82,8 @@ class Ensemble:
             experiments: folders of experiments, or folders that hold some.
             out: the ensemble's folder; its last part is the name.
             data: the data root, else ``$NUMERAI_RAY_DATA``, else ``./data``; target and benchmark are read from it.
-            members: how many it may have at most.
+            members: how many it may have at most; the whole also fits Numerai's container.
+            feature_sets: how many distinct ones they may read; None is any.
             blocks: in how many blocks of later eras it is chosen anew and reported.
 
         Raises:
@@ -80,7 +93,7 @@ class Ensemble:
         """
         root = place(data or os.environ.get(DATA_ROOT_VARIABLE) or "data")
         folders = [Path(each) for each in experiments]
-        return cls(*_found(SearchOrder(folders, Path(out), root, members, blocks=blocks)))
+        return cls(*_found(SearchOrder(folders, Path(out), root, members, feature_sets, blocks)))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -113,7 +126,12 @@ class Ensemble:
 
     @property
     def config(self) -> Config:
-        """The ensemble as a config."""
+        """The ensemble as a config, without members of which there are predictions alone.
+
+        Raises:
+            ConfigError: there is none, as no member can be trained, or it is damaged.
+
+        """
         source = str(self.paths.recipe)
         return validate(Config, parse_yaml(read_text(self.paths.recipe), source), source)
 
@@ -169,7 +187,8 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
     from numerai_ray.report.ensemble import write_ensemble_report
 
     paths = EnsemblePaths(order.out)
-    gathered = gather(experiment_folders(order.experiments))
+    kept = BaselineStore.below(order.root).all() if order.baselines else ()
+    gathered = gather(that_fit(all_found(experiment_folders(order.experiments), kept), order.container))
     candidates = gathered.candidates
     smallest = min(candidates, key=lambda each: len(each.eras))
     index = Catalog(order.root).index(smallest.config.data)
@@ -178,16 +197,29 @@ def _found(order: SearchOrder, on_step: OnStep = lambda _: None) -> tuple[Ensemb
         on_step(f"summing {len(panel.eras)} eras of {len(candidates)} candidates")
         stats = statistics_of(panel.scaled, panel.target, panel.benchmark, panel.eras, panel.era_starts)
         on_step("searching")
-        limits = Limits(order.members, order.needs, gathered.kinds)
+        room = room_of(order.container)
+        limits = Limits(
+            order.members,
+            order.needs,
+            gathered.kinds,
+            costs_of(candidates),
+            np.array([room.memory_bytes, room.seconds]),
+        )
         evaluation = walk_forward(stats, limits, gap, order.blocks)
         confirmed = confirm(panel, stats, evaluation, on_step)
         judgement = judge_gain(panel, evaluation, confirmed, gap - 1, len(candidates))
-        config = ensemble_config(evaluation.delivered.blend, candidates, str(paths.recipe))
-        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap)
+        own = deployable(evaluation.delivered.blend, candidates)
+        config = None if own is None else ensemble_config(own, candidates, str(paths.recipe))
+        refused = refused_blend(stats, evaluation.delivered, limits)
+        told = (order.out, order.asked, order.container)
+        found = Found(gathered, stats, evaluation, confirmed, judgement, config, gap, *told, refused)
         on_step("writing the report")
+        # An ensemble that is made again is none until its page is there.
+        for stale in (paths.recipe, paths.html):
+            stale.unlink(missing_ok=True)
         write_predictions(paths.own_predictions, found, panel)
         write_json(paths.own_results, results_of(found, panel, paths.name))
-    # Last: what makes the folder an ensemble's.
-    write_text(paths.recipe, yaml_text(config.to_json()))
+    if config is not None:
+        write_text(paths.recipe, yaml_text(config.to_json()))
     write_ensemble_report(paths)
     return paths, read_outcome(paths)

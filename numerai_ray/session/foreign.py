@@ -13,7 +13,7 @@ from numerai_ray.data.eras import era_label, least_honest_gap
 from numerai_ray.data.predictions import read_predictions
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.evaluation import Evaluated, Matched, evaluated, evaluation_json, match
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.paths import FOREIGN, ExperimentPaths
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import SCORING_VERSION
 from numerai_ray.session.compare import as_latest_stage
@@ -22,7 +22,6 @@ from numerai_ray.session.subject import Subject
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import read_json, write_json
 
-PREFIX = "foreign-"
 UNCHECKED = "unchecked: which eras the model was trained on is not said, so nobody can tell whether it saw these labels"
 TrainEras = Mapping[int, Iterable[int]] | None
 
@@ -36,7 +35,7 @@ def add_foreign(experiment: Subject, name: str, predictions: Any, train_eras: Tr
     matched = match(given, ground.index, ground.columns)
     found = evaluated(name, matched, ground.index, ground.columns, ground.score)
     flags = (*found.flags, *leak_flags(ground, matched, train_eras))
-    paths, trial = experiment.paths, f"{PREFIX}{name}"
+    paths, trial = experiment.paths, f"{FOREIGN}{name}"
     _write(paths, trial, ground, matched, found, flags)
 
 
@@ -73,16 +72,10 @@ def leak_flags(ground: Ground, matched: Matched, train_eras: TrainEras) -> tuple
     return tuple(flags)
 
 
-def foreign_ids(paths: ExperimentPaths) -> list[str]:
-    """Ids of the predictions of others that were added."""
-    folder = paths.results(PREFIX).parent
-    return sorted(path.stem for path in folder.glob(f"{PREFIX}*.json"))
-
-
 def foreign_table(paths: ExperimentPaths) -> pd.DataFrame:
     """One row for each, best first."""
     rows = []
-    for trial in foreign_ids(paths):
+    for trial in paths.foreign_ids():
         value = read_json(paths.results(trial))
         metrics = value.get("metrics") or {}
         rows.append(

@@ -87,6 +87,12 @@ def _run_rounds(session: Session, how_far: HowFar, times: RoundTimes) -> "tuple[
         session = replace(session, alerts=alerts)
         with scheduler_at_work(session, catalog, history, settings, mirror, [times]) as scheduler:
             stop, history = scheduler.run(how_far.rounds, how_far.stop_after)
+        if stop is not None and how_far.stop_after is None and loaded.plan.stages.ensemble is not None:
+            from numerai_ray.report.writer import write_report
+            from numerai_ray.session.ensemble_stage import run_ensemble_stage
+
+            if run_ensemble_stage(session, history):
+                write_report(loaded, paths, history)
         if alerts is not None:
             alerts.ended(history)
         return stop, history

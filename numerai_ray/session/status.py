@@ -14,6 +14,7 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
+from numerai_ray.session.ensemble_stage import ensemble_json
 from numerai_ray.session.places import open_experiment
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -31,6 +32,7 @@ def status_json(paths: ExperimentPaths, exp: str | Path, results: str | None = N
         "answer": _answer(paths, exp, history),
         "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
+        "ensemble": ensemble_json(paths),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
     }

@@ -21,7 +21,7 @@ from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
 from numerai_ray.experiment.variant_files import AGAIN
 from numerai_ray.models import rule_of
-from numerai_ray.session.foreign import foreign_ids, foreign_table
+from numerai_ray.session.foreign import foreign_table
 from numerai_ray.session.places import open_experiment
 from numerai_ray.session.plotting import ExperimentPlots
 from numerai_ray.session.shown import COLUMNS, experiment_html, leaderboard_rows
@@ -198,7 +198,7 @@ class StoredExperiment:
 
         """
         ids = {each.id: each.name for record in self.rounds for each in record.variants}
-        ids |= dict.fromkeys(foreign_ids(self.paths), "")
+        ids |= dict.fromkeys(self.paths.foreign_ids(), "")
         if variant in ids:
             return variant
         named = sorted({each.id for record in self.rounds for each in record.variants if each.name == variant})

@@ -7,7 +7,7 @@ threads, which spend most of their time waiting for each other, all the more on 
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,14 @@ from numerai_ray.data.eras import Fold
 from numerai_ray.data.folds import one_row_eras
 from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
 from numerai_ray.metrics.neutralization import linear_part, remove_part
-from numerai_ray.training.post import StackPlan, blend, rank, stack
+from numerai_ray.training.post import Stack, StackPlan, blend, rank, stack
 from numerai_ray.training.rows import take
 from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
+# Names of features -> their values in each era of a fold, in order.
+SlabsOf = Callable[[Sequence[str]], Iterator[Slab]]
 # Four folds of full data are 50 MB; beyond this the oldest go.
 ROOM_BYTES = 400 * 2**20
 
@@ -77,14 +79,52 @@ class Assembled:
     weights: FoldWeights | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the folds of ``plan`` are put together from.
+
+    ``fits`` are by key, ``columns`` the targets and benchmarks of the whole dataset. ``slabs`` gives features that
+    predictions are made neutral to; they are read from their file without it. ``parts`` is what variants share that
+    differ in a proportion alone. ``stacks`` are weights of stacks that are known already, by path and member.
+    """
+
+    plan: VariantPlan
+    fits: Mapping[str, StoredFit]
+    columns: Columns
+    slabs: SlabsOf | None = None
+    parts: LinearParts | None = None
+    stacks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A config within a config: the whole (path ``""``), or a member that is an ensemble itself, ending in ``/``."""
+
+    config: Config
+    path: str = ""
+
+    def below(self, name: str, member: Config) -> "Level":
+        """A member of this level, as a level of its own."""
+        return Level(member, f"{self.path}{name}/")
+
+
 def is_assembled(plan: VariantPlan) -> bool:
     """Whether predictions are anything else than those of one fit a fold."""
-    return len(plan.fits) > len(plan.fold_fits) or plan.config.post != PostConfig()
+    return len(plan.fits) > len(plan.fold_fits) or bool(plan.config.posts())
 
 
 def is_stacked(plan: VariantPlan) -> bool:
     """Whether a fold's prediction takes the fits of the folds before it as well."""
-    return plan.config.ensemble is not None and plan.config.ensemble.stack is not None
+    return bool(stack_levels(Level(plan.config)))
+
+
+def stack_levels(level: Level) -> list[Level]:
+    """The whole and members that learn weights, the innermost first."""
+    ensemble = level.config.ensemble
+    if ensemble is None:
+        return []
+    inner = [each for name, own in level.config.members().items() for each in stack_levels(level.below(name, own))]
+    return [*inner, level] if ensemble.stack is not None else inner
 
 
 def coverage_notes(plan: VariantPlan, eras: Sequence[int], prediction: Floats) -> tuple[str, ...]:
@@ -93,12 +133,13 @@ def coverage_notes(plan: VariantPlan, eras: Sequence[int], prediction: Floats) -
     ``prediction`` (n,) is that of all ``eras``, which ascend.
     """
     unknown = np.isnan(prediction)
-    post = plan.config.post
-    looks = bool(post.blend) or (post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names)
+    posts = plan.config.posts().values()
+    neutral = any(post.neutralize is not None for post in posts)
+    looks = any(post.blend or (post.neutralize and SCORE_BENCHMARK in post.neutralize.names) for post in posts)
     if not looks or not unknown.any():
         return ()
     rows = np.add.reduceat(unknown, plan.index.starts_of(eras)[:-1])
-    alone = one_row_eras(plan.index, eras) if post.neutralize is not None else []  # told with the plan
+    alone = one_row_eras(plan.index, eras) if neutral else []  # told with the plan
     lacking = {era: count for era, count in zip(eras, rows.tolist(), strict=True) if count and era not in alone}
     if not lacking:
         return ()
@@ -122,7 +163,7 @@ def assemble_fold(
     position: int,
     fits: Mapping[str, StoredFit],
     columns: Columns,
-    slabs: Iterator[Slab] | None = None,
+    slabs: SlabsOf | None = None,
     parts: LinearParts | None = None,
 ) -> Assembled:
     """Out-of-fold predictions of the fold at ``position`` of the trainable ones.
@@ -132,32 +173,53 @@ def assemble_fold(
         position: of the fold among ``plan.folds.trainable``.
         fits: by key, those of every fold in :func:`folds_needed`.
         columns: targets and benchmarks of the whole dataset.
-        slabs: the features ``plan.neutralizers`` of each of the fold's eras; read from their file unless given.
+        slabs: features of each of the fold's eras by their names; read from their file unless given.
         parts: what variants share that differ in the proportion alone.
 
     """
-    mixed = _mixed(plan, position, fits, columns)
-    fold = plan.folds.trainable[position]
-    return Assembled(posted(plan, fold, mixed.prediction, columns, slabs, parts), mixed.weights)
+    return assembled(Inputs(plan, fits, columns, slabs, parts), position)
 
 
-def _mixed(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
-    if is_stacked(plan):
-        return _stacked(plan, position, fits, columns)
-    starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
-    members = member_columns(plan, position, fits)
-    return Assembled(mixture(members, plan.config, starts))
+def assembled(inputs: Inputs, position: int) -> Assembled:
+    """The same of :class:`Inputs`."""
+    config = inputs.plan.config
+    mixed = _mixed(inputs, position, Level(config))
+    return Assembled(posted(inputs, position, mixed.prediction, config.post), mixed.weights)
 
 
-def member_columns(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit]) -> dict[str, Floats]:
-    """A fold's prediction by member: the mean over seeds of each target, then the mixture of its targets."""
-    starts = plan.index.starts_of(plan.folds.trainable[position].validation_eras)
-    found = {}
-    for name, member in plan.config.members().items():
-        own = [spec for spec in plan.fold_fits[position] if spec.asked.member == name]
-        by_target = {target: _mean_of(own, target, fits) for target in member.data.targets}
-        found[name] = _weighted(list(by_target.values()), list(member.data.targets.values()), starts, plan.config)
+def _mixed(inputs: Inputs, position: int, level: Level) -> Assembled:
+    """A level's prediction before its own ``post``."""
+    starts = _starts(inputs.plan, position)
+    known = inputs.stacks.get(level.path)
+    if known is not None:
+        members = member_columns(inputs, position, level)
+        return Assembled(np.sum([known[name] * rank(each, starts) for name, each in members.items()], axis=0))
+    if level.config.ensemble is not None and level.config.ensemble.stack is not None:
+        return _stacked(inputs, position, level)
+    return Assembled(mixture(member_columns(inputs, position, level), level.config, starts))
+
+
+def member_columns(inputs: Inputs, position: int, level: Level) -> dict[str, Floats]:
+    """A fold's prediction by member, after its own ``post``.
+
+    That of a model is the mean over seeds of each target, then the mixture of its targets.
+    """
+    plan, found = inputs.plan, {}
+    for name, member in level.config.members().items():
+        path = level.path + name
+        if name and member.ensemble is not None:
+            column = _mixed(inputs, position, level.below(name, member)).prediction
+        else:
+            own = [spec for spec in plan.fold_fits[position] if spec.asked.member == path]
+            by_target = [_mean_of(own, target, inputs.fits) for target in member.data.targets]
+            column = _weighted(by_target, list(member.data.targets.values()), _starts(plan, position), level.config)
+        # Without an ensemble the only member is the config itself, whose post comes last.
+        found[name] = posted(inputs, position, column, member.post, path) if name else column
     return found
+
+
+def _starts(plan: VariantPlan, position: int) -> npt.NDArray[np.int64]:
+    return plan.index.starts_of(plan.folds.trainable[position].validation_eras)
 
 
 def _mean_of(specs: Sequence[FitSpec], target: str, fits: Mapping[str, StoredFit]) -> Floats:
@@ -179,17 +241,10 @@ def _weighted(
     return blend(columns, weights, starts, config.ensemble.scale if config.ensemble else "rank")
 
 
-def _stacked(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit], columns: Columns) -> Assembled:
+def _stacked(inputs: Inputs, position: int, level: Level) -> Assembled:
     """A fold's stack: weights learned from the folds before it, whose predictions are out of fold themselves."""
-    folds = [plan.folds.trainable[each] for each in folds_needed(plan, position)]
-    parts = [member_columns(plan, each, fits) for each in folds_needed(plan, position)]
-    eras = tuple(era for fold in folds for era in fold.validation_eras)
-    found = stack(
-        [np.concatenate([part[name] for part in parts]) for name in parts[0]],
-        take(columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
-        plan.index.starts_of(eras),
-        stack_plan(plan, eras, (folds[-1].validation_eras,)),
-    )
+    folds = inputs.plan.folds.trainable[: position + 1]
+    found, parts = learned(inputs, range(position + 1), level)
     weights = dict(zip(parts[0], found.weights[-1].tolist(), strict=True))
     own_rows = len(next(iter(parts[-1].values())))
     return Assembled(
@@ -198,9 +253,24 @@ def _stacked(plan: VariantPlan, position: int, fits: Mapping[str, StoredFit], co
     )
 
 
-def stack_plan(plan: VariantPlan, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:
-    """How the plan's ensemble learns the weights of ``folds`` on ``eras``; ``ValueError`` where it stacks nothing."""
-    ensemble, cv = plan.config.ensemble, plan.config.cv
+def learned(inputs: Inputs, positions: range, level: Level) -> tuple[Stack, list[dict[str, Floats]]]:
+    """The stack of a level over folds, whose last one gets the weights, and the members' columns in each fold."""
+    plan = inputs.plan
+    folds = [plan.folds.trainable[each] for each in positions]
+    parts = [member_columns(inputs, each, level) for each in positions]
+    eras = tuple(era for fold in folds for era in fold.validation_eras)
+    found = stack(
+        [np.concatenate([part[name] for part in parts]) for name in parts[0]],
+        take(inputs.columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
+        plan.index.starts_of(eras),
+        _stack_plan(plan, level.config, eras, (folds[-1].validation_eras,)),
+    )
+    return found, parts
+
+
+def _stack_plan(plan: VariantPlan, config: Config, eras: Sequence[int], folds: Sequence[Sequence[int]]) -> StackPlan:
+    """How a config's ensemble learns the weights of ``folds`` on ``eras``; ``ValueError`` where it stacks nothing."""
+    ensemble, cv = config.ensemble, plan.config.cv
     if ensemble is None or ensemble.stack is None:
         raise ValueError("nothing to stack")
     return StackPlan(
@@ -214,29 +284,23 @@ def stack_plan(plan: VariantPlan, eras: Sequence[int], folds: Sequence[Sequence[
     )
 
 
-def posted(
-    plan: VariantPlan,
-    fold: Fold,
-    prediction: Floats,
-    columns: Columns,
-    slabs: Iterator[Slab] | None = None,
-    parts: LinearParts | None = None,
-) -> Floats:
-    """(n,): a fold's ``prediction`` after the ``post`` section: neutralized, blended, ranked.
+def posted(inputs: Inputs, position: int, prediction: Floats, post: PostConfig, path: str = "") -> Floats:
+    """(n,): a fold's ``prediction`` after the ``post`` section at ``path``: neutralized, blended, ranked.
 
     One thread of BLAS neutralizes, whoever calls: the last bit of the least squares depends on how many there are.
     """
-    post, index = plan.config.post, plan.index
+    plan, columns = inputs.plan, inputs.columns
+    index, fold = plan.index, plan.folds.trainable[position]
     ranges = index.row_ranges(fold.validation_eras)
     starts = index.starts_of(fold.validation_eras)
     if post.neutralize is not None:
-        if slabs is None and plan.neutralizers:
-            slabs = era_slabs(index, plan.neutralizers, fold.validation_eras)
         # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
         shape = by_era(gaussianize, prediction, starts)
-        matrix = _neutralizers(plan, fold, columns, slabs)
-        against = (index.fingerprint, fold.validation_eras, plan.neutralizers, _benchmark_neutralized(plan))
-        parts = parts or LinearParts()
+        names = plan.neutralizers_of(path)
+        benchmark = plan.config.score.benchmark if SCORE_BENCHMARK in post.neutralize.names else None
+        matrix = _neutralizers(inputs, fold, names, benchmark)
+        against = (index.fingerprint, fold.validation_eras, names, benchmark)
+        parts = inputs.parts or LinearParts()
         threads = parts.threads
         part = parts.of(shape, against, lambda: linear_part(shape, matrix, starts, threads))
         prediction = remove_part(shape, part, post.neutralize.proportion)
@@ -247,24 +311,20 @@ def posted(
     return rank(prediction, starts) if post.rank else prediction
 
 
-def _neutralizers(plan: VariantPlan, fold: Fold, columns: Columns, slabs: Iterator[Slab] | None) -> EraMatrix:
+def _neutralizers(inputs: Inputs, fold: Fold, names: Sequence[str], benchmark: str | None) -> EraMatrix:
     """What the fold's predictions are made neutral to: features, a benchmark, or both; eras are asked for in order."""
-    index, name = plan.index, _benchmark_neutralized(plan)
+    index = inputs.plan.index
     ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
-    benchmark = None if name is None else columns.benchmarks[name]
+    column = None if benchmark is None else inputs.columns.benchmarks[benchmark]
+    slabs = None
+    if names:
+        slabs = inputs.slabs(names) if inputs.slabs else era_slabs(index, names, fold.validation_eras)
 
     def of_era(position: int) -> npt.NDArray[Any]:
         rows = slice(*ranges[position])
         parts: list[npt.NDArray[Any]] = [] if slabs is None else [next(slabs)]
-        if benchmark is not None:
-            parts.append(benchmark[np.newaxis, rows])
+        if column is not None:
+            parts.append(column[np.newaxis, rows])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return of_era
-
-
-def _benchmark_neutralized(plan: VariantPlan) -> str | None:
-    """The benchmark column that predictions are made neutral to, if any."""
-    post = plan.config.post
-    named = post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names
-    return plan.config.score.benchmark if named else None

@@ -136,10 +136,8 @@ class Catalog:
         ]
         if problems:
             raise ConfigError(label, problems)
-        neutral_sets = config.post.neutralize.names if config.post.neutralize else ()
-        neutralizers = self.feature_set(
-            config.data.version, *(name for name in neutral_sets if name != SCORE_BENCHMARK)
-        )
+        neutral = self._neutral(config)
+        neutralizers = tuple(dict.fromkeys(name for each in neutral.values() for name in each))
         features = [self.features(member.config.data) for member in members]
         index = self.index(config.data)
         for member, names in zip(members, features, strict=True):
@@ -162,7 +160,8 @@ class Catalog:
         notes = (*fold_notes(config, folds, index), *devices)
         sets = feature_sets(self.data_root, config.data.version)
         needs = diagnosed_against(features, sets, index.columns)
-        plan = VariantPlan(trial_id, label, config, index, folds, tuple(fits), notes, neutralizers, diagnosed=needs)
+        neutral_to = (neutralizers, neutral)
+        plan = VariantPlan(trial_id, label, config, index, folds, tuple(fits), notes, *neutral_to, diagnosed=needs)
         return replace(plan, predicted=_predicted(plan, self.contents(config.data)))
 
     def on_fold(self, plan: VariantPlan, fold: Fold) -> VariantPlan:
@@ -171,6 +170,14 @@ class Catalog:
         folds = Folds((fold,), ())
         return replace(plan, folds=folds, fits=tuple(self._fits(members, folds, plan.index)))
 
+    def _neutral(self, config: Config) -> dict[str, tuple[str, ...]]:
+        """Features that each ``post`` section makes neutral to, by its path."""
+        asked = {path: post.neutralize.names for path, post in config.posts().items() if post.neutralize}
+        return {
+            path: self.feature_set(config.data.version, *(name for name in names if name != SCORE_BENCHMARK))
+            for path, names in asked.items()
+        }
+
     def _fits(self, members: Sequence["_Member"], folds: Folds, index: DatasetIndex) -> list[FitSpec]:
         return [fit for fold in folds.trainable for member in members for fit in self._member_fits(member, fold, index)]
 
@@ -178,7 +185,7 @@ class Catalog:
         """The members and where their models come from."""
         found = []
         try:
-            for name, own in config.members().items():
+            for name, own in config.trained().items():
                 source = source_of(own.model, self.folder)
                 model, note = self._settled(own.model, source)
                 member = own.model_copy(update={"model": model})
@@ -325,6 +332,10 @@ def _lessons(fits: Sequence[FitSpec]) -> list[Lesson]:
 
 def _placed(problem: Problem, member: str, config: Config) -> Problem:
     """A problem of a member's model, at the place that brought it."""
-    if config.ensemble is None or "model" not in config.ensemble.members[member]:
+    own: Any = {"ensemble": {"members": {}}} if config.ensemble is None else config.to_json()
+    for name in member.split("/"):
+        own = own["ensemble"]["members"].get(name, {})
+    if "model" not in own:
         return problem
-    return Problem(f"$.ensemble.members.{member}{problem.path.removeprefix('$')}", problem.message)
+    place = ".".join(f"ensemble.members.{name}" for name in member.split("/"))
+    return Problem(f"$.{place}{problem.path.removeprefix('$')}", problem.message)

@@ -1,13 +1,13 @@
 """Later eras: predicted by models that were kept when they were trained, without training anything again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns
-from numerai_ray.data.era_slabs import era_slabs
+from numerai_ray.data.era_slabs import Slab, era_slabs
 from numerai_ray.data.features import FeatureMatrix, values_seen
 from numerai_ray.models import Fitted
 from numerai_ray.training.assembly import assemble_fold
@@ -63,8 +63,11 @@ def score_later(plan: VariantPlan, models: Sequence[Fitted], threads: int) -> Fo
         for spec, fitted in zip(plan.fits, models, strict=True)
     }
     starts = rows.index.era_starts.tolist()
-    neutral = rows.features.select(plan.neutralizers)
-    slabs = (neutral.slab(slice(*rows)) for rows in pairwise(starts)) if plan.neutralizers else None
+
+    def slabs(names: Sequence[str]) -> Iterator[Slab]:
+        neutral = rows.features.select(names)
+        return (neutral.slab(slice(*each)) for each in pairwise(starts))
+
     return score_assembled(own, 0, assemble_fold(own, 0, fits, rows.columns, slabs), (), rows.columns)
 
 

@@ -61,8 +61,9 @@ STEPS = ("num_iterations", "iterations", "n_estimators", "epochs")
 class Asked:
     """What of a trial a fit stands for, and what it looks at beside features and target.
 
-    ``member`` is the ensemble's member, ``""`` without an ensemble; ``transform_benchmark`` the column that the target
-    transform looks at, ``read_benchmarks`` those that the model does; ``part`` tells the fits of one fold apart;
+    ``member`` is the path of the ensemble's member, as :meth:`Config.trained` has it, ``""`` without an ensemble;
+    ``transform_benchmark`` the column that the target transform looks at, ``read_benchmarks`` those that the model
+    does; ``part`` tells the fits of one fold apart;
     ``source`` is a user's own model.
     """
 
@@ -186,7 +187,8 @@ class FitSpec:
 class VariantPlan:
     """One variant, ready to run: ``id`` names its files, ``label`` its tasks (``quickstart/r2/num_leaves=63``).
 
-    ``neutralizers`` are the features that its predictions are made neutral to; ``may_stop`` lets a runner give it up
+    ``neutralizers`` are the features that its predictions, or those of any member, are made neutral to, ``neutral``
+    those of each ``post`` section by its path where they differ; ``may_stop`` lets a runner give it up
     early (see :mod:`numerai_ray.runners.pruning`); ``origin`` names the round that trains: what a killed attempt at it
     has stored counts as trained for it; ``diagnosed`` is what its predictions are held against. ``predicted`` says in
     hex digits what the eras that it predicts hold: ``diagnosed`` and ``scored``, for what looks at and scores them.
@@ -200,10 +202,15 @@ class VariantPlan:
     fits: tuple[FitSpec, ...]
     notes: tuple[str, ...]
     neutralizers: tuple[str, ...] = ()
+    neutral: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     may_stop: bool = False
     origin: str = ""
     diagnosed: Diagnosed = field(default_factory=Diagnosed)
     predicted: Mapping[str, str] = field(default_factory=dict)
+
+    def neutralizers_of(self, path: str) -> tuple[str, ...]:
+        """Features that the ``post`` section at a path makes neutral to."""
+        return self.neutral.get(path, self.neutralizers)
 
     @cached_property
     def engines(self) -> tuple[str, ...]:

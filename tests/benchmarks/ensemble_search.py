@@ -8,7 +8,8 @@
   selection in plain pandas (percent ranks, whole sample, the mean of all scores), with its paired 90 % interval. The
   plain selection runs in an equal, faster form; that both choose alike is checked on the first market.
 - ``speed``: 200 candidates x 300 eras x 1,200 rows: our search, walk-forward and exact scores, against the time of one
-  plain evaluation times those that one plain selection of ten steps makes; and the finalist's scores in pandas.
+  plain evaluation times those that one plain selection of ten steps makes, both of processor time; and the finalist's
+  scores in pandas.
 
 Prints a line of JSON each; exits with 1 when a limit is missed.
 """
@@ -206,7 +207,8 @@ def speed(eras: int = 300, rows: int = 1200, candidates: int = 200) -> bool:
     evaluations = candidates * STEPS
     finalist = plain_scores(frame, pd.Series(exact.prediction)).to_numpy()
     off = float(np.abs(finalist - exact.delivered.bmc).max())
-    ratio = plain * evaluations / ours
+    # Of processor time: neither waits for anything, and a machine that has other work is no verdict.
+    ratio = plain_cpu * evaluations / ours_cpu
     measured = {
         "shape": f"{candidates} candidates x {eras} eras x {rows:,} rows",
         "ours_s": round(ours, 2),
@@ -214,8 +216,8 @@ def speed(eras: int = 300, rows: int = 1200, candidates: int = 200) -> bool:
         "plain_s": round(plain * evaluations, 1),
         "plain_cpu_s": round(plain_cpu * evaluations, 1),
         "one_plain_evaluation_s": round(plain, 3),
-        "ratio": round(ratio, 1),
-        "ratio_cpu": round(plain_cpu * evaluations / ours_cpu, 1),
+        "ratio_cpu": round(ratio, 1),
+        "ratio_wall": round(plain * evaluations / ours, 1),
         "least_ratio": LEAST_RATIO,
         "finalist_off_by": off,
     }

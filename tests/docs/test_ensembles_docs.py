@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import ensemble_memory
 import ensemble_noise
 import ensemble_search
 import pytest
@@ -51,13 +52,15 @@ def test_commands_and_python(
 
 
 def test_its_files_are_there_and_its_figures_are_within_the_limits() -> None:
-    named = re.findall(r"`(?:python )?(tests/[\w/.]+)`", PAGE)
-    assert len(set(named)) == 2
+    named = re.findall(r"`(?:python )?(tests/[\w/.]+)[^`]*`", PAGE)
+    assert len(set(named)) == 3
     assert all((ROOT / name).exists() for name in named)
     share, limit, in_sample = map(
         float, re.search(r"claimed in\s+([\d.]+) %.*?limit is ([\d.]+) %.*?in (\d+) %", PAGE, re.S).groups()
     )
     assert limit == 100 * ensemble_noise.LARGEST_SHARE
     assert share <= limit < in_sample
-    ours, plain = map(float, re.search(r"take (\d+) s of processor time.*?takes (\d+) s", PAGE, re.S).groups())
+    ours, plain = map(float, re.search(r"take ([\d.]+) s of processor time.*?takes (\d+) s", PAGE, re.S).groups())
     assert plain / ours >= ensemble_search.LEAST_RATIO
+    peak, most = map(float, re.search(r"took ([\d.]+) GB at\s+their peak \(limit ([\d.]+) GB\)", PAGE).groups())
+    assert peak <= most == round(ensemble_memory.memory_limit(500, 900, 5000) / 1e9, 2)

@@ -15,6 +15,7 @@ from submission_desk import PYTHONS, needs_python
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
 from numerai_ray.ensembles.candidates import gather
+from numerai_ray.ensembles.sources import all_found
 from numerai_ray.errors import RequestError
 from numerai_ray.session.ensemble import Ensemble
 from numerai_ray.submission.container.verify import Verification
@@ -144,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_the_part_that_does(
 
 
 def test_candidates_are_each_model_once_and_say_why_others_are_not(desk: Desk) -> None:
-    found = gather([desk.folder])
+    found = gather(all_found([desk.folder]))
     names = [each.name for each in found.candidates]
     assert len(set(names)) == len(names) >= 3
     assert all(name.startswith("small.r") for name in names)

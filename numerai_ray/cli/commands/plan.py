@@ -55,9 +55,16 @@ def plan(
     session = Session(paths, loaded, root, Console(stderr=True), address, in_process=in_process, quiet=as_json)
     found = forecast_of(session, calibrate=calibrate)
     if as_json:
-        say(json.dumps(without_nan(asdict(found)), indent=2))
+        asked = None if found.ensemble is None else found.ensemble.model_dump(mode="json")
+        say(json.dumps(without_nan({**asdict(found), "ensemble": asked}), indent=2))
         return
     _show(Console(), found)
+    if found.ensemble is not None:
+        text = (
+            f"then ensemble: the best blend of at most {found.ensemble.members} of its own variants, chosen on earlier "
+            f"eras and reported in {found.ensemble.blocks} blocks of later ones; nothing is trained"
+        )
+        Console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def round_by_hand(

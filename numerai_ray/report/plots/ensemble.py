@@ -99,7 +99,8 @@ def draw_members(info: MembersInfo, theme: Theme) -> Any:
         right.barh(places + (shift - 0.5) * height, 1e4 * losses, height, color=theme.series[shift + 1], label=label)
     right.axvline(0, color=theme.text, linewidth=0.8)
     right.set_xlabel("BMC lost without it (1e-4)")
-    right.legend(frameon=False, fontsize=10, loc="lower right")
+    # Above the bars, which may reach any corner.
+    right.legend(frameon=False, fontsize=10, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for axes in (left, right):
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")

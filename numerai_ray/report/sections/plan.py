@@ -43,7 +43,7 @@ def plan_section(reading: Reading) -> list[str]:
         f"- **Benchmark:** `{score.benchmark}`, scored on `{score.target}`.",
         f"- **Primary metric:** mean BMC over the last {score.last_eras} scored eras; ties go to the mean over all.",
         f"- **Rule:** {rule}",
-        "- **Stages:** " + "; ".join(ABOUT[stage] for stage in reading.stages) + ".",
+        "- **Stages:** " + "; ".join([*(ABOUT[stage] for stage in reading.stages), *_blended(reading)]) + ".",
     ]
     if plan.interpretations:
         listed = (f"{name} ({changes_label(leaves(changes))})" for name, changes in plan.interpretations.items())
@@ -58,6 +58,10 @@ def plan_section(reading: Reading) -> list[str]:
         optional = "" if dimension.required else " (optional)"
         dimensions.append(f"| {name}{optional} | `{dimension.path}`{coupled} | {values} | {why} |")
     return ["\n".join(facts), "\n".join(dimensions)]
+
+
+def _blended(reading: Reading) -> list[str]:
+    return ["ensemble blends its variants"] if reading.loaded.plan.stages.ensemble is not None else []
 
 
 def _budget(reading: Reading) -> str:

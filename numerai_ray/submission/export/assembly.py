@@ -4,7 +4,7 @@ The recipe is written for the container; the expected prediction comes from our 
 are the same is what ``verify`` shows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.config import SCORE_BENCHMARK, Config
+from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
 from numerai_ray.data.dataset import Columns, load_columns
+from numerai_ray.data.era_slabs import Slab
 from numerai_ray.data.eras import Fold
 from numerai_ray.errors import RequestError
 from numerai_ray.submission.container.proof import ProofRows, proof_eras, proof_rows
 from numerai_ray.submission.export.exporters import exporter_for
 from numerai_ray.submission.export.packing import Recipe
 from numerai_ray.submission.export.refit import RefitJob, Refitted
-from numerai_ray.training.assembly import assemble_fold, member_columns, posted, stack_plan
+from numerai_ray.training.assembly import Inputs, Level, assembled, learned, stack_levels
 from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.post import rank, stack
-from numerai_ray.training.rows import take
+from numerai_ray.training.post import rank
 from numerai_ray.training.spec import VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit, stored_fit
 
@@ -35,13 +35,13 @@ Part = dict[str, Any]
 class Assembly:
     """A config on its data: what to train, and the rows that the result is proved on.
 
-    ``plan`` has one fold that trains on every era and predicts the proof's; ``weights`` are those of a stack's
-    members, None without a stack.
+    ``plan`` has one fold that trains on every era and predicts the proof's; ``stacks`` are the weights of each stack's
+    members, by the path of the stack.
     """
 
     plan: VariantPlan
     proof: ProofRows
-    weights: Mapping[str, float] | None
+    stacks: Mapping[str, Mapping[str, float]]
     features: tuple[str, ...]
     benchmarks: tuple[str, ...]
 
@@ -81,7 +81,7 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
     return Assembly(
         plan=plan,
         proof=proof_rows(index, columns, features, eras),
-        weights=stack_weights(folds, store, columns),
+        stacks=stack_weights(folds, store, columns),
         features=features,
         benchmarks=_used_benchmarks(config),
     )
@@ -91,14 +91,8 @@ def recipe_of(assembly: Assembly, refits: Sequence[Refitted]) -> Recipe:
     """The expression that the pickle computes: mean of seeds, mixture of targets and members, then post."""
     made = dict(zip((spec.key for spec in assembly.plan.fits), refits, strict=True))
     config = assembly.config
-    members = {name: _member(assembly, name, member, made) for name, member in config.members().items()}
-    scale = config.ensemble.scale if config.ensemble else "rank"
-    if assembly.weights is not None:
-        part = _blend(list(members.values()), [assembly.weights[name] for name in members], "rank", normal=False)
-    else:
-        own = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
-        part = _blend(list(members.values()), [own[name] for name in members], scale)
-    return Recipe(assembly.features, assembly.benchmarks, _posted(assembly, part))
+    part = _mixture(assembly, Level(config), made)
+    return Recipe(assembly.features, assembly.benchmarks, _posted(assembly, part, config.post))
 
 
 def expected_prediction(assembly: Assembly, refits: Sequence[Refitted]) -> Floats:
@@ -107,27 +101,45 @@ def expected_prediction(assembly: Assembly, refits: Sequence[Refitted]) -> Float
     proof = assembly.proof
     plan = replace(assembly.plan, index=proof.index)
     starts = proof.index.era_starts
-    matrix = proof.matrix.select(plan.neutralizers)
-    slabs = (matrix.slab(slice(*rows)) for rows in pairwise(starts.tolist())) if plan.neutralizers else None
-    if assembly.weights is None:
-        return rank(assemble_fold(plan, 0, fits, proof.columns, slabs).prediction, starts)
-    members = member_columns(plan, 0, fits)
-    mixed = np.sum([assembly.weights[name] * rank(each, starts) for name, each in members.items()], axis=0)
-    return rank(posted(plan, plan.folds.trainable[0], mixed, proof.columns, slabs), starts)
+
+    def slabs(names: Sequence[str]) -> Iterator[Slab]:
+        matrix = proof.matrix.select(names)
+        return (matrix.slab(slice(*rows)) for rows in pairwise(starts.tolist()))
+
+    made = assembled(Inputs(plan, fits, proof.columns, slabs, stacks=assembly.stacks), 0)
+    return rank(made.prediction, starts)
 
 
-def _member(assembly: Assembly, name: str, member: Config, made: Mapping[str, Refitted]) -> Part:
-    config = assembly.config
-    parts = []
-    for target in member.data.targets:
-        seeds = [
-            _model(assembly, spec.features, spec.config, made[spec.key])
-            for spec in assembly.plan.fits
-            if spec.asked.member == name and spec.target == target
-        ]
-        parts.append(seeds[0] if len(seeds) == 1 else {"do": "mean", "parts": seeds})
-    scale = config.ensemble.scale if config.ensemble else "rank"
-    return _blend(parts, list(member.data.targets.values()), scale)
+def _mixture(assembly: Assembly, level: Level, made: Mapping[str, Refitted]) -> Part:
+    """A level's expression before its own ``post``."""
+    config = level.config
+    members = {name: _member(assembly, level, name, member, made) for name, member in config.members().items()}
+    stacked = assembly.stacks.get(level.path)
+    if stacked is not None:
+        return _blend(list(members.values()), [stacked[name] for name in members], "rank", normal=False)
+    own = (config.ensemble.weights if config.ensemble else {}) or dict.fromkeys(members, 1.0)
+    return _blend(list(members.values()), [own[name] for name in members], _scale(config))
+
+
+def _scale(config: Config) -> str:
+    return config.ensemble.scale if config.ensemble else "rank"
+
+
+def _member(assembly: Assembly, level: Level, name: str, member: Config, made: Mapping[str, Refitted]) -> Part:
+    path = level.path + name
+    if name and member.ensemble is not None:
+        part = _mixture(assembly, level.below(name, member), made)
+    else:
+        parts = []
+        for target in member.data.targets:
+            seeds = [
+                _model(assembly, spec.features, spec.config, made[spec.key])
+                for spec in assembly.plan.fits
+                if spec.asked.member == path and spec.target == target
+            ]
+            parts.append(seeds[0] if len(seeds) == 1 else {"do": "mean", "parts": seeds})
+        part = _blend(parts, list(member.data.targets.values()), _scale(level.config))
+    return _posted(assembly, part, member.post, path) if name else part
 
 
 def _model(assembly: Assembly, features: Sequence[str], config: Config, made: Refitted) -> Part:
@@ -141,14 +153,14 @@ def _model(assembly: Assembly, features: Sequence[str], config: Config, made: Re
     }
 
 
-def _posted(assembly: Assembly, part: Part) -> Part:
-    post, config = assembly.config.post, assembly.config
+def _posted(assembly: Assembly, part: Part, post: PostConfig, path: str = "") -> Part:
+    config = assembly.config
     if post.neutralize is not None:
         with_benchmark = SCORE_BENCHMARK in post.neutralize.names
         part = {
             "do": "neutralize",
             "part": part,
-            "features": _positions(assembly, assembly.plan.neutralizers),
+            "features": _positions(assembly, assembly.plan.neutralizers_of(path)),
             "benchmarks": [config.score.benchmark] if with_benchmark else [],
             "proportion": post.neutralize.proportion,
         }
@@ -177,22 +189,24 @@ def _positions(assembly: Assembly, features: Sequence[str]) -> list[int] | None:
 
 def _used_benchmarks(config: Config) -> tuple[str, ...]:
     """Benchmark columns that live predictions need; what training alone looks at is not among them."""
-    named = list(config.post.blend or ())
-    if config.post.neutralize is not None and SCORE_BENCHMARK in config.post.neutralize.names:
-        named.append(SCORE_BENCHMARK)
+    named: list[str] = []
+    for post in config.posts().values():
+        named += post.blend or ()
+        if post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names:
+            named.append(SCORE_BENCHMARK)
     return tuple(dict.fromkeys(config.benchmark(name) for name in named))
 
 
-def stack_weights(plan: VariantPlan, store: FitStore, columns: Columns) -> Mapping[str, float] | None:
-    """Weight by member, None where the config stacks nothing.
+def stack_weights(plan: VariantPlan, store: FitStore, columns: Columns) -> dict[str, dict[str, float]]:
+    """Weight by member of every stack, by its path; empty where the config stacks nothing.
 
     Raises:
         RequestError: the out-of-fold predictions that weights are learned from are not in the store.
 
     """
-    ensemble = plan.config.ensemble
-    if ensemble is None or ensemble.stack is None:
-        return None
+    levels = stack_levels(Level(plan.config))
+    if not levels:
+        return {}
     fits = {spec.key: stored_fit(store, spec) for spec in plan.fits}
     there = {key: fit for key, fit in fits.items() if fit is not None}
     if len(there) < len(fits):
@@ -201,13 +215,8 @@ def stack_weights(plan: VariantPlan, store: FitStore, columns: Columns) -> Mappi
             f"{len(fits) - len(there)} of {len(fits)} fits are not stored; "
             "run the variant on full data first (its final stage)"
         )
-    folds = plan.folds.trainable
-    parts = [member_columns(plan, position, there) for position in range(len(folds))]
-    eras = tuple(era for fold in folds for era in fold.validation_eras)
-    found = stack(
-        [np.concatenate([part[name] for part in parts]) for name in parts[0]],
-        take(columns.targets[plan.config.score.target], plan.index.row_ranges(eras)),
-        plan.index.starts_of(eras),
-        stack_plan(plan, eras, (folds[-1].validation_eras,)),
-    )
-    return dict(zip(parts[0], found.weights[-1].tolist(), strict=True))
+    weights = {}
+    for level in levels:
+        found, parts = learned(Inputs(plan, there, columns), range(len(plan.folds.trainable)), level)
+        weights[level.path] = dict(zip(parts[0], found.weights[-1].tolist(), strict=True))
+    return weights

@@ -50,7 +50,7 @@ def card_of(
             "train_rows": min(each.train_rows for each in refits),
             "rows_without_label": max(each.dropped_rows for each in refits),
         },
-        "model": {"types": list(assembly.types()), "models": len(refits), "weights": assembly.weights},
+        "model": {"types": list(assembly.types()), "models": len(refits), "weights": _weights(assembly)},
         "metrics": _metrics(choice, paths),
         "promise": _promise(choice, paths),
         "pickle": {"sha256": found.sha256, "size_bytes": found.size_bytes},
@@ -66,6 +66,12 @@ def card_of(
         "made": datetime.now(UTC).isoformat("T", "seconds"),
         "config": config.to_json(),
     }
+
+
+def _weights(assembly: Assembly) -> dict[str, float] | None:
+    """What stacks weigh their members with, by path; None where nothing is stacked."""
+    found = {f"{path}{name}": weight for path, each in assembly.stacks.items() for name, weight in each.items()}
+    return found or None
 
 
 def _metrics(choice: Choice, paths: ExperimentPaths) -> Json:

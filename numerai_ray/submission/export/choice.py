@@ -65,9 +65,16 @@ def choose_ensemble(folder: Path, part: str | None) -> Choice:
     """
     paths = EnsemblePaths(folder)
     outcome = read_outcome(paths)
+    names = {f"best-{len(each['members'])}": each["members"] for each in outcome["ensemble"]["parts"]}
+    alone = outcome["ensemble"].get("without_model", [])
+    if alone and (part in (None, paths.name) or not names):
+        told = f"of {', '.join(alone)} there are predictions alone, and no model to train"
+        offer = (
+            f"export the best part without them: --variant {next(iter(names))}" if names else "it has no other member"
+        )
+        raise RequestError(f"{folder}: the ensemble cannot be exported whole: {told}; {offer}")
     config = refit_config(paths.recipe)
     source = str(paths.recipe)
-    names = {f"best-{len(each['members'])}": each["members"] for each in outcome["ensemble"]["parts"]}
     parts = {name: with_members(config, members, source) for name, members in names.items()}
     if part in (None, paths.name):
         scores = per_era_scores(outcome["per_era"])[1]
