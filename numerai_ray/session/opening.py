@@ -55,6 +55,7 @@ class Session:
     in_process: bool = False
     as_json: bool = False
     mlflow: str | None = None
+    wandb: str | None = None
     webhook: str | None = None
     alerts: Alerts | None = None
     results: Place | None = None
@@ -76,7 +77,7 @@ def scheduler_at_work(
     from numerai_ray.system.machine import this_machine
 
     paths, loaded = session.paths, session.loaded
-    report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
+    report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow, session.wandb))
     opened = open_runner(
         session.root, paths.root, session.address, in_process=session.in_process, keep_models=loaded.plan.keep_models
     )
