@@ -229,6 +229,7 @@ def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = Fals
     """What the policy needs of the plan and of the command's flags."""
     rounds, budget = loaded.plan.rounds, loaded.plan.budget
     return PolicySettings(
+        metrics=tuple(rounds.metrics or ()),
         margin=rounds.margin,
         patience=rounds.patience,
         max_rounds=budget.rounds,
