@@ -3,7 +3,7 @@
 import { cut, fixed, h, known, s } from "./dom.js";
 import { path, told, widthOf } from "./charts.js";
 
-const HEIGHT = 300, TOP = 44, BOTTOM = 34, SIDE = 56, MOST_FOCUSED = 60;
+const HEIGHT = 300, TOP = 54, BOTTOM = 34, SIDE = 56, MOST_FOCUSED = 60;
 
 // Where a value stands on its axis, 0 (below) to 1; null where it has none.
 function place(axis) {
