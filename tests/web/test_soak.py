@@ -103,7 +103,8 @@ def test_an_hour_of_updates_leaves_memory_flat(tmp_path: Path) -> None:
                 partial.replace(history.paths.progress)
                 if turn % FILES_EVERY == 0:  # a round more, up to some, and from the beginning
                     rounds = [{**json.loads(ledger), "number": each + 1} for each in range(1 + turn // 20 % ROUNDS)]
-                    history.paths.ledger.write_text("".join(f"{json.dumps(each)}\n" for each in rounds))
+                    partial.write_text("".join(f"{json.dumps(each)}\n" for each in rounds))
+                    partial.replace(history.paths.ledger)
                 await page.script(f"after({told})")
                 if turn + 1 in (WARM, LOOKS):
                     await page.until("!document.querySelector('[aria-label=\"Running now\"]').hidden")
