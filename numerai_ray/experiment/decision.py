@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from numerai_ray.experiment.front import undominated
@@ -41,6 +41,10 @@ class PolicySettings:
     extend: bool = False
     over: str = ""
     metrics: tuple[str, ...] = ()
+
+    def of_stage(self, stage: str) -> "PolicySettings":
+        """Two metrics are searched; which of what was found holds at a larger scale, the plan's `metric` decides."""
+        return self if stage == "scout" else replace(self, metrics=())
 
     @property
     def rule(self) -> str:

@@ -253,7 +253,7 @@ class RoundScheduler:
             records = list(pool.map(recorded, setup.candidates))
         base, rest, others = self._judged(records, setup, history)
         decision = replace(
-            self._decision(base, rest, setup, history), rule=f"{self._rule(setup)}/{rule_version(history)}"
+            self._decision(base, rest, setup, history), rule=f"{self.settings.of_stage(setup.stage).rule}/{rule_version(history)}"
         )
         if decision.winner is None:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
@@ -328,17 +328,12 @@ class RoundScheduler:
             rest = with_costs(base, rest, reader, comparison)
         return base, rest, with_evidence(base, others, reader, comparison)
 
-    def _rule(self, setup: Setup) -> str:
-        return self.settings.rule if setup.stage == "scout" else self.settings.accept
-
     def _decision(
         self, base: VariantRecord, rest: Sequence[VariantRecord], setup: Setup, history: Sequence[RoundRecord]
     ) -> Decision:
         if setup.stage == "interpret":
             return choose([base, *rest], self.settings)
-        # Two metrics are searched; which of what was found holds at a larger scale, `metric` alone decides.
-        settings = self.settings if setup.stage == "scout" else replace(self.settings, metrics=())
-        decision = decide(base, rest, setup.base_changes, settings)
+        decision = decide(base, rest, setup.base_changes, self.settings.of_stage(setup.stage))
         if decision.winner is None or setup.stage == "scout":
             return decision
         if setup.stage == "final":
