@@ -1,11 +1,11 @@
 """``experiment.yaml``: its sections, each with its defaults and the reasons for them."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from numerai_ray.config.schema import DataFile
-from numerai_ray.config.schema_rules import CHANGES
+from numerai_ray.config.schema_rules import CHANGES, TWO_METRICS
 from numerai_ray.config.search_space import SearchSpace
 from numerai_ray.config.validation import Json, Name, Section, apply_overrides
 
@@ -34,10 +34,12 @@ class RoundsPlan(Section):
     variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`). With ``seeds``,
     every configuration is fitted with so many seeds and their predictions are averaged: less of a difference is luck.
     With ``accept: pareto`` a gain counts by the margin when it loses nothing in CORR or a Sharpe ratio by more than
-    noise does.
+    noise does. With ``metrics``, Optuna's joint rounds search both of two metrics at once, and only a variant that none
+    of its round beats in both may win, by ``accept`` and the plan's ``metric``.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"seeds"})
+    added: ClassVar[frozenset[str]] = frozenset({"metrics", "seeds"})
+    model_config = ConfigDict(json_schema_extra=TWO_METRICS)
 
     variants: int = Field(
         default=4, ge=1, le=64, description="Configurations beside the base in a round.", examples=[4]
@@ -51,6 +53,14 @@ class RoundsPlan(Section):
         default=False,
         description="Let Optuna change all model parameters of the search space at once.",
         examples=[False],
+    )
+    metrics: list[Literal["bmc", "corr"]] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="Two metrics that Optuna's joint rounds search at once.",
+        examples=[["bmc", "corr"]],
+        json_schema_extra={"uniqueItems": True},
     )
     seed: int = Field(default=0, ge=0, description="Seed of Optuna's sampler.", examples=[0])
     storage: str | None = Field(
@@ -77,6 +87,18 @@ class RoundsPlan(Section):
         examples=[3.0],
     )
     prune: bool = Field(default=False, description="Stop a hopeless variant early.", examples=[False])
+
+    @model_validator(mode="after")
+    def _two_at_once(self) -> Self:
+        if self.metrics is None:
+            return self
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics: must be two different ones, e.g. [bmc, corr]")
+        if self.proposer != "optuna" or not self.joint:
+            raise ValueError("metrics: needs `proposer: optuna` and `joint: true`, whose rounds search both at once")
+        if self.prune:
+            raise ValueError("metrics: cannot be with `prune: true`, which stops variants by one metric")
+        return self
 
 
 class StagePlan(Section):

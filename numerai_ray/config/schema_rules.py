@@ -37,6 +37,14 @@ RANGE_RULES: JsonDict = {
     ]
 }
 
+TWO_METRICS: JsonDict = {
+    "if": {"properties": {"metrics": {"type": "array"}}, "required": ["metrics"]},
+    "then": {
+        "properties": {"proposer": {"const": "optuna"}, "joint": {"const": True}, "prune": {"const": False}},
+        "required": ["proposer", "joint"],
+    },
+}
+
 
 def only_with(key: str, value: str, needed: str, default: str | None = None) -> JsonDict:
     """``needed`` must be given where ``key`` is ``value``, and must not where it is anything else."""

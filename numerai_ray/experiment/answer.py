@@ -13,6 +13,7 @@ from typing import Any, Literal
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.answer_table import TableRow, answer_table, costs_of
+from numerai_ray.experiment.front import FrontPoint, front_of, front_sentence
 from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.next_steps import NextStep, next_steps
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -47,7 +48,8 @@ class Answer:
     whole search of ``variants`` in ``rounds`` that moved the base ``moves`` times, and is NaN for a loss. ``expected``
     is the gain to expect: the found one, shrunk by what all variants of the experiment gained. ``costs`` say what the
     gain costs in other metrics, ``checks`` what eras say that chose nothing, ``flags`` what makes it doubtful, ``rule``
-    by which rule the rounds were decided.
+    by which rule the rounds were decided. ``front`` are the variants that no other beats in both metrics, where two are
+    searched at once.
     """
 
     kind: Kind
@@ -69,6 +71,7 @@ class Answer:
     table: tuple[TableRow, ...]
     costs: tuple[str, ...]
     checks: tuple[str, ...]
+    front: tuple[FrontPoint, ...]
     flags: tuple[str, ...]
     next: tuple[NextStep, ...]
     rule: str
@@ -80,7 +83,8 @@ class Answer:
     def lines(self) -> list[str]:
         """The answer as text: verdict, costs, doubts, what to do next."""
         steps = [f"next: {step.command}" + (f"  ({step.why})" if step.why else "") for step in self.next]
-        return [self.verdict, *self.costs, *self.checks, *(f"note: {flag}" for flag in self.flags), *steps]
+        front = [front_sentence(self.front)] if self.front else []
+        return [self.verdict, *self.costs, *self.checks, *front, *(f"note: {flag}" for flag in self.flags), *steps]
 
 
 def _told(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -129,6 +133,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         table=table,
         costs=costs,
         checks=_checks(standing) if found else (),
+        front=front_of(standing.history, tuple(plan.rounds.metrics or ())),
         flags=_flags(standing, best, headline if found else None, lost),
         next=next_steps(standing, kind, paired, name),
         rule=standing.history[-1].decision.rule or f"{plan.rounds.accept}/1" if standing.history else _rule(standing),

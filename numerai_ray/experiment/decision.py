@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from numerai_ray.experiment.front import undominated
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.metrics.significance import LEVEL, RULE, delta_text, e4
 
@@ -20,6 +21,7 @@ BENCHMARK_TWIN = 0.95
 class PolicySettings:
     """The plan's numbers that decide when a gain counts and when to stop, and which stages there are.
 
+    With ``metrics`` only a variant that none of its round beats in both of them may win.
     ``extend`` goes on scouting after a finished experiment. ``over`` says why a budget ended the search before it was
     used up to its last: within a round, or because the next one would go beyond it.
     """
@@ -38,6 +40,16 @@ class PolicySettings:
     holdout: bool = False
     extend: bool = False
     over: str = ""
+    metrics: tuple[str, ...] = ()
+
+    def of_stage(self, stage: str) -> "PolicySettings":
+        """Two metrics are searched; which of what was found holds at a larger scale, the plan's `metric` decides."""
+        return self if stage == "scout" else replace(self, metrics=())
+
+    @property
+    def rule(self) -> str:
+        """What decides, as the ledger names it."""
+        return f"{self.accept} on the front of {' and '.join(self.metrics)}" if self.metrics else self.accept
 
     @property
     def gain(self) -> str:
@@ -74,13 +86,15 @@ def decide(
     pruned = sum(variant.pruned is not None for variant in variants)
     failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
     free = [variant for variant in honest if settings.accept != "pareto" or TRADE_OFF not in _kinds(variant)]
+    front = _on_front(free, base, settings)
     counts = (
         (failed, "failed"),
         (pruned, "pruned as hopeless"),
         (suspect, "set aside as suspect"),
         (len(honest) - len(free), "set aside for what they cost"),
+        (len(free) - len(front), f"beaten in both {' and '.join(settings.metrics)}"),
     )
-    honest = free
+    honest = front
     aside = "".join(f"; {count} {what}" for count, what in counts if count)
     if not honest:
         why = "no variant to judge" if variants else "nothing to compare with"
@@ -159,6 +173,14 @@ def _noise(variant: VariantRecord, settings: PolicySettings) -> str:
     if variant.evidence is not None:
         return f"; {delta_text(variant.evidence.to_base)}"
     return "; its per-era scores are unknown, and so is the noise" if settings.accept == "significant" else ""
+
+
+def _on_front(variants: Sequence[VariantRecord], base: VariantRecord, settings: PolicySettings) -> list[VariantRecord]:
+    """Those that no other of the round, its base among them, beats in both metrics that are searched."""
+    if not settings.metrics:
+        return list(variants)
+    kept = {each.id for each in undominated([base, *variants], settings.metrics)}
+    return [each for each in variants if each.id in kept]
 
 
 def may_win(variant: VariantRecord, settings: PolicySettings) -> bool:

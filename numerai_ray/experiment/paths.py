@@ -119,6 +119,16 @@ class ExperimentPaths:
         return self.root / "ensemble"
 
     @property
+    def wandb(self) -> Path:
+        """Where Weights & Biases keeps its files, and all of them offline."""
+        return self.root / "logs" / "wandb"
+
+    @property
+    def wandb_written(self) -> Path:
+        """Which runs it was given."""
+        return self.wandb / "written.json"
+
+    @property
     def trials(self) -> Path:
         """Ray Tune's own folder."""
         return self.root / "logs" / "tune"

@@ -18,6 +18,7 @@ from numerai_ray.config.search_space import (
     variants,
     with_changes,
 )
+from numerai_ray.experiment.front import searched_values
 from numerai_ray.experiment.ledger import known_by_fingerprint
 from numerai_ray.experiment.records import JOINT, Role, RoundRecord, VariantRecord
 from numerai_ray.rounds.policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
@@ -66,7 +67,7 @@ class Search:
     def dimensions(self) -> dict[str, bool]:
         """Name -> whether it must be tried, in the plan's order; all model parameters are one when searched jointly."""
         space = self.loaded.space.dimensions
-        joint = self._joined()
+        joint = self.joined()
         single = {name: each.required for name, each in space.items() if name not in joint}
         return ({JOINT: True} if joint else {}) | single
 
@@ -128,7 +129,7 @@ class Search:
         results have in common is the base of the day: of planted responses, importances then named the wrong variable
         nine times in ten. Their own measure is the spread within a round.
         """
-        joint = self._joined()
+        joint = self.joined()
         return self.proposer.importances(joint, self.scored(list(joint), kind="joint")) if joint else {}
 
     def setup(self, step: Round) -> Setup:
@@ -181,7 +182,7 @@ class Search:
         return self._with_baseline(found, "scout")
 
     def _joint(self, step: ScoutRound) -> Setup:
-        base, joined = self.loaded.config("scout", step.base_changes), self._joined()
+        base, joined = self.loaded.config("scout", step.base_changes), self.joined()
         found = [Candidate("base", "base", {}, base)]
         for combination in self._combinations(step.base_changes):
             changes = self._combined(combination, base.to_json())
@@ -192,7 +193,7 @@ class Search:
         why = f"varies {', '.join(joined)} at once"
         return Setup("scout", tuple(self._with_baseline(found, "scout")), step.base_changes, JOINT, "joint", why)
 
-    def _joined(self) -> dict[str, Dimension]:
+    def joined(self) -> dict[str, Dimension]:
         """The model parameters that one round varies together; none unless the plan says so."""
         if not self.loaded.plan.rounds.joint:
             return {}
@@ -201,14 +202,33 @@ class Search:
         return found if len(found) > 1 else {}
 
     def _combinations(self, base_changes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        base, joined = self._values(base_changes), self._joined()
+        base, joined = self._values(base_changes), self.joined()
 
         def ran(combination: Mapping[str, Any]) -> bool:
             return self._ran({**base_changes, **self._combined(combination, base)}, base_changes)
 
         turns = [record for record in self.history if record.dimension == JOINT]
         count = self.loaded.plan.rounds.variants
-        return self.proposer.propose_joint(JointAsk(joined, count, ran, self.scored(list(joined)), len(turns)))
+        seen = self.scored(list(joined))
+        second: tuple[float, ...] = ()
+        if self.metrics:
+            pairs = self.objectives()
+            seen = [(values, first) for (values, _), (first, _) in zip(seen, pairs, strict=True)]
+            second = tuple(each for _, each in pairs)
+        return self.proposer.propose_joint(JointAsk(joined, count, ran, seen, len(turns), second))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The two metrics that are searched at once; none where one decides alone."""
+        return tuple(self.loaded.plan.rounds.metrics or ())
+
+    def objectives(self) -> list[tuple[float, ...]]:
+        """The values that are searched of every trial of :meth:`results`, in its order (NaN: failed)."""
+        scouts = (record for record in self.history if record.stage == "scout")
+        found: dict[str, tuple[float, ...]] = {}
+        for variant in (each for record in scouts for each in record.variants if each.role in ("base", "variant")):
+            found.setdefault(variant.id, searched_values(variant.metrics, self.metrics))
+        return list(found.values())
 
     def scored(self, names: Sequence[str], kind: str | None = None) -> list[tuple[Mapping[str, Any], float]]:
         """Values of these dimensions in every scout config that ran, with its primary metric (NaN: failed).

@@ -73,9 +73,9 @@ class OptunaSampler(ListedSampler):
 
     def propose_joint(self, ask: JointAsk) -> list[Mapping[str, Any]]:
         kinds = {name: distribution(each) for name, each in ask.dimensions.items()}
-        study = self._study(["joint", ask.turn], 2 * ask.count, joint=True)
-        for values, primary in ask.seen:
-            _tell(study, kinds, values, primary)
+        study = self._study(["joint", ask.turn], 2 * ask.count, joint=True, objectives=2 if ask.second else 1)
+        for at, (values, first) in enumerate(ask.seen):
+            _tell(study, kinds, values, first, *ask.second[at : at + 1])
         found: list[Mapping[str, Any]] = []
         for _ in range(MOST_ASKS):
             asked = study.ask(kinds).params
@@ -130,14 +130,14 @@ class OptunaSampler(ListedSampler):
             found = optuna.importance.get_param_importances(study, evaluator=evaluator)
         return {name: round(float(share), 6) for name, share in found.items() if math.isfinite(share)}
 
-    def _study(self, salt: Sequence[Any], startup: int, *, joint: bool) -> optuna.Study:
+    def _study(self, salt: Sequence[Any], startup: int, *, joint: bool, objectives: int = 1) -> optuna.Study:
         seed = int.from_bytes(canonical_json([self.seed, *salt]).encode(), "little") % (2**32 - 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=startup, multivariate=True if joint else None, n_ei_candidates=48
             )
-        return optuna.create_study(direction="maximize", sampler=sampler)
+        return optuna.create_study(directions=["maximize"] * objectives, sampler=sampler)
 
 
 def _first(shares: Mapping[str, float]) -> str:
@@ -170,13 +170,13 @@ def decoded(dimension: Dimension, value: Any) -> Any:
 
 
 def trial_of(
-    kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], primary: float, attrs: Mapping[str, Any]
+    kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], scores: Sequence[float], attrs: Mapping[str, Any]
 ) -> optuna.trial.FrozenTrial:
-    """A finished trial; FAIL when its metric is unknown."""
-    state = TrialState.COMPLETE if math.isfinite(primary) else TrialState.FAIL
+    """A finished trial with a score for each metric that is searched; FAIL when one is unknown."""
+    state = TrialState.COMPLETE if all(math.isfinite(each) for each in scores) else TrialState.FAIL
     return create_trial(
         state=state,
-        value=primary if state == TrialState.COMPLETE else None,
+        values=list(scores) if state == TrialState.COMPLETE else None,
         params=dict(values),
         distributions=dict(kinds),
         user_attrs=dict(attrs),
@@ -195,7 +195,7 @@ def _holds(kind: BaseDistribution, value: Any) -> bool:
 
 
 def _tell(
-    study: optuna.Study, kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], primary: float
+    study: optuna.Study, kinds: Mapping[str, BaseDistribution], values: Mapping[str, Any], *scores: float
 ) -> None:
     own = {
         name: canonical_json(value)
@@ -204,4 +204,4 @@ def _tell(
         for name, value in values.items()
     }
     if fits(kinds, own):
-        study.add_trial(trial_of(kinds, own, primary, {}))
+        study.add_trial(trial_of(kinds, own, scores, {}))

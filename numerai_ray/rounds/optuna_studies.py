@@ -1,4 +1,6 @@
-"""An experiment's studies in a storage: one a dimension and one over all, for optuna-dashboard and for reading.
+"""An experiment's studies in a storage: one a dimension, for optuna-dashboard and for reading.
+
+The one over all rounds, which its history is drawn from, is made in :mod:`numerai_ray.rounds.optuna_history`.
 
 They are written after every round from the ledger, which alone decides what comes next; a storage that was lost is
 filled again, and a journal that cannot be read is thrown away and written anew.
@@ -21,6 +23,7 @@ from numerai_ray.config import fingerprint
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.rounds.candidates import Search
+from numerai_ray.rounds.optuna_history import keep_history
 from numerai_ray.rounds.optuna_sampler import distribution, encoded, fits, trial_of
 from numerai_ray.system.services import in_time, masked, patience
 
@@ -156,7 +159,7 @@ def _unwritable(journal: Path, why: OSError | str) -> EnvironmentFault:
 
 
 def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:
-    """Every result so far: a study for each dimension (gains over its rounds' bases), and one over all of them."""
+    """Every result so far: a study for each dimension (gains over its rounds' bases), and one over all rounds."""
     space = search.loaded.space.dimensions
     for name, dimension in space.items():
         own = [
@@ -165,13 +168,10 @@ def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:
         ]
         if own:
             write_study(storage, f"{experiment}/{name}", "gain of bmc_last_200_eras", {name: dimension}, own)
-    every = {name: each for name, each in space.items() if not each.when}
-    scored = [
-        ScoredVariant(trial, values, primary)
-        for trial, (values, primary) in zip(search.results(), search.scored(list(every)), strict=True)
-    ]
-    if scored:
-        write_study(storage, f"{experiment}/all dimensions", "bmc_last_200_eras", every, scored)
+    keep_history(storage, f"{experiment}/all rounds", search)
+    for old in optuna.get_all_study_names(storage):
+        if old.startswith(f"{experiment}/all dimensions "):  # of a version that kept what lay in every range
+            optuna.delete_study(study_name=old, storage=storage)
 
 
 def write_study(
@@ -195,4 +195,4 @@ def write_study(
     for each in scored:
         values = {name: encoded(dimension, each.values.get(name)) for name, dimension in dimensions.items()}
         if each.id not in held and fits(kinds, values):
-            study.add_trial(trial_of(kinds, values, each.value, {"variant": each.id}))
+            study.add_trial(trial_of(kinds, values, [each.value], {"variant": each.id}))

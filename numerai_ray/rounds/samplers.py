@@ -51,7 +51,8 @@ class Ask:
 class JointAsk:
     """A question for configs that change several dimensions at once, from the ``base`` values by dimension.
 
-    ``seen`` are values by dimension with the primary metric they had (NaN: failed); ``ran`` tells known combinations.
+    ``seen`` are values by dimension with the metric they had (NaN: failed); where two are searched at once, ``second``
+    has the other one of each. ``ran`` tells known combinations.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -59,6 +60,7 @@ class JointAsk:
     ran: Callable[[Mapping[str, Any]], bool]
     seen: Sequence[tuple[Mapping[str, Any], float]] = field(default=())
     turn: int = 0
+    second: Sequence[float] = field(default=())
 
 
 class Sampler(Protocol):

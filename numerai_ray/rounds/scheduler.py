@@ -252,9 +252,8 @@ class RoundScheduler:
         with span("recording"), ThreadPoolExecutor(2, "record") as pool:
             records = list(pool.map(recorded, setup.candidates))
         base, rest, others = self._judged(records, setup, history)
-        decision = replace(
-            self._decision(base, rest, setup, history), rule=f"{self.settings.accept}/{rule_version(history)}"
-        )
+        rule = f"{self.settings.of_stage(setup.stage).rule}/{rule_version(history)}"
+        decision = replace(self._decision(base, rest, setup, history), rule=rule)
         if decision.winner is None:
             # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
             raise FitError(f"{self.parts.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
@@ -333,7 +332,7 @@ class RoundScheduler:
     ) -> Decision:
         if setup.stage == "interpret":
             return choose([base, *rest], self.settings)
-        decision = decide(base, rest, setup.base_changes, self.settings)
+        decision = decide(base, rest, setup.base_changes, self.settings.of_stage(setup.stage))
         if decision.winner is None or setup.stage == "scout":
             return decision
         if setup.stage == "final":

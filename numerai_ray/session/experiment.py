@@ -10,6 +10,7 @@ from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.terminal import Console, say
+from numerai_ray.progress.watching import check_trackers
 from numerai_ray.session.authoring import Dimensions, PlanSettings, write_plan
 from numerai_ray.session.evaluate import Scoring
 from numerai_ray.session.exporting import ExportAsked, export_variant
@@ -31,8 +32,9 @@ class RunSettings(TypedDict, total=False):
 
     ``data`` is the data root (else ``$NUMERAI_RAY_DATA``, else ``./data``); ``address`` a running Ray cluster;
     ``in_process`` runs without Ray, one fit at a time; ``results`` the experiment's copy (a folder or a URL);
-    ``accept_suspect`` lets a variant win although it looks like a leak; ``mlflow`` a tracking server; ``on_event`` is
-    called with every event that ``run --json`` prints; ``quiet`` shows no progress.
+    ``accept_suspect`` lets a variant win although it looks like a leak; ``mlflow`` a tracking server;
+    ``wandb`` a project of Weights & Biases; ``on_event`` is called with every event that ``run --json`` prints;
+    ``quiet`` shows no progress.
     """
 
     data: str | Path | None
@@ -41,6 +43,7 @@ class RunSettings(TypedDict, total=False):
     results: str | None
     accept_suspect: bool
     mlflow: str | None
+    wandb: str | None
     on_event: Callable[[Mapping[str, Any]], object] | None
     quiet: bool
 
@@ -236,11 +239,8 @@ class Experiment(StoredExperiment):
         given = None if data is None else str(data)
         paths, loaded = open_experiment(self.paths.root, given)
         root = data_place(given, made_here=loaded.plan.market is not None)
-        mlflow = settings.get("mlflow")
-        if mlflow is not None:
-            from numerai_ray.report.trackers import check_mlflow
-
-            check_mlflow(mlflow)
+        mlflow, wandb = settings.get("mlflow"), settings.get("wandb")
+        check_trackers(mlflow, wandb)
         return Session(
             paths,
             loaded,
@@ -249,6 +249,7 @@ class Experiment(StoredExperiment):
             settings.get("address"),
             in_process=settings.get("in_process", False),
             mlflow=mlflow,
+            wandb=wandb,
             results=None if results is None else answering(place(results), "results"),
             on_event=settings.get("on_event"),
             quiet=settings.get("quiet", False),

@@ -56,6 +56,7 @@ class Session:
     in_process: bool = False
     as_json: bool = False
     mlflow: str | None = None
+    wandb: str | None = None
     webhook: str | None = None
     alerts: Alerts | None = None
     results: Place | None = None
@@ -81,7 +82,7 @@ def scheduler_at_work(
         from numerai_ray.system.machine import this_machine
 
     paths, loaded = session.paths, session.loaded
-    report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
+    report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow, session.wandb))
     opened = open_runner(
         session.root, paths.root, session.address, in_process=session.in_process, keep_models=loaded.plan.keep_models
     )
@@ -243,6 +244,7 @@ def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = Fals
     """What the policy needs of the plan and of the command's flags."""
     rounds, budget = loaded.plan.rounds, loaded.plan.budget
     return PolicySettings(
+        metrics=tuple(rounds.metrics or ()),
         margin=rounds.margin,
         patience=rounds.patience,
         max_rounds=budget.rounds,

@@ -6,11 +6,14 @@ newer, so a page that sleeps for days costs no more than one entry an experiment
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 LOOK_S = 1.0
+# Of one core looking may take this share, until looks are so many times as far apart.
+SHARE, LONGEST = 0.003, 5.0
 # Sent when nothing happens, so that proxies keep the line open and a page that went away is noticed.
 HEARTBEAT_S = 15.0
 MOST_PAGES = 64
@@ -88,7 +91,9 @@ class Live:
 
     async def _watch(self) -> None:
         while True:
+            began = time.perf_counter()
             now = await asyncio.to_thread(self._look)
+            took = time.perf_counter() - began
             for key in self._before.keys() - now.keys():
                 self._tell(key, {"state": "gone", "running": None, "changed": True})
             for key, event in now.items():
@@ -99,7 +104,8 @@ class Live:
                     changed = changed or (before is not None and before["state"] != event["state"])
                     self._tell(key, _event(event, changed=changed))
             self._before = now
-            await asyncio.sleep(self._every_s)
+            # On a busy machine, or with many experiments, a look takes longer: then there are fewer of them.
+            await asyncio.sleep(max(self._every_s, min(took / SHARE, LONGEST * self._every_s)))
 
     def _tell(self, key: str, event: dict[str, Any]) -> None:
         for mailbox in self._mailboxes:

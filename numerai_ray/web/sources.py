@@ -19,6 +19,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.session.places import answering
 from numerai_ray.system.files import plain_file
 from numerai_ray.system.storage import FileFacts, Place, Url, download, facts, folders_in, place
+from numerai_ray.web.heartbeat import Heartbeat
 
 # Larger files of these kinds are damaged or hostile: nobody's plan has a megabyte.
 MOST_BYTES = {
@@ -49,12 +50,15 @@ class Source:
     fault: str | None = None
     _fetched: float = -1e9
     _seen: dict[str, FileFacts] = field(default_factory=dict)
+    _heart: Heartbeat | None = None
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def results(self) -> str | None:
-        """Where to ask whether it runs elsewhere."""
-        return None if self.copy is None else str(self.copy)
+        """Where to ask who runs it elsewhere; None where nobody does."""
+        if self._heart is None:
+            self._heart = Heartbeat(None if self.copy is None else str(self.copy))
+        return self._heart.results()
 
     def refresh(self) -> None:
         """Fetch the copy again where it is time to; a storage that does not answer is a fault to be shown."""

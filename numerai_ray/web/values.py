@@ -26,6 +26,7 @@ from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
 from numerai_ray.session.status import best_variant, running, state_of, status_json
 from numerai_ray.system.json_text import without_nan
+from numerai_ray.web.joint import joint_lines
 from numerai_ray.web.sources import Source, Sources
 
 # The longest text of a file that reaches the page, and the longest key.
@@ -146,7 +147,7 @@ class Reader:
         history = self._history()
         value: dict[str, Any] = {"key": self.source.key, "experiment": self.source.shown, "notes": [], "error": None}
         value |= {"name": self.source.key, "idea": "", "novelty": "", "tags": [], "data_version": None, "stages": []}
-        value |= {"sweeps": [], "headline": None, "margin": None, "budget_rounds": None, "last": 200}
+        value |= {"joint": None, "sweeps": [], "headline": None, "margin": None, "budget_rounds": None, "last": 200}
         try:
             if self.source.has("notes", self.source.paths.notes):
                 value["notes"] = [asdict(each) for each in read_notes(self.source.paths.notes)]
@@ -287,6 +288,7 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
         "budget_rounds": plan.budget.rounds,
         "last": reading.comparison.last,
         "sweeps": [] if sweeps is None else [asdict(panel) for panel in sweeps.panels],
+        "joint": joint_lines(loaded, history),
         "headline": None if latest is None else _headline(reading, latest),
     }
 

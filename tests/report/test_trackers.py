@@ -38,9 +38,9 @@ def finished(tmp_path: Path) -> History:
     return history
 
 
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+def scalars(folder: Path, name: str = "events.out.tfevents.*") -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard reads from a run: records of length, checksum, event, checksum."""
-    (file,) = folder.glob("events.out.tfevents.*")
+    (file,) = folder.glob(name)
     data, at = file.read_bytes(), 0
     found: dict[str, list[tuple[int, float]]] = {}
     while at < len(data):
@@ -69,6 +69,23 @@ def test_tensorboard_holds_metrics_by_round_and_sums_by_era(finished: History) -
     sums = held["per_era/cumulative_bmc"]
     assert [era for era, _ in sums] == [era for era, _ in known]
     assert [value for _, value in sums] == pytest.approx(np.cumsum([v for _, v in known]).tolist(), rel=1e-5)
+
+
+def test_tensorboard_has_curves_over_the_rounds_which_grow_with_them(finished: History) -> None:
+    for known in (2, len(finished.records)):
+        TensorBoardTracker(finished.paths)(finished.records[:known])
+    files = sorted((finished.paths.tensorboard / "rounds").iterdir())
+    assert len(files) == len(finished.records), "a file a round, in the order in which TensorBoard reads them"
+    held: dict[str, list[tuple[int, float]]] = {}
+    for file in files:
+        for name, points in scalars(file.parent, file.name).items():
+            held.setdefault(name, []).extend(points)
+    scouts = [r for r in finished.records if r.stage == "scout"]
+    winners = [next(v for v in r.variants if v.id == r.decision.winner) for r in scouts]
+    primary = [v.metrics.primary for v in winners if v.metrics]
+    assert held["scout/primary"] == [(r.number, pytest.approx(v)) for r, v in zip(scouts, primary, strict=True)]
+    best = np.maximum.accumulate(primary)
+    assert [value for _, value in held["scout/best_so_far"]] == pytest.approx(best.tolist())
 
 
 def test_a_tracker_writes_nothing_twice_and_mends_what_was_cut_short(finished: History) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_a_database_holds_every_trial_and_a_restart_proposes_the_same(tmp_path: 
 
     names = optuna.get_all_study_names(url)
     assert len(names) == len(set(names)) >= 2
-    name = next(each for each in names if each.startswith("small/all dimensions"))
+    name = "small/all rounds"
     trials = optuna.load_study(study_name=name, storage=url).trials
     ran = {v["id"]: v for r in whole.rounds() for v in r["variants"] if v["role"] in ("base", "variant")}
     held = {each.user_attrs["variant"]: each for each in trials}
@@ -135,11 +136,17 @@ def test_an_unknown_metric_is_told_fail_in_the_journal(tmp_path: Path) -> None:
 def results(values: list[int]) -> Any:
     """What a search knows after some variants of one dimension."""
     dimension = Dimension(path="model.params.num_leaves", values=[3, 7, 15])
+    plan = SimpleNamespace(metric="bmc_last_200_eras.mean")
+    one = SimpleNamespace(number=1, dimension="num_leaves", started="2026-11-30T12:00:00+00:00", wall_s=2.0)
+    one.variants = [SimpleNamespace(id=f"r{value:02d}", role="variant") for value in values]
     return SimpleNamespace(
-        loaded=SimpleNamespace(space=SimpleNamespace(dimensions={"num_leaves": dimension})),
+        loaded=SimpleNamespace(space=SimpleNamespace(dimensions={"num_leaves": dimension}), plan=plan),
+        history=[one],
+        metrics=(),
         seen=lambda _: [Seen(value, value / 1000) for value in values],
-        results=lambda: [f"r{value:02d}" for value in values],
-        scored=lambda _: [({"num_leaves": value}, value / 1000) for value in values],
+        value=lambda _, changes: changes["num_leaves"],
+        results=lambda: {f"r{value:02d}": ({"num_leaves": value}, value / 1000) for value in values},
+        objectives=lambda: [() for _ in values],
     )
 
 
@@ -148,7 +155,7 @@ def held(journal: Path) -> dict[str, list[int]]:
     storage = JournalStorage(JournalFileBackend(str(journal)))
     studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
     values = [[int(trial.params["num_leaves"]) for trial in each.trials] for each in studies]
-    return {each.study_name.rsplit(" ", 1)[0]: own for each, own in zip(studies, values, strict=True)}
+    return {re.sub(r" [0-9a-f]{4,}$", "", each.study_name): own for each, own in zip(studies, values, strict=True)}
 
 
 def half_a_line(journal: Path) -> None:
@@ -189,7 +196,21 @@ def test_a_damaged_journal_is_written_anew(tmp_path: Path, damage: Callable[[Pat
         (line,) = said
         assert str(journal) in line
         assert "written anew from the ledger" in line
-    assert held(journal) == {"small/num_leaves": [3, 7, 15], "small/all dimensions": [3, 7, 15]}
+    assert held(journal) == {"small/num_leaves": [3, 7, 15], "small/all rounds": [3, 7, 15]}
+
+
+def test_the_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    journal = tmp_path / "optuna.journal"
+    dimension = {"num_leaves": Dimension(path="model.params.num_leaves", values=[3, 7, 15])}
+    old = [ScoredVariant("r03", {"num_leaves": 3}, 0.003)]
+    write_study(open_journal(journal), "small/all dimensions", "bmc_last_200_eras", dimension, old)
+    said: list[str] = []
+    for _ in range(2):
+        open_archive(journal, None, "small", said.append)(results([3, 7]))
+    assert not said
+    assert held(journal) == {"small/num_leaves": [3, 7], "small/all rounds": [3, 7]}
+    open_archive(journal, None, "small", said.append)(results([3, 7, 99]))
+    assert held(journal)["small/all rounds"] == [3, 7, 99], "a value that the plan does not list"
 
 
 @pytest.mark.parametrize("kind", ["the link of a driver that died", "of today", "a file"])
@@ -208,7 +229,7 @@ def test_no_lock_of_optunas_holds_a_run_up(tmp_path: Path, kind: str) -> None:
     at_work.start()
     at_work.join(20)
     assert not at_work.is_alive(), "waits for a lock that nobody holds"
-    assert held(journal) == {"small/num_leaves": [3], "small/all dimensions": [3]}
+    assert held(journal) == {"small/num_leaves": [3], "small/all rounds": [3]}
     assert os.path.lexists(lock) == (kind == "of today")
 
 
@@ -275,7 +296,7 @@ def test_the_journal_opens_in_optunas_dashboard(tmp_path: Path, market: Path) ->
         picture = Path(os.environ.get("NUMERAI_RAY_PICTURES", tmp_path)) / "dashboard.png"
         wait = ["--virtual-time-budget=15000", "--window-size=1300,900"]
         dom = chromium([*wait, "--dump-dom", address], tmp_path / "profile")
-        assert "small/all dimensions" in dom
+        assert "small/all rounds" in dom
         chromium([*wait, f"--screenshot={picture}", f"{address}/studies/0"], tmp_path / "profile2")
         image = imread(picture)[..., :3]
         assert image.std() > 0.02, "an empty page"

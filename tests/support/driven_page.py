@@ -96,14 +96,15 @@ def in_chromium(work: Callable[[Page], Awaitable[Any]]) -> Any:
     """What ``work`` gives with a page of its own."""
 
     async def inside() -> Any:
-        async with _opened() as page:
+        async with opened() as page:
             return await work(page)
 
     return asyncio.run(inside())
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[Page]:
+async def opened() -> AsyncIterator[Page]:
+    """A page of a Chromium of its own."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = [f"--{flag}" for flag in FLAGS.split()]

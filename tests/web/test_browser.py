@@ -242,6 +242,9 @@ def test_a_page_left_open_goes_on_by_itself_and_leaks_nothing(folder: Path, addr
                 assert wanted in text, (wanted, text)
             link = "document.querySelector('[aria-label=\"Running now\"] a')?.href"
             assert await page.script(link) == "http://127.0.0.1:8265/"
+            assert "ray get-auth-token" in text
+            fit_link = "document.querySelector('[aria-label=\"Running now\"] table a')?.href"
+            assert await page.script(fit_link) == "http://127.0.0.1:8265/#/cluster", "a fit's node leads to Ray's page"
             history.paths.progress.write_text(
                 json.dumps({"running": {**running, "ray_dashboard": "javascript:alert(1)"}})
             )

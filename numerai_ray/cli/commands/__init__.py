@@ -57,7 +57,7 @@ COMMANDS = {
     ),
     "track": (
         "track",
-        "Write an experiment's rounds for TensorBoard, and for MLflow where a server is named; nothing twice.",
+        "Write an experiment's rounds for TensorBoard, and for MLflow or Weights & Biases where named; nothing twice.",
     ),
     "schema": ("schema", "JSON Schema of what commands print with --json, and of the files that you write."),
     "skills": ("skills", "Skills for coding agents: how to plan, run, read, model and submit."),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from numerai_ray.cli.commands.track import MLflowOption
+from numerai_ray.cli.commands.track import MLflowOption, WandbOption
 from numerai_ray.cli.options import (
     AcceptSuspectOption,
     AddressOption,
@@ -30,6 +30,7 @@ from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code
+from numerai_ray.progress.watching import check_trackers
 from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
 from numerai_ray.session.queue import Limits
@@ -69,6 +70,7 @@ def run(
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on scouting after a finished experiment.")] = False,
     mlflow: MLflowOption = None,
+    wandb: WandbOption = None,
     notify: NotifyOption = None,
     as_json: JsonOption = False,
     profile: Annotated[
@@ -79,10 +81,7 @@ def run(
 
     Several experiments are worked through within one budget, the most promising first, with one summary over all.
     """
-    if mlflow is not None:
-        from numerai_ray.report.trackers import check_mlflow
-
-        check_mlflow(mlflow)
+    check_trackers(mlflow, wandb)
     webhook = None if notify is None else checked_webhook(notify)
 
     def opened(exp: Path) -> Session:
@@ -98,6 +97,7 @@ def run(
             in_process=in_process,
             as_json=as_json,
             mlflow=mlflow,
+            wandb=wandb,
             webhook=webhook,
             profile=profile,
             began=None if len(exps) > 1 else process_began(),

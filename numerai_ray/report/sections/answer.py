@@ -6,6 +6,7 @@ from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.answer_table import TABLE_HEADER, table_cells
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.reading import Reading
+from numerai_ray.report.sections.front import front_section
 from numerai_ray.report.tables import Row, cell, e4_judged
 
 
@@ -22,6 +23,7 @@ def answer_section(reading: Reading) -> list[str]:
         )
     if answer.table:
         parts.append(_table(reading))
+    parts += front_section(reading)
     stages = [line for stage in reading.stages if reading.of(stage) for line in _stage(reading, stage)]
     if stages:
         parts.append("\n".join(["| Stage | Difference | Verdict | Compared |", "|:--|--:|:--|:--|", *stages]))

@@ -65,3 +65,24 @@ def cumulative(reader: ScoreReader, variant: VariantRecord) -> dict[str, list[tu
         eras = np.array(stored.eras)[known].tolist()
         found[name] = list(zip(eras, np.cumsum(scores[known]).tolist(), strict=True))
     return found
+
+
+def by_round(history: Sequence[RoundRecord]) -> dict[str, list[tuple[int, float]]]:
+    """Curves over an experiment's rounds: name -> (round, value).
+
+    ``primary`` is that of each round's winner, ``best_so_far`` the highest of any so far in the same stage, whose data
+    are the same; ``gain`` is the decision's.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    best: dict[str, float] = {}
+    for record in history:
+        winner = next((each for each in record.variants if each.id == record.decision.winner), None)
+        if winner is None or winner.metrics is None or not math.isfinite(winner.metrics.primary):
+            continue
+        primary = winner.metrics.primary
+        best[record.stage] = max(best.get(record.stage, primary), primary)
+        values = {"primary": primary, "best_so_far": best[record.stage], "gain": record.decision.gain}
+        for name, value in values.items():
+            if value is not None and math.isfinite(value):
+                found.setdefault(f"{record.stage}/{name}", []).append((record.number, value))
+    return found

@@ -10,20 +10,26 @@ from typing import Any
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
-from numerai_ray.report.trackers.facts import cumulative, metric_values, new_variants, parameters
+from numerai_ray.report.trackers.facts import by_round, cumulative, metric_values, new_variants, parameters
+
+# The run of the experiment as a whole. No variant has this name: theirs begin with their round.
+ROUNDS = "rounds"
 
 
 @dataclass(frozen=True)
 class TensorBoardTracker:
-    """Writes event files: metrics by round, cumulative scores by era, parameters."""
+    """Writes event files: curves over the rounds, and of each variant its metrics, cumulative scores and parameters."""
 
     paths: ExperimentPaths
 
     def __call__(self, history: Sequence[RoundRecord]) -> None:
         missing = [(r, v) for r, v in new_variants(history) if not (self.paths.tensorboard / v.id).exists()]
-        if not missing:
+        undrawn = [each for each in history if not self._curves(each).exists()]
+        if not missing and not undrawn:
             return
         make_writer = _writer()
+        for record in undrawn:
+            self._add_round(make_writer, history, record)
         reader = ScoreReader(self.paths)
         for record, variant in missing:
             partial = self.paths.tensorboard / f".{variant.id}.partial"
@@ -35,6 +41,27 @@ class TensorBoardTracker:
                 writer.close()
             # A run is there whole or not at all, so that the next call knows what is missing.
             partial.replace(self.paths.tensorboard / variant.id)
+
+    def _curves(self, record: RoundRecord) -> Path:
+        """The file with a round's points of the curves over rounds; TensorBoard reads a run's files in this order."""
+        return self.paths.tensorboard / ROUNDS / f"events.out.tfevents.{record.number:010d}"
+
+    def _add_round(self, make_writer: Any, history: Sequence[RoundRecord], record: RoundRecord) -> None:
+        partial = self.paths.tensorboard / f".{ROUNDS}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        writer = make_writer(str(partial), write_to_disk=True)
+        try:
+            for name, points in by_round(history).items():
+                for number, value in points:
+                    if number == record.number:
+                        writer.add_scalar(name, value, number)
+            writer.add_text("decision", record.decision.reason, record.number)
+        finally:
+            writer.close()
+        (written,) = partial.iterdir()
+        self._curves(record).parent.mkdir(parents=True, exist_ok=True)
+        written.replace(self._curves(record))
+        partial.rmdir()
 
     def _write(self, writer: Any, record: RoundRecord, variant: VariantRecord, reader: ScoreReader) -> None:
         for name, value in metric_values(variant).items():
@@ -61,5 +88,6 @@ def _writer() -> Any:
 
 
 def runs(folder: Path) -> list[str]:
-    """Names of the runs that are there whole."""
-    return sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) if folder.is_dir() else []
+    """Names of the variants whose runs are there whole."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(each.name for each in there if not each.name.startswith(".") and each.name != ROUNDS)

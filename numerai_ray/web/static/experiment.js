@@ -6,6 +6,7 @@ import { ask } from "./api.js";
 import { curves } from "./curves.js";
 import { roundsChart, roundsList } from "./rounds.js";
 import { runningCard } from "./running.js";
+import { parallel } from "./parallel.js";
 import { sweepPanels, tradeOff } from "./sweeps.js";
 import { leaderboard } from "./table.js";
 
@@ -20,11 +21,11 @@ export function experimentPage(main, key) {
   };
   const head = h("div"), answer = part("Answer so far", "half"), now = h("section", { class: "card half", "aria-label": "Running now" });
   const chart = part("Rounds", "rest"), list = part("Decisions", "third"), board = part("Leaderboard"), lines = part("Per-era curves", "rest");
-  const trade = part("CORR and BMC", "third"), sweep = part("Metric against swept value"), diff = part("Configs, side by side", "half"), logs = part("Logs", "half"), notes = part("Notes");
+  const trade = part("CORR and BMC", "third"), sweep = part("Metric against swept value"), several = part("Several dimensions at once"), diff = part("Configs, side by side", "half"), logs = part("Logs", "half"), notes = part("Notes");
   list.body.className = "tall";
   list.body.tabIndex = 0;
   head.append(h("p", { class: "dim", role: "status" }, "Loading…"));
-  const grid = h("div", { class: "grid", hidden: true }, answer.card, now, chart.card, list.card, board.card, lines.card, trade.card, sweep.card, diff.card, logs.card, notes.card);
+  const grid = h("div", { class: "grid", hidden: true }, answer.card, now, chart.card, list.card, board.card, lines.card, trade.card, sweep.card, several.card, diff.card, logs.card, notes.card);
   main.replaceChildren(head, grid);
   const table = leaderboard(board.body, chosen, choose), plot = curves(lines.body);
 
@@ -150,6 +151,8 @@ export function experimentPage(main, key) {
     roundsChart(chart.body, status.rounds, pick);
     tradeOff(trade.body, rows.filter((row) => row.stage === (rows[0]?.stage === "scout" ? "scout" : rows.find((each) => each.stage === "scout")?.stage ?? rows[0]?.stage)), pick);
     sweepPanels(sweep.body, overview.sweeps);
+    several.card.hidden = !overview.joint;
+    if (overview.joint) parallel(several.body, overview.joint, status.answer?.front ?? [], pick);
   }
   return {
     load,

@@ -5,8 +5,10 @@ import { bar, cut, duration, facts, fixed, h, known } from "./dom.js";
 const MOST_FITS = 12;
 
 // Ray's own dashboard may ask for a token, which its command tells.
-const rayLink = (url) => (/^https?:\/\/[\w.:[\]-]+\/?$/.test(url ?? "")
-  ? [["Tasks and nodes", h("a", { href: url, target: "_blank", rel: "noopener noreferrer", title: "asks for the token of `ray get-auth-token`" }, "Ray's dashboard")]] : []);
+const isRay = (url) => /^https?:\/\/[\w.:[\]-]+\/?$/.test(url ?? "");
+const rayPage = (url, page, text) => h("a", { href: `${url.replace(/\/$/, "")}/${page}`, target: "_blank", rel: "noopener noreferrer" }, text);
+const rayLink = (url) => (isRay(url)
+  ? [["Tasks and nodes", h("span", {}, rayPage(url, "", "Ray's dashboard"), h("span", { class: "dim" }, " token: ", h("code", {}, "ray get-auth-token")))]] : []);
 
 export function runningCard(host, running, state) {
   host.hidden = state !== "running";
@@ -22,7 +24,7 @@ export function runningCard(host, running, state) {
   });
   const fits = (running.fits ?? []).slice(0, MOST_FITS).map((fit) => h("tr", {}, h("td", {}, cut(fit.name, 70)),
     h("td", {}, bar(fit.trees_in_all ? fit.trees / fit.trees_in_all : 0, `${fit.unit ?? "trees"} of ${cut(fit.name)}`)),
-    h("td", { class: "n" }, fit.trees ? `${fit.trees}/${fit.trees_in_all} ${cut(fit.unit ?? "trees", 20)}` : ""), h("td", { class: "n" }, known(fit.trees_per_second) && fit.trees_per_second ? `${fit.trees_per_second}/s` : ""), h("td", {}, cut(fit.node ?? "", 40))));
+    h("td", { class: "n" }, fit.trees ? `${fit.trees}/${fit.trees_in_all} ${cut(fit.unit ?? "trees", 20)}` : ""), h("td", { class: "n" }, known(fit.trees_per_second) && fit.trees_per_second ? `${fit.trees_per_second}/s` : ""), h("td", {}, isRay(running.ray_dashboard) && fit.node ? rayPage(running.ray_dashboard, "#/cluster", cut(fit.node, 40)) : cut(fit.node ?? "", 40))));
   const machine = running.machine, gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
   const rest = (running.fits ?? []).length - fits.length;
   const left = known(running.seconds_left) ? `about ${duration(running.seconds_left)}` : "not known before the first fit is done";
