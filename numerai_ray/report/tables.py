@@ -19,6 +19,8 @@ from numerai_ray.metrics.significance import (
 )
 
 UNKNOWN = "–"
+# Flags that begin with their name and then say the same of every configuration.
+NAMED_DOUBTS = ("drift", "trade-off")
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
 ROUNDING = 1e-12
 
@@ -141,7 +143,7 @@ def leaderboard(
 
 
 def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
-    """Rows as a Markdown table of six columns; :func:`appendix_table` has the others.
+    """Rows as a Markdown table of at most six columns; :func:`appendix_table` has the others.
 
     Args:
         rows: see :func:`round_rows`.
@@ -158,8 +160,12 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "CORR",
         "Status",
     ]
-    lines = ["| " + " | ".join(header) + " |", "|:--|:--|--:|--:|--:|:--|"]
-    lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
+    cells = [_cells(row, base, links) for row in rows]
+    # A status that nobody has is no column.
+    kept = 6 if any(each[-1] != UNKNOWN for each in cells) else 5
+    ways = (":--", ":--", "--:", "--:", "--:", ":--")
+    lines = [f"| {' | '.join(header[:kept])} |", f"|{'|'.join(ways[:kept])}|"]
+    lines += ["| " + " | ".join(each[:kept]) + " |" for each in cells]
     return "\n".join(lines)
 
 
@@ -195,6 +201,12 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 def e4_judged(value: float, delta: PairedDelta | None) -> str:
     """:func:`e4_interval` with its verdict: ``…, inside the noise``."""
     return e4_interval(value, delta) if delta is None else f"{e4_interval(value, delta)}, {verdict(delta)}"
+
+
+def e4_clear(value: float, delta: PairedDelta | None) -> str:
+    """:func:`e4_interval`, with its verdict where that is a clear one: in a table most differences are noise."""
+    judged = verdict(delta)
+    return f"{e4_interval(value, delta)}, {judged}" if judged.startswith("clear") else e4_interval(value, delta)
 
 
 def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -261,6 +273,12 @@ def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     return (*found, *variant.flags)
 
 
+def _doubt(status: str) -> str:
+    """What doubts have in common is told once, among the threats; a table has their names."""
+    name = status.split(":", 1)[0]
+    return name if name in NAMED_DOUBTS else status
+
+
 def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[str]:
     linked = f"[{cell(row.name)}]({links[row.id]})" if row.id in links else cell(row.name)
     # A base that stays is kept, not a winner; the final's only candidate is called winner already.
@@ -275,7 +293,7 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
         name,
         cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
         number(row.primary, 5),
-        e4_judged(row.delta, to_base),
+        e4_clear(row.delta, to_base),
         number(row.corr_mean, 4),
-        cell("; ".join(row.status), 240) or UNKNOWN,
+        cell("; ".join(map(_doubt, row.status)), 240) or UNKNOWN,
     ]
