@@ -14,6 +14,7 @@ from numerai_ray.metrics.significance import (
     Comparison,
     Evidence,
     PairedDelta,
+    Verdict,
     e4_interval,
     verdict,
 )
@@ -23,6 +24,35 @@ UNKNOWN = "–"
 NAMED_DOUBTS = ("drift", "trade-off")
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
 ROUNDING = 1e-12
+
+
+# Of a leaderboard's row without nesting, as commands print it.
+COLUMNS = [
+    "id",
+    "stage",
+    "round",
+    "name",
+    "role",
+    "winner",
+    "primary",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p_value",
+    "verdict",
+    "verdict_overall",
+    "bmc_mean",
+    "bmc_sharpe",
+    "bmc_max_drawdown",
+    "corr_mean",
+    "corr_sharpe",
+    "corr_with_benchmark",
+    "fits_new",
+    "fits_stored",
+    "fit_seconds",
+    "changes",
+    "status",
+]
 
 
 @dataclass(frozen=True)
@@ -140,6 +170,18 @@ def leaderboard(
         return -stages.index(entry["stage"]), math.isnan(value), 0.0 if math.isnan(value) else -value, entry["id"]
 
     return sorted(first.values(), key=rank)
+
+
+def flat(entry: Mapping[str, Any], overall: Verdict | None = None) -> dict[str, Any]:
+    """A row of the leaderboard without nesting; a loss has no p-value of a gain."""
+    evidence = entry["evidence"]
+    delta = None if evidence is None else PairedDelta(**evidence["to_base"])
+    sure: dict[str, Any] = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high}
+    if delta is not None and delta.mean > 0:
+        sure["p_value"] = delta.p_value
+    sure |= {"verdict": verdict(delta), "verdict_overall": overall or "unknown"}
+    status = "; ".join(entry["status"])
+    return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}
 
 
 def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
