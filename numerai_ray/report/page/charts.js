@@ -27,7 +27,7 @@ export function extent(values, margin = 0.06) {
 }
 
 // Eras as Numerai writes them.
-export const era = (value) => String(value).padStart(4, "0");
+export const eraText = (value) => String(value).padStart(4, "0");
 
 // What changes little is written in units of 1e-4, as everywhere in the program.
 export const inE4 = (value) => (value * 1e4).toFixed(Math.abs(value * 1e4) < 10 && !Number.isInteger(value * 1e4) ? 1 : 0);

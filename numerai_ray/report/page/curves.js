@@ -1,7 +1,7 @@
 // Per-era curves of several variants: cumulative or smoothed, zoomed by dragging, wheel, keys or buttons.
 
 import { cut, fixed, h, hideTip, newId, s, showTip } from "./dom.js";
-import { era as eraText, extent, frame, inE4, nearest, path, ticks, valueAt, widthOf } from "./charts.js";
+import { eraText, extent, frame, inE4, nearest, path, ticks, valueAt, widthOf } from "./charts.js";
 
 const DASHES = ["", "6 3", "9 3 2 3", "2 3"], OF_KIND = { best: "", base: "9 3 2 3", baseline: "6 3", benchmark: "2 3", second: "9 3 2 3", third: "4 2" };
 // A series with a `kind` has the colour that its role has in every picture, any other one that of its place.

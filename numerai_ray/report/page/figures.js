@@ -1,7 +1,7 @@
 // Figures of a report beside rounds, sweeps and curves; each takes the values of its plot in numerai_ray/report/plots.
 
 import { cut, e4, fixed, h, known, s } from "./dom.js";
-import { cursor, era, extent, frame, inE4, path, told, widthOf } from "./charts.js";
+import { cursor, eraText, extent, frame, inE4, path, told, widthOf } from "./charts.js";
 
 
 // A running value with its band over eras; `marks` are levels to hold it against, `dots` the values it is made of.
@@ -9,7 +9,7 @@ function bandChart(host, { label, eras, value, low, high, dots, marks = [], name
   const width = widthOf(host), shown = eras.map((_, at) => at);
   // The first intervals are as wide as the world; what matters is where things stand at the end.
   const y = extent([...value, ...(dots ?? []), ...marks.map((each) => each.at), ...shown.slice(-Math.ceil(eras.length * 0.8)).flatMap((at) => [low[at], high[at]])]);
-  const box = frame({ width, height: width < 500 ? 190 : 230, label, x: { from: eras[0] - 1, to: eras[eras.length - 1] + 1, text: era }, y: { from: y[0], to: y[1], name, text } });
+  const box = frame({ width, height: width < 500 ? 190 : 230, label, x: { from: eras[0] - 1, to: eras[eras.length - 1] + 1, text: eraText }, y: { from: y[0], to: y[1], name, text } });
   const seen = shown.filter((at) => known(low[at]) && known(high[at])), within = (at) => Math.max(y[0], Math.min(y[1], at));
   const edge = (values, order) => order.map((at) => [box.px(eras[at]), box.py(within(values[at]))]);
   if (seen.length) box.svg.append(s("path", { class: "band", d: `${path([...edge(high, seen), ...edge(low, [...seen].reverse())])}Z` }));
@@ -25,7 +25,7 @@ export function delta(host, info) {
   for (const line of info.lines) {
     host.append(h("h3", {}, `${line.stage}: ${line.title}`));
     bandChart(host, { label: `${line.stage}: cumulative gain`, eras: line.eras, value: line.total, low: line.low, high: line.high, name: "sum of BMC gains over eras", text: (value) => value.toFixed(2),
-      marks: [{ at: 0, dash: "5 3" }], tell: (at) => `era ${era(line.eras[at])}\nsum of gains ${fixed(line.total[at], 3)}\nband ${fixed(line.low[at], 3)} to ${fixed(line.high[at], 3)}` });
+      marks: [{ at: 0, dash: "5 3" }], tell: (at) => `era ${eraText(line.eras[at])}\nsum of gains ${fixed(line.total[at], 3)}\nband ${fixed(line.low[at], 3)} to ${fixed(line.high[at], 3)}` });
   }
 }
 
@@ -35,7 +35,7 @@ export function since(host, info) {
     host.append(h("h3", {}, panel.title));
     bandChart(host, { label: panel.title, eras: panel.eras, value: panel.mean, low: panel.low, high: panel.high, dots: panel.values, name: "BMC of an era (1e-4)", text: inE4,
       marks: [{ at: panel.promise, dash: "5 3" }, { at: panel.promise - panel.error, dash: "1 3" }, { at: panel.promise + panel.error, dash: "1 3" }],
-      tell: (at) => `era ${era(panel.eras[at])}: ${e4(panel.values[at])}\nmean so far ${e4(panel.mean[at])} [${e4(panel.low[at])}, ${e4(panel.high[at])}]\npromised ${e4(panel.promise)}` });
+      tell: (at) => `era ${eraText(panel.eras[at])}: ${e4(panel.values[at])}\nmean so far ${e4(panel.mean[at])} [${e4(panel.low[at])}, ${e4(panel.high[at])}]\npromised ${e4(panel.promise)}` });
   }
 }
 
