@@ -38,7 +38,14 @@ LIGHT = Theme(
         "third": "#7A5F00",
     },
     series=("#0072B2", "#B84F00", "#007A59", "#A3337F", "#7A5F00", "#4B4BB0", "#B22222", "#57606a"),
-    page={"card": "#f6f8fa", "dim": "#57606a", "field": "#8c959f", "bad": "#B22222", "good": "#007A59", "soft": "#ddeaf3"},
+    page={
+        "card": "#f6f8fa",
+        "dim": "#57606a",
+        "field": "#8c959f",
+        "bad": "#B22222",
+        "good": "#007A59",
+        "soft": "#eaf3fb",
+    },
 )
 DARK = Theme(
     "dark",
@@ -55,7 +62,14 @@ DARK = Theme(
         "third": "#F0E442",
     },
     series=("#56B4E9", "#E69F00", "#2CC295", "#EE8FCB", "#F0E442", "#A5A5FF", "#FF8A75", "#9aa4af"),
-    page={"card": "#161b22", "dim": "#9aa4af", "field": "#6e7681", "bad": "#FF8A75", "good": "#2CC295", "soft": "#17324a"},
+    page={
+        "card": "#161b22",
+        "dim": "#9aa4af",
+        "field": "#6e7681",
+        "bad": "#FF8A75",
+        "good": "#2CC295",
+        "soft": "#17324a",
+    },
 )
 THEMES = (LIGHT, DARK)
 

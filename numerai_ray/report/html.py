@@ -91,7 +91,7 @@ def _page(title: str, body: str, data: Data) -> str:
         body = _with_leaderboard(body)
     body, contents = _with_anchors(body)
     body = _answer_labelled(_folded(body))
-    body = body.replace("<table", '<div class="wide"><table').replace("</table>", "</table></div>")
+    body = body.replace("<table", '<div class="wide" tabindex="0"><table').replace("</table>", "</table></div>")
     values = {"title": title, "heading": f"{title_line}</h1>", "body": body, "contents": contents}
     page = {"style": style(), "script": script(), "script_hash": script_hash(), "data": data.as_json()}
     return str(_template().render(**values, **page))

@@ -40,7 +40,6 @@ ASK_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>numer
 autocomplete="current-password" required> <button>Open</button></p></form></main></html>"""
 
 
-
 def report_policy() -> str:
     """Of a report: it lies in the experiment's folder, where anybody may have written it, so its text is shown.
 

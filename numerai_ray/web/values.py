@@ -147,7 +147,15 @@ class Reader:
         history = self._history()
         value: dict[str, Any] = {"key": self.source.key, "experiment": self.source.shown, "notes": [], "error": None}
         value |= {"name": self.source.key, "idea": "", "novelty": "", "tags": [], "data_version": None, "stages": []}
-        value |= {"sweeps": [], "rounds_plot": None, "answer": None, "headline": None, "margin": None, "budget_rounds": None, "last": 200}
+        value |= {
+            "sweeps": [],
+            "rounds_plot": None,
+            "answer": None,
+            "headline": None,
+            "margin": None,
+            "budget_rounds": None,
+            "last": 200,
+        }
         try:
             if self.source.has("notes", self.source.paths.notes):
                 value["notes"] = [asdict(each) for each in read_notes(self.source.paths.notes)]

@@ -35,7 +35,9 @@ def test_rounds_are_one_line_each_that_unfolds(finished: History) -> None:
 def test_nothing_is_fetched(finished: History) -> None:
     text = page(finished)
     for reference in re.findall(r'(?:src|srcset|href)="([^"]*)"', text):
-        assert reference.startswith(("data:image/png;base64,", "#")) or re.match(r"(configs|logs|plots)/[^:]+$", reference)
+        assert reference.startswith(("data:image/png;base64,", "#")) or re.match(
+            r"(configs|logs|plots)/[^:]+$", reference
+        )
     style = text.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style

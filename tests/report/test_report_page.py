@@ -73,9 +73,12 @@ def test_it_fits_is_accessible_and_tells_values(finished: History, tmp_path: Pat
         await asyncio.sleep(0.3)
         assert await page.script(CUT_OFF) == []
         # Folded figures are drawn once they are opened; each tells its values by a mark or under the pointer.
-        figures = await page.script("[...document.querySelectorAll('[data-figure]')].map((each) => each.dataset.figure)")
+        figures = await page.script(
+            "[...document.querySelectorAll('[data-figure]')].map((each) => each.dataset.figure)"
+        )
         for name in figures:
             assert await told(page, name), name
+        await page.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
         await page.script(f"{axe};0")
         broken = await page.script(
             "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})"
@@ -109,7 +112,7 @@ async def told(page: Page, name: str) -> Any:
 def test_the_leaderboard_has_every_row_its_columns_behind_a_toggle_and_sorts(finished: History) -> None:
     async def work(page: Page) -> None:
         await page.open(finished.paths.html.as_uri())
-        await page.until("document.querySelector('#leaderboard tbody tr') !== null")
+        await page.until("document.querySelector('#leaderboard details.columns') !== null")
         board = "document.querySelector('#leaderboard')"
         heads = f"[...{board}.querySelectorAll('thead th')].map((each) => each.textContent)"
         assert len(await page.script(heads)) == 6
