@@ -129,7 +129,7 @@ def _data_uri(png: bytes) -> str:
 
 
 def _with_leaderboard(body: str) -> str:
-    """Without the appendix, whose columns the leaderboard has, and the leaderboard's table where the script finds it."""
+    """Without the appendix, whose columns the leaderboard has; the leaderboard where the script finds it."""
     body = re.sub(r"<h2>Appendix: further figures</h2>.*\Z", "", body, flags=re.DOTALL)
     found = r"(<h2>Leaderboard</h2>\n)(<table>.*?</table>(?:\n<p>.*?</p>)?)"
     return re.sub(found, r'\1<div id="leaderboard">\2</div>', body, count=1, flags=re.DOTALL)

@@ -23,7 +23,7 @@ function bandChart(host, { label, eras, value, low, high, dots, marks = [], name
 export function delta(host, info) {
   host.replaceChildren();
   for (const line of info.lines) {
-    host.append(h("h3", {}, `${line.stage}: ${line.title}`));
+    host.append(h("p", { class: "panel" }, `${line.stage}: ${line.title}`));
     bandChart(host, { label: `${line.stage}: cumulative gain`, eras: line.eras, value: line.total, low: line.low, high: line.high, name: "sum of BMC gains over eras", text: (value) => value.toFixed(2),
       marks: [{ at: 0, dash: "5 3" }], tell: (at) => `era ${eraText(line.eras[at])}\nsum of gains ${fixed(line.total[at], 3)}\nband ${fixed(line.low[at], 3)} to ${fixed(line.high[at], 3)}` });
   }
@@ -32,7 +32,7 @@ export function delta(host, info) {
 export function since(host, info) {
   host.replaceChildren();
   for (const panel of info.panels) {
-    host.append(h("h3", {}, panel.title));
+    host.append(h("p", { class: "panel" }, panel.title));
     bandChart(host, { label: panel.title, eras: panel.eras, value: panel.mean, low: panel.low, high: panel.high, dots: panel.values, name: "BMC of an era (1e-4)", text: inE4,
       marks: [{ at: panel.promise, dash: "5 3" }, { at: panel.promise - panel.error, dash: "1 3" }, { at: panel.promise + panel.error, dash: "1 3" }],
       tell: (at) => `era ${eraText(panel.eras[at])}: ${e4(panel.values[at])}\nmean so far ${e4(panel.mean[at])} [${e4(panel.low[at])}, ${e4(panel.high[at])}]\npromised ${e4(panel.promise)}` });
@@ -67,7 +67,7 @@ export function perEra(host, info) {
         s("line", { x1: box.px(middle), x2: box.px(middle), y1: y - 7, y2: y + 7, stroke: color, "stroke-width": 2 }),
         s("path", { d: `M${box.px(mean)} ${y - 5}l5 5l-5 5l-5 -5z`, fill: "var(--text)", "pointer-events": "none" }));
     });
-    cell.append(h("h3", {}, names[column]), box.svg);
+    cell.append(h("p", { class: "panel" }, names[column]), box.svg);
   }
 }
 
@@ -109,7 +109,7 @@ export function groups(host, info) {
   const percent = (value) => `${(100 * value).toFixed(0)} %`, cells = [h("div"), h("div")];
   host.replaceChildren(h("ul", { class: "key" }, info.kinds.map((kind, at) => h("li", {}, h("span", { class: "swatch", style: { background: `var(--${kind})` } }), `${kind}: ${cut(info.names[at], 40)}`))), h("div", { class: "pair" }, cells));
   [["Share of importance", info.importance, percent], ["Mean size of exposure", info.exposure, (value) => fixed(value, 3)]].forEach(([name, values, shown], at) => {
-    cells[at].append(h("h3", {}, name));
+    cells[at].append(h("p", { class: "panel" }, name));
     bars(cells[at], { label: name, rows: info.groups, values, kinds: info.kinds, title: info.names, shown });
   });
 }
