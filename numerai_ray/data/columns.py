@@ -134,7 +134,8 @@ def era_codes(column: Column) -> tuple[list[Any], npt.NDArray[np.int64]]:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     encoded = values.dictionary_encode(null_encoding="encode")
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    # Not to_numpy: that imports pandas.
+    return encoded.dictionary.to_pylist(), np.from_dlpack(encoded.indices).astype(np.int64)
 
 
 def era_numbers(column: Column) -> npt.NDArray[np.int64]:

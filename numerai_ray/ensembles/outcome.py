@@ -22,7 +22,7 @@ from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.results import read_results
-from numerai_ray.experiment.variant_output import official_metrics, per_era_json
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, metrics_of, summarize
 from numerai_ray.metrics.significance import PairedDelta, verdict
 from numerai_ray.system.files import whole_file

@@ -16,7 +16,8 @@ from numerai_ray.config import fingerprint, leaves
 from numerai_ray.data.dataset import Columns, file_fingerprint
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.experiment.variant_output import per_era_scores, write_variant
+from numerai_ray.experiment.score_values import per_era_scores
+from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics, metrics_of
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json

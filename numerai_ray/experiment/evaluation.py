@@ -17,8 +17,8 @@ from numerai_ray.data.predictions import Predictions
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.decision import sanity_flags
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.experiment.scores import StoredScores, comparison_of
-from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
 from numerai_ray.metrics.significance import Comparison, PairedDelta, Series, paired_delta, paired_deltas, verdict
 

@@ -35,6 +35,7 @@ class ResultsMirror:
     folder: Path
     target: Place
     seen: dict[str, FileFacts] = field(default_factory=dict)
+    due: threading.Event = field(default_factory=threading.Event)
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -84,10 +85,9 @@ class ResultsMirror:
         with self._one_at_a_time:
             return self._push()
 
-    def push_when_possible(self) -> None:
-        """Push now, or with the next push: a storage that is away for a while must not end a run."""
-        with suppress(EnvironmentFault):
-            self.push()
+    def push_soon(self) -> None:
+        """Have whoever keeps the copy fresh push now; nobody waits for it."""
+        self.due.set()
 
     def _push(self) -> int:
         ledger = self._local_ledger()  # before the files: all that it speaks of is written by now
@@ -209,7 +209,11 @@ class _Pusher(threading.Thread):
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
-        while not self._stop_asked.wait(self._beat_s):
+        while not self._stop_asked.is_set():
+            self._mirror.due.wait(self._beat_s)
+            self._mirror.due.clear()
+            if self._stop_asked.is_set():
+                return
             with suppress(EnvironmentFault, OSError):
                 if not self._lease.is_ours():
                     return  # another head took over while we were silent: it writes now
@@ -218,6 +222,7 @@ class _Pusher(threading.Thread):
 
     def stop(self) -> None:
         self._stop_asked.set()
+        self._mirror.due.set()
         self.join()
 
 

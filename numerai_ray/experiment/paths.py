@@ -66,6 +66,11 @@ class ExperimentPaths:
         return self.root / "logs" / "progress.json"
 
     @property
+    def timeline(self) -> Path:
+        """What the seconds of the last run with --profile went into, as a Chrome trace."""
+        return self.root / "logs" / "timeline.json"
+
+    @property
     def driver_log(self) -> Path:
         return self.root / "logs" / "driver.log"
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.ledger import append_line, whole_lines
-from numerai_ray.experiment.variant_output import per_era_scores
+from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.system.json_text import parse_json
 

@@ -13,7 +13,7 @@ from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
-from numerai_ray.experiment.variant_output import per_era_scores
+from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.significance import (
     ALONE,

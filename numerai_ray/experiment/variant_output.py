@@ -1,8 +1,4 @@
-"""What an experiment keeps: its records, its ledger and the names of its files.
-
-:class:`ExperimentPaths` is the sole owner of file names. The ledger (``rounds.jsonl``) is append-only and, with the
-fit store, the only memory: whatever was killed, the same command goes on from it.
-"""
+"""Output of a variant: its results file and its predictions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,29 +13,11 @@ from numerai_ray.config.official_words import to_official
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.diagnostics_output import Alike, diagnostics_json
-from numerai_ray.metrics.scoring import SCORING_VERSION, EraScores, Metrics, Summary
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
+from numerai_ray.metrics.scoring import SCORING_VERSION
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.outcome import FoldRecord, VariantOutcome
-
-
-def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
-    """``metrics`` of the official results JSON."""
-
-    def block(summary: Summary) -> dict[str, float]:
-        return {
-            "mean": summary.mean,
-            "std": summary.std,
-            "sharpe": summary.sharpe,
-            "max_drawdown": summary.max_drawdown,
-        }
-
-    return {
-        "corr": block(metrics.corr),
-        "bmc": block(metrics.bmc) | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark},
-        "bmc_last_200_eras": block(metrics.bmc_last)
-        | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark_last},
-    }
 
 
 def results_json(
@@ -126,24 +104,6 @@ def _fold(fits: Sequence[FoldRecord]) -> dict[str, Any]:
             for fit in fits
         ]
     return fold
-
-
-def per_era_json(eras: tuple[int, ...], scores: EraScores) -> dict[str, Any]:
-    """Per-era scores as plain lists."""
-    told = {
-        "era": [era_label(era) for era in eras],
-        "corr": scores.corr.tolist(),
-        "bmc": scores.bmc.tolist(),
-        "corr_with_benchmark": scores.benchmark_corr.tolist(),
-    }
-    return told if np.isnan(scores.mmc).all() else told | {"mmc": scores.mmc.tolist()}
-
-
-def per_era_scores(value: Mapping[str, Any]) -> tuple[tuple[int, ...], EraScores]:
-    """Inverse of :func:`per_era_json`; null is NaN again."""
-    names = [*("corr", "bmc", "corr_with_benchmark"), *(("mmc",) if value.get("mmc") else ())]
-    columns = [np.array(value[name], np.float64) for name in names]
-    return tuple(int(era) for era in value["era"]), EraScores(*columns)
 
 
 def predictions_table(outcome: VariantOutcome, columns: Columns) -> pa.Table:

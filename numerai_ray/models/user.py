@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.config import Resources, nearest, validate
@@ -176,7 +175,9 @@ class UserModel(DenseModel):
             if "sample_weight" not in inspect.signature(made.fit).parameters:
                 raise FitError(f"{self.name}: model.era_weights is set, so fit(X, y, sample_weight) must take weights")
             weights["sample_weight"] = rows.weights
-        fitted = made.fit(frame_of(rows), pd.Series(rows.target, rows.eras, name="target", copy=False), **weights)
+        from numerai_ray.models.frames import target_of  # noqa: PLC0415 - pandas, where it is asked for
+
+        fitted = made.fit(_frame_of(rows), target_of(rows), **weights)
         return made if fitted is None else fitted
 
     def plain(self, fitted: Any) -> bytes:
@@ -192,9 +193,10 @@ class UserModel(DenseModel):
         return {} if self.kind.__init__ is object.__init__ else found
 
 
-def frame_of(rows: Rows) -> pd.DataFrame:
-    """(n, k) the features of rows as a frame, without a copy; its index is the era of each row."""
-    return pd.DataFrame(rows.features, pd.Index(rows.eras, name="era"), list(rows.names), copy=False)
+def _frame_of(rows: Rows) -> Any:
+    from numerai_ray.models.frames import frame_of  # noqa: PLC0415
+
+    return frame_of(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +214,7 @@ class FittedUser:
     def predict(self, rows: Rows) -> npt.NDArray[np.float64]:
         with threadpool_limits(1, user_api="blas"):
             try:
-                given = frame_of(rows) if self.takes_frames else rows
+                given = _frame_of(rows) if self.takes_frames else rows
                 found = np.asarray(self.fitted.predict(given), np.float64)
                 found = found[:, 0] if self.takes_frames and found.ndim == 2 and found.shape[1] == 1 else found
             except Exception as error:

@@ -20,11 +20,9 @@ from numerai_ray.progress.live_view import decided_line
 from numerai_ray.progress.round_state import Best
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
-from numerai_ray.system.http import Patience, post_json
 from numerai_ray.system.services import PATIENCE_S, in_time, masked
 
 # One after another, so that a webhook that hangs costs a message, not the rest.
-PATIENCE = Patience(connect_s=PATIENCE_S / 2, stall_s=PATIENCE_S / 2)
 MOST_WAITING = 20
 
 Send = Callable[[str, Mapping[str, Any]], None]
@@ -59,7 +57,7 @@ class Alerts:
 
     def __init__(self, url: str, experiment: str, send: Send | None = None):
         self._url, self._experiment = url, experiment
-        self._send = send or (lambda url, value: post_json(url, value, PATIENCE))
+        self._send = send or _post
         self._waiting: deque[dict[str, Any]] = deque()
         self._change = threading.Condition()
         self._over = False
@@ -160,3 +158,9 @@ def alerting(url: str | None, experiment: str, say: Callable[[str], None]) -> It
         note = alerts.close()
         if note is not None:
             say(note)
+
+
+def _post(url: str, value: Mapping[str, Any]) -> None:
+    from numerai_ray.system.http import Patience, post_json
+
+    post_json(url, value, Patience(connect_s=PATIENCE_S / 2, stall_s=PATIENCE_S / 2))

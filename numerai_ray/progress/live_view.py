@@ -85,7 +85,7 @@ class ProgressFile:
 
 
 class MirrorWatcher:
-    """Carries a decided round to the experiment's copy at once; the rest goes there every few seconds."""
+    """Has a decided round carried to the experiment's copy beside the next one; the rest goes there now and then."""
 
     def __init__(self, mirror: ResultsMirror):
         self.mirror = mirror
@@ -96,7 +96,7 @@ class MirrorWatcher:
 
     def round_decided(self, record: RoundRecord) -> None:
         del record
-        self.mirror.push_when_possible()
+        self.mirror.push_soon()
 
 
 class LiveView:

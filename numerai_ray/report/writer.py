@@ -21,6 +21,7 @@ from numerai_ray.report.plots.registry import captions, drawn_plots, gathered, w
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import masked
+from numerai_ray.system.timeline import span
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
@@ -30,6 +31,7 @@ SHARE = 0.05
 Tracker = Callable[[Sequence[RoundRecord]], None]
 
 
+@span("report")
 def write_report(
     loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord], start_era: int | None = None
 ) -> Path:
@@ -45,14 +47,16 @@ def write_report(
     from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
-    infos = gathered(reading)
-    said = captions(write_plots(reading, infos), len(history))
+    with span("plots"):
+        infos = gathered(reading)
+        said = captions(write_plots(reading, infos), len(history))
     text, page = markdown_and_page(reading, said, {name: page_value(info) for name, info in infos.items()})
     write_text(paths.report, text)
     write_text(paths.html, page)
     return paths.report
 
 
+@span("report")
 def write_report_text(loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord]) -> Path:
     """Write ``experiment.md`` alone, at once, with the plots as they were last drawn."""
     reading = _reading(loaded, paths, history)
@@ -68,12 +72,12 @@ def _reading(
 
 
 class ReportWriter:
-    """Called with the history after every round: the text is written at once, the rest beside the next round.
+    """Called with the history after every round, and when a run goes on: all is written beside the next round.
 
-    Pictures and page are drawn while a long round runs, and when the experiment is finished. A short round is not
-    held up by them: then they are drawn at the end, unless the whole run was short too and is going on later.
-    Trackers are told of every round, after its text is written. A fault of theirs, or of a drawing, never ends a
-    run: it is kept in ``problems``.
+    The text is written after every round; where rounds are faster, one text tells of several. Pictures and page are
+    drawn while a long round runs, and when the experiment is finished. A short round is not held up by them: then they
+    are drawn at the end, unless the whole run was short too and is going on later. Trackers are told of every round. A
+    fault of theirs, or of a drawing, never ends a run: it is kept in ``problems``.
     """
 
     def __init__(self, loaded: LoadedPlan, paths: ExperimentPaths, trackers: Sequence[Tracker] = ()):
@@ -84,6 +88,7 @@ class ReportWriter:
         self._began = time.monotonic()
         self._history: tuple[RoundRecord, ...] = ()
         self._aside = ThreadPoolExecutor(1, "report")
+        self._text: Future[None] | None = None
         self._drawing: Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -94,17 +99,25 @@ class ReportWriter:
         orderly = kind is None or issubclass(kind, Exception)
         if orderly:
             self._draw_at_the_end()
-        self._aside.shutdown(wait=orderly, cancel_futures=not orderly)
+        with span("waiting for plots"):
+            self._aside.shutdown(wait=orderly, cancel_futures=not orderly)
+        if kind is None:
+            self._raise_text_fault()
 
     def __call__(self, history: Sequence[RoundRecord]) -> None:
         """A round was decided, or the experiment is finished.
 
         Raises:
-            EnvironmentFault: the folder cannot be written.
+            EnvironmentFault: the folder could not be written, as the last round's text, or at the end this one's.
 
         """
+        self._raise_text_fault()
+        if self._history == tuple(history) and self._text is not None:
+            return
         known, self._history = len(self._history), tuple(history)
-        write_report_text(self.loaded, self.paths, self._history)
+        waits = self._text is not None and not (self._text.running() or self._text.done())
+        if not waits:  # else the one that waits writes of this round, too
+            self._text = self._aside.submit(self._write_text)
         if len(self._history) == known:
             return
         for tracker in self.trackers:
@@ -112,6 +125,13 @@ class ReportWriter:
         idle = self._drawing is None or self._drawing.done()
         if idle and self._history and self._history[-1].wall_s * SHARE >= DRAWING_S:
             self._draw()
+
+    def _write_text(self) -> None:
+        write_report_text(self.loaded, self.paths, self._history)
+
+    def _raise_text_fault(self) -> None:
+        if self._text is not None and self._text.done():
+            self._text.result()
 
     def _draw_at_the_end(self) -> None:
         history = self._history

@@ -12,13 +12,15 @@ from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.experiment.variant_output import official_metrics, per_era_json, write_variant
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
+from numerai_ray.experiment.variant_output import write_variant
 from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4
 from numerai_ray.rounds.candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
+from numerai_ray.system.timeline import span
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.rows import take
 
@@ -53,7 +55,8 @@ class Recorder:
         trial = outcome.plan.id
         if outcome.metrics is not None:
             columns, own_alike = self.runner.columns(outcome.plan), self.alike.get(trial, {})
-            write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial), own_alike)
+            with span("predictions written"):
+                write_variant(outcome, columns, self.paths.results(trial), self.paths.predictions(trial), own_alike)
         write_text(self.paths.trial_log(trial), trial_log(outcome))
         flags = (*suspects, *data_flags(outcome))
         return VariantRecord(
@@ -98,6 +101,7 @@ class Recorder:
         return [VariantRecord(name, score.benchmark, "benchmark", own, {}, metrics)]
 
 
+@span("statistics")
 def round_alike(
     outcomes: Mapping[str, VariantOutcome], earlier: Sequence[str], paths: ExperimentPaths, runner: RoundRunner
 ) -> dict[str, dict[str, float]]:

@@ -35,6 +35,7 @@ from numerai_ray.runners.base import Progress, RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
+from numerai_ray.system.timeline import span
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import FitSpec, VariantPlan
 
@@ -97,6 +98,7 @@ class RoundScheduler:
         self.written = loaded
         self.settings = settings
         self.parts = parts
+        self._last_search: Search | None = None
 
     def run(
         self, max_rounds: int | None = None, stop_after: Stage | None = None
@@ -114,8 +116,9 @@ class RoundScheduler:
         history = read_ledger(self.parts.paths.ledger)
         self._check_origin(history)
         edits = self._edits(history)
-        if history:
-            self.parts.archive(self._search(history))  # what was lost of it, or damaged, is there again
+        if history:  # what was lost of these when the last run was killed, or is damaged, is there again
+            self.parts.archive(self._search(history))
+            self.parts.reporter(history)
         start, over = len(history), ""
         while True:
             search = self._search(history)
@@ -125,7 +128,8 @@ class RoundScheduler:
                 return step, history
             if max_rounds is not None and len(history) == start + max_rounds:
                 return None, history
-            setup = search.setup(step)
+            with span("plan"):
+                setup = search.setup(step)
             if stop_after is not None and _is_over(stop_after, setup.stage, history):
                 return None, history
             over = over or self._overrun(setup, history)
@@ -151,8 +155,14 @@ class RoundScheduler:
         return history[-1]
 
     def _search(self, history: Sequence[RoundRecord]) -> Search:
-        return Search(self.written.interpreted(chosen_interpretation(history)), self.parts.proposer, history)
+        """What is left to try after ``history``, made once for each."""
+        last = self._last_search
+        if last is None or len(last.history) != len(history) or (history and last.history[-1] is not history[-1]):
+            loaded = self.written.interpreted(chosen_interpretation(history))
+            self._last_search = last = Search(loaded, self.parts.proposer, tuple(history))
+        return last
 
+    @span("plan")
     def _overrun(self, setup: Setup, history: Sequence[RoundRecord]) -> str:
         """Why a scout round is not started: what it would train goes beyond a budget."""
         budget = self.settings
@@ -170,6 +180,7 @@ class RoundScheduler:
         seconds = usual_seconds(history, len(missing)) if told is None else told.seconds
         return overrun(history, budget, len(missing), seconds, cores)
 
+    @span("plan")
     def _next(self, search: Search, history: Sequence[RoundRecord], *, extend: bool, over: str) -> Step:
         names, weights = list(search.dimensions), search.importances()
         focus = find_focus(history, names, self.settings.focus_ratio, search, weights)
@@ -178,6 +189,7 @@ class RoundScheduler:
 
     # --- what may have changed between runs --------------------------------------------------------------------
 
+    @span("data")
     def _check_origin(self, history: Sequence[RoundRecord]) -> None:
         """Refuse to mix results of different bases or data: they do not compare."""
         if history:
@@ -224,7 +236,8 @@ class RoundScheduler:
         # Nobody waits for the search for leaks while Ray starts.
         with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left if limited else None):
             looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
-            outcomes = self.parts.runner.run(plans, self.parts.watcher.trial_progress) if plans else {}
+            with span("round"):
+                outcomes = self.parts.runner.run(plans, self.parts.watcher.trial_progress) if plans else {}
         suspects = {trial: each.result() for trial, each in looking.items()}
         earlier = [known[own].id for each in setup.candidates if (own := identity(each.config, setup.stage)) in known]
         alike = round_alike(outcomes, earlier, self.parts.paths, self.parts.runner)
@@ -236,7 +249,7 @@ class RoundScheduler:
             return recorder.variant(each, outcomes.get(trial), suspects.get(trial, ()))
 
         # Predictions are packed side by side, two at a time: each holds a table of all rows meanwhile.
-        with ThreadPoolExecutor(2, "record") as pool:
+        with span("recording"), ThreadPoolExecutor(2, "record") as pool:
             records = list(pool.map(recorded, setup.candidates))
         base, rest, others = self._judged(records, setup, history)
         decision = replace(
@@ -268,14 +281,17 @@ class RoundScheduler:
             estimated_s=None if expected is None else expected.in_all(started="start_s" in cost),
             cost=cost,
         )
-        record = replace(record, importances=self._search([*history, record]).importances())
-        keep_looks(self.parts.paths, self._looks)
-        append_ledger(self.parts.paths.ledger, record)
-        write_json(self.parts.paths.seen_plan, self.written.readable())
-        self.parts.archive(self._search([*history, record]))
+        after = self._search([*history, record])
+        record = replace(record, importances=after.importances())
+        with span("ledger"):
+            keep_looks(self.parts.paths, self._looks)
+            append_ledger(self.parts.paths.ledger, record)
+            write_json(self.parts.paths.seen_plan, self.written.readable())
+            self.parts.archive(after)
         self.parts.watcher.round_decided(record)
         return record
 
+    @span("plan")
     def _kept_baseline(
         self, setup: Setup, history: Sequence[RoundRecord]
     ) -> tuple[dict[str, VariantRecord], tuple[str, ...]]:
@@ -295,6 +311,7 @@ class RoundScheduler:
         own = identity(each.config, setup.stage)
         return {own: entry.record(trial, each.name, own)}, (note,)
 
+    @span("statistics")
     def _judged(
         self, records: Sequence[VariantRecord], setup: Setup, history: Sequence[RoundRecord]
     ) -> tuple[VariantRecord, list[VariantRecord], list[VariantRecord]]:
@@ -326,6 +343,7 @@ class RoundScheduler:
         where = f"{setup.why}; at the larger scale" if setup.stage == "confirm" else "at the deep baseline's settings"
         return replace(decision, reason=f"{where} {decision.reason}")
 
+    @span("plan")
     def _plans(self, new: Mapping[str, Candidate], number: int, stage: Stage) -> list[VariantPlan]:
         label = f"{self.written.name}/r{number}" + ("" if stage == "scout" else f"-{stage}")
         origin = f"{experiment_identity(self.parts.paths)}/r{number}"

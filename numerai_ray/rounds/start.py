@@ -1,11 +1,16 @@
 """Round start: what watchers are told when a round begins, the fits that it asks for among it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.training.spec import VariantPlan
+
+if TYPE_CHECKING:  # who only shows a round imports nothing that trains
+    from numerai_ray.training.spec import VariantPlan
 
 
 @dataclass(frozen=True)

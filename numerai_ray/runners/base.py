@@ -1,18 +1,21 @@
 """Runner contract: executes the variants of a round; equal plans give equal outcomes, whatever the runner."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.data.dataset import Columns
-from numerai_ray.metrics.scoring import Metrics
-from numerai_ray.runners.pruning import Stopped
 from numerai_ray.system.cluster import RoundCost, Spent
-from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed
-from numerai_ray.training.spec import VariantPlan
+
+if TYPE_CHECKING:  # who only reads what a runner told imports nothing that trains
+    from numerai_ray.data.dataset import Columns
+    from numerai_ray.metrics.scoring import Metrics
+    from numerai_ray.training.outcome import FoldScore, VariantOutcome
+    from numerai_ray.training.spec import VariantPlan
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,8 +67,3 @@ def progress_of(plan: VariantPlan, scored: Sequence[FoldScore], metrics: Metrics
     stored = sum(all(record.stored for record in fold.records) for fold in scored)
     fits = {record.key: record.stored for fold in scored for record in fold.records}
     return Progress(plan.id, len(scored), len(plan.fold_fits), metrics.primary, stored=stored, fits=fits)
-
-
-def given_up(plan: VariantPlan, why: Stopped) -> VariantOutcome:
-    """The outcome of a trial that was stopped because it is hopeless."""
-    return replace(failed(plan, None), pruned=str(why))

@@ -15,10 +15,11 @@ from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
 from numerai_ray.metrics.scoring import metrics_of
-from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, given_up, progress_of
-from numerai_ray.runners.pruning import Stops
+from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, progress_of
+from numerai_ray.runners.pruning import Stops, given_up
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.process import finish_first
+from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import LinearParts, assemble_fold, is_stacked
 from numerai_ray.training.batches import Training, carry_out, is_earlier, trainings
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
@@ -118,10 +119,11 @@ class InProcessRunner:
                 continue  # others may be stopped by what its other folds score
             good = [(spec, fit, stored) for spec, fit, stored in tried if not isinstance(fit, FitError)]
             fits |= {spec.key: fit for spec, fit, _ in good}
-            made = assemble_fold(plan, position, fits, columns, parts=self._parts)
-            predictions.append(made.prediction)
-            records = [fit_record(spec, fit, stored=stored) for spec, fit, stored in good]
-            scored.append(score_assembled(plan, position, made, records, columns))
+            with span("scores"):
+                made = assemble_fold(plan, position, fits, columns, parts=self._parts)
+                predictions.append(made.prediction)
+                records = [fit_record(spec, fit, stored=stored) for spec, fit, stored in good]
+                scored.append(score_assembled(plan, position, made, records, columns))
             waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1].bmc)
             if error is None:
                 metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
@@ -146,14 +148,17 @@ class InProcessRunner:
     def _train(self, specs: Sequence[FitSpec], columns: Columns) -> list[StoredFit]:
         spec = specs[0]
         if spec.dataset not in self._features:
-            self._features = {spec.dataset: load_features(spec.index, spec.features)}
+            with span("data"):
+                self._features = {spec.dataset: load_features(spec.index, spec.features)}
         features = self._features[spec.dataset]
-        return run_fits(specs, features, columns, self.threads, keep_model=self.store.keep_models)
+        with span("fit", cores=self.threads):
+            return run_fits(specs, features, columns, self.threads, keep_model=self.store.keep_models)
 
     def _load_columns(self, plan: VariantPlan, needs: tuple[tuple[str, ...], tuple[str, ...]]) -> Columns:
         held = self._columns.get(plan.index.fingerprint)
         if held is None or not ({*held.targets} >= {*needs[0]} and {*held.benchmarks} >= {*needs[1]}):
-            held = load_columns(plan.index, plan.config.data, *needs)
+            with span("data"):
+                held = load_columns(plan.index, plan.config.data, *needs)
             self._columns = {plan.index.fingerprint: held}
         return held
 
@@ -196,7 +201,7 @@ class StoredFirst:
             self._last = self._local
             return self._last.run(plans, on_progress)
         if self._training is None:
-            with finish_first():  # a library of which half was imported cannot be imported again
+            with finish_first(), span("imports"):  # a library of which half was imported cannot be imported again
                 self._training = self._make()
         self._last = self._training
         return self._last.run(plans, on_progress)

@@ -12,7 +12,7 @@ baseline never stop.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.metrics.significance import Comparison, Search, Series, paired_delta
 from numerai_ray.training.assembly import is_stacked
+from numerai_ray.training.outcome import VariantOutcome, failed
 from numerai_ray.training.spec import VariantPlan
 
 # Far below the level of a clear gain: a stopped variant is not heard again.
@@ -136,3 +137,8 @@ class Stops:
         """The order of looks: as fits are trained, the largest first."""
         rows = {spec.fold.index: spec.train_rows for plan in self.plans for spec in plan.fits}
         return tuple(sorted(rows, key=lambda fold: (-rows[fold], -fold)))
+
+
+def given_up(plan: VariantPlan, why: Stopped) -> VariantOutcome:
+    """The outcome of a trial that was stopped because it is hopeless."""
+    return replace(failed(plan, None), pruned=str(why))

@@ -16,8 +16,8 @@ from numerai_ray.data.predictions import Predictions, read_predictions
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.evaluation import Against, Evaluated, evaluated, match, with_references
+from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.experiment.variant_output import per_era_scores
 from numerai_ray.metrics.scoring import EraScores, Metrics, score_eras
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, verdict
 from numerai_ray.session.places import data_place

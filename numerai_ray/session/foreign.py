@@ -14,7 +14,7 @@ from numerai_ray.data.predictions import read_predictions
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.evaluation import Evaluated, Matched, evaluated, evaluation_json, match
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.variant_output import official_metrics, per_era_json
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import SCORING_VERSION
 from numerai_ray.session.compare import as_latest_stage
 from numerai_ray.session.evaluate import Ground, Scoring, ground_of

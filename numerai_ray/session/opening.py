@@ -14,7 +14,6 @@ from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.alerts import Alerts
-from numerai_ray.progress.building import build_files, make_market
 from numerai_ray.progress.events import EventView, JsonView, QuietView
 from numerai_ray.progress.live_view import LiveView, MirrorWatcher, PlainView, Watchers
 from numerai_ray.progress.notebook_view import NotebookView, in_notebook
@@ -24,6 +23,7 @@ from numerai_ray.progress.watching import View, trackers, watching
 from numerai_ray.session.places import writable_place
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
+from numerai_ray.system.timeline import span
 
 if TYPE_CHECKING:
     from numerai_ray.experiment.mirror import ResultsMirror
@@ -44,7 +44,8 @@ class Session:
     """An experiment and how somebody wants it run: a command, or a notebook.
 
     ``results`` is the experiment's copy, kept alike while it runs. ``on_event`` is told what ``run --json`` prints,
-    whatever is shown beside it; ``quiet`` shows nothing.
+    whatever is shown beside it; ``quiet`` shows nothing. ``profile`` keeps a timeline of the whole run; ``began`` is
+    when the process did (seconds since the epoch), where it is this run's own.
     """
 
     paths: ExperimentPaths
@@ -60,6 +61,8 @@ class Session:
     results: Place | None = None
     on_event: Callable[[Event], object] | None = None
     quiet: bool = False
+    profile: bool = False
+    began: float | None = None
 
 
 @contextmanager
@@ -69,11 +72,13 @@ def scheduler_at_work(
     history: Sequence[RoundRecord],
     settings: PolicySettings,
     mirror: ResultsMirror | None,
+    watchers: Sequence[Watcher] = (),
 ) -> Iterator[RoundScheduler]:
     """The scheduler with its runner, report and watchers up; all are let go at the end, and their faults told."""
-    from numerai_ray.report.writer import ReportWriter
-    from numerai_ray.rounds.restore import restore_files
-    from numerai_ray.system.machine import this_machine
+    with span("imports"):
+        from numerai_ray.report.writer import ReportWriter
+        from numerai_ray.rounds.restore import restore_files
+        from numerai_ray.system.machine import this_machine
 
     paths, loaded = session.paths, session.loaded
     report = ReportWriter(loaded, paths, trackers(paths, loaded.name, session.mlflow))
@@ -90,6 +95,7 @@ def scheduler_at_work(
         more: list[Watcher] = [MirrorWatcher(mirror)] if mirror else []
         more += [EventView(session.on_event)] if session.on_event else []
         more += [session.alerts] if session.alerts else []
+        more += watchers
         told = Watchers(watcher, *more) if more else watcher
         for line in restore_files(paths, history, catalog, runner.store, this_machine().cores):
             tell(session, line)
@@ -156,17 +162,20 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
     """
     if isinstance(root, Url):
         return
-    from numerai_ray.data.files.build import BuildSpec
-    from numerai_ray.data.synthetic.market import MarketSpec
-
     configs = [loaded.config(stage, {}) for stage in loaded.stages]
     version_dir = root / configs[0].data.version
     market = loaded.plan.market
     if market is not None and not (version_dir / "features.json").exists():
+        from numerai_ray.data.synthetic.market import MarketSpec
+        from numerai_ray.progress.building import make_market
+
         spec = MarketSpec(eras=market.eras, rows=market.rows, features=market.features, seed=market.seed)
         make_market(spec, version_dir)
     needed = {root / name for config in configs for name in config.data.files()}
     if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
+        from numerai_ray.data.files.build import BuildSpec
+        from numerai_ray.progress.building import build_files
+
         build_files(version_dir, BuildSpec())
 
 
@@ -175,16 +184,18 @@ def open_runner(
     root: Place, folder: Path, address: str | None, *, in_process: bool, keep_models: bool = False
 ) -> Iterator[InProcessRunner | StoredFirst]:
     """The runner that was asked for; Ray is let go at the end."""
-    from numerai_ray.runners.in_process import InProcessRunner
-    from numerai_ray.system.machine import this_machine
-    from numerai_ray.training.store.fits import FitStore
+    with span("imports"):
+        from numerai_ray.runners.in_process import InProcessRunner
+        from numerai_ray.system.machine import this_machine
+        from numerai_ray.training.store.fits import FitStore
 
     store = FitStore.below(root, keep_models=keep_models)
     writable_place(store.root, "the fit store in --data-dir")
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
-    from numerai_ray.runners.in_process import StoredFirst
+    with span("imports"):
+        from numerai_ray.runners.in_process import StoredFirst
 
     here = this_machine().cores
     runner = StoredFirst(store, here, lambda: _ray_runner(store, folder, address), cores=here if address is None else 0)
@@ -253,10 +264,11 @@ def scheduler_of(
     report: ReportWriter,
 ) -> RoundScheduler:
     """The scheduler of an experiment, everything in its hands."""
-    from numerai_ray.experiment.baselines import BaselineStore
-    from numerai_ray.rounds.scheduler import RoundScheduler, RunParts
-    from numerai_ray.rounds.time_model import expected, read_calibration
-    from numerai_ray.training.store.fits import is_stored
+    with span("imports"):
+        from numerai_ray.experiment.baselines import BaselineStore
+        from numerai_ray.rounds.scheduler import RoundScheduler, RunParts
+        from numerai_ray.rounds.time_model import expected, read_calibration
+        from numerai_ray.training.store.fits import is_stored
 
     paths, stored = report.paths, partial(is_stored, runner.store)
     parts = RunParts(
@@ -276,11 +288,13 @@ def scheduler_of(
 
 def sampler_of(loaded: LoadedPlan) -> Sampler:
     """The plan's proposer."""
-    from numerai_ray.rounds.samplers import ListedSampler, RefineSampler
+    with span("imports"):
+        from numerai_ray.rounds.samplers import ListedSampler, RefineSampler
 
     rounds = loaded.plan.rounds
     if rounds.proposer == "optuna":
-        from numerai_ray.rounds.optuna_sampler import OptunaSampler
+        with span("imports"):
+            from numerai_ray.rounds.optuna_sampler import OptunaSampler
 
         return OptunaSampler(rounds.seed)
     return RefineSampler() if rounds.proposer == "refine" else ListedSampler()

@@ -30,9 +30,9 @@ from numerai_ray.experiment.rechecks import (
     read_rechecks,
 )
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.score_values import per_era_json
 from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.since import LiveRecord, last_seen_era, live_record
-from numerai_ray.experiment.variant_output import per_era_json
 from numerai_ray.session.opening import Session, open_runner
 from numerai_ray.system.storage import Place
 

@@ -26,7 +26,9 @@ from numerai_ray.session.opening import (
     tell_devices,
     training_runner,
 )
+from numerai_ray.session.timing import RoundTimes, timed
 from numerai_ray.system.files import tidy
+from numerai_ray.system.timeline import span
 
 if TYPE_CHECKING:
     from numerai_ray.rounds.forecast import Forecast
@@ -54,11 +56,18 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
         FitError: a round cannot be decided.
 
     """
-    from numerai_ray.session.plan_check import check_plan, pin
-    from numerai_ray.training.store.fits import FOLDER
+    with timed(session) as times:
+        return _run_rounds(session, how_far, times)
+
+
+def _run_rounds(session: Session, how_far: HowFar, times: RoundTimes) -> "tuple[Stop | None, list[RoundRecord]]":
+    with span("imports"):
+        from numerai_ray.session.plan_check import check_plan, pin
+        from numerai_ray.training.store.fits import FOLDER
 
     paths, loaded, root = session.paths, session.loaded, session.root
-    catalog = catalog_of(loaded, root, paths, session.address)
+    with span("plan"):
+        catalog = catalog_of(loaded, root, paths, session.address)
     with (
         experiment_lock(paths.lock),
         mirrored(paths.root, session.results) as mirror,
@@ -68,12 +77,15 @@ def run_rounds(session: Session, how_far: HowFar) -> "tuple[Stop | None, list[Ro
             tidy(folder)
         history = read_ledger(paths.ledger)
         if how_far.extend or not is_finished(history):
-            prepare_data(loaded, root)
-            pin(loaded, catalog, history)
-            check_plan(loaded, catalog, str(paths.plan))
+            with span("data"):
+                prepare_data(loaded, root)
+                pin(loaded, catalog, history)
+            with span("plan"):
+                check_plan(loaded, catalog, str(paths.plan))
             tell_devices(session, catalog)
         settings = settings_of(loaded, accept_suspect=how_far.accept_suspect, extend=how_far.extend)
-        with scheduler_at_work(replace(session, alerts=alerts), catalog, history, settings, mirror) as scheduler:
+        session = replace(session, alerts=alerts)
+        with scheduler_at_work(session, catalog, history, settings, mirror, [times]) as scheduler:
             stop, history = scheduler.run(how_far.rounds, how_far.stop_after)
         if alerts is not None:
             alerts.ended(history)

@@ -1,11 +1,11 @@
 """What a notebook shows of an experiment and of a forecast: rows of a table, and pages of HTML."""
 
+from __future__ import annotations
+
 import html
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.decision import last_compared
@@ -21,6 +21,8 @@ from numerai_ray.session.subject import Subject
 __all__ = ["COLUMNS", "Forecast", "experiment_html", "flat", "leaderboard_rows"]
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from numerai_ray.rounds import forecast as rounds_forecast
 
 MOST_ROWS = 15
@@ -70,7 +72,7 @@ def experiment_html(experiment: Subject) -> str:
 class Forecast:
     """What a run will do, as :meth:`Experiment.forecast` found it; a notebook shows both tables."""
 
-    def __init__(self, found: "rounds_forecast.Forecast"):
+    def __init__(self, found: rounds_forecast.Forecast):
         self.found = found
 
     @property
@@ -85,10 +87,14 @@ class Forecast:
 
     def stages(self) -> pd.DataFrame:
         """A row a stage: its data, fits a config, cores and bytes a fit."""
+        import pandas as pd
+
         return pd.DataFrame([asdict(each) for each in self.found.stages]).set_index("stage")
 
     def rounds(self) -> pd.DataFrame:
         """A row a round that is certain: its configurations, fits by where they come from, seconds."""
+        import pandas as pd
+
         columns = ["stage", "dimension", "variants", "fits_new", "fits_stored", "fits_shared", "seconds"]
         return pd.DataFrame([asdict(each) for each in self.found.rounds], columns=columns)
 

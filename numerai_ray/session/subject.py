@@ -1,14 +1,17 @@
 """Subject: what pictures, pages and comparisons ask of an experiment."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import StoredScores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Subject(Protocol):

@@ -14,5 +14,6 @@ __all__ = [
     "resources",
     "services",
     "storage",
+    "timeline",
     "transfer",
 ]

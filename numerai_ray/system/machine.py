@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-import pyarrow as pa
 
 from numerai_ray.system.resources import Machine
 
@@ -86,6 +85,11 @@ def resident_bytes(pid: int) -> int:
     return 0
 
 
+def process_began() -> float:
+    """When this process began, in seconds since the epoch."""
+    return float(psutil.Process().create_time())
+
+
 def this_machine() -> Machine:
     """Cores and memory that this process may use: its affinity and its container's limits count, not the box's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -117,6 +121,8 @@ def _cgroup_limit() -> int | None:
 
 def give_back_memory() -> None:
     """Return to the system what this process has freed: the allocators keep it (measured: 500 MB after binning)."""
+    import pyarrow as pa  # noqa: PLC0415 - whoever reads tables has it; whoever looks at the machine need not
+
     pa.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

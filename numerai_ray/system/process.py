@@ -1,11 +1,12 @@
-"""The process: Ctrl-C once and twice, SIGTERM and SIGHUP, the same command again, words when it ends from within."""
+"""The process: Ctrl-C once and twice, SIGTERM and SIGHUP, the same command again."""
 
 import os
+import select
 import signal
 import stat
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,9 +35,13 @@ def _nothing(text: str) -> None:
 
 @dataclass
 class _State:
-    """``asked``: the exit code once there was an interrupt; while something is ``held`` it waits."""
+    """``asked``: the exit code once an interrupt was handled; while something is ``held`` it waits.
+
+    ``arrived`` is that of one which Python may have yet to handle, read from the pipe ``arrivals``.
+    """
 
     asked: int = 0
+    arrived: int = 0
     held: bool = False
     listening: bool = False
     say: Callable[[str], None] = _nothing
@@ -68,7 +73,7 @@ def two_step_interrupts(say: Callable[[str], None] = _nothing) -> Iterator[None]
 
 @contextmanager
 def _listening() -> Iterator[None]:
-    _state.asked, _state.held, _state.listening = 0, False, True
+    _state.asked, _state.arrived, _state.held, _state.listening = 0, 0, False, True
     # What somebody wants to be ignored, as nohup does, stays ignored.
     numbers = [each for each in CODES if each == signal.SIGINT or signal.getsignal(each) is not signal.SIG_IGN]
     _state.arrivals, arrived = os.pipe()
@@ -85,7 +90,7 @@ def _listening() -> Iterator[None]:
         os.close(arrived)
         os.close(_state.arrivals)
         # what was asked of this block is asked of nothing after it
-        _state.asked, _state.held, _state.listening, _state.arrivals = 0, False, False, None
+        _state.asked, _state.arrived, _state.held, _state.listening, _state.arrivals = 0, 0, False, False, None
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
@@ -118,8 +123,25 @@ def stop_asked() -> int:
     """The exit code of the interrupt that came, also of one that Python has not handled yet; 0 where there was none."""
     if not _state.asked and _state.arrivals is not None:
         with suppress(OSError):
-            return next((CODES[each] for each in os.read(_state.arrivals, 4096) if each in CODES), 0)
-    return _state.asked
+            _state.arrived = next(
+                (CODES[each] for each in os.read(_state.arrivals, 4096) if each in CODES), _state.arrived
+            )
+    return _state.asked or _state.arrived
+
+
+def stop_within(seconds: float) -> bool:
+    """Wait so long, or until an interrupt arrives, though Python may handle it later; whether there was one."""
+    if stop_asked() or _state.arrivals is None:
+        time.sleep(seconds)
+    else:
+        with suppress(OSError, ValueError):  # closed meanwhile: nobody listens any more
+            select.select([_state.arrivals], [], [], seconds)
+    return bool(stop_asked())
+
+
+def is_ending() -> bool:
+    """Whether all that is left for this process to do is to end: it is one command, and was stopped."""
+    return _process.owned and bool(stop_asked())
 
 
 @contextmanager
@@ -244,22 +266,3 @@ def start_over(why: str) -> None:
     # Timers outlive this, handlers do not.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-# Waits for a line, or for the end of whoever was to write it.
-SCRIPT = 'read -r line || printf "%s\\n" "$1" >&2'
-
-
-@contextmanager
-def last_words(words: str) -> Iterator[None]:
-    """Have ``words`` on stderr if the process ends while the block runs, however it ends; an exception is no end."""
-    try:
-        teller = subprocess.Popen(["/bin/sh", "-c", SCRIPT, "sh", words], stdin=subprocess.PIPE)
-    except OSError:  # no shell: then without
-        yield
-        return
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            teller.communicate(b"over\n")

@@ -34,6 +34,8 @@ from numerai_ray.training.sample import sampled_eras, sampled_features
 from numerai_ray.training.spec import STEPS, Asked, FitSpec, VariantPlan, diagnosed_against
 
 MOST_STEPS = 2**31 - 1
+# A variant is asked for when the plan is checked, against a budget, among baselines, and to be run: planned once.
+MOST_PLANNED = 256
 
 
 class Catalog:
@@ -60,6 +62,7 @@ class Catalog:
         self._features: dict[tuple[str, str], tuple[str, ...]] = {}
         self._coverage: dict[tuple[str, str, str, str], EraCoverage] = {}
         self._contents: dict[tuple[str, str, str, str], Contents] = {}
+        self._planned: dict[_Asked, VariantPlan] = {}
 
     def index(self, data: DataConfig) -> DatasetIndex:
         """Index of the config's data file; raises :class:`~numerai_ray.errors.DataError`."""
@@ -109,6 +112,21 @@ class Catalog:
 
         """
         members = self._members(label, config)
+        asked = _Asked(
+            config.model_dump_json(), tuple(member.source for member in members), self.last_era, kept, to_run
+        )
+        planned = self._planned.pop(asked, None)
+        if planned is None:
+            planned = self._plan(trial_id, label, config, members, asked)
+        self._planned[asked] = planned  # the newest last
+        if len(self._planned) > MOST_PLANNED:
+            del self._planned[next(iter(self._planned))]
+        return replace(planned, id=trial_id, label=label)
+
+    def _plan(
+        self, trial_id: str, label: str, config: Config, members: Sequence["_Member"], asked: "_Asked"
+    ) -> VariantPlan:
+        kept, to_run = asked.kept, asked.to_run
         problems = [
             _placed(problem, member.name, config)
             for member in members
@@ -209,6 +227,17 @@ class Catalog:
             asked = Asked(member.name, transform, read, member.part(config), member.source)
             fits.append(FitSpec(*identity, own_fold, config, index, features, asked, member.engine, former))
         return fits
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What decides a plan: a config, the code of its own models, the last era, eras that are ``kept``, if it runs."""
+
+    config: str
+    sources: tuple[ModelSource | None, ...]
+    last_era: int | None
+    kept: bool
+    to_run: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from numerai_ray.data.eras import Fold
 from numerai_ray.metrics.importance import Importance, importance_from_json
 from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
 from numerai_ray.metrics.significance import Series
+from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import Assembled, FoldWeights, coverage_notes
 from numerai_ray.training.diagnostics import Diagnosis
 from numerai_ray.training.rows import take
@@ -180,6 +181,7 @@ def failed(plan: VariantPlan, error: str | None) -> VariantOutcome:
     return VariantOutcome(plan, error, (), none, nothing, none, (), scores, None, notes=plan.notes)
 
 
+@span("diagnostics")
 def with_diagnostics(
     store: FitStore,
     outcomes: Mapping[str, VariantOutcome],

@@ -3,6 +3,7 @@
 Prints seconds and peak memory against the limits; exits 1 when one is missed.
 
     python tests/benchmarks/report_size.py
+    python tests/benchmarks/report_size.py --variants 2000
 """
 
 import resource
@@ -26,15 +27,15 @@ from numerai_ray.report.writer import write_report
 from numerai_ray.system.json_text import to_json
 
 LIMIT_S, LIMIT_BYTES = 10.0, 500e6
-ROUNDS, A_ROUND = 125, 4
+VARIANTS, A_ROUND = 500, 4
 
 
-def make(root: Path) -> None:
-    """An experiment of 125 rounds of 4 variants, per-era scores of 231 eras each, evidence in its ledger."""
-    values = list(range(2, 2 + ROUNDS * A_ROUND))
+def make(root: Path, variants: int) -> None:
+    """An experiment of rounds of 4 variants, per-era scores of 231 eras each, evidence in its ledger."""
+    values = list(range(2, 2 + variants))
     space = {"dimensions": {"num_leaves": {"path": "model.params.num_leaves", "values": values}}}
     history = experiment(root, {"search_space": space}, Market(noise=0.004))
-    for number in range(ROUNDS):
+    for number in range(variants // A_ROUND):
         part = values[number * A_ROUND : (number + 1) * A_ROUND]
         history.scout("num_leaves", {value: 0.0037 + 1e-6 * value for value in part})
     names = [v.id for record in history.records for v in record.variants if v.role != "benchmark"]
@@ -55,21 +56,23 @@ def render(root: Path) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def main() -> int:
+def main(variants: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "many"
-        make(root)
+        make(root, variants)
         began = time.perf_counter()
         done = subprocess.run([sys.executable, __file__, str(root)], check=True, capture_output=True, text=True)
         seconds, peak = time.perf_counter() - began, float(done.stdout)
         size = (root / "report.html").stat().st_size
-    print(f"{ROUNDS * A_ROUND} variants: {seconds:.1f} s (limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit 500)")
+    print(f"{variants} variants: {seconds:.1f} s (limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit 500)")
     print(f"report.html: {size / 1e6:.1f} MB")
     return 0 if seconds <= LIMIT_S and peak <= LIMIT_BYTES else 1
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--variants"]:
+        sys.exit(main(int(sys.argv[2])))
     if len(sys.argv) > 1:
         render(Path(sys.argv[1]))
     else:
-        sys.exit(main())
+        sys.exit(main(VARIANTS))

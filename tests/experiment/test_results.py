@@ -19,7 +19,7 @@ from numerai_ray.experiment.ledger import append_ledger, known_by_fingerprint, r
 from numerai_ray.experiment.lock import experiment_lock, lock_holder
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
-from numerai_ray.experiment.variant_output import official_metrics
+from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.metrics.scoring import EraScores, Metrics, Summary, metrics_of, summarize
 from numerai_ray.system.files import whole_file, write_text
 from numerai_ray.system.json_text import to_json, without_nan, write_json

@@ -8,9 +8,9 @@ import pytest
 from builders import History, Market, experiment
 
 from numerai_ray.experiment.rechecks import Recheck, RecheckedVariant, append_recheck, read_rechecks
+from numerai_ray.experiment.score_values import per_era_json
 from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.since import LiveRecord, last_seen_era, live_record, promised
-from numerai_ray.experiment.variant_output import per_era_json
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.sequential import expected_best
 from numerai_ray.report.sections.since import pair_sentence

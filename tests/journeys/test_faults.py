@@ -207,7 +207,7 @@ def test_a_run_that_is_interrupted_twice_ends_at_once_and_goes_on(
 )
 def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bool) -> None:
     """As when Ray's core ends the process in the middle of its start."""
-    code = f"import os\nfrom numerai_ray.system.process import last_words\nwith last_words('run again'):\n    {end}"
+    code = f"import os\nfrom numerai_ray.system.guard import Guard\nwith Guard('run again'):\n    {end}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ("run again" in done.stderr) == said
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -147,25 +148,45 @@ def test_a_pickle_on_trial_does_not_outlive_the_command_that_was_killed(tmp_path
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):  # gone while it is looked at
+            if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
+
+
+def under_way(desk: Desk) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A command that has trained its first fit on Ray, and all that it started."""
+    process = subprocess.Popen(
+        [*CLI, *desk.arguments()],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait(lambda: bool(desk.fits()) or process.poll() is not None, 90)
+    return process, psutil.Process(process.pid).children(recursive=True)
 
 
 @pytest.mark.ray
 def test_a_service_that_is_stopped_with_all_its_processes_ends_at_once(tmp_path: Path, market: Path) -> None:
     """As systemd, Slurm and a closed terminal do it: Ray's processes get the signal, too."""
     desk = Desk(tmp_path, market)
-    process = subprocess.Popen(
-        [*CLI, *desk.arguments()],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    wait(lambda: bool(desk.fits()) or process.poll() is not None, 90)
-    children = psutil.Process(process.pid).children(recursive=True)
+    process, children = under_way(desk)
     os.killpg(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 143, output
     assert "starting over" not in output
     assert "Traceback" not in output
-    assert wait(lambda: not alive(children), 8.0), [" ".join(each.cmdline())[-200:] for each in alive(children)]
+    assert wait(lambda: not alive(children), 5.0), [" ".join(each.cmdline())[-200:] for each in alive(children)]
     before = desk.fits()
     assert desk.run("--rounds", "1") == 0
     assert before.items() <= desk.fits().items()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_nothing_that_ray_started_outlives_the_command(tmp_path: Path, market: Path, number: signal.Signals) -> None:
+    process, children = under_way(Desk(tmp_path, market))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == (143 if number == signal.SIGTERM else -9), output
+    assert wait(lambda: not alive(children), 5.0), [" ".join(each.cmdline())[-200:] for each in alive(children)]

@@ -281,7 +281,7 @@ def test_a_report_that_is_newer_than_its_pictures_says_so(tmp_path: Path) -> Non
     assert "### Round 2: max_depth" in text
 
 
-def test_the_writer_writes_text_at_once_draws_when_there_is_time_and_survives_a_tracker(tmp_path: Path) -> None:
+def test_the_writer_writes_text_beside_draws_when_there_is_time_and_survives_a_tracker(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo")
     history.scout("num_leaves", {63: 0.0047})
     told: list[int] = []
@@ -291,7 +291,7 @@ def test_the_writer_writes_text_at_once_draws_when_there_is_time_and_survives_a_
 
     with ReportWriter(history.loaded, history.paths, (lambda records: told.append(len(records)), broken)) as writer:
         writer(history.records)
-        assert "### Round 1" in history.paths.report.read_text()
+    assert "### Round 1" in history.paths.report.read_text()
     assert told == [1]
     assert writer.problems == ["function: OSError: no such server"]
     # The round took 83 s, and drawing as much as a twentieth of that, so it waits for more.

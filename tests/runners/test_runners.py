@@ -75,7 +75,9 @@ class TestTune(RunnerContract):
             catalog.plan(f"leaves-{leaves}", f"seen/r1/leaves-{leaves}", config(params(num_leaves=leaves)))
             for leaves in (3, 5)
         ]
-        self.make(store).run(plans, ignore)
+        runner = self.make(store)
+        runner.run(plans, ignore)
+        runner._showing.end(60)
         folder = self.settings.trial_dir / "seen-r1"
         assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["leaves-3", "leaves-5"]
         assert not list(folder.rglob("error.txt")), "a trial that fails is only not shown, so nothing else would tell"

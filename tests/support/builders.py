@@ -17,7 +17,7 @@ from numerai_ray.experiment.decision import PolicySettings, decide, sanity_flags
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Role, RoundRecord, VariantRecord
-from numerai_ray.experiment.variant_output import official_metrics, per_era_json
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, metrics_of
 from numerai_ray.metrics.significance import RULE
 from numerai_ray.system.json_text import write_json

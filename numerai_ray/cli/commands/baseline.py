@@ -10,7 +10,7 @@ from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.shipped import find_shipped
 from numerai_ray.config.versions import settled_data
 from numerai_ray.errors import ConfigError, FitError, RequestError
-from numerai_ray.experiment.variant_output import official_metrics
+from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, model_code, say, tell_code

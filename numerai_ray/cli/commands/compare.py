@@ -74,8 +74,8 @@ def compare(
 def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: Asked) -> None:
     from numerai_ray.cli.commands.baseline import baseline_plan
     from numerai_ray.experiment.baselines import BaselineStore
+    from numerai_ray.experiment.score_values import per_era_scores
     from numerai_ray.experiment.scores import StoredScores
-    from numerai_ray.experiment.variant_output import per_era_scores
 
     root = data_place(data_dir)
     plan = baseline_plan(name, None, root)

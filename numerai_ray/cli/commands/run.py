@@ -35,6 +35,7 @@ from numerai_ray.session.places import answering, data_place, open_experiment, w
 from numerai_ray.session.queue import Limits
 from numerai_ray.session.running import HowFar, known_stage, run_rounds
 from numerai_ray.system.json_text import to_json, without_nan
+from numerai_ray.system.machine import process_began
 from numerai_ray.system.process import INTERRUPTED, stop_asked
 from numerai_ray.system.storage import place
 
@@ -70,6 +71,9 @@ def run(
     mlflow: MLflowOption = None,
     notify: NotifyOption = None,
     as_json: JsonOption = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show what the seconds went into, and write logs/timeline.json.")
+    ] = False,
 ) -> None:
     """Run an experiment from wherever it stands to its report; the same command goes on after any interruption.
 
@@ -95,6 +99,8 @@ def run(
             as_json=as_json,
             mlflow=mlflow,
             webhook=webhook,
+            profile=profile,
+            began=None if len(exps) > 1 else process_began(),
         )
 
     # A plan is no queue: it is meant as its folder, which is said where experiments are opened.

@@ -6,7 +6,10 @@ One whose worker was killed for its memory is tried again alone on its node.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ from ray.exceptions import (
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
+    RayError,
     RaySystemError,
     RayTaskError,
     WorkerCrashedError,
@@ -33,6 +37,7 @@ from numerai_ray.runners.ray.shared_data import InputShape, Ref, fit_bytes
 from numerai_ray.system.files import open_own, own_temporary_folder
 from numerai_ray.system.machine import give_back_memory
 from numerai_ray.system.resources import GB
+from numerai_ray.system.timeline import Span, record
 from numerai_ray.training.batches import Trained, Training, carry_out
 from numerai_ray.training.fit import run_fits
 from numerai_ray.training.outcome import FoldScore, score_fold
@@ -99,9 +104,13 @@ class FitOrder:
     environment: Environment = ()
 
 
-@ray.remote(num_returns=2, max_retries=FIT_RETRIES)
-def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, tuple[FoldScore | FitError, ...]]:
-    """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions."""
+@ray.remote(num_returns=3, max_retries=FIT_RETRIES)
+def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, tuple[FoldScore | FitError, ...], Span]:
+    """Train, keep and score one fold; the scores come apart, so that a trial never moves predictions.
+
+    Last comes when it ran.
+    """
+    began, clock, cpu = time.time(), time.perf_counter(), time.process_time()
     check_here(order.environment)
     features = order.inputs.put_together(given)
 
@@ -111,7 +120,10 @@ def fit_task(order: FitOrder, columns: Columns, *given: Any) -> tuple[Trained, t
     with lone_retry(order.run, order.training.longest.family), Pulse(order.label).beating() as pulse, listening(pulse):
         trained = carry_out(order.training, order.store, train, order.origin)
     give_back_memory()  # this process waits for its next fit, while others may be in the middle of theirs
-    return trained, scores_of(order.scored, trained, columns)
+    scores = scores_of(order.scored, trained, columns)
+    took, cpu_s = time.perf_counter() - clock, time.process_time() - cpu
+    lane = f"{platform.node()}, worker {os.getpid()}"
+    return trained, scores, Span("fit", lane, began, took, cpu_s, took, cpu_s, cores=order.threads)
 
 
 @ray.remote(num_cpus=1, max_retries=0)
@@ -133,6 +145,8 @@ def scores_of(specs: Sequence[FitSpec], trained: Trained, columns: Columns) -> t
     return tuple(found)
 
 
+# By trial, where the score of each fold will be: the scores of a training, and the place in them.
+Waits = Mapping[str, Sequence[tuple[Ref, int]]]
 # Trials that one look serves, and by fold where what is seen of each of them will be.
 Looks = tuple[list[VariantPlan], list[Ref]]
 
@@ -143,7 +157,7 @@ class Flight:
 
     ``scored`` are the specs whose scores lie together under one reference, in their order. By trial, ``folds`` are
     where the scores of its folds will be (a reference, and the place in it), ``predictions`` those of folds that are
-    put together. ``looks`` are the diagnoses that were asked for ahead.
+    put together. ``looks`` are the diagnoses that were asked for ahead; ``times`` say when trainings ran.
     """
 
     fits: dict[str, Ref] = field(default_factory=dict)
@@ -152,6 +166,7 @@ class Flight:
     folds: dict[str, list[tuple[Ref, int]]] = field(default_factory=dict)
     predictions: dict[str, list[Ref]] = field(default_factory=dict)
     looks: list[Looks] = field(default_factory=list)
+    times: list[Ref] = field(default_factory=list)
 
     def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
         """Note where the fits ``keys`` and the scores of ``scored`` will be."""
@@ -175,6 +190,12 @@ class Flight:
         for ref in self.predictions.get(plan.id, ()):
             if ref.task_id() not in shared:
                 ray.cancel(ref, force=True)
+
+    def record_times(self) -> None:
+        """Add to the timeline when each training ran; of what failed or was let go nothing is known."""
+        for ref in self.times:
+            with suppress(RayError, NumeraiRayError):
+                record(ray.get(ref))
 
     def cancel(self) -> None:
         """Let go of everything that has not finished."""

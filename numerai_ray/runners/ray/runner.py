@@ -2,7 +2,7 @@
 
 The driver owns every fit task: a fit that two variants share runs once, the largest start first whatever variant
 they belong to, and a trial that dies loses nothing. A trial waits for its folds' scores and reports them to Tune
-fold by fold.
+fold by fold, beside the round: nothing waits for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
 from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
-from numerai_ray.runners.base import OnProgress, given_up
+from numerai_ray.runners.base import OnProgress
+from numerai_ray.runners.pruning import given_up
 from numerai_ray.runners.ray.fit_tasks import (
     LOST,
     ClusterLost,
@@ -41,12 +42,14 @@ from numerai_ray.runners.ray.fit_tasks import (
 )
 from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, submit_diagnostics
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
+from numerai_ray.runners.ray.progress import ProgressTeller
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
+from numerai_ray.runners.ray.showing import Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
-from numerai_ray.runners.ray.tune import ProgressTeller
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory, this_machine
 from numerai_ray.system.resources import ResourcePlan, plan_resources
+from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import is_assembled
 from numerai_ray.training.batches import Trained, is_earlier, trainings
 from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_diagnostics
@@ -56,8 +59,6 @@ from numerai_ray.trees.kernel_cache import fill_beside
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
-# The longest that the first round's trials are shown after its fits have begun.
-TRIALS_WAIT_S = 5.0
 
 
 class TuneRunner:
@@ -72,10 +73,10 @@ class TuneRunner:
         self._shared = SharedDatasets()
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
-        self._cold = True  # whether processes have yet to start that fits run in
         # Diagnosed at once: what our own object store takes later is not missing.
         self._machine = this_machine()
         self._run_id = uuid4().hex[:12]
+        self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         self._clock: NodeClock | None = None
         self._before = RoundCost()  # of attempts at the round that were lost with Ray
         # Those of a cluster show when it is looked at.
@@ -107,7 +108,7 @@ class TuneRunner:
         raise AssertionError("the last attempt returns or raises")
 
     def _start_over(self) -> None:
-        self._cold = True
+        self._showing.end()
         self._shared = SharedDatasets()
         with suppress(Exception):  # a dead Ray may refuse even this
             disconnect(kept_too=True)
@@ -118,7 +119,8 @@ class TuneRunner:
         stored = {spec.key: fit for spec in whole if (fit := stored_fit(self.store, spec)) is not None}
         missing = [spec for key, spec in specs.items() if key not in stored]
         running, began = ray.is_initialized(), time.perf_counter()
-        resources = self._start(plans, missing, missing or list(specs.values()))
+        with span("data"):
+            resources = self._start(plans, missing, missing or list(specs.values()))
         start_s = 0.0 if running or self._placement is not None else time.perf_counter() - began
         self.slots = resources.fits_at_once
         self._clock = clock = NodeClock()
@@ -148,11 +150,13 @@ class TuneRunner:
         resources: ResourcePlan,
         on_progress: OnProgress,
     ) -> dict[str, VariantOutcome]:
-        self._shared.open(plans, missing, self._ahead)
+        with span("data"):
+            self._shared.open(plans, missing, self._ahead)
         self._ahead = Ahead()
         flight = Flight()
         self._put_stored(flight, plans, stored)
-        under_way = self._submit(flight, plans, missing, resources)
+        with span("fits handed out"):
+            under_way = self._submit(flight, plans, missing, resources)
         columns = {plan.id: self._shared.columns(plan) for plan in plans}
         submit_assemblies(flight, plans, columns)
         if under_way:
@@ -167,22 +171,20 @@ class TuneRunner:
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
-            if self._cold:
-                # A trial has nothing to tell before; its process and Tune itself would hold up the first fits.
-                ray.wait(list({ref for each in flight.folds.values() for ref, _ in each}), timeout=TRIALS_WAIT_S)
-                self._cold = False
-            from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
-
-            run_trials(plans, flight, self.settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
+            self._showing.show(plans, {plan.id: flight.folds[plan.id] for plan in plans})
+            with span("waiting for fits"):
+                teller.join()
         except BaseException:
-            teller.stop(at_once=True)
+            teller.stop()
             flight.cancel()
             raise
-        teller.stop()
         stops = teller.stops
-        outcomes = {
-            plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight) for plan in plans
-        }
+        flight.record_times()
+        with span("scores"):
+            outcomes = {
+                plan.id: given_up(plan, stops[plan.id]) if plan.id in stops else _outcome(plan, flight)
+                for plan in plans
+            }
         return with_diagnostics(self.store, outcomes, lambda seen: diagnosed(flight, seen, columns))
 
     def columns(self, plan: VariantPlan) -> Columns:
@@ -198,7 +200,10 @@ class TuneRunner:
     def close(self) -> None:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
-        disconnect()
+        with span("waiting for Tune"):
+            self._showing.end()
+        with span("Ray"):
+            disconnect()
         forget_lone_retries(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
@@ -210,7 +215,8 @@ class TuneRunner:
         """Connect to Ray, and say how it is used; on this machine, data is read and prepared while Ray starts."""
         if self.settings.address is not None:
             if not ray.is_initialized():
-                self.dashboard_url = connect(self.settings, self._machine, 0)
+                with span("Ray"):
+                    self.dashboard_url = connect(self.settings, self._machine, 0)
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources, shared = self._resources(specs), self._shared
@@ -224,7 +230,8 @@ class TuneRunner:
             }
             blocks = pool.submit(read_ahead, missing, shared)
             if not is_ready(resources.object_store_bytes):
-                self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
+                with span("Ray"):
+                    self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
                 self._warm_up(missing, resources.fits_at_once)
             self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})
         return resources
@@ -279,6 +286,7 @@ class TuneRunner:
             columns = self._shared.columns(by_dataset[spec.index.fingerprint])
             refs: Any = task.remote(order, columns, *given.refs)
             flight.put([rung.key for rung in training.specs], (refs[0], refs[1]), scored)
+            flight.times.append(refs[2])
             under_way.append(refs[1])
         return under_way
 

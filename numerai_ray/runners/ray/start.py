@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import platform
@@ -18,7 +19,8 @@ from numerai_ray.runners.ray.monitoring import job_metadata
 from numerai_ray.runners.ray.needs import TOKEN_ADVICE, check_machine
 from numerai_ray.runners.ray.watch import RayWatch
 from numerai_ray.system.files import open_own
-from numerai_ray.system.process import last_words, own_handlers
+from numerai_ray.system.guard import Guard
+from numerai_ray.system.process import is_ending, own_handlers
 from numerai_ray.system.resources import Machine
 
 
@@ -43,6 +45,7 @@ class _Watched:
     """Who looks after the Ray that was started here, how much its store holds, and whether runners leave it running."""
 
     by: RayWatch | None = None
+    guard: Guard | None = None
     store_bytes: int = 0
     kept: bool = False
 
@@ -84,13 +87,17 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
     try:
         # A raylet that dies just when this process says hello to it makes Ray's core end the process (exit code 1).
         words = f"error: Ray does not start on {where}, and ended this command; {after}"
-        with own_handlers(), last_words(words):
+        with own_handlers(), Guard(words) as guard:
             context: Any = ray.init(**options)
     except ray.exceptions.AuthenticationError as error:
         raise EnvironmentFault(f"Ray on {where}: {str(error).split('.')[0]}; {TOKEN_ADVICE}") from None
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
     _watched.store_bytes = options.get("object_store_memory", 0)
+    if settings.address is None:
+        _watched.guard = guard
+    else:
+        guard.close()
     if settings.address is None and settings.on_lost is not None:
         _watched.by = RayWatch(settings.on_lost)
     return context.dashboard_url and f"http://{context.dashboard_url}"
@@ -131,6 +138,11 @@ def disconnect(*, kept_too: bool = False) -> None:
     """
     if _watched.kept and not kept_too:
         return
+    if _watched.guard is not None and is_ending():
+        # Whoever stopped the command may have stopped Ray with it, whose native code then ends the process with a
+        # code of its own if it is spoken to. What was started here ends with the process: the guard sees to that.
+        atexit.unregister(ray.shutdown)
+        return
     if _watched.by is not None:
         _watched.by.stop()
         _watched.by = None
@@ -144,6 +156,9 @@ def disconnect(*, kept_too: bool = False) -> None:
     finally:
         if was_on:
             gc.enable()
+        if _watched.guard is not None:
+            _watched.guard.close()
+            _watched.guard = None
 
 
 def smallest_node_cores() -> int:

@@ -11,8 +11,8 @@ import numpy as np
 from numerai_ray.data.download.fetch import size_text
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.experiment.scores import ScoreReader, comparison_of
-from numerai_ray.experiment.variant_output import official_metrics
 from numerai_ray.metrics.sequential import promise_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, Series, paired_delta
 from numerai_ray.submission.container.containers import CONTAINERS

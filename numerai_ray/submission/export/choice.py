@@ -14,7 +14,7 @@ from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.experiment.variant_output import per_era_scores
+from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.metrics.scoring import metrics_of
 
 

@@ -1,0 +1,61 @@
+"""Showing of rounds to Tune, in a thread of its own: no round waits for what only shows it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray
+
+from numerai_ray.runners.ray.fit_tasks import Waits
+from numerai_ray.system.timeline import span
+from numerai_ray.training.spec import VariantPlan
+
+# The longest that the first round's trials are shown after its fits have begun.
+FIRST_FIT_S = 5.0
+# The longest that the end waits for Tune to say its last words.
+LAST_WORDS_S = 10.0
+
+
+class Showing:
+    """Rounds of one Ray, shown one after the other; those that are over before their turn comes are left out.
+
+    A trial's process, Tune itself and its import take as long as many fits, and have nothing to tell before the first
+    of them: they come after it. A fault of theirs loses nothing.
+    """
+
+    def __init__(self, trial_dir: Path, at_once: int, run_id: str):
+        self._trial_dir, self._at_once, self._run_id = trial_dir, at_once, run_id
+        self._last: threading.Thread | None = None
+        self._first = True
+
+    def show(self, plans: Sequence[VariantPlan], waits: Waits) -> None:
+        """Show a round once the one before has been; ``waits`` are by trial."""
+        thread = threading.Thread(target=self._show, args=(plans, waits, self._last), name="tune", daemon=True)
+        self._last = thread
+        thread.start()
+
+    def end(self, patience_s: float = LAST_WORDS_S) -> None:
+        """Let Tune finish what it shows now."""
+        last, self._last, self._first = self._last, None, True
+        if last is not None:
+            last.join(patience_s)
+
+    def _show(self, plans: Sequence[VariantPlan], waits: Waits, before: threading.Thread | None) -> None:
+        try:
+            if before is not None:
+                before.join()
+            if self._first:
+                first = {ref for folds in waits.values() for ref, _ in folds}
+                ray.wait(list(first), timeout=FIRST_FIT_S)
+                self._first = False
+            elif self._last is not threading.current_thread():
+                return  # the rounds went on meanwhile, or ended
+            with span("imports"):
+                from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
+            with span("shown by Tune"):
+                run_trials(plans, waits, self._trial_dir, self._at_once, self._run_id)
+        except (Exception, SystemExit) as error:
+            logging.getLogger("ray.tune").warning("the round is not shown to its end: %s", error)
