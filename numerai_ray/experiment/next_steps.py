@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numerai_ray.metrics.significance import PairedDelta
 
@@ -35,6 +35,11 @@ def next_steps(standing: "Standing", kind: str, paired: PairedDelta | None, fold
     go_on = f"numerai-ray run {folder}"
     if not standing.finished:
         return (NextStep(go_on, "goes on where this stopped" if standing.history else "begins"),)
+    return (*_decided(kind, paired, folder), *_search_on(standing, kind, f"{go_on} --extend"))
+
+
+def _decided(kind: str, paired: PairedDelta | None, folder: str) -> tuple[NextStep, ...]:
+    """What to do with the winner."""
     export, upload = export_commands(folder)
     if kind in ("gain", "too small"):
         why = (
@@ -48,15 +53,48 @@ def next_steps(standing: "Standing", kind: str, paired: PairedDelta | None, fold
             NextStep(
                 export, "proves the winner in Numerai's container, if what it gains is worth what it costs to you"
             ),
-            NextStep(f"{go_on} --extend", "searches on; `accept: pareto` in the plan promotes only what costs nothing"),
         )
     if kind == "not settled":
         return (
             NextStep(f"numerai-ray plan {folder}", _to_settle(paired)),
             NextStep(export, "proves the winner as it is"),
         )
-    why = "searches on, with other dimensions in the plan"
-    return (NextStep(f"{go_on} --extend", why),)
+    return ()
+
+
+def _search_on(standing: "Standing", kind: str, command: str) -> tuple[NextStep, ...]:
+    """Another search, where the rounds say what it should try, or nothing else is left to do."""
+    why = [*_edges(standing), *_untried(standing)]
+    if kind == "trade-off":
+        why.insert(0, "`accept: pareto` in the plan promotes only what costs nothing")
+    if why:
+        return (NextStep(command, f"searches on: {'; '.join(why)}"),)
+    if kind in ("no change", "loss", "nothing yet"):
+        return (NextStep(command, "searches on, with other dimensions in the plan"),)
+    return ()
+
+
+def _edges(standing: "Standing") -> list[str]:
+    """A best value at the end of its list asks for the next one beyond."""
+    found = []
+    for name, dimension in standing.loaded.space.dimensions.items():
+        chosen: Any = standing.best_changes.get(dimension.path)
+        numbers = [v for v in dimension.values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(numbers) > 1 and chosen in numbers and chosen in {min(numbers), max(numbers)}:
+            side = "below" if chosen == min(numbers) else "above"
+            found.append(f"add values {side} {name}={chosen}, the best and the last one listed")
+    return found
+
+
+def _untried(standing: "Standing") -> list[str]:
+    """Dimensions that no round varied; a joint round is of none, and its variants' changes tell what it tried."""
+    if not standing.scouts:
+        return []
+    tried = {record.dimension for record in standing.scouts}
+    changed = {path for record in standing.scouts for variant in record.variants for path in variant.changes}
+    dimensions = standing.loaded.space.dimensions
+    untried = [name for name, each in dimensions.items() if name not in tried and each.path not in changed]
+    return [f"no round varied {', '.join(untried)}"] if untried else []
 
 
 def export_commands(folder: str) -> tuple[str, str]:

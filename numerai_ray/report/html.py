@@ -1,38 +1,74 @@
-"""``report.html``: the paper of ``experiment.md`` as one file that needs nothing else, for a desk and for a phone."""
+"""``report.html``: the paper of ``experiment.md`` as one file that needs nothing else, for a desk and for a phone.
+
+Text is in it as it is; figures and the whole leaderboard are drawn by the script of :mod:`numerai_ray.report.page` from
+values that lie beside it. Where no script runs, a figure is a link to its picture and the leaderboard its best rows.
+"""
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from numerai_ray.report.markdown import Picture, markdown_picture, report_text
+from numerai_ray.report.page import script, script_hash, style, template
+from numerai_ray.report.page_data import leaderboard_data
 from numerai_ray.report.reading import Reading
 
 # A line of its own in the Markdown, which becomes a picture after everything else was escaped.
 _PLACE = "figure-of-the-report:{}"
 
 
-def markdown_and_page(reading: Reading, captions: Mapping[str, str]) -> tuple[str, str]:
-    """``experiment.md`` and ``report.html``; ``captions`` has the plots that were drawn: name -> caption."""
+@dataclass(frozen=True)
+class Data:
+    """What the page's script draws, as plain values: figures by the name of their plot, rows of the leaderboard."""
+
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    leaderboard: Mapping[str, Any] | None = None
+
+    def as_json(self) -> str:
+        """JSON that no value in it can end the element of."""
+        text = json.dumps({"figures": self.figures, "leaderboard": self.leaderboard}, separators=(",", ":"))
+        return text.replace("<", "\\u003c")
+
+
+def markdown_and_page(
+    reading: Reading, captions: Mapping[str, str], figures: Mapping[str, Any] | None = None
+) -> tuple[str, str]:
+    """``experiment.md`` and ``report.html``.
+
+    Args:
+        reading: the experiment.
+        captions: the plots that were drawn: name -> caption.
+        figures: those that the page draws itself, name -> plain values; of the others it holds the pictures.
+
+    """
     return with_pictures(
-        lambda picture: report_text(reading, captions, picture), reading.loaded.name, reading.paths.plot
+        lambda picture: report_text(reading, captions, picture),
+        reading.loaded.name,
+        reading.paths.plot,
+        Data(figures or {}, leaderboard_data(reading)),
     )
 
 
-def with_pictures(make_text: Callable[[Picture], str], name: str, plot: Callable[[str], Path]) -> tuple[str, str]:
-    """A report as Markdown that links its pictures, and as a page that holds them.
+def with_pictures(
+    make_text: Callable[[Picture], str], name: str, plot: Callable[[str], Path], data: Data | None = None
+) -> tuple[str, str]:
+    """A report as Markdown that links its pictures, and as a page that holds them, or draws them itself.
 
     Args:
         make_text: the Markdown, made with what shows a picture (name, title, caption) in it.
         name: the page's title.
         plot: the file of a plot, by its name and theme (``cumulative-light``).
+        data: what the page draws itself.
 
     """
     pictures: dict[str, tuple[str, str]] = {}
+    data = data or Data()
 
     def picture(name: str, title: str, caption: str) -> list[str]:
         pictures[name] = title, caption
@@ -42,16 +78,23 @@ def with_pictures(make_text: Callable[[Picture], str], name: str, plot: Callable
     body = _to_html(text)
     for each, (title, caption) in pictures.items():
         text = text.replace(_PLACE.format(each), "\n\n".join(markdown_picture(each, title, caption)), 1)
-        body = body.replace(f"<p>{_PLACE.format(each)}</p>", _figure(plot, each, title, caption))
-    return text, _page(name, body)
+        shown = _drawn(plot, each, title) if each in data.figures else _held(plot, each, title)
+        said = f"<figcaption><b>{escape(title)}.</b> {escape(caption)}</figcaption>"
+        figure = f'<figure id="plot-{each}">{shown}{said}</figure>'
+        body = body.replace(f"<p>{_PLACE.format(each)}</p>", figure)
+    return text, _page(name, body, data)
 
 
-def _page(title: str, body: str) -> str:
+def _page(title: str, body: str, data: Data) -> str:
     title_line, body = body.split("</h1>", 1) if "</h1>" in body else ("", body)
+    if data.leaderboard is not None:
+        body = _with_leaderboard(body)
     body, contents = _with_anchors(body)
-    body = _folded(body)
-    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    return str(_template().render(title=title, heading=f"{title_line}</h1>", body=body, contents=contents))
+    body = _answer_labelled(_folded(body))
+    body = body.replace("<table", '<div class="wide" tabindex="0"><table').replace("</table>", "</table></div>")
+    values = {"title": title, "heading": f"{title_line}</h1>", "body": body, "contents": contents}
+    page = {"style": style(), "script": script(), "script_hash": script_hash(), "data": data.as_json()}
+    return str(_template().render(**values, **page))
 
 
 def _to_html(text: str) -> str:
@@ -66,17 +109,45 @@ def _to_html(text: str) -> str:
     return "".join(parts)
 
 
-def _figure(plot: Callable[[str], Path], name: str, title: str, caption: str) -> str:
+def _drawn(plot: Callable[[str], Path], name: str, title: str) -> str:
+    """A place that the script draws into; the picture's file where it does not run."""
+    file = plot(f"{name}-light")
+    picture = f'<a href="{escape(file.parent.name)}/{escape(file.name)}">{escape(title)}</a>'
+    return f'<div data-figure="{name}"><p class="dim">As a picture: {picture}</p></div>'
+
+
+def _held(plot: Callable[[str], Path], name: str, title: str) -> str:
     light, dark = (_data_uri(plot(f"{name}-{theme}").read_bytes()) for theme in ("light", "dark"))
     return (
-        f'<figure id="plot-{name}"><div><img class="light" alt="{escape(title)}" src="{light}">'
+        f'<div class="picture"><img class="light" alt="{escape(title)}" src="{light}">'
         f'<img class="dark" alt="{escape(title)}" src="{dark}"></div>'
-        f"<figcaption><b>{escape(title)}.</b> {escape(caption)}</figcaption></figure>"
     )
 
 
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _with_leaderboard(body: str) -> str:
+    """Without the appendix, whose columns the leaderboard has; the leaderboard where the script finds it."""
+    body = re.sub(r"<h2>Appendix: further figures</h2>.*\Z", "", body, flags=re.DOTALL)
+    found = r"(<h2>Leaderboard</h2>\n)(<table>.*?</table>(?:\n<p>.*?</p>)?)"
+    return re.sub(found, r'\1<div id="leaderboard">\2</div>', body, count=1, flags=re.DOTALL)
+
+
+def _answer_labelled(body: str) -> str:
+    """``body`` whose answer's table names the column in each cell: on a phone a row is a card."""
+    match = re.search(r"<table>.*?</table>", body.split("<h2", 1)[0], re.DOTALL)
+    if match is None or "Winner" not in match[0]:
+        return body
+    names = re.findall(r"<th[^>]*>(.*?)</th>", match[0])
+
+    def row(found: re.Match[str]) -> str:
+        labels = iter(names)
+        return re.sub("<td", lambda _: f'<td data-label="{next(labels, "")}"', found[0])
+
+    table = re.sub(r"<tr>.*?</tr>", row, match[0], flags=re.DOTALL).replace("<table>", '<table class="answer">')
+    return body.replace(match[0], table, 1)
 
 
 def _with_anchors(body: str) -> tuple[str, list[tuple[int, str, str]]]:
@@ -93,7 +164,7 @@ def _with_anchors(body: str) -> tuple[str, list[tuple[int, str, str]]]:
 
 
 # Chapters that explain or list: a reader who wants them opens them.
-FOLDED = ("Plan", "Data and folds", "Method", "Diagnostics", "Reproduction", "Appendix: further figures")
+FOLDED = ("Plan", "Data and folds", "Method", "Diagnostics", "Estimate against fact", "Reproduction")
 
 
 def _folded(body: str) -> str:
@@ -123,6 +194,5 @@ def _folded(body: str) -> str:
 def _template() -> Any:
     from jinja2 import Environment  # noqa: PLC0415
 
-    text = (resources.files("numerai_ray.report") / "templates" / "report.html.j2").read_text(encoding="utf-8")
-    # The title is escaped; body and contents were made of escaped text above.
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    # The title is escaped; body and contents were made of escaped text above, the rest is the program's own.
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template())

@@ -14,13 +14,45 @@ from numerai_ray.metrics.significance import (
     Comparison,
     Evidence,
     PairedDelta,
+    Verdict,
     e4_interval,
     verdict,
 )
 
 UNKNOWN = "–"
+# Flags that begin with their name and then say the same of every configuration.
+NAMED_DOUBTS = ("drift", "trade-off")
 # A spread of scores below this is rounding: the benchmark's own BMC is 0 in every era.
 ROUNDING = 1e-12
+
+
+# Of a leaderboard's row without nesting, as commands print it.
+COLUMNS = [
+    "id",
+    "stage",
+    "round",
+    "name",
+    "role",
+    "winner",
+    "primary",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p_value",
+    "verdict",
+    "verdict_overall",
+    "bmc_mean",
+    "bmc_sharpe",
+    "bmc_max_drawdown",
+    "corr_mean",
+    "corr_sharpe",
+    "corr_with_benchmark",
+    "fits_new",
+    "fits_stored",
+    "fit_seconds",
+    "changes",
+    "status",
+]
 
 
 @dataclass(frozen=True)
@@ -140,8 +172,20 @@ def leaderboard(
     return sorted(first.values(), key=rank)
 
 
+def flat(entry: Mapping[str, Any], overall: Verdict | None = None) -> dict[str, Any]:
+    """A row of the leaderboard without nesting; a loss has no p-value of a gain."""
+    evidence = entry["evidence"]
+    delta = None if evidence is None else PairedDelta(**evidence["to_base"])
+    sure: dict[str, Any] = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high}
+    if delta is not None and delta.mean > 0:
+        sure["p_value"] = delta.p_value
+    sure |= {"verdict": verdict(delta), "verdict_overall": overall or "unknown"}
+    status = "; ".join(entry["status"])
+    return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}
+
+
 def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
-    """Rows as a Markdown table of six columns; :func:`appendix_table` has the others.
+    """Rows as a Markdown table of at most six columns; :func:`appendix_table` has the others.
 
     Args:
         rows: see :func:`round_rows`.
@@ -158,8 +202,12 @@ def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[
         "CORR",
         "Status",
     ]
-    lines = ["| " + " | ".join(header) + " |", "|:--|:--|--:|--:|--:|:--|"]
-    lines += ["| " + " | ".join(_cells(row, base, links)) + " |" for row in rows]
+    cells = [_cells(row, base, links) for row in rows]
+    # A status that nobody has is no column.
+    kept = 6 if any(each[-1] != UNKNOWN for each in cells) else 5
+    ways = (":--", ":--", "--:", "--:", "--:", ":--")
+    lines = [f"| {' | '.join(header[:kept])} |", f"|{'|'.join(ways[:kept])}|"]
+    lines += ["| " + " | ".join(each[:kept]) + " |" for each in cells]
     return "\n".join(lines)
 
 
@@ -195,6 +243,12 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 def e4_judged(value: float, delta: PairedDelta | None) -> str:
     """:func:`e4_interval` with its verdict: ``…, inside the noise``."""
     return e4_interval(value, delta) if delta is None else f"{e4_interval(value, delta)}, {verdict(delta)}"
+
+
+def e4_clear(value: float, delta: PairedDelta | None) -> str:
+    """:func:`e4_interval`, with its verdict where that is a clear one: in a table most differences are noise."""
+    judged = verdict(delta)
+    return f"{e4_interval(value, delta)}, {judged}" if judged.startswith("clear") else e4_interval(value, delta)
 
 
 def change_text(changes: Mapping[str, Any], base: Mapping[str, Any]) -> str:
@@ -261,6 +315,12 @@ def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     return (*found, *variant.flags)
 
 
+def _doubt(status: str) -> str:
+    """What doubts have in common is told once, among the threats; a table has their names."""
+    name = status.split(":", 1)[0]
+    return name if name in NAMED_DOUBTS else status
+
+
 def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[str]:
     linked = f"[{cell(row.name)}]({links[row.id]})" if row.id in links else cell(row.name)
     # A base that stays is kept, not a winner; the final's only candidate is called winner already.
@@ -275,7 +335,7 @@ def _cells(row: Row, base: Mapping[str, Any], links: Mapping[str, str]) -> list[
         name,
         cell(change_text(row.changes, base), 240) if row.changes and not kept else changes or UNKNOWN,
         number(row.primary, 5),
-        e4_judged(row.delta, to_base),
+        e4_clear(row.delta, to_base),
         number(row.corr_mean, 4),
-        cell("; ".join(row.status), 240) or UNKNOWN,
+        cell("; ".join(map(_doubt, row.status)), 240) or UNKNOWN,
     ]

@@ -16,7 +16,8 @@ from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.markdown import report_text
-from numerai_ray.report.plots.registry import captions, drawn_plots, write_plots
+from numerai_ray.report.page_data import page_value
+from numerai_ray.report.plots.registry import captions, drawn_plots, gathered, write_plots
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import masked
@@ -47,8 +48,9 @@ def write_report(
 
     reading = _reading(loaded, paths, history, start_era)
     with span("plots"):
-        said = captions(write_plots(reading), len(history))
-    text, page = markdown_and_page(reading, said)
+        infos = gathered(reading)
+        said = captions(write_plots(reading, infos), len(history))
+    text, page = markdown_and_page(reading, said, {name: page_value(info) for name, info in infos.items()})
     write_text(paths.report, text)
     write_text(paths.html, page)
     return paths.report

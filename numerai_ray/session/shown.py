@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader
 from numerai_ray.experiment.verdicts import overall_verdicts, stored_comparison
-from numerai_ray.metrics.significance import PairedDelta, Verdict, verdict
 from numerai_ray.progress.round_state import duration, number
-from numerai_ray.report.tables import leaderboard
+from numerai_ray.report.tables import COLUMNS, flat, leaderboard
 from numerai_ray.session.status import best_variant
 from numerai_ray.session.subject import Subject
+
+__all__ = ["COLUMNS", "Forecast", "experiment_html", "flat", "leaderboard_rows"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,46 +37,6 @@ SHOWN = [
     "corr_mean",
     "corr_with_benchmark",
 ]
-
-
-COLUMNS = [
-    "id",
-    "stage",
-    "round",
-    "name",
-    "role",
-    "winner",
-    "primary",
-    "delta",
-    "delta_low",
-    "delta_high",
-    "p_value",
-    "verdict",
-    "verdict_overall",
-    "bmc_mean",
-    "bmc_sharpe",
-    "bmc_max_drawdown",
-    "corr_mean",
-    "corr_sharpe",
-    "corr_with_benchmark",
-    "fits_new",
-    "fits_stored",
-    "fit_seconds",
-    "changes",
-    "status",
-]
-
-
-def flat(entry: Mapping[str, Any], overall: Verdict | None) -> dict[str, Any]:
-    """A row of the leaderboard without nesting; a loss has no p-value of a gain."""
-    evidence = entry["evidence"]
-    delta = None if evidence is None else PairedDelta(**evidence["to_base"])
-    sure: dict[str, Any] = {} if delta is None else {"delta_low": delta.low, "delta_high": delta.high}
-    if delta is not None and delta.mean > 0:
-        sure["p_value"] = delta.p_value
-    sure |= {"verdict": verdict(delta), "verdict_overall": overall or "unknown"}
-    status = "; ".join(entry["status"])
-    return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}
 
 
 def leaderboard_rows(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from numerai_ray.report.page import script_hash
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 COOKIE = "numerai-ray-dashboard"
 LEAST_TOKEN = 16
@@ -24,8 +26,6 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
-# A report lies in the experiment's folder, where anybody may have written it: it is shown, and nothing in it runs.
-REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -38,6 +38,18 @@ ASK_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>numer
 <meta name="viewport" content="width=device-width, initial-scale=1"><main><h1>numerai-ray dashboard</h1>
 <form method="get"><p><label for="token">Token</label> <input id="token" name="token" type="password"
 autocomplete="current-password" required> <button>Open</button></p></form></main></html>"""
+
+
+def report_policy() -> str:
+    """Of a report: it lies in the experiment's folder, where anybody may have written it, so its text is shown.
+
+    The one script that runs is that of this version's reports, named by its hash, and as if it came from nowhere.
+    """
+    return (
+        f"sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src {script_hash()}; frame-ancestors 'self'"
+    )
+
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

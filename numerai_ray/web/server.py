@@ -19,8 +19,9 @@ from typing import Any
 from aiohttp import web
 
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
+from numerai_ray.report.page import SHARED, shared_file
 from numerai_ray.system.json_text import without_nan
-from numerai_ray.web.guard import REPORT_POLICY, Access, Handler, add_headers, guard
+from numerai_ray.web.guard import Access, Handler, add_headers, guard, report_policy
 from numerai_ray.web.live import HEARTBEAT_S, LOOK_S, Live, as_event
 from numerai_ray.web.sources import Sources
 from numerai_ray.web.values import Reader, compared, json_bytes
@@ -101,7 +102,7 @@ async def page(request: web.Request) -> web.StreamResponse:
 async def static(request: web.Request) -> web.StreamResponse:
     """One of the page's files."""
     name = request.match_info["name"]
-    if not any(each.name == name for each in STATIC.iterdir()):
+    if name not in SHARED and not any(each.name == name for each in STATIC.iterdir()):
         raise web.HTTPNotFound
     response = _asset(name)
     response.headers["Cache-Control"] = "no-cache"
@@ -109,14 +110,14 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 
 def _asset(name: str) -> web.Response:
-    body = (STATIC / name).read_bytes()
+    body = shared_file(name) if name in SHARED else (STATIC / name).read_bytes()
     response = web.Response(body=body, content_type=TYPES[name.rsplit(".", 1)[-1]], charset="utf-8")
     response.enable_compression()
     return response
 
 
 async def report(readers: Readers, request: web.Request) -> web.StreamResponse:
-    """The experiment's ``report.html``, in which nothing runs."""
+    """The experiment's ``report.html``, in which nothing runs but the script of this version's reports."""
     try:
         body = await asyncio.to_thread(lambda: _of(readers, request.query).page())
     except KeyError:
@@ -124,7 +125,7 @@ async def report(readers: Readers, request: web.Request) -> web.StreamResponse:
     except (NumeraiRayError, OSError) as error:
         return web.Response(status=422, text=str(error))
     response = web.Response(body=body, content_type="text/html", charset="utf-8")
-    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Content-Security-Policy"] = report_policy()
     response.enable_compression()
     return response
 

@@ -19,8 +19,10 @@ from numerai_ray.errors import DataError, NumeraiRayError, RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
+from numerai_ray.report.sections.answer import answer_block
 from numerai_ray.session.places import defaults_here
 from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
@@ -147,7 +149,16 @@ class Reader:
         history = self._history()
         value: dict[str, Any] = {"key": self.source.key, "experiment": self.source.shown, "notes": [], "error": None}
         value |= {"name": self.source.key, "idea": "", "novelty": "", "tags": [], "data_version": None, "stages": []}
-        value |= {"joint": None, "sweeps": [], "headline": None, "margin": None, "budget_rounds": None, "last": 200}
+        value |= {
+            "joint": None,
+            "sweeps": [],
+            "rounds_plot": None,
+            "answer": None,
+            "headline": None,
+            "margin": None,
+            "budget_rounds": None,
+            "last": 200,
+        }
         try:
             if self.source.has("notes", self.source.paths.notes):
                 value["notes"] = [asdict(each) for each in read_notes(self.source.paths.notes)]
@@ -276,7 +287,7 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
     plan = loaded.plan
     reading = Reading(loaded, source.paths, tuple(history))
     latest = reading.latest_stage
-    sweeps = sweeps_info(reading)
+    sweeps, rounds = sweeps_info(reading), rounds_info(reading)
     return {
         "name": loaded.name,
         "idea": plan.idea,
@@ -289,6 +300,8 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
         "last": reading.comparison.last,
         "sweeps": [] if sweeps is None else [asdict(panel) for panel in sweeps.panels],
         "joint": joint_lines(loaded, history),
+        "rounds_plot": None if rounds is None else asdict(rounds),
+        "answer": answer_block(reading.answer),
         "headline": None if latest is None else _headline(reading, latest),
     }
 

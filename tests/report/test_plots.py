@@ -20,7 +20,7 @@ from numerai_ray.report.plots.delta import delta_info
 from numerai_ray.report.plots.drawing import LIGHT, THEMES, spread, two_lines
 from numerai_ray.report.plots.importances import importances_caption, importances_info
 from numerai_ray.report.plots.per_era import per_era_info
-from numerai_ray.report.plots.registry import PLOTS, drawn_plots, write_plots
+from numerai_ray.report.plots.registry import PLOTS, drawn_plots, gathered, write_plots
 from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
@@ -237,7 +237,7 @@ def test_every_colour_can_be_read_on_its_background(theme: object) -> None:
     back = luminance(theme.background)  # type: ignore[attr-defined]
     for color in {*theme.kinds.values(), *theme.series, theme.text}:  # type: ignore[attr-defined]
         light, dark = sorted((luminance(color), back), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 3.5, color
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, color
 
 
 def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
@@ -259,14 +259,15 @@ def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
 def test_a_plot_is_drawn_again_only_when_its_data_changed(tmp_path: Path, finished: History) -> None:
     history = experiment(tmp_path / "demo", market=Market(noise=0.001))
     history.scout("num_leaves", {63: 0.0047})
-    write_plots(reading(history))
+    write_plots(reading(history), gathered(reading(history)))
     times = {path.name: path.stat().st_mtime_ns for path in history.paths.plots.iterdir()}
-    write_plots(reading(history))
+    write_plots(reading(history), gathered(reading(history)))
     again = {path.name: path.stat().st_mtime_ns for path in history.paths.plots.iterdir()}
     assert {name for name in times if times[name] != again[name]} <= {"plots.json"}
     history.paths.plot("rounds-dark").unlink()
     history.paths.plot_index.write_text("[")
-    assert set(write_plots(reading(history))) == {"cumulative", "delta", "rounds", "sweeps", "per-era", "groups"}
+    drawn = write_plots(reading(history), gathered(reading(history)))
+    assert set(drawn) == {"cumulative", "delta", "rounds", "sweeps", "per-era", "groups"}
     assert history.paths.plot("rounds-dark").exists()
 
 

@@ -15,8 +15,35 @@ from numerai_ray.config import Config
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.data.eras import era_label, least_honest_gap
 from numerai_ray.errors import RequestError
+from numerai_ray.report.colours import DARK, LIGHT, THEMES, Theme
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import whole_file
+
+# Plots import the palette from here, beside what draws with it.
+__all__ = [
+    "DARK",
+    "DASHES",
+    "DRAWING_VERSION",
+    "LIGHT",
+    "SERIES_DASHES",
+    "THEMES",
+    "LabelRoom",
+    "Theme",
+    "canvas",
+    "draw_figure",
+    "end_labels",
+    "era_axis",
+    "label_rooms",
+    "labels_need",
+    "new_figure",
+    "put_legend",
+    "shortened",
+    "spread",
+    "tightest",
+    "two_lines",
+    "write_picture",
+    "write_pictures",
+]
 
 # No change below these is one of the targets.
 NO_TARGETS = ("model.", "post.", "cv.")
@@ -69,7 +96,7 @@ def tightest(rooms: Iterable[LabelRoom]) -> LabelRoom | None:
 
 
 # Bumped when a drawing changes: pictures of older versions are then drawn again.
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 DOTS_PER_INCH = 150
 NOTEBOOK_DOTS = 100
 # Lines on one colour are small however little is squeezed.
@@ -78,57 +105,6 @@ QUICK = {"compress_level": 3}
 _one_at_a_time = threading.Lock()
 
 
-@dataclass(frozen=True, eq=False)
-class Theme:
-    """Colours of one variant of every plot; lines are after Okabe and Ito's, told apart by the colour-blind.
-
-    ``kinds`` has the colour of each role, ``series`` those of lines without one, in order; ``ramp`` is a colour map
-    whose lightness rises all the way.
-    """
-
-    name: str
-    background: str
-    text: str
-    grid: str
-    band: str
-    kinds: Mapping[str, str]
-    series: tuple[str, ...]
-    ramp: str = "cividis"
-
-
-LIGHT = Theme(
-    "light",
-    background="#ffffff",
-    text="#1f2328",
-    grid="#d8dee4",
-    band="#eef1f4",
-    kinds={
-        "best": "#0072B2",
-        "base": "#D55E00",
-        "baseline": "#007A59",
-        "benchmark": "#57606a",
-        "second": "#A3337F",
-        "third": "#7A5F00",
-    },
-    series=("#0072B2", "#D55E00", "#007A59", "#A3337F", "#7A5F00", "#4B4BB0", "#B22222", "#57606a"),
-)
-DARK = Theme(
-    "dark",
-    background="#0d1117",
-    text="#e6edf3",
-    grid="#30363d",
-    band="#1a212b",
-    kinds={
-        "best": "#56B4E9",
-        "base": "#E69F00",
-        "baseline": "#2CC295",
-        "benchmark": "#9aa4af",
-        "second": "#EE8FCB",
-        "third": "#F0E442",
-    },
-    series=("#56B4E9", "#E69F00", "#2CC295", "#EE8FCB", "#F0E442", "#A5A5FF", "#FF8A75", "#9aa4af"),
-)
-THEMES = (LIGHT, DARK)
 # Told apart without colour too.
 DASHES: Mapping[str, Any] = {
     "best": "-",

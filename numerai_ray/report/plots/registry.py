@@ -95,8 +95,14 @@ class Drawn:
 _DRAWN = TypeAdapter(Drawn)
 
 
-def write_plots(reading: Reading) -> dict[str, Drawn]:
-    """Draw what there is to draw and was not drawn from the same data, light and dark; name -> what was drawn.
+def gathered(reading: Reading) -> dict[str, Any]:
+    """What there is to draw: a plot's name -> its info."""
+    found = ((plot.name, plot.info(reading)) for plot in PLOTS)
+    return {name: info for name, info in found if info is not None}
+
+
+def write_plots(reading: Reading, infos: Mapping[str, Any]) -> dict[str, Drawn]:
+    """Draw what was gathered and was not drawn from the same data, light and dark; name -> what was drawn.
 
     Raises:
         EnvironmentFault: the folder cannot be written.
@@ -105,9 +111,9 @@ def write_plots(reading: Reading) -> dict[str, Drawn]:
     before = drawn_plots(reading.paths)
     drawn: dict[str, Drawn] = {}
     for plot in PLOTS:
-        info = plot.info(reading)
-        if info is None:
+        if plot.name not in infos:
             continue
+        info = infos[plot.name]
         mark = _mark(info)
         files = {theme: reading.paths.plot(f"{plot.name}-{theme.name}") for theme in THEMES}
         held = before.get(plot.name)

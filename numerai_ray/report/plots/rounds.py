@@ -28,6 +28,10 @@ class Point:
     kind: str
     primary: float
     bar: tuple[float, float]
+    id: str = ""
+    bmc: float = math.nan
+    corr: float = math.nan
+    delta: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ def rounds_info(reading: Reading) -> RoundsInfo | None:
         failed += len(rows) - len(known)
         for place, row in enumerate(known):
             offset = 0.6 * ((place + 0.5) / len(known) - 0.5)
-            points.append(Point(record.number, offset, kind_of(row, record.stage), row.primary, interval_bar(row)))
+            where = (record.number, offset, kind_of(row, record.stage), row.primary, interval_bar(row))
+            points.append(Point(*where, row.id, row.bmc_mean, row.corr_mean, row.delta))
             if record.stage == "scout" and row.winner:
                 best_so_far.append((record.number + offset, row.primary))
     if not points:

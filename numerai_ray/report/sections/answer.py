@@ -1,40 +1,64 @@
 """The answer at the head of a report: :class:`~numerai_ray.experiment.answer.Answer` as Markdown, and its stages."""
 
 import math
+from dataclasses import asdict
+from typing import Any
 
 from numerai_ray.config.plan_schema import Stage
+from numerai_ray.experiment.answer import Answer
 from numerai_ray.experiment.answer_table import TABLE_HEADER, table_cells
-from numerai_ray.metrics.significance import e4
+from numerai_ray.experiment.standing import counted
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.sections.front import front_section
-from numerai_ray.report.tables import Row, cell, e4_judged
+from numerai_ray.report.tables import UNKNOWN, Row, cell, e4_judged
+
+
+def answer_block(answer: Answer) -> dict[str, Any]:
+    """What the answer shows, in texts: Markdown, ``report.html`` and the dashboard's page lay it out, each its way."""
+    lead, _, rest = answer.verdict.partition(": ")
+    known = not math.isnan(answer.gain)
+    facts = [
+        (f"Gain ({INTERVAL_PERCENT} % interval)", f"{e4(answer.gain)} [{e4(answer.low)}, {e4(answer.high)}]")
+        if known
+        else ("Gain", UNKNOWN),
+        ("To expect", UNKNOWN if math.isnan(answer.expected) else e4(answer.expected)),
+        ("Winner", answer.winner or UNKNOWN),
+        ("Tried", f"{counted(answer.variants, 'variant')} in {counted(answer.rounds, 'round')}"),
+    ]
+    return {
+        "kind": answer.kind,
+        "lead": lead,
+        "rest": rest,
+        "facts": facts,
+        "notes": [*answer.costs, *answer.checks, *(f"Note: {flag}" for flag in answer.flags)],
+        "header": list(TABLE_HEADER),
+        "rows": [list(table_cells(row)) for row in answer.table],
+        "next": [asdict(step) for step in answer.next],
+    }
 
 
 def answer_section(reading: Reading) -> list[str]:
     """Verdict, costs and doubts; then the table, the stages and what to do next."""
     answer = reading.answer
-    lead, _, rest = answer.verdict.partition(": ")
-    notes = [*answer.costs, *answer.checks, *(f"Note: {flag}" for flag in answer.flags)]
-    parts = [f"**{lead}:** {cell(rest, 600)}", *([_bullets(notes)] if notes else []), *_state(reading)]
+    block = answer_block(answer)
+    parts = [f"**{block['lead']}:** {cell(block['rest'], 600)}"]
+    parts += [_bullets(block["notes"])] if block["notes"] else []
+    parts += _state(reading)
     if not math.isnan(answer.expected):
         parts.append(
             f"The gain to expect is {e4(answer.expected)}: the found one, shrunk by what all {answer.variants} "
             f"variants gained."
         )
-    if answer.table:
-        parts.append(_table(reading))
+    if block["rows"]:
+        rows = [f"| {' | '.join(map(cell, row))} |" for row in block["rows"]]
+        parts.append("\n".join([f"| {' | '.join(block['header'])} |", "|:--|--:|--:|--:|--:|", *rows]))
     parts += front_section(reading)
     stages = [line for stage in reading.stages if reading.of(stage) for line in _stage(reading, stage)]
     if stages:
         parts.append("\n".join(["| Stage | Difference | Verdict | Compared |", "|:--|--:|:--|:--|", *stages]))
-    steps = [f"`{step.command}`" + (f": {step.why}." if step.why else "") for step in answer.next]
+    steps = [f"`{step['command']}`" + (f": {step['why']}." if step["why"] else "") for step in block["next"]]
     return [*parts, f"**Next.** {steps[0]}" if len(steps) == 1 else "**Next.**\n\n" + _bullets(steps)]
-
-
-def _table(reading: Reading) -> str:
-    rows = [" | ".join(cell(text) for text in table_cells(row)) for row in reading.answer.table]
-    lines = [f"| {' | '.join(TABLE_HEADER)} |", "|:--|--:|--:|--:|--:|", *(f"| {row} |" for row in rows)]
-    return "\n".join(lines)
 
 
 def _stage(reading: Reading, stage: Stage) -> list[str]:

@@ -1,10 +1,9 @@
-"""The end of a report: what worked, what threatens the result, how to make it again, what to do next."""
+"""The end of a report: what worked, what threatens the result, how to make it again."""
 
 import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.decision import spreads
@@ -32,8 +31,6 @@ def closing_sections(reading: Reading) -> list[str]:
         bullets(threats(reading)),
         "## Reproduction",
         *_reproduction(reading),
-        "## Next steps",
-        bullets(next_steps(reading)),
     ]
 
 
@@ -48,8 +45,7 @@ def what_worked(reading: Reading) -> list[str]:
     worked: list[str] = []
     did_not: list[str] = []
     for record in reading.scouts:
-        what = "several at once" if record.kind == "joint" else record.dimension
-        line = f"{what} (round {record.number}): {_best_of_round(reading, record)}"
+        line = f"{_best_of_round(reading, record)} (round {record.number})"
         (worked if record.decision.promoted else did_not).append(line)
     also = {"significant": ", clear of the noise", "pareto": ", at no cost"}
     rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
@@ -80,10 +76,8 @@ def _importances(reading: Reading) -> list[str]:
 def _best_of_round(reading: Reading, record: RoundRecord) -> str:
     rows = [row for row in reading.rows(record) if row.role == "variant" and not math.isnan(row.delta)]
     if not rows:
-        return "no variant could be judged"
-    best, worst = rows[0], rows[-1]
-    text = f"{cell(best.name)} {e4(best.delta)}"
-    return text if len(rows) == 1 else f"{text}, the worst {cell(worst.name)} {e4(worst.delta)}"
+        return f"no variant of {record.dimension or record.kind} could be judged"
+    return f"{cell(rows[0].name)} {e4(rows[0].delta)}"
 
 
 def threats(reading: Reading) -> list[str]:
@@ -136,7 +130,10 @@ def _failed(reading: Reading) -> list[str]:
         for variant in record.variants:
             if variant.error is not None:
                 failures.setdefault(variant.error, []).append(variant.id)
-    return [f"Failed: {_some(trials)}: {cell(error, 400).rstrip('. ')}." for error, trials in failures.items()]
+    return [
+        f"Failed, so untried and not bad: {_some(trials)}: {cell(error, 400).rstrip('. ')}."
+        for error, trials in failures.items()
+    ]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -237,32 +234,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def next_steps(reading: Reading) -> list[str]:
-    """What the numbers suggest beside the answer's next steps."""
-    found = []
-    failed = [v.name for r in reading.history for v in r.variants if v.error is not None and v.role == "variant"]
-    if failed:
-        found.append(f"Look at the failed variants ({_some(failed)}): they are untried, not bad.")
-    # A joint round is of no dimension: what it tried stands in its variants' changes.
-    tried = {record.dimension for record in reading.scouts}
-    changed = {path for record in reading.scouts for variant in record.variants for path in variant.changes}
-    dimensions = reading.loaded.space.dimensions
-    untried = [name for name, each in dimensions.items() if name not in tried and each.path not in changed]
-    if untried and reading.scouts:
-        found.append(f"Not tried: {', '.join(untried)}.")
-    found += _edges(reading)
-    return found or ["None: everything listed was tried."]
-
-
-def _edges(reading: Reading) -> list[str]:
-    """A best value at the end of its list asks for the next one beyond."""
-    found = []
-    for name, dimension in reading.loaded.space.dimensions.items():
-        chosen: Any = reading.best_changes.get(dimension.path)
-        numbers = [v for v in dimension.values if isinstance(v, int | float) and not isinstance(v, bool)]
-        if len(numbers) > 1 and chosen in numbers and chosen in {min(numbers), max(numbers)}:
-            side = "below" if chosen == min(numbers) else "above"
-            found.append(f"{name}: the best value {chosen} is the last one listed; try values {side} it.")
-    return found

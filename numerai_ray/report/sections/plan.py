@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numerai_ray.config import leaves
 from numerai_ray.config.search_space import Dimension, changes_label, value_text
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.standing import counted
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.sections.data import baseline_lines
@@ -142,34 +143,25 @@ def in_all(found: Sequence[RoundPromises]) -> tuple[Promise | None, Promise | No
 
 
 def estimate_section(reading: Reading) -> list[str]:
-    """A line a round, and whether the whole is within the goal; nothing where nothing was estimated."""
+    """Time of all rounds and the highest memory against what was expected; nothing where nothing was estimated."""
     found = promises(reading.history)
-    if not found:
-        return []
-    lines = [
-        "| Round | Stage | Time expected | Time taken | Off by | Memory expected | Peak memory | Off by |",
-        "|--:|:--|--:|--:|--:|--:|--:|--:|",
-        *(f"| {r.number} | {r.stage} | {_cells(r.seconds, 1, 's')} | {_cells(r.memory, GB, 'GB')} |" for r in found),
-    ]
     seconds, memory = in_all(found)
-    said = [
-        f"{what} {_verdict(promise)}."
-        for what, promise in (("The time of all these rounds", seconds), ("The highest peak of memory", memory))
+    lines = [
+        f"| {what} | {_shown(promise.expected, *unit)} | {_shown(promise.fact, *unit)} | {promise.off:+.0%} |"
+        for what, promise, unit in (
+            (f"Time of {counted(sum(each.seconds is not None for each in found), 'round')}", seconds, (1, 0, "s")),
+            ("Highest memory", memory, (GB, 2, "GB")),
+        )
         if promise is not None
     ]
-    return ["## Estimate against fact", "\n".join(lines), " ".join(said)]
+    if not lines:
+        return []
+    table = "\n".join(["| | Expected | Was | Off by |", "|:--|--:|--:|--:|", *lines])
+    return ["## Estimate against fact", table, f"An estimate is good within {GOAL:.0%}."]
 
 
-def _verdict(promise: Promise) -> str:
-    within = "within" if abs(promise.off) <= GOAL else "not within"
-    return f"is off its estimate by {promise.off:+.0%}, {within} the {GOAL:.0%} aimed at"
-
-
-def _cells(promise: Promise | None, unit: float, name: str) -> str:
-    if promise is None:
-        return " | ".join([UNKNOWN] * 3)
-    expected, fact = (f"{value / unit:.{1 if unit == 1 else 2}f} {name}" for value in (promise.expected, promise.fact))
-    return f"{expected} | {fact} | {promise.off:+.0%}"
+def _shown(value: float, unit: float, digits: int, name: str) -> str:
+    return f"{value / unit:.{digits}f} {name}"
 
 
 def _seconds(record: RoundRecord) -> Promise | None:

@@ -64,7 +64,9 @@ def _scout(reading: Reading, record: RoundRecord) -> list[str]:
         what = "Changes several variables at once, so no single one can be credited with what it finds."
     if dimension is not None:
         coupled = " and with it " + " and ".join(f"`{path}`" for path in dimension.coupled) if dimension.coupled else ""
-        why = f": {dimension.why}" if dimension.why else ""
+        # Whoever comes to it again has read why.
+        again = any(each.dimension == record.dimension for each in reading.scouts if each.number < record.number)
+        why = f": {dimension.why}" if dimension.why and not again else ""
         what = f"Varies `{dimension.path}`{coupled}{why}."
     if record.why:
         what = f"{what} {cell(record.why[:1].upper() + record.why[1:], 300).rstrip('.')}."
@@ -95,8 +97,7 @@ def _cost(record: RoundRecord) -> str:
 
 
 def _round(reading: Reading, record: RoundRecord) -> list[str]:
-    # A benchmark is the same in every round of a stage: the answer has it.
-    rows = [row for row in reading.rows(record) if row.role != "benchmark" or record.stage != "scout"]
+    rows = [row for row in reading.rows(record) if record.stage != "scout" or _belongs(row)]
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
     table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
     # The interval stands in the table, where it has its verdict.
@@ -112,6 +113,13 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
     took = f"{record.wall_s:.1f} s{promised}{_cost(record)}"
     parts.append(f"*Time: {took}.*")
     return parts
+
+
+def _belongs(row: Row) -> bool:
+    """A benchmark is the same in every scout round, and so is the baseline after its first: the answer has both."""
+    return row.role != "benchmark" and (
+        row.role != "baseline" or not any(each.startswith("ran in round") for each in row.status)
+    )
 
 
 def _link(reading: Reading, file: Path) -> str:

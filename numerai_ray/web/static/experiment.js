@@ -8,7 +8,7 @@ import { roundsChart, roundsList } from "./rounds.js";
 import { runningCard } from "./running.js";
 import { parallel } from "./parallel.js";
 import { sweepPanels, tradeOff } from "./sweeps.js";
-import { leaderboard } from "./table.js";
+import { leaderboard } from "./leaderboard.js";
 
 const MOST_DRAWN = 8;
 
@@ -54,7 +54,7 @@ export function experimentPage(main, key) {
       overview.error ? h("p", { class: "warn" }, cut(overview.error, 600)) : "");
   }
   function drawAnswer() {
-    if (status.answer && status.answer.kind !== "nothing yet") return answerBlock(answer.body, status.answer);
+    if (overview.answer && overview.answer.kind !== "nothing yet") return answerBlock(answer.body, overview.answer);
     const best = status.best, found = overview.headline;
     const last = status.rounds[status.rounds.length - 1];
     if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
@@ -148,9 +148,10 @@ export function experimentPage(main, key) {
   }
   function drawCharts() {
     if (!status) return;
-    roundsChart(chart.body, status.rounds, pick);
-    tradeOff(trade.body, rows.filter((row) => row.stage === (rows[0]?.stage === "scout" ? "scout" : rows.find((each) => each.stage === "scout")?.stage ?? rows[0]?.stage)), pick);
-    sweepPanels(sweep.body, overview.sweeps);
+    roundsChart(chart.body, overview.rounds_plot, pick);
+    const tried = rows.filter((row) => row.stage === (rows[0]?.stage === "scout" ? "scout" : rows.find((each) => each.stage === "scout")?.stage ?? rows[0]?.stage));
+    tradeOff(trade.body, { points: tried.map((row) => ({ label: row.id, kind: row.winner ? "best" : row.role, corr: row.corr_mean, contribution: row.bmc_mean })) }, pick);
+    sweepPanels(sweep.body, overview.sweeps, "BMC of the last eras in 1e-4; a bar is the 90 % interval of the difference to the round's base, the dashed line.");
     several.card.hidden = !overview.joint;
     if (overview.joint) parallel(several.body, overview.joint, status.answer?.front ?? [], pick);
   }

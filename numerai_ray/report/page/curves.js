@@ -1,9 +1,11 @@
 // Per-era curves of several variants: cumulative or smoothed, zoomed by dragging, wheel, keys or buttons.
 
 import { cut, fixed, h, hideTip, newId, s, showTip } from "./dom.js";
-import { extent, frame, inE4, path, ticks, widthOf } from "./charts.js";
+import { eraText, extent, frame, inE4, nearest, path, ticks, valueAt, widthOf } from "./charts.js";
 
-const DASHES = ["", "6 3", "9 3 2 3", "2 3"];
+const DASHES = ["", "6 3", "9 3 2 3", "2 3"], OF_KIND = { best: "", base: "9 3 2 3", baseline: "6 3", benchmark: "2 3", second: "9 3 2 3", third: "4 2" };
+// A series with a `kind` has the colour that its role has in every picture, any other one that of its place.
+const look = (series, at) => (series.kind ? { stroke: `var(--${series.kind})`, "stroke-dasharray": OF_KIND[series.kind] ?? "" } : { stroke: `var(--s${at % 8})`, "stroke-dasharray": DASHES[at % 4] });
 const VIEWS = {
   "cumulative BMC": ["bmc", true], "cumulative CORR": ["corr", true],
   "BMC, mean of 20 eras": ["bmc", false], "CORR, mean of 20 eras": ["corr", false],
@@ -28,7 +30,8 @@ function lineOf(scores, view) {
   return found;
 }
 
-export function curves(host, start = "cumulative BMC") {
+// `band` are the first and last era that the primary metric counts.
+export function curves(host, start = "cumulative BMC", band = null) {
   let view = start, series = [], range = null, lines = [], box = null;
   const choose = newId("view"), plot = h("div", { class: "zoom", tabindex: "0", role: "group", "aria-label": "Per-era curves; arrow keys move, plus and minus zoom, 0 shows all" });
   const select = h("select", { id: choose, onchange: () => { view = select.value; draw(); } }, Object.keys(VIEWS).map((each) => h("option", { value: each }, each)));
@@ -56,7 +59,7 @@ export function curves(host, start = "cumulative BMC") {
   function draw() {
     lines = series.map((each) => lineOf(each.scores, view));
     keys.replaceChildren(...series.map((each, at) => h("li", {}, s("svg", { viewBox: "0 0 26 12", "aria-hidden": "true" },
-      s("path", { d: "M1 6H25", class: "line", stroke: `var(--s${at % 8})`, "stroke-dasharray": DASHES[at % 4] })), cut(each.name))));
+      s("path", { d: "M1 6H25", class: "line", ...look(each, at) })), cut(each.name))));
     if (!lines.some((each) => each.length)) {
       box = null;
       plot.replaceChildren(h("p", { class: "dim" }, series.length ? "No per-era scores to draw." : "Choose variants in the leaderboard."));
@@ -67,35 +70,29 @@ export function curves(host, start = "cumulative BMC") {
     const y = extent(inside.flatMap((each) => each.map(([, value]) => value)));
     const summed = VIEWS[view][1];
     box = { ...frame({ width, height, label: `${view} of ${series.length} variants, eras ${Math.ceil(from)} to ${Math.floor(to)}`,
-      x: { from, to, ticks: ticks(from, to, Math.max(3, Math.round(width / 110))) },
-      y: { from: y[0], to: y[1], name: `${view}${summed ? "" : " (1e-4)"}`, text: summed ? (value) => value.toFixed(2) : inE4 } }), from, to, inside, width };
-    inside.forEach((each, at) => box.svg.append(s("path", { class: "line", d: path(each.map(([era, value]) => [box.px(era), box.py(value)])), stroke: `var(--s${at % 8})`, "stroke-dasharray": DASHES[at % 4] })));
+      x: { from, to, ticks: ticks(from, to, Math.max(3, Math.round(width / 110))), text: eraText },
+      y: { from: y[0], to: y[1], name: `${view}${summed ? "" : " (1e-4)"}`, text: summed ? (value) => value.toFixed(2) : inE4 } }), inside };
+    if (band && band[1] > from && band[0] < to) box.svg.prepend(s("rect", { class: "window", x: box.px(Math.max(from, band[0])), width: box.px(Math.min(to, band[1])) - box.px(Math.max(from, band[0])), y: box.top, height: box.bottom - box.top }));
+    inside.forEach((each, at) => box.svg.append(s("path", { class: "line", d: path(each.map(([era, value]) => [box.px(era), box.py(value)])), ...look(series[at], at) })));
     box.cursor = s("line", { class: "zero", y1: box.top, y2: box.bottom, visibility: "hidden" });
     box.drag = s("rect", { y: box.top, height: box.bottom - box.top, fill: "var(--best)", "fill-opacity": 0.15, visibility: "hidden" });
     box.svg.append(box.cursor, box.drag);
     plot.replaceChildren(box.svg);
   }
 
-  const eraAt = (event) => {
-    const rect = box.svg.getBoundingClientRect(), x = (event.clientX - rect.left) * (box.width / rect.width);
-    return box.from + ((x - box.left) / (box.right - box.left)) * (box.to - box.from);
-  };
-  const nearest = (line, era) => {
-    let low = 0, high = line.length - 1;
-    while (low < high) { const at = (low + high) >> 1; if (line[at][0] < era) low = at + 1; else high = at; }
-    return low && Math.abs(line[low - 1][0] - era) < Math.abs(line[low][0] - era) ? line[low - 1] : line[low];
-  };
+  const eraAt = (event) => valueAt(box, event);
+  const closest = (line, era) => line[nearest(line.map(([each]) => each), era)];
   let dragFrom = null;
   plot.addEventListener("pointermove", (event) => {
     if (!box) return;
-    const era = eraAt(event), at = nearest(box.inside.find((each) => each.length) ?? [], era);
+    const era = eraAt(event), at = closest(box.inside.find((each) => each.length) ?? [], era);
     if (!at) return;
     box.cursor.setAttribute("x1", box.px(at[0]));
     box.cursor.setAttribute("x2", box.px(at[0]));
     box.cursor.setAttribute("visibility", "visible");
-    const rows = box.inside.map((each, place) => [series[place].name, nearest(each, at[0])]).filter(([, each]) => each && Math.abs(each[0] - at[0]) < 8);
+    const rows = box.inside.map((each, place) => [series[place].name, closest(each, at[0])]).filter(([, each]) => each && Math.abs(each[0] - at[0]) < 8);
     rows.sort((one, two) => two[1][1] - one[1][1]);
-    showTip([`era ${at[0]}`, ...rows.map(([name, each]) => `${fixed(each[1], 4)}  ${cut(name, 50)}`)].join("\n"), event.clientX, event.clientY);
+    showTip([`era ${eraText(at[0])}`, ...rows.map(([name, each]) => `${fixed(each[1], 4)}  ${cut(name, 50)}`)].join("\n"), event.clientX, event.clientY);
     if (dragFrom !== null) {
       const [one, two] = [box.px(dragFrom), box.px(era)].sort((a, b) => a - b);
       box.drag.setAttribute("x", one);

@@ -1,9 +1,10 @@
 // Sweeps and trade-off: the metric against the swept value, a panel a round, and CORR against BMC of everything.
 
-import { cut, e4, fixed, h, known, s } from "./dom.js";
+import { cut, fixed, h, known, s } from "./dom.js";
 import { extent, frame, inE4, kindKey, marker, path, told, widthOf } from "./charts.js";
 
-export function sweepPanels(host, panels) {
+// `said` is what stands below them, where no caption does.
+export function sweepPanels(host, panels, said = "") {
   if (!panels.length) return host.replaceChildren(h("p", { class: "dim" }, "No dimension has been swept yet."));
   const grid = h("div", { class: "panels" });
   host.replaceChildren(grid);
@@ -12,7 +13,7 @@ export function sweepPanels(host, panels) {
   for (const panel of panels) {
     const cell = h("figure", { style: { margin: "0" } });
     grid.append(cell);
-    const width = widthOf(cell, 220), xs = extent(panel.points.map((each) => each.x), 0.14);
+    const width = widthOf(cell, 150), xs = extent(panel.points.map((each) => each.x), 0.14);
     const turned = panel.points.some((each) => each.value.length > 6);
     const box = frame({
       width, height: turned ? 206 : 180, bottom: turned ? 56 : 30, label: `Round ${panel.number}: metric against ${cut(panel.dimension)}`,
@@ -31,26 +32,31 @@ export function sweepPanels(host, panels) {
     });
     cell.append(h("figcaption", {}, h("strong", {}, `${panel.number} `), cut(panel.dimension), " ", h("span", { class: "dim" }, `${panel.scale === "log" ? "log scale" : ""}${panel.failed ? ` ${panel.failed} failed` : ""}`)), box.svg);
   }
-  host.append(h("p", { class: "dim" }, "BMC of the last eras in 1e-4; a bar is the 90 % interval of the difference to the round's base, the dashed line."),
+  host.append(h("p", { class: "dim" }, said),
     kindKey([...new Set(panels.flatMap((panel) => panel.points.map((each) => each.kind)))]));
 }
 
-export function tradeOff(host, rows, onPick) {
-  const seen = rows.filter((row) => known(row.corr_mean) && known(row.bmc_mean));
+// `info`: points with label, kind, corr, contribution and whether they are on the front; metric is what CORR stands against.
+export function tradeOff(host, info, onPick) {
+  const seen = info.points.filter((each) => known(each.corr) && known(each.contribution)), title = (info.metric ?? "bmc").toUpperCase();
   if (seen.length < 2) return host.replaceChildren(h("p", { class: "dim" }, "Two variants with scores are needed."));
-  const width = widthOf(host), x = extent(seen.map((row) => row.corr_mean)), y = extent(seen.map((row) => row.bmc_mean));
+  const width = widthOf(host), x = extent(seen.map((each) => each.corr)), y = extent(seen.map((each) => each.contribution));
   const box = frame({
-    width, height: 290, label: `CORR against BMC of ${seen.length} variants`,
-    x: { from: x[0], to: x[1], text: inE4 }, y: { from: y[0], to: y[1], name: "BMC (1e-4)" },
+    width, height: 290, label: `CORR against ${title} of ${seen.length} variants`,
+    x: { from: x[0], to: x[1], text: inE4 }, y: { from: y[0], to: y[1], name: `${title} (1e-4)` },
   });
-  const many = seen.length > 140;
-  for (const row of [...seen].reverse()) {
-    const kind = row.winner ? "winner" : row.role;
-    const mark = marker(kind, box.px(row.corr_mean), box.py(row.bmc_mean), many ? 2.6 : 4.2);
-    told(mark, `${cut(row.id)}, ${row.stage}\nCORR ${fixed(row.corr_mean, 4)}, BMC ${fixed(row.bmc_mean)}\nwith benchmark ${fixed(row.corr_with_benchmark, 3)}, to base ${e4(row.delta)}`, () => onPick(row.id));
-    if (many && !row.winner) mark.removeAttribute("tabindex");
+  const front = seen.filter((each) => each.front).sort((one, two) => two.corr - one.corr), many = seen.length > 140;
+  if (front.length > 1) {
+    const steps = front.flatMap((each, at) => (at ? [[box.px(front[at - 1].corr), box.py(each.contribution)], [box.px(each.corr), box.py(each.contribution)]] : [[box.px(each.corr), box.py(each.contribution)]]));
+    box.svg.append(s("path", { class: "line", d: path(steps), stroke: "var(--best)", "stroke-dasharray": "5 3" }));
+  }
+  for (const each of [...seen].reverse()) {
+    const kind = each.kind === "best" ? "winner" : each.kind;
+    const mark = marker(kind, box.px(each.corr), box.py(each.contribution), many ? 2.6 : 4.2);
+    told(mark, `${cut(each.label)}${each.front ? " (on the front)" : ""}\nCORR ${fixed(each.corr, 4)}, ${title} ${fixed(each.contribution)}`, onPick && (() => onPick(each.label)));
+    if (many && kind !== "winner") mark.removeAttribute("tabindex");
     box.svg.append(mark);
   }
-  host.replaceChildren(box.svg, h("p", { class: "dim" }, "CORR (1e-4) to the right, BMC up: what moves right and down follows the benchmark."),
-    kindKey([...new Set(seen.map((row) => (row.winner ? "winner" : row.role)))]));
+  host.replaceChildren(box.svg, h("p", { class: "dim" }, `CORR (1e-4) to the right, ${title} up: what moves right and down follows the benchmark.`),
+    kindKey([...new Set(seen.map((each) => (each.kind === "best" ? "winner" : each.kind)))]));
 }

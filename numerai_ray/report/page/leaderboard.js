@@ -28,9 +28,10 @@ const WORDY = new Set(["changes", "status"]);
 // So many rows are added at a time: a table of hundreds takes a browser a second to lay out.
 const PAGE = 40;
 
-export function leaderboard(host, chosen, onChoose) {
+// `chosen` are the ids that are drawn elsewhere, null where nothing is; `shown` the columns at first.
+export function leaderboard(host, chosen, onChoose, shown = SHOWN) {
   let rows = [], texts = [], sort = null, most = PAGE, filter = "", found = [];
-  const visible = new Set(SHOWN), lines = new Map();
+  const visible = new Set(shown), lines = new Map();
   const search = newId("filter"), count = h("span", { class: "dim", role: "status" });
   const head = h("tr"), body = h("tbody");
   const input = h("input", { id: search, type: "search", placeholder: "name, change, stage, verdict", oninput: () => { filter = input.value.toLowerCase(); order(); } });
@@ -43,7 +44,7 @@ export function leaderboard(host, chosen, onChoose) {
   host.replaceChildren(
     h("div", { class: "tools" }, h("label", { for: search }, "Filter"), input, count, h("details", { class: "columns" }, h("summary", {}, "Columns"), h("div", {}, boxes))),
     scrolled, more);
-  scrolled.append(h("table", {}, h("caption", { class: "dim", style: { "text-align": "left" } }, "Best first, a stage at a time: stages do not compare. Chosen variants are drawn below."), h("thead", {}, head), body));
+  scrolled.append(h("table", {}, h("caption", { class: "dim", style: { "text-align": "left" } }, `Best first, a stage at a time: stages do not compare.${chosen ? " Chosen variants are drawn below." : ""}`), h("thead", {}, head), body));
 
   const shownColumns = () => COLUMNS.filter(([key]) => visible.has(key));
   function heading([key, name, , , numeric]) {
@@ -54,8 +55,8 @@ export function leaderboard(host, chosen, onChoose) {
   function line(row) {
     const place = `${row.stage} ${row.id}`;
     if (!lines.has(place)) {
-      const tick = h("input", { type: "checkbox", checked: chosen.has(row.id), "aria-label": `Draw ${cut(row.id)}`, onchange: (event) => onChoose(row.id, event.target.checked) });
-      const node = h("tr", { class: chosen.has(row.id) ? "chosen" : "" }, h("td", {}, tick), h("td", { class: "id" }, cut(row.id, 90)),
+      const tick = chosen && h("input", { type: "checkbox", checked: chosen.has(row.id), "aria-label": `Draw ${cut(row.id)}`, onchange: (event) => onChoose(row.id, event.target.checked) });
+      const node = h("tr", { class: (chosen ? chosen.has(row.id) : row.winner) ? "chosen" : "" }, tick && h("td", {}, tick), h("td", { class: "id" }, cut(row.id, 90), row.winner && !chosen ? " ★" : ""),
         shownColumns().map(([key, , text, , numeric]) => h("td", { class: numeric ? "n" : WORDY.has(key) ? "text" : "short" }, text(row))));
       lines.set(place, { node, tick });
     }
@@ -88,7 +89,7 @@ export function leaderboard(host, chosen, onChoose) {
   }
   function render() {
     const tools = document.activeElement?.closest?.("th") ? [...head.children].indexOf(document.activeElement.closest("th")) : -1;
-    head.replaceChildren(h("th", { scope: "col" }, h("span", { class: "dim" }, "draw")), h("th", { scope: "col" }, "Variant"), ...shownColumns().map(heading));
+    head.replaceChildren(...(chosen ? [h("th", { scope: "col" }, h("span", { class: "dim" }, "draw"))] : []), h("th", { scope: "col" }, "Variant"), ...shownColumns().map(heading));
     order();
     if (tools >= 0) head.children[tools]?.querySelector("button")?.focus();
   }

@@ -3,51 +3,31 @@
 import { cut, duration, e4, fixed, h, interval, known, s } from "./dom.js";
 import { extent, frame, kindKey, marker, path, told, widthOf } from "./charts.js";
 
-const primary = (variant) => variant.metrics?.bmc_last?.mean;
-export const kindOf = (variant, record) =>
-  variant.role === "variant" && variant.id === record.decision.winner ? "winner"
-    : variant.role === "base" && record.stage === "final" ? "winner" : variant.role;
-
 export function changesText(changes) {
   const parts = Object.entries(changes ?? {}).map(([key, value]) => `${key.split(".").pop()}=${typeof value === "object" ? JSON.stringify(value) : value}`);
   return parts.length ? parts.join(", ") : "nothing changed";
 }
 
-function tellVariant(variant, record) {
-  const delta = variant.evidence?.to_base;
+function tellPoint(point) {
   return [
-    `${cut(variant.id)} (${variant.role}, round ${record.number})`,
-    `BMC last eras ${fixed(primary(variant))}, BMC ${fixed(variant.metrics?.bmc.mean)}, CORR ${fixed(variant.metrics?.corr.mean, 4)}`,
-    delta ? `to its base ${e4(delta.mean)} ${interval(delta.low, delta.high)}` : "",
-    ...(variant.flags ?? []).map((each) => cut(each, 160)),
+    `${cut(point.id)} (${point.kind}, round ${point.x})`,
+    `BMC last eras ${fixed(point.primary)}, BMC ${fixed(point.bmc)}, CORR ${fixed(point.corr, 4)}`,
+    known(point.delta) ? `to its base ${e4(point.delta)} ${interval(point.delta - point.bar[0], point.delta + point.bar[1])}` : "",
   ].filter(Boolean).join("\n");
 }
 
-export function roundsChart(host, records, onPick) {
-  const width = widthOf(host), height = width < 500 ? 240 : 380;
-  const points = [], best = [], borders = [];
-  records.forEach((record, at) => {
-    if (at && records[at - 1].stage !== record.stage) borders.push(at + 0.5);
-    const seen = record.variants.filter((each) => each.role !== "benchmark" && known(primary(each)));
-    seen.forEach((variant, place) => {
-      const x = at + 1 + 0.62 * ((place + 0.5) / seen.length - 0.5);
-      points.push({ x, variant, record, kind: kindOf(variant, record), value: primary(variant) });
-      if (record.stage === "scout" && variant.id === record.decision.winner) best.push([x, primary(variant)]);
-    });
-  });
-  if (!points.length) return host.replaceChildren(h("p", { class: "dim" }, "No round is decided yet."));
-  const many = points.length > 140;
-  const bars = (point) => {
-    const delta = point.variant.evidence?.to_base;
-    return delta && known(delta.low) ? [point.value + delta.low - delta.mean, point.value + delta.high - delta.mean] : null;
-  };
-  const y = extent(many ? points.map((each) => each.value) : points.flatMap((each) => [each.value, ...(bars(each) ?? [])]));
-  const every = Math.ceil(records.length / Math.max(3, Math.floor(width / 42)));
-  const numbers = records.map((each) => each.number).filter((_, at) => at % every === 0);
+// `info` is RoundsInfo of numerai_ray/report/plots/rounds.py.
+export function roundsChart(host, info, onPick) {
+  if (!info || !info.points.length) return host.replaceChildren(h("p", { class: "dim" }, "No round is decided yet."));
+  const { points, ticks: named, borders, best_so_far: best } = info;
+  const width = widthOf(host), height = width < 500 ? 240 : 340, many = points.length > 140;
+  const y = extent(many ? points.map((each) => each.primary) : points.flatMap((each) => [each.primary - each.bar[0], each.primary + each.bar[1]]));
+  const every = Math.ceil(named.length / Math.max(3, Math.floor(width / 42)));
+  const numbers = named.map(([number]) => number), names = new Map(named), wide = width / named.length > 84;
   const box = frame({
-    width, height, label: `Primary metric of ${points.length} variants in ${records.length} rounds, with the best so far`,
-    x: { from: 0.5, to: records.length + 0.5, ticks: numbers },
-    y: { from: y[0], to: y[1], name: "BMC, last eras (1e-4)" },
+    width, height, label: `Primary metric of ${points.length} variants in ${named.length} rounds, with the best so far`,
+    x: { from: numbers[0] - 0.5, to: numbers[numbers.length - 1] + 0.5, ticks: numbers.filter((_, at) => at % every === 0), text: (number) => (wide ? `${number} ${cut(names.get(number) ?? "", Math.floor(width / named.length / 8))}` : String(number)) },
+    y: { from: y[0], to: y[1], name: `BMC, last ${info.last} eras (1e-4)` },
   });
   for (const at of borders) box.svg.append(s("line", { class: "zero", x1: box.px(at), x2: box.px(at), y1: box.top, y2: box.bottom, "stroke-dasharray": "3 3" }));
   if (best.length > 1) {
@@ -55,10 +35,9 @@ export function roundsChart(host, records, onPick) {
     box.svg.append(s("path", { class: "line", d: path(steps), stroke: "var(--best)" }));
   }
   for (const point of points) {
-    const x = box.px(point.x), ends = bars(point);
-    if (ends && !many) box.svg.append(s("line", { class: `k-${point.kind}`, x1: x, x2: x, y1: box.py(ends[0]), y2: box.py(ends[1]), "stroke-opacity": 0.55 }));
-    const mark = marker(point.kind, x, box.py(point.value), many ? 2.4 : 4.2);
-    told(mark, tellVariant(point.variant, point.record), () => onPick(point.variant.id));
+    const x = box.px(point.x + point.offset);
+    if (!many && point.bar[0] + point.bar[1] > 0) box.svg.append(s("line", { class: `k-${point.kind}`, x1: x, x2: x, y1: box.py(point.primary - point.bar[0]), y2: box.py(point.primary + point.bar[1]), "stroke-opacity": 0.55 }));
+    const mark = told(marker(point.kind, x, box.py(point.primary), many ? 2.4 : 4.2), tellPoint(point), onPick && (() => onPick(point.id)));
     // Hundreds of stops would lock the keyboard in; the table below has every one of them.
     if (many && point.kind !== "winner") mark.removeAttribute("tabindex");
     box.svg.append(mark);

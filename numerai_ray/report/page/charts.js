@@ -1,6 +1,6 @@
 // The frame of every chart: scales, ticks, axes and marks. Charts are SVG, drawn at the width they are shown at.
 
-import { s, tipped } from "./dom.js";
+import { hideTip, s, showTip, tipped } from "./dom.js";
 
 export const linear = (from, to, low, high) => (value) => low + ((value - from) / (to - from || 1)) * (high - low);
 
@@ -26,6 +26,9 @@ export function extent(values, margin = 0.06) {
   return [low - room, high + room];
 }
 
+// Eras as Numerai writes them.
+export const eraText = (value) => String(value).padStart(4, "0");
+
 // What changes little is written in units of 1e-4, as everywhere in the program.
 export const inE4 = (value) => (value * 1e4).toFixed(Math.abs(value * 1e4) < 10 && !Number.isInteger(value * 1e4) ? 1 : 0);
 
@@ -44,7 +47,35 @@ export function frame({ width, height, label, x, y, left = 52, right = 10, top =
   back.append(s("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
   if (y.name) back.append(s("text", { x: 2, y: 12 }, y.name));
   svg.append(back);
-  return { svg, px, py, left, right: width - right, top, bottom: height - bottom };
+  return { svg, px, py, left, right: width - right, top, bottom: height - bottom, width, from: x.from, to: x.to };
+}
+
+// Where on the x axis an event is, in the values of the axis.
+export const valueAt = (box, event) => {
+  const rect = box.svg.getBoundingClientRect(), x = (event.clientX - rect.left) * (box.width / rect.width);
+  return box.from + ((x - box.left) / (box.right - box.left)) * (box.to - box.from);
+};
+
+// The place of the value nearest to `wanted` in an ascending list; -1 for none.
+export function nearest(values, wanted) {
+  let low = 0, high = values.length - 1;
+  while (low < high) { const at = (low + high) >> 1; if (values[at] < wanted) low = at + 1; else high = at; }
+  return low > 0 && Math.abs(values[low - 1] - wanted) < Math.abs(values[low] - wanted) ? low - 1 : high < 0 ? -1 : low;
+}
+
+// A line at what is nearest to the pointer, and what `tell` says of that place.
+export function cursor(box, xs, tell) {
+  const line = s("line", { class: "zero", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  box.svg.append(line);
+  box.svg.addEventListener("pointermove", (event) => {
+    const at = nearest(xs, valueAt(box, event));
+    if (at < 0) return;
+    line.setAttribute("x1", box.px(xs[at]));
+    line.setAttribute("x2", box.px(xs[at]));
+    line.setAttribute("visibility", "visible");
+    showTip(tell(at), event.clientX, event.clientY);
+  });
+  box.svg.addEventListener("pointerleave", () => { hideTip(); line.setAttribute("visibility", "hidden"); });
 }
 
 export function marker(kind, x, y, size = 4.2) {
