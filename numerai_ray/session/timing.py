@@ -23,6 +23,7 @@ class RoundTimes:
         self._kept: list[Span] = []
         self._main = threading.current_thread().name
         self._since = timeline.began
+        self.decided = 0
 
     def round_started(self, start: RoundStart) -> None: ...
 
@@ -30,6 +31,7 @@ class RoundTimes:
 
     def round_decided(self, record: RoundRecord) -> None:
         """The seconds since the last round: its report, the next plan, fits, and what was recorded."""
+        self.decided += 1
         spans = self._taken()
         lines = [table(spans, self._main, time.time() - self._since), _idle(spans, record.cores)]
         self._since = time.time()
@@ -39,7 +41,8 @@ class RoundTimes:
         """The rest; and of a whole run its trace, and the table on the console."""
         spans = self._taken()
         now = time.time()
-        self._write("after the last round:", [table(spans, self._main, now - self._since)])
+        if self.decided:
+            self._write("after the last round:", [table(spans, self._main, now - self._since)])
         if self.session.profile:
             file = self.session.paths.timeline
             write_json(file, chrome_trace(self._kept, self.timeline.began))
@@ -75,5 +78,8 @@ def timed(session: Session) -> Iterator[RoundTimes]:
         times = RoundTimes(session, timeline)
         try:
             yield times
-        finally:
-            times.ended()
+        except BaseException:
+            if times.decided:  # what is refused leaves nothing behind
+                times.ended()
+            raise
+        times.ended()
