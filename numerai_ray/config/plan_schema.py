@@ -4,10 +4,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from numerai_ray.config.schema import DataFile
+from numerai_ray.config.schema import DataFile, MetricName, PayoutConfig
 from numerai_ray.config.schema_rules import CHANGES
 from numerai_ray.config.search_space import SearchSpace
 from numerai_ray.config.validation import Json, Name, Section, apply_overrides
+from numerai_ray.metrics.registry import BMC
 
 # What a reader needs to know of an experiment before its numbers.
 Sentence = Annotated[str, Field(min_length=10)]
@@ -170,6 +171,8 @@ class ExperimentPlan(Section):
     are sorted and found: both may be edited at any time.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"payout"})
+
     name: Name | None = Field(default=None, description="Else the folder's name.", examples=["wider-trees"])
     idea: Sentence = Field(description="What should help, and why.", examples=["Wider trees find more of the signal."])
     novelty: Sentence = Field(
@@ -186,8 +189,15 @@ class ExperimentPlan(Section):
     data_version: Name | None = Field(
         default=None, description="Data version instead of the baseline's.", examples=["v5.3"]
     )
-    metric: Literal["bmc_last_200_eras.mean"] = Field(
-        default="bmc_last_200_eras.mean", description="What rounds are decided by.", examples=["bmc_last_200_eras.mean"]
+    metric: MetricName = Field(
+        default=BMC.name,
+        description="What rounds are decided by; ties go to the same metric over the other eras.",
+        examples=[BMC.name, "mmc", "payout.mean"],
+    )
+    payout: PayoutConfig = Field(
+        default=PayoutConfig(),
+        description="How Numerai pays CORR and MMC, for the payout score.",
+        examples=[{"corr": 0.5, "mmc": 2.0, "clip": 0.25}],
     )
     base: dict[str, Any] = Field(
         default_factory=dict,

@@ -71,7 +71,7 @@ def _floats(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.float64]:
 
 
 def _label_names(config: Config) -> tuple[str, ...]:
-    return (*config.trained_targets(), config.score.target)
+    return (*config.trained_targets(), *config.score.targets)
 
 
 def honest_folds(label: str, config: Config, there: Sequence[int], holdout: Holdout | None, *, kept: bool) -> Folds:

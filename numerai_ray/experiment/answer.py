@@ -19,7 +19,6 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import difference
 from numerai_ray.experiment.standing import Headline, Standing, counted, p_text, searched
-from numerai_ray.metrics.registry import METRICS
 from numerai_ray.metrics.shrinkage import expected_gain, spread_of_gains
 from numerai_ray.metrics.significance import RULE, PairedDelta, Search, e4, verdict
 from numerai_ray.metrics.standard_error import Persistence
@@ -103,7 +102,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
     paired = headline.paired if headline else None
     found = headline is not None and bool(standing.best_changes)
     table = () if best is None or stage is None else answer_table(standing, stage, best)
-    costs, lost = costs_of(table) if found else ((), ())
+    costs, lost = costs_of(table, standing.metric.series) if found else ((), ())
     kind = _kind(standing, best, headline if found else None, lost)
     plan = standing.loaded.plan
     root = standing.paths.root.resolve()
@@ -117,7 +116,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         winner="" if best is None else best.id,
         changes=changes_label(standing.best_changes),
         against=headline.theirs if headline and found else "",
-        metric=plan.metric,
+        metric=standing.metric.name,
         gain=headline.difference if headline and found else math.nan,
         low=paired.low if paired and found else math.nan,
         high=paired.high if paired and found else math.nan,
@@ -174,7 +173,7 @@ def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search:
     margin = e4(standing.loaded.plan.rounds.margin, sign=False)
     if kind == "no change" or headline is None:
         return f"{tried}, and the experiment's base stands (margin {margin})."
-    title = METRICS[standing.metric.series].title
+    title = standing.metric.metric.title
     who = f"{changes_label(standing.best_changes)} against {headline.theirs}"
     shown = f"{title} {headline.shown} in the {headline.stage} run"
     paired = headline.paired

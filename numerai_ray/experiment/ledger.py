@@ -18,6 +18,8 @@ from numerai_ray.system.json_text import parse_json, to_json
 _ROUND = TypeAdapter(RoundRecord)
 # Of a record's origin: the last era that the experiment keeps to, whatever was downloaded since.
 LAST_ERA = "last_era"
+# Of a variant's metrics: parts that it need not have.
+_ABSENT = ("mmc", "judged")
 
 
 def read_ledger(path: Path) -> list[RoundRecord]:
@@ -103,7 +105,7 @@ def round_from_json(value: Any) -> RoundRecord:
     for variant in value["variants"]:
         evidence = variant.get("evidence")
         # Of what may be missing, None says that; elsewhere it is an unknown number.
-        told = {key: each for key, each in (variant["metrics"] or {}).items() if each is not None or key != "mmc"}
+        told = {key: each for key, each in (variant["metrics"] or {}).items() if each is not None or key not in _ABSENT}
         variant["metrics"] = _with_nan(told) if told else variant["metrics"]
         if evidence:
             variant["evidence"] = {name: each and _with_nan(each) for name, each in evidence.items()}

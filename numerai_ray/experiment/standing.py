@@ -24,8 +24,7 @@ from numerai_ray.experiment.scores import (
     search_of,
     share_of,
 )
-from numerai_ray.metrics.payout import PayoutTerms
-from numerai_ray.metrics.registry import Primary, primary_named
+from numerai_ray.metrics.registry import PayoutTerms, Primary
 from numerai_ray.metrics.significance import (
     ALL_ERAS,
     ALONE,
@@ -97,12 +96,12 @@ class Standing:
     @cached_property
     def metric(self) -> Primary:
         """What decides."""
-        return primary_named(self.loaded.plan.metric)
+        return self.score_config.score.primary
 
     @property
     def payout(self) -> PayoutTerms:
         """How CORR and MMC are paid."""
-        return PayoutTerms()
+        return self.metric.terms
 
     @cached_property
     def comparison(self) -> Comparison:

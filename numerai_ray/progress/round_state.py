@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from numerai_ray.experiment.records import JOINT, RoundRecord, VariantRecord
+from numerai_ray.metrics.registry import MEAN
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4
 from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
@@ -278,6 +279,7 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
         "round": state.start.number,
         "stage": state.start.stage,
         "dimension": state.start.dimension,
+        "metric": state.start.metric.removesuffix(MEAN),
         "seconds_left": state.seconds_left(snapshot),
         "trials": [{"variant": state.start.trials[each.trial], **progress_record(each)} for each in state.all],
         "fits": [

@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from numerai_ray.config import fingerprint
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.metrics.registry import MEAN
 from numerai_ray.rounds.candidates import Search
 from numerai_ray.rounds.optuna_sampler import distribution, encoded, fits, trial_of
 from numerai_ray.system.services import in_time, masked, patience
@@ -158,20 +159,21 @@ def _unwritable(journal: Path, why: OSError | str) -> EnvironmentFault:
 def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:
     """Every result so far: a study for each dimension (gains over its rounds' bases), and one over all of them."""
     space = search.loaded.space.dimensions
+    metric = search.loaded.plan.metric.removesuffix(MEAN)
     for name, dimension in space.items():
         own = [
             ScoredVariant(f"{name}={each.value} #{at}", {name: each.value}, each.gain)
             for at, each in enumerate(search.seen(name))
         ]
         if own:
-            write_study(storage, f"{experiment}/{name}", "gain of bmc_last_200_eras", {name: dimension}, own)
+            write_study(storage, f"{experiment}/{name}", f"gain of {metric}", {name: dimension}, own)
     every = {name: each for name, each in space.items() if not each.when}
     scored = [
         ScoredVariant(trial, values, primary)
         for trial, (values, primary) in zip(search.results(), search.scored(list(every)), strict=True)
     ]
     if scored:
-        write_study(storage, f"{experiment}/all dimensions", "bmc_last_200_eras", every, scored)
+        write_study(storage, f"{experiment}/all dimensions", metric, every, scored)
 
 
 def write_study(

@@ -377,4 +377,5 @@ def _start(
             if (ran := known.get(identity(each.config, setup.stage)))
         ),
         fits=fit_work(plans),
+        metric=setup.candidates[0].config.score.metric,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.metrics.registry import BMC
 from numerai_ray.training.spec import VariantPlan
 
 
@@ -25,7 +26,7 @@ class RoundStart:
     """What a watcher is told when a round begins.
 
     ``trials`` maps ids to names, ``folds`` has their number by id, ``known`` ran in earlier rounds. ``fits`` are those
-    of each trial, by key: trials may share some.
+    of each trial, by key: trials may share some. ``metric`` is what decides.
     """
 
     number: int
@@ -35,6 +36,7 @@ class RoundStart:
     folds: Mapping[str, int]
     known: tuple[VariantRecord, ...]
     fits: Mapping[str, Mapping[str, FitWork]] = field(default_factory=dict)
+    metric: str = BMC.name
 
 
 def fit_work(plans: Sequence[VariantPlan]) -> dict[str, dict[str, FitWork]]:

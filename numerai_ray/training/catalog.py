@@ -279,7 +279,7 @@ def _predicted(plan: VariantPlan, contents: Contents) -> dict[str, str]:
         contents.features(diagnosed.neutral_to),
         contents.target(score.target),
     ]
-    scored = [contents.ids(), contents.target(score.target), contents.features(plan.neutralizers)]
+    scored = [contents.ids(), *map(contents.target, score.targets), contents.features(plan.neutralizers)]
     scored += [contents.benchmark(name) for name in plan.benchmarks]
     parts = {"diagnosed": held, "scored": scored}
     return {name: fingerprint([contents.read(each, eras) for each in tables], 64) for name, tables in parts.items()}

@@ -26,6 +26,7 @@ from optuna.trial import TrialState
 
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.metrics.registry import BMC
 from numerai_ray.rounds.optuna_studies import Archive, ScoredVariant, open_archive, open_journal, write_study
 from numerai_ray.rounds.samplers import Seen
 
@@ -136,7 +137,9 @@ def results(values: list[int]) -> Any:
     """What a search knows after some variants of one dimension."""
     dimension = Dimension(path="model.params.num_leaves", values=[3, 7, 15])
     return SimpleNamespace(
-        loaded=SimpleNamespace(space=SimpleNamespace(dimensions={"num_leaves": dimension})),
+        loaded=SimpleNamespace(
+            space=SimpleNamespace(dimensions={"num_leaves": dimension}), plan=SimpleNamespace(metric=BMC.name)
+        ),
         seen=lambda _: [Seen(value, value / 1000) for value in values],
         results=lambda: [f"r{value:02d}" for value in values],
         scored=lambda _: [({"num_leaves": value}, value / 1000) for value in values],

@@ -44,8 +44,9 @@ def leaderboard_section(reading: Reading) -> list[str]:
     entries = leaderboard(reading.history, reading.reader, reading.comparison)
     if not entries:
         return ["Nothing has run yet."]
+    primary = reading.metric.titled(reading.score_config.score.last_eras)
     header = (
-        f"| Stage | Configuration | Changes to the experiment's base | BMC last {reading.comparison.last} "
+        f"| Stage | Configuration | Changes to the experiment's base | {primary} "
         f"| Δ to the round's base ({INTERVAL_PERCENT} % interval) | CORR |"
     )
     lines = [header, "|:--|:--|:--|--:|--:|--:|"]

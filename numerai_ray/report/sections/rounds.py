@@ -13,7 +13,10 @@ from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
 
 # stage -> title, and what it is for
 SECTIONS = {
-    "interpret": ("Interpretations", "Readings of the idea side by side; the best by BMC becomes the base."),
+    "interpret": (
+        "Interpretations",
+        "Readings of the idea side by side; the best by the primary metric becomes the base.",
+    ),
     "confirm": ("Confirm", "The base and the best configuration found, at the larger scale."),
     "scale": ("Scale", "The base and the best configuration found, with the expensive parameters."),
     "final": ("Final", "What survived, on the final stage's data."),
@@ -98,7 +101,9 @@ def _round(reading: Reading, record: RoundRecord) -> list[str]:
     # A benchmark is the same in every round of a stage: the answer has it.
     rows = [row for row in reading.rows(record) if row.role != "benchmark" or record.stage != "scout"]
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
-    table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
+    table = markdown_table(
+        rows, reading.base_values(record), links, reading.metric.titled(reading.score_config.score.last_eras)
+    )
     # The interval stands in the table, where it has its verdict.
     said = record.decision.reason.split("; ")
     kept = [part for part in said if not part.startswith(f"{INTERVAL_PERCENT} % interval")]

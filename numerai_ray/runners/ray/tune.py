@@ -14,13 +14,13 @@ import ray
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 
+from numerai_ray.config import ScoreConfig
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.runners.base import OnProgress, Progress, progress_of
 from numerai_ray.runners.pruning import Stopped, Stops
 from numerai_ray.runners.ray.fit_tasks import Flight, error_text, unless_failed
 from numerai_ray.runners.ray.shared_data import Ref
-from numerai_ray.training.outcome import FoldScore, join_scores
+from numerai_ray.training.outcome import FoldScore, join_scores, metrics_by
 from numerai_ray.training.spec import VariantPlan
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.
@@ -43,14 +43,14 @@ def run_trials(plans: Sequence[VariantPlan], flight: Flight, trial_dir: Path, at
 
     """
     waits: Waits = {plan.id: flight.folds[plan.id] for plan in plans}
-    windows = {plan.id: plan.config.score.last_eras for plan in plans}
+    scoring = {plan.id: plan.config.score for plan in plans}
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
     here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
     trainable = tune.with_resources(
-        tune.with_parameters(VariantTrial, waits=waits, windows=windows),
+        tune.with_parameters(VariantTrial, waits=waits, scoring=scoring),
         {"memory": TRIAL_BYTES, f"node:{here}": 1e-4},
     )
     trainable.__name__ = f"{VariantTrial.__name__}_{run_id}"
@@ -80,8 +80,10 @@ def run_trials(plans: Sequence[VariantPlan], flight: Flight, trial_dir: Path, at
 class VariantTrial(tune.Trainable):
     """A trial: the scores of a variant's folds, reported as they come."""
 
-    def setup(self, config: dict[str, Any], waits: Waits, windows: Mapping[str, int]) -> None:  # type: ignore[override]
-        self._waits, self._windows = waits, windows
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], waits: Waits, scoring: Mapping[str, ScoreConfig]
+    ) -> None:
+        self._waits, self._scoring = waits, scoring
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -98,10 +100,10 @@ class VariantTrial(tune.Trainable):
         more, self._pending = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
         for ref in (*ready, *more):
             self._done.append(unless_failed(ray.get(ref)[places[ref]]))
-        metrics = metrics_of(join_scores(self._done), self._windows[self._variant])
+        metrics = metrics_by(self._scoring[self._variant], join_scores(self._done))
         return {
             "folds_done": len(self._done),
-            "bmc_last_200_eras_mean": metrics.primary,
+            metrics.metric.name.replace(".", "_"): metrics.primary,
             "bmc_mean": metrics.bmc.mean,
             "corr_mean": metrics.corr.mean,
             "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark,
@@ -158,7 +160,7 @@ class ProgressTeller(threading.Thread):
             except (FitError, RayTaskError, RayError) as error:
                 self._on_progress(Progress(plan.id, 0, len(folds), float("nan"), error_text(error)))
                 continue
-            metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
+            metrics = metrics_by(plan.config.score, join_scores(done))
             self._on_progress(progress_of(plan, done, metrics))
 
     def _arrive(self, plan: VariantPlan, arrived: Ref) -> None:
@@ -167,10 +169,10 @@ class ProgressTeller(threading.Thread):
             if ref != arrived:
                 continue
             try:
-                bmc = unless_failed(ray.get(ref)[place]).bmc
+                scores = unless_failed(ray.get(ref)[place]).judged(plan.config.score)
             except (FitError, RayTaskError, RayError):
-                bmc = None
-            for trial, why in self._stops.arrive(plan.id, fold.index, bmc).items():
+                scores = None
+            for trial, why in self._stops.arrive(plan.id, fold.index, scores).items():
                 stopped = next(each for each in self._plans if each.id == trial)
                 self._flight.let_go(stopped, (each for each in self._plans if each.id not in self._stops.found))
                 self._on_progress(Progress(trial, 0, len(stopped.fold_fits), float("nan"), pruned=str(why)))
