@@ -35,7 +35,8 @@ class RoundsPlan(Section):
     variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`). With ``seeds``,
     every configuration is fitted with so many seeds and their predictions are averaged: less of a difference is luck.
     With ``accept: pareto`` a gain counts by the margin when it loses nothing in CORR or a Sharpe ratio by more than
-    noise does.
+    noise does. With ``accept: replicated`` the round's best and the base run again with fresh seeds, in a round of
+    their own, before the best becomes the base, and are judged by that.
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"seeds"})
@@ -63,9 +64,10 @@ class RoundsPlan(Section):
     patience: int = Field(
         default=2, ge=1, description="Rounds in a row without a gain that end the search.", examples=[2]
     )
-    accept: Literal["margin", "significant", "pareto"] = Field(
+    accept: Literal["margin", "significant", "pareto", "replicated"] = Field(
         default="margin",
-        description="significant: a gain must also be clear of the noise; pareto: it must cost nothing.",
+        description="significant: a gain must also be clear of the noise; pareto: it must cost nothing; replicated: "
+        "fresh seeds must show it again.",
         examples=["significant"],
     )
     seeds: int | None = Field(

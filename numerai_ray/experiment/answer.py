@@ -123,7 +123,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         expected=_expected(standing, headline, search) if found else math.nan,
         p_value=paired.p_value if paired and found and paired.mean > 0 else math.nan,
         variants=standing.tried,
-        rounds=len(standing.scouts),
+        rounds=len(standing.searched),
         moves=search.moves if found else 0,
         table=table,
         costs=costs,
@@ -169,7 +169,7 @@ def _kind(standing: Standing, best: VariantRecord | None, headline: Headline | N
 def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search: Search) -> str:
     if kind == "nothing yet":
         return "no configuration has been scored."
-    tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.scouts), 'round')}"
+    tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.searched), 'round')}"
     margin = e4(standing.loaded.plan.rounds.margin, sign=False)
     if kind == "no change" or headline is None:
         return f"{tried}, and the experiment's base stands (margin {margin})."

@@ -30,7 +30,7 @@ class PolicySettings:
     max_rounds: int
     max_hours: float | None = None
     accept_suspect: bool = False
-    accept: Literal["margin", "significant", "pareto"] = "margin"
+    accept: Literal["margin", "significant", "pareto", "replicated"] = "margin"
     max_fits: int | None = None
     max_core_hours: float | None = None
     focus_ratio: float = 3.0
@@ -43,7 +43,11 @@ class PolicySettings:
     @property
     def gain(self) -> str:
         """The gain that counts, in words."""
-        also = {"significant": " clear of the noise", "pareto": " that costs nothing"}
+        also = {
+            "significant": " clear of the noise",
+            "pareto": " that costs nothing",
+            "replicated": " that fresh seeds show again",
+        }
         return f"a gain of {self.margin:g}{also.get(self.accept, '')}"
 
 
@@ -97,6 +101,10 @@ def decide(
     margin = e4(settings.margin, sign=False)
 
     # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
+    if settings.accept == "replicated" and gain >= settings.margin and gain > 0:
+        shown = f"{best.name} gains {e4(gain)} {title} over the base, margin {margin}"
+        reason = f"base kept until fresh seeds show it again: {shown}{noise}"
+        return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=reason, again=best.id)
     if clear and gain >= settings.margin and gain > 0:
         changes = {**base_changes, **best.changes}
         reason = f"promoted: {best.name} gains {e4(gain)} {title} over the base, margin {margin}{noise}"

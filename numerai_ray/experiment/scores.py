@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from numerai_ray.config import ScoreConfig, validate
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.variant_output import per_era_scores
 from numerai_ray.metrics.registry import BMC, METRICS, Primary
@@ -172,7 +172,11 @@ def search_of(history: Sequence[RoundRecord], *, to_baseline: bool = False) -> S
         reading = record.stage == "interpret"
         if record.stage == "scout" or (reading and to_baseline):
             # What was stopped as hopeless was looked at too. Of readings, none stood before the others.
-            judged.append(sum(v.role == "variant" and v.error is None for v in record.variants) + reading)
+            # A replication looked at nothing new.
+            looked = (
+                0 if record.kind == REPLICATE else sum(v.role == "variant" and v.error is None for v in record.variants)
+            )
+            judged.append(looked + reading)
         # A later stage moves the base too where it takes up what no round had promoted, and back where that fails.
         if record.stage in ("scout", "confirm", "scale"):
             moved, changes = record.decision.changes != changes, dict(record.decision.changes)

@@ -14,7 +14,7 @@ from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.decision import is_finished, rule_version
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import (
     ScoreReader,
     StoredScores,
@@ -118,6 +118,11 @@ class Standing:
         return self.of("scout")
 
     @property
+    def searched(self) -> list[RoundRecord]:
+        """Scout rounds that tried something new; a replication runs what was tried again."""
+        return [record for record in self.scouts if record.kind != REPLICATE]
+
+    @property
     def finished(self) -> bool:
         return is_finished(self.history)
 
@@ -130,7 +135,7 @@ class Standing:
     @cached_property
     def tried(self) -> int:
         """Number of different variants that were judged."""
-        judged = {v.id for r in self.scouts for v in r.variants if v.role == "variant" and v.metrics is not None}
+        judged = {v.id for r in self.searched for v in r.variants if v.role == "variant" and v.metrics is not None}
         return len(judged)
 
     @property

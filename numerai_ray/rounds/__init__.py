@@ -14,6 +14,7 @@ __all__ = [
     "optuna_studies",
     "policy",
     "recorder",
+    "replication",
     "restore",
     "samplers",
     "scheduler",

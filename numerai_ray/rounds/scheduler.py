@@ -19,7 +19,7 @@ from numerai_ray.experiment.costs import with_costs
 from numerai_ray.experiment.decision import PolicySettings, choose, decide, rule_version, sanity_flags
 from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, known_by_fingerprint, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
-from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, comparison_of, search_by, with_evidence
 from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
@@ -28,6 +28,7 @@ from numerai_ray.rounds.focus import find_focus
 from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
+from numerai_ray.rounds.replication import decide_replication, pending, search_of_replication
 from numerai_ray.rounds.samplers import Sampler
 from numerai_ray.rounds.start import RoundStart, fit_work
 from numerai_ray.rounds.time_model import Expected
@@ -306,6 +307,10 @@ class RoundScheduler:
         reader, rule = ScoreReader(self.parts.paths), rule_version(history)
         comparison = replace(comparison_of(setup.candidates[0].config.score), rule=rule)
         search = search_by(rule, history) if setup.stage in ("confirm", "scale") else ALONE
+        before = pending(history) if setup.kind == REPLICATE else None
+        if before is not None:
+            again = next(iter(rest), None)
+            search = search_of_replication(before, base, again, reader, comparison.last)
         rest = with_evidence(base, rest, reader, comparison, search)
         if rule > 1:
             rest = with_costs(base, rest, reader, comparison)
@@ -316,7 +321,13 @@ class RoundScheduler:
     ) -> Decision:
         if setup.stage == "interpret":
             return choose([base, *rest], self.settings)
-        decision = decide(base, rest, setup.base_changes, self.settings)
+        before = pending(history) if setup.kind == REPLICATE else None
+        if before is not None:
+            return decide_replication(before, base, rest, self.settings)
+        # What is judged at another scale has no fresh seeds to wait for.
+        judged = self.settings.accept == "replicated" and setup.stage != "scout"
+        settings = replace(self.settings, accept="significant") if judged else self.settings
+        decision = decide(base, rest, setup.base_changes, settings)
         if decision.winner is None or setup.stage == "scout":
             return decision
         if setup.stage == "final":

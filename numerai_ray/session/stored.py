@@ -108,9 +108,10 @@ class StoredExperiment:
     def table(self) -> pd.DataFrame:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.
 
-        Indexed by id. ``primary`` is what decides (mean BMC of the last scored eras unless the plan says otherwise); ``delta`` the difference to the round's
-        base, with its interval and ``verdict``; ``verdict_overall`` is that against the experiment's base over all
-        scored eras, as what all rounds found; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        Indexed by id. ``primary`` is what decides (mean BMC of the last scored eras unless the plan says otherwise);
+        ``delta`` the difference to the round's base, with its interval and ``verdict``; ``verdict_overall`` is that
+        against the experiment's base over all scored eras, as what all rounds found; ``changes`` are relative to the
+        experiment's base. Unknown is NaN.
         """
         return pd.DataFrame(leaderboard_rows(self.paths, self.rounds), columns=COLUMNS).set_index("id")
 

@@ -28,6 +28,7 @@ def plan_section(reading: Reading) -> list[str]:
     also = {
         "significant": " if it is clear of the noise as the round's best (`accept: significant`)",
         "pareto": " if it costs nothing in CORR or Sharpe (`accept: pareto`)",
+        "replicated": " if fresh seeds show it again (`accept: replicated`)",
     }
     rule = (
         f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from "

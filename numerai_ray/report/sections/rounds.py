@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.standing import p_text, stage_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.report.reading import Reading
@@ -23,6 +23,9 @@ SECTIONS = {
     "holdout": ("Holdout", "The base and the winner on eras that no fit and no decision has seen."),
 }
 
+# What a round's title says of its kind.
+KINDS = {"focus": " (focus)", "manual": " (by hand)", REPLICATE: " (again, with fresh seeds)"}
+
 
 def round_sections(reading: Reading, figure: list[str]) -> list[str]:
     """Interpretations, scout rounds, then the stages after them; ``figure`` stands before the scout rounds."""
@@ -33,7 +36,7 @@ def round_sections(reading: Reading, figure: list[str]) -> list[str]:
     if not reading.scouts:
         parts.append("None yet.")
     for record in reading.scouts:
-        kind = {"focus": " (focus)", "manual": " (by hand)"}.get(record.kind, "")
+        kind = KINDS.get(record.kind, "")
         what = "several dimensions at once" if record.kind == "joint" else record.dimension or "?"
         parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
     for stage in ("confirm", "scale", "final", "holdout"):
