@@ -3,7 +3,7 @@
 import { cut, duration, e4, fixed, h, interval, known, s } from "./dom.js";
 import { extent, frame, kindKey, marker, path, told, widthOf } from "./charts.js";
 
-const primary = (variant) => variant.metrics?.bmc_last?.mean;
+const primary = (variant) => variant.metrics?.judged?.mean ?? variant.metrics?.bmc_last?.mean;
 export const kindOf = (variant, record) =>
   variant.role === "variant" && variant.id === record.decision.winner ? "winner"
     : variant.role === "base" && record.stage === "final" ? "winner" : variant.role;
