@@ -17,6 +17,7 @@ from numerai_ray.config.validation import Json, apply_overrides, fingerprint, le
 from numerai_ray.config.versions import UNKNOWN, DataDefaults, settled_data
 from numerai_ray.config.yaml_files import parse_yaml, read_text
 from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.metrics.registry import BMC
 
 __all__ = ["STAGES", "ExperimentPlan", "LoadedPlan", "Stage", "load_plan"]
 
@@ -58,7 +59,15 @@ class LoadedPlan:
     def config(self, stage: Stage, changes: Mapping[str, Any]) -> Config:
         """The config of ``stage`` with the search's ``changes`` (by path); ``{}`` is the experiment's base."""
         values = merged(self.base_values(), self.plan.of_stage(stage).changes())
+        values = merged(values, {"score": self._judged_by()})
         return validate(Config, with_changes(values, changes), f"{self.name}, stage {stage}")
+
+    def _judged_by(self) -> Json:
+        """What the plan says of its metric, as config values; nothing of what it leaves as it is."""
+        plan = self.plan
+        found: Json = {} if plan.metric == BMC.name else {"metric": plan.metric}
+        paid = plan.payout.model_dump(mode="json")
+        return found | ({"payout": paid} if paid else {})
 
     def interpreted(self, name: str) -> "LoadedPlan":
         """The plan whose base is this interpretation's."""

@@ -4,10 +4,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from numerai_ray.config.schema import DataFile
+from numerai_ray.config.schema import DataFile, MetricName, PayoutConfig
 from numerai_ray.config.schema_rules import CHANGES, TWO_METRICS
 from numerai_ray.config.search_space import SearchSpace
 from numerai_ray.config.validation import Json, Name, Section, apply_overrides
+from numerai_ray.metrics.registry import BMC
 
 # What a reader needs to know of an experiment before its numbers.
 Sentence = Annotated[str, Field(min_length=10)]
@@ -34,6 +35,8 @@ class RoundsPlan(Section):
     variant that is hopeless against the best stops early (see :mod:`numerai_ray.runners.pruning`). With ``seeds``,
     every configuration is fitted with so many seeds and their predictions are averaged: less of a difference is luck.
     With ``accept: pareto`` a gain counts by the margin when it loses nothing in CORR or a Sharpe ratio by more than
+    noise does. With ``accept: replicated`` the round's best and the base run again with fresh seeds, in a round of
+    their own, before the best becomes the base, and are judged by that.
     noise does. With ``metrics``, Optuna's joint rounds search both of two metrics at once, and only a variant that none
     of its round beats in both may win, by ``accept`` and the plan's ``metric``.
     """
@@ -72,9 +75,10 @@ class RoundsPlan(Section):
     patience: int = Field(
         default=2, ge=1, description="Rounds in a row without a gain that end the search.", examples=[2]
     )
-    accept: Literal["margin", "significant", "pareto"] = Field(
+    accept: Literal["margin", "significant", "pareto", "replicated"] = Field(
         default="margin",
-        description="significant: a gain must also be clear of the noise; pareto: it must cost nothing.",
+        description="significant: a gain must also be clear of the noise; pareto: it must cost nothing; replicated: "
+        "fresh seeds must show it again.",
         examples=["significant"],
     )
     seeds: int | None = Field(
@@ -214,6 +218,8 @@ class ExperimentPlan(Section):
     are sorted and found: both may be edited at any time.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"payout"})
+
     name: Name | None = Field(default=None, description="Else the folder's name.", examples=["wider-trees"])
     idea: Sentence = Field(description="What should help, and why.", examples=["Wider trees find more of the signal."])
     novelty: Sentence = Field(
@@ -230,8 +236,15 @@ class ExperimentPlan(Section):
     data_version: Name | None = Field(
         default=None, description="Data version instead of the baseline's.", examples=["v5.3"]
     )
-    metric: Literal["bmc_last_200_eras.mean"] = Field(
-        default="bmc_last_200_eras.mean", description="What rounds are decided by.", examples=["bmc_last_200_eras.mean"]
+    metric: MetricName = Field(
+        default=BMC.name,
+        description="What rounds are decided by; ties go to the same metric over the other eras.",
+        examples=[BMC.name, "mmc", "payout.mean"],
+    )
+    payout: PayoutConfig = Field(
+        default=PayoutConfig(),
+        description="How Numerai pays CORR and MMC, for the payout score.",
+        examples=[{"corr": 0.5, "mmc": 2.0, "clip": 0.25}],
     )
     base: dict[str, Any] = Field(
         default_factory=dict,

@@ -65,7 +65,8 @@ rounds:
   proposer: listed     # listed | refine (goes on around the best) | optuna
   margin: 2.0e-4       # the smallest gain that counts
   patience: 2          # so many rounds without one are a plateau
-  accept: margin       # significant: a gain must also be clear of the noise; pareto: it must cost nothing
+  accept: margin       # significant: a gain must also be clear of the noise; pareto: it must cost nothing;
+                       # replicated: fresh seeds must show it again
 
 stages:
   scout: {{data: downsampled, feature_set: {scout}}}     # small and fast

@@ -8,7 +8,7 @@ known key.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from numerai_ray.config.schema_rules import only_with
@@ -24,9 +24,11 @@ from numerai_ray.config.validation import (
     canonical_json,
     fingerprint,
     leaves,
+    nearest,
     value_at,
     without,
 )
+from numerai_ray.metrics.registry import BMC, PayoutTerms, Primary, primary_named, primary_names
 
 DataFile = Literal["full", "downsampled"]
 Mode = Literal["expanding", "blocked", "walk_forward"]
@@ -147,8 +149,47 @@ class CvConfig(Section):
         return self
 
 
+class PayoutConfig(Section):
+    """How Numerai pays: clip(corr · CORR + mmc · MMC, ±clip) of the stake; the defaults are those of November 2026.
+
+    ``target`` is the label of that CORR, where it is another than the one that is scored.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"corr", "mmc", "clip", "target"})
+
+    corr: float = Field(default=PayoutTerms().corr, ge=0, le=100, description="Weight of CORR.", examples=[0.5])
+    mmc: float = Field(default=PayoutTerms().mmc, ge=0, le=100, description="Weight of MMC.", examples=[2.0])
+    clip: float = Field(
+        default=PayoutTerms().clip, gt=0, le=100, description="Largest payout of an era, up or down.", examples=[0.25]
+    )
+    target: Name | None = Field(
+        default=None, description="Label of the CORR that is paid; else the scored one.", examples=["target_ender_60"]
+    )
+
+    @property
+    def terms(self) -> PayoutTerms:
+        """The numbers of it."""
+        return PayoutTerms(self.corr, self.mmc, self.clip)
+
+
+def _known_metric(name: str) -> str:
+    if name not in primary_names():
+        rule = f"no metric {name!r}{nearest(name, primary_names())}; there are {', '.join(primary_names())}"
+        raise PydanticCustomError("metric", "{rule}", {"rule": rule})
+    return primary_named(name).name
+
+
+# What decides: a registered metric over the last scored eras or over all.
+MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": primary_names()})]
+
+
 class ScoreConfig(Section):
-    """What predictions are scored against. ``last_eras`` counts scored eras, as the official metric does."""
+    """What predictions are scored against. ``last_eras`` counts scored eras, as the official metric does.
+
+    ``metric`` and ``payout`` are the plan's: what decides, and how CORR and MMC are paid.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"metric", "payout"})
 
     target: Name = Field(
         default="target_ender_20", description="Label that predictions are scored on.", examples=["target_ender_20"]
@@ -159,6 +200,25 @@ class ScoreConfig(Section):
     last_eras: int = Field(
         default=200, ge=1, description="Scored eras at the end that the primary metric takes.", examples=[200]
     )
+    metric: MetricName = Field(default=BMC.name, description="What decides; the plan's `metric`.", examples=[BMC.name])
+    payout: PayoutConfig = Field(
+        default=PayoutConfig(), description="How CORR and MMC are paid; the plan's `payout`.", examples=[{"mmc": 2.0}]
+    )
+
+    @property
+    def primary(self) -> Primary:
+        """What decides."""
+        return primary_named(self.metric, self.payout.terms)
+
+    @property
+    def paid_target(self) -> str | None:
+        """The label of the CORR that is paid, None where it is the one that is scored."""
+        return self.payout.target if self.payout.target != self.target else None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every label that scores are made with, each once; the one that is scored first."""
+        return (self.target,) if self.paid_target is None else (self.target, self.paid_target)
 
 
 class Config(Section):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig
-from numerai_ray.data.dataset import DatasetIndex, load_columns, open_parquet, read_group
+from numerai_ray.data.dataset import META_MODEL, DatasetIndex, load_columns, open_parquet, read_group
 from numerai_ray.data.eras import FoldError, Folds, Holdout, era_folds, era_label, least_honest_gap
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.system.storage import Place
@@ -38,6 +38,13 @@ class EraCoverage:
         if name not in self._benchmarks:
             self._benchmarks[name] = self._known_benchmark(name)
         return self._benchmarks[name]
+
+    def meta_model(self) -> Eras:
+        """Eras with the meta model; none where its file is not there."""
+        if META_MODEL not in self._benchmarks:
+            columns = load_columns(self.index, self.data, (), (META_MODEL,)).benchmarks
+            self._benchmarks[META_MODEL] = self._known(columns[META_MODEL]) if META_MODEL in columns else frozenset()
+        return self._benchmarks[META_MODEL]
 
     def _known_benchmark(self, name: str) -> Eras:
         path, era_col = self.index.benchmark_path, self.data.era_col
@@ -71,7 +78,7 @@ def _floats(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.float64]:
 
 
 def _label_names(config: Config) -> tuple[str, ...]:
-    return (*config.trained_targets(), config.score.target)
+    return (*config.trained_targets(), *config.score.targets)
 
 
 def honest_folds(label: str, config: Config, there: Sequence[int], holdout: Holdout | None, *, kept: bool) -> Folds:
@@ -199,6 +206,28 @@ def _unscored(config: Config, folds: Folds, coverage: EraCoverage) -> Iterator[s
             f"no score can be made: of the eras that are predicted, {_span(predicted)}, none has {needs} "
             f"(score and post read them; known {_where(known)}); use a target and benchmarks that are known there"
         )
+
+    metric = score.primary
+    if metric.series == "mmc" and (known & coverage.meta_model()).isdisjoint(predicted):
+        yield (
+            f"metric {metric.name}: of the eras that are predicted, {_span(predicted)}, none has the meta model (known "
+            f"{_where(coverage.meta_model())}); use `metric: payout`, in which BMC stands in for MMC, or bmc"
+        )
+
+
+def meta_model_notes(config: Config, folds: Folds, coverage: EraCoverage) -> list[str]:
+    """In how many of the predicted eras a metric that needs the meta model has it; nothing for other metrics."""
+    metric = config.score.primary
+    if metric.series not in ("mmc", "payout"):
+        return []
+    predicted = {era for fold in folds.trainable for era in fold.validation_eras}
+    there = len(predicted & coverage.meta_model())
+    others = "are not scored" if metric.series == "mmc" else "have BMC in the place of MMC"
+    if there == len(predicted):
+        return []
+    return [
+        f"metric {metric.name}: {there} of {len(predicted)} predicted eras have the meta model; the others {others}"
+    ]
 
 
 def _can_learn(lesson: Lesson, coverage: EraCoverage) -> bool:

@@ -27,7 +27,7 @@ def _data_problems(index: DatasetIndex, config: Config, features: Sequence[str])
         )
     wrong = (problem for name in features if (problem := _wrong_type(index.types, name, "feature")))
     yield from (f"{index.path}: {problem}" for problem in [*wrong][:1])  # where one does, they all do
-    for target in dict.fromkeys((*config.data.targets, config.score.target)):
+    for target in dict.fromkeys((*config.data.targets, *config.score.targets)):
         if target not in index.columns:
             targets = [name for name in index.columns if name.startswith("target")]
             yield f"{index.path}: no target {target!r}{nearest(target, targets)}"

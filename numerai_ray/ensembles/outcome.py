@@ -25,9 +25,10 @@ from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
-from numerai_ray.metrics.scoring import EraScores, metrics_of, summarize
+from numerai_ray.metrics.scoring import EraScores, summarize
 from numerai_ray.metrics.significance import PairedDelta, verdict
 from numerai_ray.system.files import whole_file
+from numerai_ray.training.outcome import metrics_by
 
 Json = dict[str, Any]
 _DELTA = TypeAdapter(PairedDelta)
@@ -116,7 +117,7 @@ def results_of(found: Found, panel: Panel, name: str) -> Json:
     reported = found.evaluation.reported
     later = _part(found.confirmed.ensemble, reported)
     return {
-        "metrics": official_metrics(metrics_of(later, found.ground.score.last_eras)),
+        "metrics": official_metrics(metrics_by(found.ground.score, later)),
         "cv": {},
         "fingerprint": found.config.fingerprint() if found.config else "",
         "config": found.config.to_json() if found.config else {},
@@ -313,4 +314,4 @@ def _span(eras: Sequence[int]) -> Json:
 
 
 def _part(scores: EraScores, where: slice) -> EraScores:
-    return EraScores(scores.corr[where], scores.bmc[where], scores.benchmark_corr[where])
+    return scores.at(where)

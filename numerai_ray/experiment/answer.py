@@ -20,7 +20,6 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import difference
 from numerai_ray.experiment.standing import Headline, Standing, counted, p_text, searched
-from numerai_ray.metrics.registry import METRICS
 from numerai_ray.metrics.shrinkage import expected_gain, spread_of_gains
 from numerai_ray.metrics.significance import RULE, PairedDelta, Search, e4, verdict
 from numerai_ray.metrics.standard_error import Persistence
@@ -107,7 +106,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
     paired = headline.paired if headline else None
     found = headline is not None and bool(standing.best_changes)
     table = () if best is None or stage is None else answer_table(standing, stage, best)
-    costs, lost = costs_of(table) if found else ((), ())
+    costs, lost = costs_of(table, standing.metric.series) if found else ((), ())
     kind = _kind(standing, best, headline if found else None, lost)
     plan = standing.loaded.plan
     root = standing.paths.root.resolve()
@@ -121,14 +120,14 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         winner="" if best is None else best.id,
         changes=changes_label(standing.best_changes),
         against=headline.theirs if headline and found else "",
-        metric=plan.metric,
+        metric=standing.metric.name,
         gain=headline.difference if headline and found else math.nan,
         low=paired.low if paired and found else math.nan,
         high=paired.high if paired and found else math.nan,
         expected=_expected(standing, headline, search) if found else math.nan,
         p_value=paired.p_value if paired and found and paired.mean > 0 else math.nan,
         variants=standing.tried,
-        rounds=len(standing.scouts),
+        rounds=len(standing.searched),
         moves=search.moves if found else 0,
         table=table,
         costs=costs,
@@ -175,11 +174,11 @@ def _kind(standing: Standing, best: VariantRecord | None, headline: Headline | N
 def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search: Search) -> str:
     if kind == "nothing yet":
         return "no configuration has been scored."
-    tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.scouts), 'round')}"
+    tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.searched), 'round')}"
     margin = e4(standing.loaded.plan.rounds.margin, sign=False)
     if kind == "no change" or headline is None:
         return f"{tried}, and the experiment's base stands (margin {margin})."
-    title = METRICS[standing.metric.series].title
+    title = standing.metric.metric.title
     who = f"{changes_label(standing.best_changes)} against {headline.theirs}"
     shown = f"{title} {headline.shown} in the {headline.stage} run"
     paired = headline.paired

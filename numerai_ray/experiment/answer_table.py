@@ -11,13 +11,14 @@ from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
 from numerai_ray.experiment.standing import Standing
 from numerai_ray.metrics.era_columns import FloatArray
-from numerai_ray.metrics.registry import METRICS, sharpe_values
+from numerai_ray.metrics.registry import METRICS
 from numerai_ray.metrics.scoring import last_eras, summarize
 from numerai_ray.metrics.selection import LEVEL, best_of
+from numerai_ray.metrics.series import sharpe_values
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, Series, e4_interval, paired_delta
 
-# Of a row, what a loss in it is called; the primary itself is not a cost of the primary.
-COSTS = ("mmc", "corr", "corr_sharpe", "bmc_sharpe")
+# Rows in which a loss is no cost of its own: what is made of others is not counted beside them.
+_MADE_OF_OTHERS = ("payout",)
 
 TABLE_HEADER = ("Metric", f"Winner to baseline ({INTERVAL_PERCENT} % interval)", "Winner", "Baseline", "Benchmark")
 
@@ -73,19 +74,20 @@ def answer_table(standing: Standing, stage: Stage, best: VariantRecord) -> tuple
     """
     other = standing.baseline(stage) or standing.base(stage)
     stored = [standing.scores(each) for each in (best, other, standing.benchmark(stage))]
-    last = standing.comparison.last
-    primary = METRICS[standing.metric.series]
+    last = standing.score_config.score.last_eras
+    primary = standing.metric
 
     def windowed(scores: FloatArray) -> float:
         return summarize(last_eras(scores, last)).mean if (~np.isnan(scores)).any() else math.nan
 
     recent = _Statistic(windowed, lambda scores: _only_last(scores, last), 5, in_e4=True)
-    asked = [(f"{primary.name}_last_{last}_eras", f"{primary.title}, last {last} eras", primary.name, recent)]
-    asked += [
-        ("bmc", "BMC", "bmc", _MEAN),
-        ("mmc", "MMC", "mmc", _MEAN),
-        ("payout", "Payout score", "payout", _MEAN),
-        ("corr", "CORR", "corr", _MEAN),
+    paying = [(each.name, each.title, each.name, _MEAN) for each in METRICS.values() if each.pays]
+    title = f"{primary.metric.title}, last {last} eras"
+    own = (f"{primary.series}_last_{last}_eras", title, primary.series, recent)
+    first = own if primary.recent else next(each for each in paying if each[0] == primary.series)
+    asked = [
+        first,
+        *(each for each in paying if each != first),
         ("bmc_sharpe", "BMC Sharpe", "bmc", _SHARPE),
         ("corr_sharpe", "CORR Sharpe", "corr", _SHARPE),
         ("bmc_max_drawdown", "BMC max drawdown", "bmc", _DRAWDOWN),
@@ -106,12 +108,14 @@ def table_cells(row: TableRow) -> tuple[str, str, str, str, str]:
     return (row.title, told, shown[0], shown[1], shown[2])
 
 
-def costs_of(table: Sequence[TableRow]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the gain costs, as sentences; and the titles of what it loses by more than noise does.
+def costs_of(table: Sequence[TableRow], primary: str = "bmc") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a gain in ``primary`` costs, as sentences; and the titles of what it loses by more than noise does.
 
     A loss is clear as the worst of the metrics that are asked, because any of them would be named.
     """
-    rows = [row for row in table if row.metric in COSTS and row.difference is not None]
+    means = [name for name, each in METRICS.items() if each.pays and name not in (primary, *_MADE_OF_OTHERS)]
+    asked = (*means, "corr_sharpe", "bmc_sharpe")
+    rows = [row for row in table if row.metric in asked and row.difference is not None]
     known = [row for row in rows if row.difference is not None and math.isfinite(row.difference.p_loss)]
     costs, lost = [], []
     for row in known:

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import fingerprint, leaves
+from numerai_ray.config import ScoreConfig, fingerprint, leaves, validate
 from numerai_ray.data.dataset import Columns, file_fingerprint
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.experiment.variant_output import write_variant
-from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics, metrics_of
+from numerai_ray.metrics.scoring import SCORING_VERSION, Metrics
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import parse_json, read_json, to_json, write_json
 from numerai_ray.system.storage import Place, download, folders_in, upload, write_whole
-from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.outcome import VariantOutcome, metrics_by
 from numerai_ray.training.spec import VariantPlan
 
 FOLDER = "baselines"  # below the data root
@@ -52,9 +52,14 @@ class StoredBaseline:
         return dict(self.value["baseline"]["config"])
 
     @property
+    def score(self) -> ScoreConfig:
+        """How it was scored."""
+        return validate(ScoreConfig, self.config["score"], str(self.folder))
+
+    @property
     def metrics(self) -> Metrics:
         """Its scores, summarized again from those of each era."""
-        return metrics_of(per_era_scores(self.value["per_era"])[1], self.config["score"]["last_eras"])
+        return metrics_by(self.score, per_era_scores(self.value["per_era"])[1])
 
     def copy_to(self, paths: ExperimentPaths, trial: str) -> None:
         """Results and predictions as files of an experiment's trial."""

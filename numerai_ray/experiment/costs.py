@@ -7,13 +7,17 @@ from numerai_ray.experiment.decision import TRADE_OFF
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
 from numerai_ray.metrics.era_columns import FloatArray
-from numerai_ray.metrics.registry import sharpe_values
 from numerai_ray.metrics.selection import LEVEL, best_of
+from numerai_ray.metrics.series import sharpe_values
 from numerai_ray.metrics.significance import Comparison, Series, paired_delta
 
 # Title, and per-era values whose mean it is.
-_ASKED: tuple[tuple[str, Callable[[StoredScores], FloatArray]], ...] = (
-    ("CORR", lambda stored: stored.scores.corr),
+_Asked = tuple[str, Callable[[StoredScores], FloatArray]]
+_MEANS: dict[str, _Asked] = {
+    "bmc": ("BMC", lambda stored: stored.scores.bmc),
+    "corr": ("CORR", lambda stored: stored.scores.corr),
+}
+_SHARPES: tuple[_Asked, ...] = (
     ("BMC Sharpe", lambda stored: sharpe_values(stored.scores.bmc)),
     ("CORR Sharpe", lambda stored: sharpe_values(stored.scores.corr)),
 )
@@ -21,10 +25,11 @@ _ASKED: tuple[tuple[str, Callable[[StoredScores], FloatArray]], ...] = (
 
 def losses(ours: StoredScores, theirs: StoredScores, comparison: Comparison) -> tuple[str, ...]:
     """Titles of what ``ours`` loses against ``theirs`` by more than noise does, as the worst of all that is asked."""
+    asked = [each for name, each in _MEANS.items() if name != ours.primary.series] + [*_SHARPES]
     found = []
-    for title, values in _ASKED:
+    for title, values in asked:
         paired = paired_delta(Series(ours.eras, values(ours)), Series(theirs.eras, values(theirs)), comparison)
-        if paired is not None and paired.mean < 0 and best_of(paired.p_loss, len(_ASKED)) <= LEVEL:
+        if paired is not None and paired.mean < 0 and best_of(paired.p_loss, len(asked)) <= LEVEL:
             found.append(title)
     return tuple(found)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from numerai_ray.experiment.front import undominated
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.metrics.registry import BMC, MEAN
 from numerai_ray.metrics.significance import LEVEL, RULE, delta_text, e4
 
 # An honest model's mean CORR lies in between (levels seen on real data); above, suspect leakage.
@@ -31,7 +32,7 @@ class PolicySettings:
     max_rounds: int
     max_hours: float | None = None
     accept_suspect: bool = False
-    accept: Literal["margin", "significant", "pareto"] = "margin"
+    accept: Literal["margin", "significant", "pareto", "replicated"] = "margin"
     max_fits: int | None = None
     max_core_hours: float | None = None
     focus_ratio: float = 3.0
@@ -43,8 +44,13 @@ class PolicySettings:
     metrics: tuple[str, ...] = ()
 
     def of_stage(self, stage: str) -> "PolicySettings":
-        """Two metrics are searched; which of what was found holds at a larger scale, the plan's `metric` decides."""
-        return self if stage == "scout" else replace(self, metrics=())
+        """Two metrics are searched; which of what was found holds at a larger scale, the plan's `metric` decides.
+
+        What is judged at another scale has no fresh seeds to wait for.
+        """
+        if stage == "scout":
+            return self
+        return replace(self, metrics=(), accept="significant" if self.accept == "replicated" else self.accept)
 
     @property
     def rule(self) -> str:
@@ -54,7 +60,11 @@ class PolicySettings:
     @property
     def gain(self) -> str:
         """The gain that counts, in words."""
-        also = {"significant": " clear of the noise", "pareto": " that costs nothing"}
+        also = {
+            "significant": " clear of the noise",
+            "pareto": " that costs nothing",
+            "replicated": " that fresh seeds show again",
+        }
         return f"a gain of {self.margin:g}{also.get(self.accept, '')}"
 
 
@@ -76,7 +86,8 @@ def decide(
     # Without the base's metric no variant can be judged.
     if base.metrics is None or not is_known(base):
         constant = base.metrics is not None and base.metrics.constant_eras
-        why = "its predictions are constant" if constant else "no scored era has the benchmark"
+        lacks = "meta model" if base.metrics and base.metrics.metric.series == "mmc" else "benchmark"
+        why = "its predictions are constant" if constant else f"no scored era has the {lacks}"
         reason = base.error or f"its primary metric is unknown: {why}"
         return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
 
@@ -105,24 +116,29 @@ def decide(
     best = max(clear or honest, key=order)
     gain = round(order(best)[0] - order(base)[0], 12)
     noise = f"{_noise(best, settings)}{aside}"
+    title = base.metrics.metric.metric.title
     margin = e4(settings.margin, sign=False)
 
     # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.
+    if settings.accept == "replicated" and gain >= settings.margin and gain > 0:
+        shown = f"{best.name} gains {e4(gain)} {title} over the base, margin {margin}"
+        reason = f"base kept until fresh seeds show it again: {shown}{noise}"
+        return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=reason, again=best.id)
     if clear and gain >= settings.margin and gain > 0:
         changes = {**base_changes, **best.changes}
-        reason = f"promoted: {best.name} gains {e4(gain)} BMC over the base, margin {margin}{noise}"
+        reason = f"promoted: {best.name} gains {e4(gain)} {title} over the base, margin {margin}{noise}"
         return Decision(best.id, promoted=True, gain=gain, changes=changes, reason=reason)
     if gain <= 0:
-        shown = f"the best variant, {best.name}, differs from it by {e4(gain)} BMC"
+        shown = f"the best variant, {best.name}, differs from it by {e4(gain)} {title}"
     elif gain < settings.margin:
-        shown = f"{best.name} gains {e4(gain)} BMC over it, less than the margin of {margin}"
+        shown = f"{best.name} gains {e4(gain)} {title} over it, less than the margin of {margin}"
     else:
-        shown = f"{best.name} gains {e4(gain)} BMC over it, margin {margin}, but that may be noise"
+        shown = f"{best.name} gains {e4(gain)} {title} over it, margin {margin}, but that may be noise"
     return Decision(base.id, promoted=False, gain=gain, changes=base_changes, reason=f"base kept: {shown}{noise}")
 
 
 def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decision:
-    """Which interpretation becomes the experiment's base: the best by BMC, whatever its margin.
+    """Which interpretation becomes the experiment's base: the best by the primary metric, whatever its margin.
 
     Its changes become part of the base, so the decision's own are none.
     """
@@ -135,7 +151,7 @@ def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decis
     best, *rest = sorted(honest, key=order, reverse=True)
     ahead = f", {e4(order(best)[0] - order(rest[0])[0], sign=False)} ahead of {rest[0].name}" if rest else ""
     failed = f"; {len(readings) - len(honest)} failed or set aside" if len(honest) < len(readings) else ""
-    reason = f"{best.name} becomes the base: its bmc_last_200_eras is {order(best)[0]:.5f}{ahead}{failed}"
+    reason = f"{best.name} becomes the base: its {metric_name(best)} is {order(best)[0]:.5f}{ahead}{failed}"
     return Decision(best.id, promoted=True, gain=None, changes={}, reason=reason)
 
 
@@ -162,6 +178,12 @@ def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[st
 def is_known(variant: VariantRecord) -> bool:
     """Whether it ran and its primary metric is a number."""
     return variant.metrics is not None and not math.isnan(variant.metrics.primary)
+
+
+def metric_name(variant: VariantRecord | None) -> str:
+    """What decides, as tables of numbers call it: ``bmc_last_200_eras``."""
+    metric = BMC if variant is None or variant.metrics is None else variant.metrics.metric
+    return metric.name.removesuffix(MEAN)
 
 
 def _is_clear(variant: VariantRecord) -> bool:

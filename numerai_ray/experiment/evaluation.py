@@ -17,10 +17,12 @@ from numerai_ray.data.predictions import Predictions
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.decision import sanity_flags
 from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.experiment.score_values import official_metrics
+from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.experiment.scores import StoredScores, comparison_of
-from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
+from numerai_ray.metrics.registry import BMC, METRICS
+from numerai_ray.metrics.scoring import EraScores, Metrics
 from numerai_ray.metrics.significance import Comparison, PairedDelta, Series, paired_delta, paired_deltas, verdict
+from numerai_ray.training.outcome import era_scores, metrics_by
 
 Floats = npt.NDArray[np.float64]
 # Rows of an era without a prediction, beyond this share, are worth a word.
@@ -78,6 +80,7 @@ class Against:
     """Predictions minus a reference on the eras that both have; None where they have none in common."""
 
     name: str
+    primary: PairedDelta | None
     bmc: PairedDelta | None
     corr: PairedDelta | None
 
@@ -98,11 +101,11 @@ class Evaluated:
     @property
     def stored(self) -> StoredScores:
         """The same as what a variant's results file holds."""
-        return StoredScores(self.eras, self.scores, {}, {})
+        return StoredScores(self.eras, self.scores, {}, {}, primary=self.score.primary)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every metric as ``metric``, ``value`` and, for means of per-era scores, ``low`` and ``high``."""
-        return metric_rows(self.eras, self.scores, self.metrics, comparison_of(self.score))
+        return metric_rows(self.eras, self.scores, self.metrics, self.score)
 
 
 def match(predictions: Predictions, index: DatasetIndex, columns: Columns) -> Matched:
@@ -158,10 +161,9 @@ def evaluated(name: str, matched: Matched, index: DatasetIndex, columns: Columns
     """Score matched predictions: per era, in sum, and what is doubtful about them."""
     sizes = np.diff(index.era_starts)[list(matched.positions)]
     starts = np.append(0, np.cumsum(sizes))
-    target = columns.targets[score.target][matched.rows]
-    scores = score_eras(matched.prediction, target, columns.benchmarks[score.benchmark][matched.rows], starts)
+    scores = era_scores(score, matched.prediction, columns, lambda column: column[matched.rows], starts)
     eras = tuple(index.eras[position] for position in matched.positions)
-    metrics = metrics_of(scores, score.last_eras)
+    metrics = metrics_by(score, scores)
     record = VariantRecord(name, name, "variant", "", {}, metrics)
     flags = [*sanity_flags(record, None), *_coverage_flags(matched.coverage, scores)]
     return Evaluated(name, score, eras, scores, metrics, matched.coverage, tuple(flags))
@@ -172,15 +174,12 @@ def with_references(found: Evaluated, references: Mapping[str, StoredScores]) ->
     return replace(found, against=tuple(_against(found, name, each) for name, each in references.items()))
 
 
-def metric_rows(
-    eras: tuple[int, ...], scores: EraScores, metrics: Metrics, comparison: Comparison
-) -> list[dict[str, Any]]:
+def metric_rows(eras: tuple[int, ...], scores: EraScores, metrics: Metrics, score: ScoreConfig) -> list[dict[str, Any]]:
     """Every summary that results files hold, in their names; an interval for what is a mean of per-era scores."""
-    every = replace(comparison, last=max(1, len(eras)))
-    intervals = {
-        "corr.mean": mean_interval(eras, scores.corr, every),
-        "bmc.mean": mean_interval(eras, scores.bmc, every),
-        "bmc_last_200_eras.mean": mean_interval(eras, scores.bmc, comparison),
+    every = replace(comparison_of(score), last=max(1, len(eras)))
+    per_era = {name: each.per_era(scores, score.payout.terms) for name, each in METRICS.items() if each.pays}
+    intervals = {f"{name}.mean": mean_interval(eras, values, every) for name, values in per_era.items()} | {
+        BMC.name: mean_interval(eras, scores.bmc, replace(every, last=score.last_eras)),
         "bmc.avg_corr_with_benchmark": mean_interval(eras, scores.benchmark_corr, every),
     }
     rows = []
@@ -203,6 +202,7 @@ def evaluation_json(found: Evaluated) -> dict[str, Any]:
     """What ``evaluate --json`` tells."""
     return {
         "name": found.name,
+        "metric": found.score.metric,
         "target": found.score.target,
         "benchmark": found.score.benchmark,
         "coverage": asdict(found.coverage),
@@ -212,18 +212,14 @@ def evaluation_json(found: Evaluated) -> dict[str, Any]:
         "against": [
             {
                 "name": each.name,
-                "verdict": verdict(each.bmc),
+                "verdict": verdict(each.primary),
+                "primary": each.primary and asdict(each.primary),
                 "bmc": each.bmc and asdict(each.bmc),
                 "corr": each.corr and asdict(each.corr),
             }
             for each in found.against
         ],
-        "per_era": {
-            "era": [era_label(era) for era in found.eras],
-            "corr": found.scores.corr.tolist(),
-            "bmc": found.scores.bmc.tolist(),
-            "corr_with_benchmark": found.scores.benchmark_corr.tolist(),
-        },
+        "per_era": per_era_json(found.eras, found.scores),
     }
 
 
@@ -233,7 +229,13 @@ def _against(found: Evaluated, name: str, other: StoredScores) -> Against:
     def delta(ours: Floats, theirs: Floats) -> PairedDelta | None:
         return paired_delta(Series(found.eras, ours), Series(other.eras, theirs), comparison)
 
-    return Against(name, delta(found.scores.bmc, other.scores.bmc), delta(found.scores.corr, other.scores.corr))
+    primary = found.score.primary
+    return Against(
+        name,
+        delta(primary.values(found.scores), primary.values(other.scores)),
+        delta(found.scores.bmc, other.scores.bmc),
+        delta(found.scores.corr, other.scores.corr),
+    )
 
 
 def _check_eras(predictions: Predictions, theirs: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> None:

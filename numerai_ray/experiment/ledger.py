@@ -21,6 +21,8 @@ _ROUND = TypeAdapter(RoundRecord)
 LAST_ERA = "last_era"
 # Of a record's origin: how its eras looked, and what made the digests that say so (SHA-256 where it does not say).
 ERAS, DIGESTS = "the eras", "digests"
+# Of a variant's metrics: parts that it need not have.
+_ABSENT = ("mmc", "judged")
 
 
 def read_ledger(path: Path) -> list[RoundRecord]:
@@ -106,7 +108,7 @@ def round_from_json(value: Any) -> RoundRecord:
     for variant in value["variants"]:
         evidence = variant.get("evidence")
         # Of what may be missing, None says that; elsewhere it is an unknown number.
-        told = {key: each for key, each in (variant["metrics"] or {}).items() if each is not None or key != "mmc"}
+        told = {key: each for key, each in (variant["metrics"] or {}).items() if each is not None or key not in _ABSENT}
         variant["metrics"] = _with_nan(told) if told else variant["metrics"]
         if evidence:
             variant["evidence"] = {name: each and _with_nan(each) for name, each in evidence.items()}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from numerai_ray.errors import DataError
@@ -95,14 +94,17 @@ def latest_decision(rechecks: Sequence[Recheck]) -> list[Recheck]:
 
 def live_scores(rechecks: Sequence[Recheck], role: RecheckedRole) -> tuple[tuple[int, ...], EraScores] | None:
     """Eras, ascending, and scores of a role in rechecks of one decision; None where it has none."""
-    found: dict[int, tuple[float, float, float]] = {}
+    parts: list[EraScores] = []
+    found: list[int] = []
     for each in rechecks:
         for variant in each.variants:
             if role in variant.roles:
                 eras, scores = per_era_scores(variant.per_era)
-                rows = zip(scores.corr.tolist(), scores.bmc.tolist(), scores.benchmark_corr.tolist(), strict=True)
-                found |= dict(zip(eras, rows, strict=True))
+                parts.append(scores)
+                found += eras
     if not found:
         return None
-    ordered = dict(sorted(found.items()))
-    return tuple(ordered), EraScores(*np.array(list(ordered.values())).T)
+    # An era that was scored twice counts as it was scored last.
+    last = {era: place for place, era in enumerate(found)}
+    ordered = sorted(last)
+    return tuple(ordered), EraScores.joined(parts).at([last[era] for era in ordered])

@@ -46,6 +46,7 @@ class Decision:
     """What a round led to. ``winner`` is a variant's id; ``changes`` are relative to the experiment's base.
 
     ``rule`` names the plan's `accept` and the version of the rule behind it, as ``margin/2``; "" is version 1.
+    ``again`` is the id of the best variant where it has to be run again before it may become the base.
     """
 
     winner: str | None
@@ -54,6 +55,7 @@ class Decision:
     changes: Mapping[str, Any]
     reason: str
     rule: str = ""
+    again: str = ""
 
 
 @with_config(_STRICT)
@@ -63,9 +65,9 @@ class RoundRecord:
 
     ``base_changes`` are relative to the experiment's base; ``origin`` holds fingerprints of that base and its data.
     ``kind`` tells scout rounds apart: "" as planned, "focus" (``why`` says what for), "joint" (several variables at
-    once) or "manual". ``choice`` is the interpretation that became the base, ``edits`` what changed in the plan since
-    the round before, ``importances`` how much each dimension matters in all results so far (Optuna), ``cores`` those
-    of the machine, ``estimated_s`` the wall time that the plan's calibration promised,
+    once), "manual" or "replicate". ``choice`` is the interpretation that became the base, ``edits`` what changed in
+    the plan since the round before, ``importances`` how much each dimension matters in all results so far (Optuna),
+    ``cores`` those of the machine, ``estimated_s`` the wall time that the plan's calibration promised,
     ``cost`` core-hours and node-hours of whatever machines took part (`cluster_plan.RoundCost`).
     """
 
@@ -93,5 +95,7 @@ class RoundRecord:
         return next((variant for variant in self.variants if variant.role == role), None)
 
 
+# The kind of a scout round that runs the best of the round before again, with fresh seeds.
+REPLICATE = "replicate"
 # The name under which all model parameters are varied at once.
 JOINT = "joint"

@@ -24,6 +24,7 @@ class _PerEra(_Shape):
     bmc: list[Unknown]
     corr_with_benchmark: list[Unknown]
     mmc: list[Unknown] | None = None
+    paid_corr: list[Unknown] | None = None
 
 
 class _Cv(_Shape):
@@ -105,7 +106,8 @@ def read_results(path: Path) -> dict[str, Any]:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg'].lower()}") from None
     eras = found.per_era
-    lists = (eras.corr, eras.bmc, eras.corr_with_benchmark, eras.era if eras.mmc is None else eras.mmc)
+    more = [each for each in (eras.mmc, eras.paid_corr) if each is not None]
+    lists = (eras.corr, eras.bmc, eras.corr_with_benchmark, *more)
     if {len(each) for each in lists} != {len(eras.era)}:
         raise ValueError("per_era: its lists differ in length")
     told = found.diagnostics and found.diagnostics.importance

@@ -13,7 +13,7 @@ from numerai_ray.metrics.scoring import EraScores, Metrics, Summary
 
 
 def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
-    """``metrics`` of the official results JSON."""
+    """``metrics`` of the official results JSON, and after them those that the official pipeline does not know."""
 
     def block(summary: Summary) -> dict[str, float]:
         return {
@@ -23,11 +23,13 @@ def official_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
             "max_drawdown": summary.max_drawdown,
         }
 
+    more = {"mmc": metrics.mmc, **metrics.others}
     return {
         "corr": block(metrics.corr),
         "bmc": block(metrics.bmc) | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark},
         "bmc_last_200_eras": block(metrics.bmc_last)
         | {"avg_corr_with_benchmark": metrics.avg_corr_with_benchmark_last},
+        **{name: block(summary) for name, summary in more.items() if summary is not None},
     }
 
 
@@ -39,11 +41,13 @@ def per_era_json(eras: tuple[int, ...], scores: EraScores) -> dict[str, Any]:
         "bmc": scores.bmc.tolist(),
         "corr_with_benchmark": scores.benchmark_corr.tolist(),
     }
-    return told if np.isnan(scores.mmc).all() else told | {"mmc": scores.mmc.tolist()}
+    told |= {} if np.isnan(scores.mmc).all() else {"mmc": scores.mmc.tolist()}
+    return told if scores.paid_corr is None else told | {"paid_corr": scores.paid_corr.tolist()}
 
 
 def per_era_scores(value: Mapping[str, Any]) -> tuple[tuple[int, ...], EraScores]:
     """Inverse of :func:`per_era_json`; null is NaN again."""
-    names = [*("corr", "bmc", "corr_with_benchmark"), *(("mmc",) if value.get("mmc") else ())]
-    columns = [np.array(value[name], np.float64) for name in names]
-    return tuple(int(era) for era in value["era"]), EraScores(*columns)
+    corr, bmc, benchmark = (np.array(value[name], np.float64) for name in ("corr", "bmc", "corr_with_benchmark"))
+    mmc, paid = (np.array(value[name], np.float64) if value.get(name) else None for name in ("mmc", "paid_corr"))
+    more = {name: each for name, each in (("mmc", mmc), ("paid_corr", paid)) if each is not None}
+    return tuple(int(era) for era in value["era"]), EraScores(corr, bmc, benchmark, **more)

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numerai_ray.config import ScoreConfig
+from numerai_ray.config import ScoreConfig, validate
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.score_values import per_era_scores
+from numerai_ray.metrics.registry import BMC, METRICS, Primary
 from numerai_ray.metrics.scoring import EraScores
 from numerai_ray.metrics.significance import (
+    ALL_ERAS,
     ALONE,
     Comparison,
     Evidence,
@@ -37,10 +39,16 @@ class StoredScores:
     cv: Mapping[str, Any]
     data: Mapping[str, Any]
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    primary: Primary = BMC
 
     @property
-    def bmc(self) -> Series:
-        return Series(self.eras, self.scores.bmc)
+    def judged(self) -> Series:
+        """The primary metric by era, as the configuration asked for it when it ran."""
+        return self.series(self.primary.series)
+
+    def series(self, name: str) -> Series:
+        """A registered metric by era."""
+        return Series(self.eras, METRICS[name].per_era(self.scores, self.primary.terms))
 
 
 @dataclass
@@ -55,10 +63,15 @@ class ScoreReader:
             self._held[variant] = self._read(variant)
         return self._held[variant]
 
-    def bmc(self, variant: VariantRecord | None) -> Series | None:
-        """Per-era BMC, None for a trial that failed or lost its file."""
+    def judged(self, variant: VariantRecord | None) -> Series | None:
+        """The primary metric by era, None for a trial that failed or lost its file."""
         stored = None if variant is None or variant.metrics is None else self.read(variant.id)
-        return None if stored is None else stored.bmc
+        return None if stored is None else stored.judged
+
+    def series(self, variant: VariantRecord | None, name: str) -> Series | None:
+        """A registered metric by era, None for a trial that failed or lost its file."""
+        stored = None if variant is None or variant.metrics is None else self.read(variant.id)
+        return None if stored is None else stored.series(name)
 
     def _read(self, variant: str) -> StoredScores | None:
         # What is there is used: a results file that the user removed costs its numbers, not the run.
@@ -67,12 +80,21 @@ class ScoreReader:
             eras, scores = per_era_scores(value["per_era"])
         except (OSError, ValueError):
             return None
-        return StoredScores(eras, scores, *(value.get(each) or {} for each in ("cv", "data", "diagnostics")))
+        cv, data, diagnostics = (value.get(each) or {} for each in ("cv", "data", "diagnostics"))
+        return StoredScores(eras, scores, cv, data, diagnostics, _primary_in(value))
+
+
+def _primary_in(results: Mapping[str, Any]) -> Primary:
+    """What decided when these results were made; what does not say goes by BMC of the last eras."""
+    score = (results.get("config") or {}).get("score") or {}
+    asked = {name: score[name] for name in ("metric", "payout") if name in score}
+    return validate(ScoreConfig, asked, "results").primary if asked else BMC
 
 
 def comparison_of(score: ScoreConfig) -> Comparison:
     """How scores are compared that were made so: the primary metric's window, the score target's overlap."""
-    return Comparison(score.last_eras, least_honest_gap((score.target,)) - 1)
+    last = score.last_eras if score.primary.recent else ALL_ERAS
+    return Comparison(last, least_honest_gap(score.targets) - 1)
 
 
 def with_evidence(
@@ -83,8 +105,8 @@ def with_evidence(
     search: Search = ALONE,
 ) -> list[VariantRecord]:
     """``variants`` with their evidence against ``base``, judged together; None where per-era scores are missing."""
-    theirs = reader.bmc(base)
-    ours = {each.id: series for each in variants if (series := reader.bmc(each)) is not None}
+    theirs = reader.judged(base)
+    ours = {each.id: series for each in variants if (series := reader.judged(each)) is not None}
     found: dict[str, Evidence] = {} if theirs is None else judge(theirs, ours, comparison, search)
     return [replace(each, evidence=found.get(each.id)) for each in variants]
 
@@ -96,14 +118,14 @@ def difference(
     comparison: Comparison,
     search: Search = ALONE,
 ) -> PairedDelta | None:
-    """BMC of one record minus another's; None where per-era scores are missing."""
-    first, second = reader.bmc(ours), reader.bmc(theirs)
+    """The primary metric of one record minus another's; None where per-era scores are missing."""
+    first, second = reader.judged(ours), reader.judged(theirs)
     return None if first is None or second is None else paired_delta(first, second, comparison, search)
 
 
 def deltas_of(ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader) -> tuple[NDArray[np.int64], FloatArray]:
-    """Eras in which both have BMC, ascending, and the differences there."""
-    first, second = reader.bmc(ours), reader.bmc(theirs)
+    """Eras in which both have the primary metric, ascending, and the differences there."""
+    first, second = reader.judged(ours), reader.judged(theirs)
     if first is None or second is None:
         return np.empty(0, np.int64), np.empty(0)
     base = dict(zip(second.eras, np.asarray(second.values).tolist(), strict=True))
@@ -127,8 +149,9 @@ def share_of(
             continue
         stored = reader.read(base.id)
         if stored is not None:
-            known = np.asarray(stored.eras)[~np.isnan(stored.scores.bmc)]
-            chosen |= set(known[max(0, len(known) - base.metrics.bmc_last.n_eras) :].tolist())
+            known = np.asarray(stored.eras)[~np.isnan(np.asarray(stored.judged.values))]
+            recent = base.metrics.metric.recent
+            chosen |= set(known[max(0, len(known) - base.metrics.bmc_last.n_eras) if recent else 0 :].tolist())
     eras, delta = deltas_of(*pair, reader)
     if not chosen or not len(delta):
         return 1.0
@@ -149,7 +172,11 @@ def search_of(history: Sequence[RoundRecord], *, to_baseline: bool = False) -> S
         reading = record.stage == "interpret"
         if record.stage == "scout" or (reading and to_baseline):
             # What was stopped as hopeless was looked at too. Of readings, none stood before the others.
-            judged.append(sum(v.role == "variant" and v.error is None for v in record.variants) + reading)
+            # A replication looked at nothing new.
+            looked = (
+                0 if record.kind == REPLICATE else sum(v.role == "variant" and v.error is None for v in record.variants)
+            )
+            judged.append(looked + reading)
         # A later stage moves the base too where it takes up what no round had promoted, and back where that fails.
         if record.stage in ("scout", "confirm", "scale"):
             moved, changes = record.decision.changes != changes, dict(record.decision.changes)

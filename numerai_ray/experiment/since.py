@@ -104,7 +104,7 @@ def promised(
         ours, other = _pair(record, theirs, history)
         if ours is None or other is None or ours.id == other.id:
             continue
-        first, second = reader.bmc(ours), reader.bmc(other)
+        first, second = reader.series(ours, "bmc"), reader.series(other, "bmc")
         if first is None or second is None:
             continue
         common, here, there = np.intersect1d(first.eras, second.eras, return_indices=True)

@@ -14,7 +14,7 @@ from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.decision import is_finished, rule_version
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import (
     ScoreReader,
     StoredScores,
@@ -24,8 +24,7 @@ from numerai_ray.experiment.scores import (
     search_of,
     share_of,
 )
-from numerai_ray.metrics.payout import PayoutTerms
-from numerai_ray.metrics.registry import Primary, primary_named
+from numerai_ray.metrics.registry import PayoutTerms, Primary
 from numerai_ray.metrics.significance import (
     ALL_ERAS,
     ALONE,
@@ -97,12 +96,12 @@ class Standing:
     @cached_property
     def metric(self) -> Primary:
         """What decides."""
-        return primary_named(self.loaded.plan.metric)
+        return self.score_config.score.primary
 
     @property
     def payout(self) -> PayoutTerms:
         """How CORR and MMC are paid."""
-        return PayoutTerms()
+        return self.metric.terms
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -119,6 +118,11 @@ class Standing:
         return self.of("scout")
 
     @property
+    def searched(self) -> list[RoundRecord]:
+        """Scout rounds that tried something new; a replication runs what was tried again."""
+        return [record for record in self.scouts if record.kind != REPLICATE]
+
+    @property
     def finished(self) -> bool:
         return is_finished(self.history)
 
@@ -131,7 +135,7 @@ class Standing:
     @cached_property
     def tried(self) -> int:
         """Number of different variants that were judged."""
-        judged = {v.id for r in self.scouts for v in r.variants if v.role == "variant" and v.metrics is not None}
+        judged = {v.id for r in self.searched for v in r.variants if v.role == "variant" and v.metrics is not None}
         return len(judged)
 
     @property

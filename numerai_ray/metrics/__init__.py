@@ -15,6 +15,7 @@ __all__ = [
     "scoring",
     "selection",
     "sequential",
+    "series",
     "shrinkage",
     "significance",
     "standard_error",

@@ -29,13 +29,16 @@ where |x|^1.5 of an outlier-ridden target correlates under 0.9 with x.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from numerai_ray.metrics.era_columns import FloatArray, check_starts, column, gaussianize, is_constant
+from numerai_ray.metrics.registry import BMC, METRICS, Primary, primary_named
 
 SCORING_VERSION = 1
 
@@ -44,17 +47,36 @@ SCORING_VERSION = 1
 class EraScores:
     """Scores of one prediction, one entry an era in era order, float64, shape (n_eras,); NaN = unknown.
 
-    ``mmc`` is BMC's formula after the meta model; unknown in all eras unless it is given.
+    ``mmc`` is BMC's formula after the meta model; unknown in all eras unless it is given. ``paid_corr`` is CORR with
+    the label that Numerai pays, None where that is the label that is scored.
     """
 
     corr: FloatArray
     bmc: FloatArray
     benchmark_corr: FloatArray
     mmc: FloatArray = field(default_factory=lambda: np.empty(0))
+    paid_corr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if len(self.mmc) != len(self.corr):
             object.__setattr__(self, "mmc", np.full(len(self.corr), np.nan))
+
+    def at(self, where: Any) -> Self:
+        """The scores of some eras: a mask, places or a slice."""
+        paid = None if self.paid_corr is None else self.paid_corr[where]
+        return type(self)(self.corr[where], self.bmc[where], self.benchmark_corr[where], self.mmc[where], paid)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The eras of several, one after the other."""
+        paid = [each.paid_corr for each in parts if each.paid_corr is not None]
+        return cls(
+            np.concatenate([part.corr for part in parts]),
+            np.concatenate([part.bmc for part in parts]),
+            np.concatenate([part.benchmark_corr for part in parts]),
+            np.concatenate([part.mmc for part in parts]),
+            np.concatenate(paid) if len(paid) == len(parts) and paid else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,13 +96,14 @@ def score_eras(
     benchmark: ArrayLike | None,
     era_starts: ArrayLike,
     meta_model: ArrayLike | None = None,
+    paid_target: ArrayLike | None = None,
 ) -> EraScores:
     """Score contiguous eras; see the module's text for the formulas and for what NaN does.
 
     ``prediction``, ``target`` and ``benchmark`` are (n,) and ordered by era; era i is the rows
     ``era_starts[i]:era_starts[i + 1]``, so ``era_starts`` is (n_eras + 1,), from 0 to n. Without a benchmark,
     and in eras where it is all NaN, ``bmc`` and ``benchmark_corr`` are NaN; so is ``mmc`` without ``meta_model`` (n,).
-    Inputs of any number type are
+    ``paid_target`` (n,) is the label of ``paid_corr``, where that is another. Inputs of any number type are
     computed in float64 and left as they are. Raises ValueError when shapes or offsets do not fit each other.
     """
     p = column("prediction", prediction)
@@ -100,7 +123,8 @@ def score_eras(
         with np.errstate(invalid="ignore"):
             for era, (start, stop) in enumerate(pairwise(starts.tolist())):
                 mmc[era] = _of_known(p[start:stop], m[start:stop], t[start:stop])
-    return EraScores(corr, bmc, benchmark_corr, mmc)
+    paid = None if paid_target is None else score_eras(p, paid_target, None, starts).corr
+    return EraScores(corr, bmc, benchmark_corr, mmc, paid)
 
 
 def numerai_corr(prediction: ArrayLike, target: ArrayLike) -> float:
@@ -221,10 +245,20 @@ def _check_lengths(p: FloatArray, t: FloatArray, b: FloatArray) -> None:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What decides where that is another metric than BMC of the last eras: its mean, and that which ties go to."""
+
+    metric: str
+    mean: float
+    tie_break: float
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Summaries of one variant's out-of-fold scores, official definitions (see :mod:`numerai_ray.metrics.scoring`).
 
-    ``mmc`` is None where no scored era has the meta model.
+    ``mmc`` is None where no scored era has the meta model; ``others`` are summaries of registered metrics that the
+    official pipeline does not know, by name; ``judged`` is None where BMC of the last eras decides.
     """
 
     corr: Summary
@@ -233,11 +267,20 @@ class Metrics:
     avg_corr_with_benchmark: float
     avg_corr_with_benchmark_last: float
     mmc: Summary | None = None
+    others: Mapping[str, Summary] = field(default_factory=dict)
+    judged: Judged | None = None
+
+    @property
+    def metric(self) -> Primary:
+        """By what it is judged; how a payout is made of its parts, the config says."""
+        return BMC if self.judged is None else primary_named(self.judged.metric)
 
     @property
     def primary(self) -> float:
-        """``bmc_last_200_eras.mean``, by which rounds are decided; NaN where most eras are 0 for being constant."""
-        return math.nan if 2 * self.constant_eras > self.bmc.n_eras else self.bmc_last.mean
+        """The primary metric, by which rounds are decided; NaN where most eras are 0 for being constant."""
+        if 2 * self.constant_eras > self.bmc.n_eras:
+            return math.nan
+        return self.bmc_last.mean if self.judged is None else self.judged.mean
 
     @property
     def constant_eras(self) -> int:
@@ -246,12 +289,28 @@ class Metrics:
 
     @property
     def tie_break(self) -> float:
-        """``bmc.mean``."""
-        return self.bmc.mean
+        """``bmc.mean``, or the primary metric over the other eras."""
+        return self.bmc.mean if self.judged is None else self.judged.tie_break
+
+    def mean(self, name: str) -> float:
+        """Mean of a registered metric over all scored eras, NaN where it is unknown."""
+        if name == "corr_with_benchmark":
+            return self.avg_corr_with_benchmark
+        known = {"corr": self.corr, "bmc": self.bmc, "mmc": self.mmc, **self.others}.get(name)
+        return math.nan if known is None else known.mean
 
 
-def metrics_of(scores: EraScores, last: int) -> Metrics:
-    """Summaries over all scored eras, and over the ``last`` ones, as the official pipeline makes them."""
+def metrics_of(scores: EraScores, last: int, primary: Primary = BMC) -> Metrics:
+    """Summaries over all scored eras, and over the ``last`` ones, as the official pipeline makes them.
+
+    Args:
+        scores: per-era scores in era order.
+        last: how many scored eras at the end a recent mean takes.
+        primary: what decides.
+
+    """
+    own = ("mmc", *(name for name, each in METRICS.items() if each.official))
+    others = {name: METRICS[name].per_era(scores, primary.terms) for name in METRICS if name not in own}
     return Metrics(
         corr=summarize(scores.corr),
         bmc=summarize(scores.bmc),
@@ -259,4 +318,15 @@ def metrics_of(scores: EraScores, last: int) -> Metrics:
         avg_corr_with_benchmark=summarize(scores.benchmark_corr).mean,
         avg_corr_with_benchmark_last=summarize(last_eras(scores.benchmark_corr, last)).mean,
         mmc=None if np.isnan(scores.mmc).all() else summarize(scores.mmc),
+        others={name: summarize(each) for name, each in others.items() if not np.isnan(each).all()},
+        judged=_judged(scores, last, primary),
     )
+
+
+def _judged(scores: EraScores, last: int, primary: Primary) -> Judged | None:
+    if primary.name == BMC.name:
+        return None
+    values = primary.values(scores)
+    recent, every = summarize(last_eras(values, last)).mean, summarize(values).mean
+    means = (recent, every) if primary.recent else (every, recent)
+    return Judged(primary.name, *means)

@@ -14,6 +14,7 @@ from rich.text import Text
 from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.metrics.registry import BMC, MEAN
 from numerai_ray.progress.events import JsonView
 from numerai_ray.progress.round_state import (
     Best,
@@ -175,7 +176,7 @@ def _trial_table(running: Mapping[str, Any], known: Any) -> Group:
     table = Table(box=None, pad_edge=False)
     table.add_column("variant", no_wrap=True)
     table.add_column("folds", justify="right")
-    table.add_column("bmc_last_200_eras", justify="right")
+    table.add_column(str(running.get("metric", BMC.name)).removesuffix(MEAN), justify="right")
     for each in known:
         metrics = each["known"]
         table.add_row(each["variant"], "known", number(metrics.primary if metrics else None))
@@ -218,6 +219,7 @@ class PlainView:
     def __init__(self, console: Console):
         self.console = console
         self._names: Mapping[str, str] = {}
+        self._metric = BMC.name.removesuffix(MEAN)
         self._over: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -227,7 +229,7 @@ class PlainView:
         return None
 
     def round_started(self, start: RoundStart) -> None:
-        self._names = start.trials
+        self._names, self._metric = start.trials, start.metric.removesuffix(MEAN)
         self._over = set()
         state = RoundState(start)
         self._say(
@@ -246,7 +248,7 @@ class PlainView:
         if progress.error:
             self._say(f"  {name} failed: {' '.join(progress.error.split())}")
         elif progress.folds_done == progress.folds:
-            self._say(f"  {name}: {counted(progress.folds, 'fold')}, bmc_last_200_eras {number(progress.primary)}")
+            self._say(f"  {name}: {counted(progress.folds, 'fold')}, {self._metric} {number(progress.primary)}")
 
     def round_decided(self, record: RoundRecord) -> None:
         self._say(decided_line(record))

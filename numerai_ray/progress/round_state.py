@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from numerai_ray.experiment.records import JOINT, RoundRecord, VariantRecord
+from numerai_ray.experiment.records import JOINT, REPLICATE, RoundRecord, VariantRecord
+from numerai_ray.metrics.registry import MEAN
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4
 from numerai_ray.rounds.start import FitWork, RoundStart
 from numerai_ray.runners.base import Progress
@@ -192,10 +193,14 @@ class Budget:
 
     def __init__(self, rounds: int, history: Sequence[RoundRecord] = ()):
         self.rounds = rounds
-        self.walls = [record.wall_s for record in history if record.stage == "scout"]
+        self.walls: list[float] = []
+        for record in history:
+            self.decided(record)
 
     def decided(self, record: RoundRecord) -> None:
-        if record.stage == "scout":
+        if record.stage == "scout" and record.kind == REPLICATE and self.walls:
+            self.walls[-1] += record.wall_s  # the second half of its round
+        elif record.stage == "scout":
             self.walls.append(record.wall_s)
 
     def seconds_left(self) -> float | None:
@@ -292,6 +297,7 @@ def progress_json(state: RoundState, snapshot: Snapshot) -> dict[str, Any]:
         "round": state.start.number,
         "stage": state.start.stage,
         "dimension": state.start.dimension,
+        "metric": state.start.metric.removesuffix(MEAN),
         "seconds_left": state.seconds_left(snapshot),
         "trials": [{"variant": state.start.trials[each.trial], **progress_record(each)} for each in state.all],
         "fits": [

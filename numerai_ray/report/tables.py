@@ -184,20 +184,20 @@ def flat(entry: Mapping[str, Any], overall: Verdict | None = None) -> dict[str, 
     return {**entry, **sure, "changes": dict(entry["all_changes"]), "status": status}
 
 
-def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], last: int) -> str:
+def markdown_table(rows: Sequence[Row], base: Mapping[str, Any], links: Mapping[str, str], primary: str) -> str:
     """Rows as a Markdown table of at most six columns; :func:`appendix_table` has the others.
 
     Args:
         rows: see :func:`round_rows`.
         base: the base's value by dotted path, shown beside the new one.
         links: row id -> file that its name links to.
-        last: how many scored eras the primary metric counts.
+        primary: the primary metric as a column is titled.
 
     """
     header = [
         "Configuration",
         "Changes",
-        f"BMC last {last}",
+        primary,
         f"Δ to base ({INTERVAL_PERCENT} % interval)",
         "CORR",
         "Status",
@@ -306,6 +306,8 @@ def _status(variant: VariantRecord, before: int | None) -> tuple[str, ...]:
     found += [variant.pruned] if variant.pruned is not None else []
     if variant.metrics is not None and math.isnan(variant.metrics.bmc_last.mean):
         found.append("no scored era has the benchmark")
+    elif variant.metrics is not None and math.isnan(variant.metrics.primary) and not variant.metrics.constant_eras:
+        found.append(f"no scored era has {variant.metrics.metric.metric.title}")
     # BMC of a constant prediction is 0 and CORR is undefined: such a row must not pass for a modest model.
     if variant.metrics is not None and (constant := variant.metrics.constant_eras):
         judged = "not judged: " if math.isnan(variant.metrics.primary) else ""

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from numerai_ray.experiment.decision import PolicySettings
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord
+from numerai_ray.rounds.replication import pending
 from numerai_ray.system.cluster import Spent
 
 
@@ -16,7 +17,9 @@ def search_ended(history: Sequence[RoundRecord], settings: PolicySettings) -> st
 
 def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> str:
     """The budget that is used up, in words; "" while there is some of each."""
-    if sum(record.stage == "scout" for record in history) >= settings.max_rounds:
+    # A replication is the second half of its round, which is not over before it.
+    rounds = sum(record.stage == "scout" and record.kind != REPLICATE for record in history)
+    if rounds - (pending(history) is not None) >= settings.max_rounds:
         return f"{settings.max_rounds} rounds"
     if settings.max_fits is not None and _fits(history) >= settings.max_fits:
         return f"{settings.max_fits} fits"

@@ -20,8 +20,17 @@ from numerai_ray.config.search_space import (
 )
 from numerai_ray.experiment.front import searched_values
 from numerai_ray.experiment.ledger import known_by_fingerprint
-from numerai_ray.experiment.records import JOINT, Role, RoundRecord, VariantRecord
-from numerai_ray.rounds.policy import ConfirmRound, FinalRound, InterpretRound, Round, ScaleRound, ScoutRound
+from numerai_ray.experiment.records import JOINT, REPLICATE, Role, RoundRecord, VariantRecord
+from numerai_ray.rounds.policy import (
+    ConfirmRound,
+    FinalRound,
+    InterpretRound,
+    ReplicateRound,
+    Round,
+    ScaleRound,
+    ScoutRound,
+)
+from numerai_ray.rounds.replication import with_fresh_seeds
 from numerai_ray.rounds.samplers import Ask, JointAsk, Sampler, Seen
 
 
@@ -138,6 +147,8 @@ class Search:
             return Setup("interpret", tuple(self._with_baseline(self._interpretations(), "interpret")), {})
         if isinstance(step, ScoutRound):
             return self._scout(step)
+        if isinstance(step, ReplicateRound):
+            return self._again(step)
         if isinstance(step, FinalRound):
             winner = Candidate("winner", "base", {}, self.loaded.config("final", step.changes))
             return Setup("final", tuple(self._with_baseline([winner], "final")), step.changes)
@@ -169,6 +180,17 @@ class Search:
         found = self._variants(step.dimension, dimension, values, step.base_changes)
         kind = "focus" if focus else ""
         return Setup("scout", tuple(found), step.base_changes, step.dimension, kind, step.focus)
+
+    def _again(self, step: ReplicateRound) -> Setup:
+        """Base and best of a round with fresh seeds."""
+        number, base, changed = len(self.history) + 1, step.base_changes, {**step.base_changes, **step.changes}
+        found = (
+            Candidate("base", "base", {}, with_fresh_seeds(self.loaded.config("scout", base), number)),
+            Candidate(
+                step.name, "variant", step.changes, with_fresh_seeds(self.loaded.config("scout", changed), number)
+            ),
+        )
+        return Setup("scout", found, base, step.dimension, REPLICATE, "runs best and base again with fresh seeds")
 
     def _variants(
         self, name: str, dimension: Dimension, values: Sequence[Any], base_changes: Mapping[str, Any]

@@ -57,7 +57,7 @@ def certainty(
 
     """
     rounds = loaded.plan.rounds
-    overlap = least_honest_gap((loaded.config("scout", {}).score.target,)) - 1
+    overlap = least_honest_gap(loaded.config("scout", {}).score.targets) - 1
     spread, source = _seen_spread(history, reader, overlap)
     count = min(len(loaded.space.dimensions), loaded.plan.budget.rounds)
     search = Search((rounds.variants,) * count)
@@ -79,16 +79,17 @@ def certainty(
 def _scored(plan: VariantPlan, *, last: bool) -> list[int]:
     """Eras that are predicted, at most those of the primary metric."""
     eras = sorted(era for fold in plan.folds.trainable for era in fold.validation_eras)
-    return eras[-plan.config.score.last_eras :] if last else eras
+    score = plan.config.score
+    return eras[-score.last_eras :] if last and score.primary.recent else eras
 
 
 def _seen_spread(history: Sequence[RoundRecord], reader: ScoreReader, overlap: int) -> tuple[Spread, str]:
     """The middle spread of what ran so far; the typical one of real data where nothing did."""
     found = []
     for record in history:
-        base = reader.bmc(record.find("base"))
+        base = reader.judged(record.find("base"))
         for variant in (each for each in record.variants if each.role == "variant"):
-            ours = reader.bmc(variant)
+            ours = reader.judged(variant)
             if base is None or ours is None or list(ours.eras) != list(base.eras):
                 continue
             delta = np.asarray(ours.values, np.float64) - np.asarray(base.values, np.float64)

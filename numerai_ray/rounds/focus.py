@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numerai_ray.config.ranges import is_number
 from numerai_ray.experiment.decision import spreads
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ def find_focus(
 
     # An edge: what was just promoted is the outermost value tried, and the range has more to show.
     last = history[-1]
+    tried = history[-2] if last.kind == REPLICATE and len(history) > 1 else last
     own = last.dimension or ""
     if last.decision.promoted and own in dimensions and landscape.can_map(own, base):
         value = landscape.value(own, base)
-        if at_edge(value, tried_values(last, landscape.value)):
+        if at_edge(value, tried_values(tried, landscape.value)):
             return Focus(own, f"its best value {value} is the outermost tried")
 
     # Dominance, once everything was looked at: mapped once, for a plateau elsewhere says nothing about it.

@@ -18,6 +18,7 @@ from numerai_ray.rounds.policy import (
     FinalRound,
     HoldoutRound,
     InterpretRound,
+    ReplicateRound,
     Round,
     ScaleRound,
     ScoutRound,
@@ -112,8 +113,20 @@ def first_setups(outlook: Outlook) -> list[Setup]:
     tried = {record.dimension for record in history}
     open_names = [name for name in search.dimensions if name not in tried and search.has_values(name, base)]
     steps += [ScoutRound(name, base) for name in open_names[:FIRST_ROUNDS]]
-    setups = [search.setup(step) for step in steps]
+    setups = []
+    for step in steps:
+        setups.append(search.setup(step))
+        if outlook.loaded.plan.rounds.accept == "replicated" and isinstance(step, ScoutRound):
+            setups += _again(search, setups[-1])
     return [*setups, *(search.setup(step) for step in _later(outlook.loaded, history, base or _some_winner(setups)))]
+
+
+def _again(search: Search, setup: Setup) -> list[Setup]:
+    """The replication of a round, as if one of its variants won."""
+    best = next((each for each in setup.candidates if each.role == "variant"), None)
+    if best is None:
+        return []
+    return [search.setup(ReplicateRound(setup.dimension, setup.base_changes, best.name, best.changes))]
 
 
 def _some_winner(setups: Sequence[Setup]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from numerai_ray.config import fingerprint
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.metrics.registry import MEAN
 from numerai_ray.rounds.candidates import Search
 from numerai_ray.rounds.optuna_history import keep_history
 from numerai_ray.rounds.optuna_sampler import distribution, encoded, fits, trial_of
@@ -161,13 +162,14 @@ def _unwritable(journal: Path, why: OSError | str) -> EnvironmentFault:
 def keep_studies(storage: BaseStorage, experiment: str, search: Search) -> None:
     """Every result so far: a study for each dimension (gains over its rounds' bases), and one over all rounds."""
     space = search.loaded.space.dimensions
+    metric = search.loaded.plan.metric.removesuffix(MEAN)
     for name, dimension in space.items():
         own = [
             ScoredVariant(f"{name}={each.value} #{at}", {name: each.value}, each.gain)
             for at, each in enumerate(search.seen(name))
         ]
         if own:
-            write_study(storage, f"{experiment}/{name}", "gain of bmc_last_200_eras", {name: dimension}, own)
+            write_study(storage, f"{experiment}/{name}", f"gain of {metric}", {name: dimension}, own)
     keep_history(storage, f"{experiment}/all rounds", search)
     for old in optuna.get_all_study_names(storage):
         if old.startswith(f"{experiment}/all dimensions "):  # of a version that kept what lay in every range

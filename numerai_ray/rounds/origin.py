@@ -42,7 +42,7 @@ def pin_eras(catalog: Catalog, history: Sequence[RoundRecord], configs: Iterable
     elif history:
         catalog.last_era = max(catalog.index(data).eras[-1] for data in asked)
     else:
-        targets = {name for config in configs for name in (*config.trained_targets(), config.score.target)}
+        targets = {name for config in configs for name in (*config.trained_targets(), *config.score.targets)}
         catalog.last_era = max((last for data in asked if (last := catalog.resolved(data, targets))), default=None)
 
 
@@ -82,7 +82,7 @@ def looks_of(loaded: LoadedPlan, catalog: Catalog) -> dict[str, Any]:
         own = [config for config in configs if config.data.files() == files]
         contents, eras = catalog.contents(own[0].data), catalog.eras(own[0].data)
         features = tuple(dict.fromkeys(name for each in own for name in catalog.features(each.data)))
-        targets = sorted({name for each in own for name in (*each.trained_targets(), each.score.target)})
+        targets = sorted({name for each in own for name in (*each.trained_targets(), *each.score.targets)})
         benchmarks = sorted({name for each in own for name in each.benchmarks()})
         tables = [contents.ids(), contents.features(features)]
         tables += [*map(contents.target, targets), *map(contents.benchmark, benchmarks)]

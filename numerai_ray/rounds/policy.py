@@ -1,11 +1,12 @@
 """The method, pure: history in, next step out. No clock, no disk, no Ray.
 
 An idea that can be meant in several ways is first scouted in each (interpret). Scouting takes the dimensions one at a
-time, a round each; one that matters far more than the others, or whose best value stands at an edge, gets a round that
-maps its range (focus). Scouting ends at a plateau (``patience`` rounds in a row without a gain of ``margin``, and no
-required dimension untried), when nothing is left to try, or with the budget. Then base and winner run at a larger scale
-(confirm); a gain that shows only there reopens the search, once. What survived runs at the deep baseline's settings
-(scale) and on full data (final), and is scored once on eras that nothing has seen (holdout).
+time, a round each (with ``accept: replicated`` its best is run again before it counts); one that matters far more
+than the others, or whose best value stands at an edge, gets a round that maps its range (focus). Scouting ends at a
+plateau (``patience`` rounds in a row without a gain of ``margin``, and no required dimension untried), when nothing
+is left to try, or with the budget. Then base and winner run at a larger scale (confirm); a gain that shows only there
+reopens the search, once. What survived runs at the deep baseline's settings (scale) and on full data (final), and is
+scored once on eras that nothing has seen (holdout).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from numerai_ray.experiment.decision import PolicySettings, decide, may_win, order, sanity_flags
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord
 from numerai_ray.rounds.budget import search_ended
 from numerai_ray.rounds.focus import Focus
+from numerai_ray.rounds.replication import pending
 
 __all__ = ["PolicySettings", "decide", "flat_rounds", "next_step", "sanity_flags"]
 
@@ -32,6 +34,16 @@ class ScoutRound:
     dimension: str
     base_changes: Mapping[str, Any]
     focus: str = ""
+
+
+@dataclass(frozen=True)
+class ReplicateRound:
+    """Next: the best of a round, by ``name`` and ``changes`` to that round's base, and the base, with fresh seeds."""
+
+    dimension: str | None
+    base_changes: Mapping[str, Any]
+    name: str
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class Stop:
     reason: str
 
 
-Round = InterpretRound | ScoutRound | ConfirmRound | ScaleRound | FinalRound | HoldoutRound
+Round = InterpretRound | ScoutRound | ReplicateRound | ConfirmRound | ScaleRound | FinalRound | HoldoutRound
 Step = Round | Stop
 # (dimension, changes of the base) -> whether it has values that did not run yet around that base
 HasValues = Callable[[str, Mapping[str, Any]], bool]
@@ -108,6 +120,12 @@ def next_step(
     ended = search_ended(history, settings)
     if ended:
         return _confirm(scouts, base, settings, ended)
+
+    # A gain counts when fresh seeds show it again.
+    waiting = pending(history)
+    if waiting is not None:
+        best = next(each for each in waiting.variants if each.id == waiting.decision.again)
+        return ReplicateRound(waiting.dimension, waiting.base_changes, best.name, best.changes)
 
     # One variable that matters far more than the others, or a best value at an edge, is mapped before anything else.
     if focus is not None:
@@ -169,7 +187,8 @@ def flat_rounds(history: Sequence[RoundRecord]) -> int:
     for record in reversed(history):
         if record.stage != "scout" or record.decision.promoted:
             break
-        count += record.kind != "manual"
+        # A replication that failed is the end of its round, not one more; what waits for one is not decided.
+        count += record.kind not in ("manual", REPLICATE) and not (record is history[-1] and record.decision.again)
     return count
 
 

@@ -7,21 +7,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.data.dataset import META_MODEL
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.experiment.variant_output import write_variant
-from numerai_ray.metrics.scoring import metrics_of, score_eras
 from numerai_ray.metrics.significance import e4
 from numerai_ray.rounds.candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json
 from numerai_ray.system.timeline import span
-from numerai_ray.training.outcome import VariantOutcome
+from numerai_ray.training.outcome import VariantOutcome, era_scores, metrics_by
 from numerai_ray.training.rows import take
 
 # Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.
@@ -87,16 +85,18 @@ class Recorder:
         plan, score = outcome.plan, config.score
         columns = self.runner.columns(plan)
         ranges = plan.index.row_ranges(outcome.eras)
-        values = take(columns.benchmarks[score.benchmark], ranges)
+        values = np.asarray(take(columns.benchmarks[score.benchmark], ranges), np.float64)
         starts = np.append(0, np.cumsum(np.diff(plan.index.era_starts)[plan.index.positions(outcome.eras)]))
-        meta_model = columns.benchmarks.get(META_MODEL)
-        meta_model = None if meta_model is None else take(meta_model, ranges)
-        scores = score_eras(values, take(columns.targets[score.target], ranges), values, starts, meta_model)
-        metrics = metrics_of(scores, score.last_eras)
+        scores = era_scores(score, values, columns, lambda column: take(column, ranges), starts)
+        metrics = metrics_by(score, scores)
         name = f"benchmark-{self.stage}"
         write_json(
             self.paths.results(name),
-            {"metrics": official_metrics(metrics), "per_era": per_era_json(outcome.eras, scores)},
+            {
+                "metrics": official_metrics(metrics),
+                "config": {"score": score.model_dump(mode="json")},
+                "per_era": per_era_json(outcome.eras, scores),
+            },
         )
         return [VariantRecord(name, score.benchmark, "benchmark", own, {}, metrics)]
 
@@ -117,17 +117,18 @@ def data_flags(outcome: VariantOutcome) -> tuple[str, ...]:
         return ()
     flags = []
     config, gap = outcome.plan.config, outcome.plan.folds.gap_eras
-    needed = least_honest_gap((*outcome.plan.targets, config.score.target))
+    needed = least_honest_gap((*outcome.plan.targets, *config.score.targets))
     if gap < needed:
         flags.append(f"suspect: training and validation eras are {gap} apart, labels overlap for {needed - 1}")
     dropped = sum(fold.dropped_rows for fold in outcome.folds)
     rows = dropped + sum(fold.train_rows for fold in outcome.folds)
     if rows and dropped / rows > THIN_COVERAGE:
         flags.append(f"coverage: {dropped / rows:.0%} of the training rows have no label")
-    scored = np.asarray(outcome.scores.bmc, np.float64)
+    scored = np.asarray(config.score.primary.values(outcome.scores), np.float64)
     missing = float(np.isnan(scored).mean()) if len(scored) else 0.0
     if missing > THIN_COVERAGE:
-        flags.append(f"coverage: {missing:.0%} of the predicted eras have no benchmark or label to score with")
+        needs = "meta model" if config.score.primary.series == "mmc" else "benchmark"
+        flags.append(f"coverage: {missing:.0%} of the predicted eras have no {needs} or label to score with")
     return tuple(flags)
 
 
@@ -141,13 +142,13 @@ def holdout_decision(decision: Decision, winner: VariantRecord | None, history: 
         return replace(decision, promoted=False, changes=changes, reason=reason + again)
     before = [record for record in history if record.stage in ("confirm", "scale") and record.decision.gain is not None]
     found = before[-1].decision.gain if before else None
-    gain = decision.gain
+    gain, title = decision.gain, "BMC" if winner.metrics is None else winner.metrics.metric.metric.title
     if gain is None or not math.isfinite(gain):
         reason = f"the gain on the kept eras is unknown: {decision.reason}"
     elif not found:
-        reason = f"on the kept eras the winner differs from the base by {e4(gain)} BMC"
+        reason = f"on the kept eras the winner differs from the base by {e4(gain)} {title}"
     else:
-        both = f"by {e4(gain)} BMC, in the search by {e4(found)}"
+        both = f"by {e4(gain)} {title}, in the search by {e4(found)}"
         reason = f"on the kept eras the winner differs from the base {both}: {_survived(gain, found)}"
     return replace(decision, winner=winner.id, promoted=False, changes=changes, reason=reason + again)
 
@@ -173,7 +174,8 @@ def trial_log(outcome: VariantOutcome) -> str:
     metrics = outcome.metrics
     if metrics is not None and math.isfinite(metrics.primary):
         lines.append(
-            f"bmc_last_200_eras {metrics.primary:.6f}, bmc {metrics.bmc.mean:.6f}, corr {metrics.corr.mean:.6f}"
+            f"{metrics.metric.name.removesuffix('.mean')} {metrics.primary:.6f}, bmc {metrics.bmc.mean:.6f}, "
+            f"corr {metrics.corr.mean:.6f}"
         )
     if outcome.pruned:
         lines.append(outcome.pruned)

@@ -1,12 +1,12 @@
 """The loop: propose, enforce one variable, run, record, decide, stop; and go on where it stopped."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from numerai_ray.config import Json, leaves, yaml_text
 from numerai_ray.config.plan import LoadedPlan
@@ -14,81 +14,27 @@ from numerai_ray.config.plan_schema import ALL_STAGES, Stage
 from numerai_ray.config.search_space import Dimension
 from numerai_ray.data.leaks import leaks
 from numerai_ray.errors import ConfigError, FitError, Problem
-from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.costs import with_costs
 from numerai_ray.experiment.decision import PolicySettings, choose, decide, rule_version, sanity_flags
 from numerai_ray.experiment.ledger import append_ledger, chosen_interpretation, known_by_fingerprint, read_ledger
-from numerai_ray.experiment.paths import ExperimentPaths, experiment_identity
-from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
+from numerai_ray.experiment.paths import experiment_identity
+from numerai_ray.experiment.records import REPLICATE, Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, comparison_of, search_by, with_evidence
 from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
 from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of
+from numerai_ray.rounds.parts import RunParts
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
-from numerai_ray.rounds.samplers import Sampler
+from numerai_ray.rounds.replication import decide_replication, pending, search_of_replication
 from numerai_ray.rounds.start import RoundStart, fit_work
-from numerai_ray.rounds.time_model import Expected
-from numerai_ray.runners.base import Progress, RoundRunner
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
 from numerai_ray.system.timeline import span
-from numerai_ray.training.catalog import Catalog
-from numerai_ray.training.spec import FitSpec, VariantPlan
-
-
-class Watcher(Protocol):
-    """Shows what happens; never decides anything."""
-
-    def round_started(self, start: RoundStart) -> None: ...
-
-    def trial_progress(self, progress: Progress) -> None: ...
-
-    def round_decided(self, record: RoundRecord) -> None: ...
-
-
-Reporter = Callable[[Sequence[RoundRecord]], object]
-
-
-def unknown_time(plans: Sequence[VariantPlan], cores: int) -> Expected | None:
-    """The estimate of a machine that nothing was measured on."""
-    del plans, cores
-    return None
-
-
-def nothing_stored(fit: FitSpec) -> bool:
-    """The store of someone who has none."""
-    del fit
-    return False
-
-
-def no_archive(search: Search) -> None:
-    """Keeps nothing beside the ledger."""
-    del search
-
-
-@dataclass(frozen=True)
-class RunParts:
-    """What a scheduler is handed: it looks nothing up.
-
-    ``estimate`` gives what a round of these trials takes on so many cores, if it is known; ``archive`` is given what is
-    known after every round; ``stored`` tells whether a fit need not be trained; ``baselines`` holds
-    results of baselines that were run once for all experiments, None where nobody keeps any.
-    """
-
-    paths: ExperimentPaths
-    catalog: Catalog
-    runner: RoundRunner
-    proposer: Sampler
-    reporter: Reporter
-    watcher: Watcher
-    estimate: Callable[[Sequence[VariantPlan], int], Expected | None] = unknown_time
-    archive: Callable[[Search], object] = no_archive
-    stored: Callable[[FitSpec], bool] = nothing_stored
-    baselines: BaselineStore | None = None
+from numerai_ray.training.spec import VariantPlan
 
 
 class RoundScheduler:
@@ -322,6 +268,10 @@ class RoundScheduler:
         reader, rule = ScoreReader(self.parts.paths), rule_version(history)
         comparison = replace(comparison_of(setup.candidates[0].config.score), rule=rule)
         search = search_by(rule, history) if setup.stage in ("confirm", "scale") else ALONE
+        before = pending(history) if setup.kind == REPLICATE else None
+        if before is not None:
+            again = next(iter(rest), None)
+            search = search_of_replication(before, base, again, reader, comparison.last)
         rest = with_evidence(base, rest, reader, comparison, search)
         if rule > 1:
             rest = with_costs(base, rest, reader, comparison)
@@ -332,6 +282,9 @@ class RoundScheduler:
     ) -> Decision:
         if setup.stage == "interpret":
             return choose([base, *rest], self.settings)
+        before = pending(history) if setup.kind == REPLICATE else None
+        if before is not None:
+            return decide_replication(before, base, rest, self.settings)
         decision = decide(base, rest, setup.base_changes, self.settings.of_stage(setup.stage))
         if decision.winner is None or setup.stage == "scout":
             return decision
@@ -394,4 +347,5 @@ def _start(
             if (ran := known.get(identity(each.config, setup.stage)))
         ),
         fits=fit_work(plans),
+        metric=setup.candidates[0].config.score.metric,
     )

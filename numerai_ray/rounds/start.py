@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
+from numerai_ray.metrics.registry import BMC
 
 if TYPE_CHECKING:  # who only shows a round imports nothing that trains
     from numerai_ray.training.spec import VariantPlan
@@ -30,7 +31,7 @@ class RoundStart:
     """What a watcher is told when a round begins.
 
     ``trials`` maps ids to names, ``folds`` has their number by id, ``known`` ran in earlier rounds. ``fits`` are those
-    of each trial, by key: trials may share some.
+    of each trial, by key: trials may share some. ``metric`` is what decides.
     """
 
     number: int
@@ -40,6 +41,7 @@ class RoundStart:
     folds: Mapping[str, int]
     known: tuple[VariantRecord, ...]
     fits: Mapping[str, Mapping[str, FitWork]] = field(default_factory=dict)
+    metric: str = BMC.name
 
 
 def fit_work(plans: Sequence[VariantPlan]) -> dict[str, dict[str, FitWork]]:

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from numerai_ray.data.dataset import Columns, load_columns, load_features
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
-from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.runners.base import Floats, OnProgress, Progress, RoundRunner, progress_of
 from numerai_ray.runners.pruning import Stops, given_up
 from numerai_ray.system.cluster import RoundCost, Spent
@@ -30,6 +29,7 @@ from numerai_ray.training.outcome import (
     failed,
     fit_record,
     join_scores,
+    metrics_by,
     score_assembled,
     succeeded,
     with_diagnostics,
@@ -124,9 +124,9 @@ class InProcessRunner:
                 predictions.append(made.prediction)
                 records = [fit_record(spec, fit, stored=stored) for spec, fit, stored in good]
                 scored.append(score_assembled(plan, position, made, records, columns))
-            waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1].bmc)
+            waiting.stops.arrive(plan.id, scored[-1].fold, scored[-1].judged(plan.config.score))
             if error is None:
-                metrics = metrics_of(join_scores(scored), plan.config.score.last_eras)
+                metrics = metrics_by(plan.config.score, join_scores(scored))
                 on_progress(progress_of(plan, scored, metrics))
         return succeeded(plan, predictions, scored) if error is None else failed(plan, error)
 

@@ -1,4 +1,4 @@
-"""Stopping variants that are hopeless: a sequential test on paired per-era BMC, fold by fold.
+"""Stopping variants that are hopeless: a sequential test on paired per-era scores of the primary metric, fold by fold.
 
 Folds have an order, the costliest first, and after each of them but the last - a *look* - every variant that may stop
 is compared with the best so far over the eras that both predicted. It stops when noise would bring a lead as large in
@@ -27,17 +27,18 @@ from numerai_ray.training.spec import VariantPlan
 LEVEL = 0.01
 # Over fewer common eras nobody is stopped.
 MIN_ERAS = 40
-# By trial, then by fold: BMC of its eras, or None for a fit that failed. What has not arrived is missing.
+# By trial, then by fold: scores of its eras, or None for a fit that failed. What has not arrived is missing.
 Arrived = Mapping[str, Mapping[int, Series | None]]
 
 
 @dataclass(frozen=True)
 class PruningRule:
-    """Which trials may stop, in which order their folds are looked at, and over how many eras labels overlap."""
+    """Which trials may stop, in which order folds are looked at, over how many eras labels overlap, and by what."""
 
     may_stop: frozenset[str]
     folds: tuple[int, ...]
     overlap_eras: int
+    metric: str = "BMC"
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class Stopped:
     behind: float
     p_value: float
     eras: int
+    metric: str = "BMC"
 
     def __str__(self) -> str:
         count = f"{self.folds} fold{'s' if self.folds > 1 else ''}"
         return (
-            f"pruned after {count}: BMC {self.behind:.5f} behind {self.best} over {self.eras} eras, as noise brings "
-            f"in {self.p_value:.2g} of cases"
+            f"pruned after {count}: {self.metric} {self.behind:.5f} behind {self.best} over {self.eras} eras, as noise "
+            f"brings in {self.p_value:.2g} of cases"
         )
 
 
@@ -73,7 +75,7 @@ def stopped(arrived: Arrived, rule: PruningRule) -> dict[str, Stopped]:
         for trial in set(series) & rule.may_stop - {best}:
             reason = _hopeless(series[trial], series[best], rule)
             if reason is not None:
-                found[trial] = Stopped(look, best, *reason)
+                found[trial] = Stopped(look, best, *reason, rule.metric)
         alive = [trial for trial in series if trial not in found]
     return found
 
@@ -111,14 +113,15 @@ class Stops:
     found: dict[str, Stopped] = field(default_factory=dict)
     _arrived: dict[str, dict[int, Series | None]] = field(default_factory=dict)
 
-    def arrive(self, trial: str, fold: int, bmc: Series | None) -> dict[str, Stopped]:
+    def arrive(self, trial: str, fold: int, scores: Series | None) -> dict[str, Stopped]:
         """Note a fold's score (None: its fit failed); returns the trials that are hopeless since."""
         if not self.may_stop:
             return {}
-        self._arrived.setdefault(trial, {})[fold] = bmc
+        self._arrived.setdefault(trial, {})[fold] = scores
         arrived = {plan.id: self._arrived.get(plan.id, {}) for plan in self._looked_at}
-        overlap = least_honest_gap(tuple(plan.config.score.target for plan in self.plans)) - 1
-        now = stopped(arrived, PruningRule(self.may_stop, self._folds(), overlap))
+        overlap = least_honest_gap(tuple(target for plan in self.plans for target in plan.config.score.targets)) - 1
+        title = self.plans[0].config.score.primary.metric.title
+        now = stopped(arrived, PruningRule(self.may_stop, self._folds(), overlap, title))
         new = {trial: why for trial, why in now.items() if trial not in self.found}
         self.found |= new
         return new

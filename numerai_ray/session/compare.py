@@ -1,7 +1,7 @@
 """Comparison: experiments, baselines and predictions from anywhere side by side, as rows and as lines."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,6 +22,7 @@ from numerai_ray.session.subject import Subject
 from numerai_ray.session.winners import paths_of
 from numerai_ray.system.storage import Place
 from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.outcome import metrics_by
 
 # Columns of numbers, and how many digits of each are shown.
 COLUMNS = {
@@ -166,7 +167,7 @@ def since(eras: tuple[int, ...], scores: EraScores, start_era: int | None, last:
     if start_era is None:
         return None
     keep = [era >= start_era for era in eras]
-    return metrics_of(EraScores(scores.corr[keep], scores.bmc[keep], scores.benchmark_corr[keep]), last)
+    return metrics_of(scores.at(keep), last)
 
 
 def benchmarks_of(folder: Path, root: Place, start_era: int | None) -> Compared:
@@ -186,8 +187,8 @@ def benchmarks_of(folder: Path, root: Place, start_era: int | None) -> Compared:
         found = score_eras(columns.benchmarks[name], target, against, index.era_starts)
         # Its contribution beyond itself is rounding around 0.
         bmc = np.where(np.isnan(found.bmc), np.nan, 0.0) if name == score.benchmark else found.bmc
-        scores = EraScores(found.corr[keep], bmc[keep], found.benchmark_corr[keep])
-        metrics = metrics_of(scores, score.last_eras)
+        scores = replace(found, bmc=bmc).at(keep)
+        metrics = metrics_by(score, scores)
         together.rows.append({"benchmark": name, "eras": metrics.corr.n_eras, **numbers(metrics)})
         together.lines[name] = StoredScores(eras, scores, {}, {})
     together.rows.sort(key=lambda row: -(row["corr"] if row["corr"] == row["corr"] else -9))

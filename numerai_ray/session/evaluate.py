@@ -2,28 +2,31 @@
 
 import html
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
 import pandas as pd
 
-from numerai_ray.config import DataConfig, ScoreConfig, nearest
+from numerai_ray.config import DataConfig, Json, ScoreConfig, nearest, validate
 from numerai_ray.config.official import OfficialData
 from numerai_ray.config.schema import DATA_FILES, DataFile
-from numerai_ray.data.dataset import Columns, DatasetIndex, load_columns, open_index
+from numerai_ray.data.dataset import META_MODEL, Columns, DatasetIndex, load_columns, open_index
 from numerai_ray.data.predictions import Predictions, read_predictions
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.evaluation import Against, Evaluated, evaluated, match, with_references
 from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.metrics.scoring import EraScores, Metrics, score_eras
+from numerai_ray.metrics.registry import MEAN
+from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, verdict
 from numerai_ray.session.places import data_place
 from numerai_ray.session.subject import Subject
 from numerai_ray.session.winners import winner_of
 from numerai_ray.system.storage import Place, folders_in
+from numerai_ray.training.outcome import era_scores
 
 
 class Scoring(TypedDict, total=False):
@@ -31,8 +34,9 @@ class Scoring(TypedDict, total=False):
 
     ``data_version`` names a folder of the data root (the only one there, else it must be given); ``file`` is "full"
     or "downsampled" (full where it was built); ``target`` and ``benchmark`` are column names; ``last_eras`` is the
-    window of the primary metric; ``data`` the data root; ``column`` the column of predictions; ``name`` what it is
-    called in tables and pictures.
+    window of the primary metric; ``metric`` what differences are judged by, as in a plan (``bmc``, ``mmc``,
+    ``payout.mean``, …); ``data`` the data root; ``column`` the column of predictions; ``name`` what it is called in
+    tables and pictures.
     """
 
     data_version: str | None
@@ -43,6 +47,7 @@ class Scoring(TypedDict, total=False):
     data: str | Path | None
     column: str | None
     name: str | None
+    metric: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +95,18 @@ class Evaluation:
         return pd.DataFrame(self.found.rows()).set_index("metric")
 
     def against(self) -> pd.DataFrame:
-        """Mean per-era differences to each reference, with interval and verdict: BMC over the primary metric's eras."""
-        columns = ["bmc_delta", "low", "high", "verdict", "eras", "corr_delta"]
+        """Mean per-era differences to each reference by the metric and its eras, with interval and verdict."""
+        columns = [f"{self.found.score.primary.series}_delta", "low", "high", "verdict", "eras", "corr_delta"]
         rows = {each.name: _delta_row(each) for each in self.found.against}
         frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
         return frame.rename_axis("reference")
 
     def per_era(self) -> pd.DataFrame:
-        """Scores by era: corr, bmc, corr_with_benchmark; NaN where unknown."""
+        """Scores by era: corr, bmc, corr_with_benchmark, mmc where there is a meta model; NaN where unknown."""
         scores = self.found.scores
         columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
+        if not np.isnan(scores.mmc).all():
+            columns["mmc"] = scores.mmc
         return pd.DataFrame(columns, index=pd.Index(self.found.eras, name="era"))
 
     def plot(self, *, ax: Any = None, start_era: int | None = None, dark: bool = False) -> Any:
@@ -125,8 +132,8 @@ class Evaluation:
     def __repr__(self) -> str:
         metrics = self.found.metrics
         return (
-            f"<Evaluation {self.name}: bmc_last_200_eras {metrics.primary:.5f}, bmc {metrics.bmc.mean:.5f}, "
-            f"corr {metrics.corr.mean:.4f}, {len(self.found.eras)} eras>"
+            f"<Evaluation {self.name}: {metrics.metric.name.removesuffix(MEAN)} {metrics.primary:.5f}, "
+            f"bmc {metrics.bmc.mean:.5f}, corr {metrics.corr.mean:.4f}, {len(self.found.eras)} eras>"
         )
 
 
@@ -143,7 +150,7 @@ def evaluate(
     >>> found.flags[0]
     'suspect: corr_mean 0.9994 is above 0.04, look for leakage'
     >>> found.per_era().columns.tolist()
-    ['corr', 'bmc', 'corr_with_benchmark']
+    ['corr', 'bmc', 'corr_with_benchmark', 'mmc']
 
     Args:
         predictions: a DataFrame or Series of pandas, a frame of polars, a table of Arrow, or the path of a ``.parquet``
@@ -204,19 +211,19 @@ def ground_of(scoring: Scoring) -> Ground:
         raise DataError(
             f"{index.benchmark_path}: no benchmark {benchmark!r}{nearest(benchmark, index.benchmark_columns)}"
         )
-    score = ScoreConfig(target=target, benchmark=benchmark, last_eras=scoring.get("last_eras", ScoreConfig().last_eras))
-    return Ground(root, data, index, load_columns(index, data, [target], [benchmark]), score)
+    asked: Json = {key: scoring[key] for key in ("last_eras", "metric") if key in scoring}
+    score = validate(ScoreConfig, {"target": target, "benchmark": benchmark, **asked}, "evaluate")
+    return Ground(root, data, index, load_columns(index, data, score.targets, [benchmark, META_MODEL]), score)
 
 
 def benchmark_scores(ground: Ground, eras: tuple[int, ...] | None = None) -> StoredScores:
     """The benchmark column scored like a prediction, on some eras of the file; its own BMC is 0 by definition."""
     columns, score = ground.columns, ground.score
     values = columns.benchmarks[score.benchmark]
-    found = score_eras(values, columns.targets[score.target], values, ground.index.era_starts)
-    zero = found.bmc * 0.0
+    found = era_scores(score, values, columns, lambda column: column, ground.index.era_starts)
     kept = ground.index.positions(eras if eras is not None else ground.index.eras)
-    scores = EraScores(found.corr[kept], zero[kept], found.benchmark_corr[kept])
-    return StoredScores(tuple(ground.index.eras[each] for each in kept), scores, {}, {})
+    scores = replace(found, bmc=found.bmc * 0.0).at(kept)
+    return StoredScores(tuple(ground.index.eras[each] for each in kept), scores, {}, {}, primary=score.primary)
 
 
 def _baselines(ground: Ground) -> dict[str, StoredScores]:
@@ -226,16 +233,18 @@ def _baselines(ground: Ground) -> dict[str, StoredScores]:
         config = entry.config
         same_score = all(config["score"][key] == getattr(ground.score, key) for key in ("target", "benchmark"))
         if config["data"]["version"] == ground.data.version and same_score:
-            found[f"{entry.name} (baseline)"] = StoredScores(*per_era_scores(entry.value["per_era"]), {}, {})
+            eras, scores = per_era_scores(entry.value["per_era"])
+            found[f"{entry.name} (baseline)"] = StoredScores(eras, scores, {}, {}, primary=ground.score.primary)
     return found
 
 
 def _delta_row(each: Against) -> tuple[Any, ...]:
     nothing = float("nan")
-    if each.bmc is None:
+    delta = each.primary
+    if delta is None:
         return (nothing, nothing, nothing, "no era in common", 0, nothing)
     corr = nothing if each.corr is None else each.corr.mean
-    return (each.bmc.mean, each.bmc.low, each.bmc.high, verdict(each.bmc), each.bmc.eras, corr)
+    return (delta.mean, delta.low, delta.high, verdict(delta), delta.eras, corr)
 
 
 def _only_version(root: Place) -> str:

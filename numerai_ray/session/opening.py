@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from numerai_ray.experiment.mirror import ResultsMirror
     from numerai_ray.report.writer import ReportWriter
     from numerai_ray.rounds.candidates import Search
+    from numerai_ray.rounds.parts import Watcher
     from numerai_ray.rounds.samplers import Sampler
-    from numerai_ray.rounds.scheduler import RoundScheduler, Watcher
+    from numerai_ray.rounds.scheduler import RoundScheduler
     from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
     from numerai_ray.runners.ray.runner import TuneRunner
     from numerai_ray.training.catalog import Catalog
@@ -272,7 +273,8 @@ def scheduler_of(
     """The scheduler of an experiment, everything in its hands."""
     with span("imports"):
         from numerai_ray.experiment.baselines import BaselineStore
-        from numerai_ray.rounds.scheduler import RoundScheduler, RunParts
+        from numerai_ray.rounds.parts import RunParts
+        from numerai_ray.rounds.scheduler import RoundScheduler
         from numerai_ray.rounds.time_model import expected, read_calibration
         from numerai_ray.training.store.fits import is_stored
 
@@ -308,7 +310,7 @@ def sampler_of(loaded: LoadedPlan) -> Sampler:
 
 def archive_of(loaded: LoadedPlan, paths: ExperimentPaths, tell: Callable[[str], object]) -> Callable[[Search], object]:
     """Keeps Optuna's studies after every round, where Optuna guides; else nothing. Faults of a database are told."""
-    from numerai_ray.rounds.scheduler import no_archive
+    from numerai_ray.rounds.parts import no_archive
 
     if loaded.plan.rounds.proposer != "optuna":
         return no_archive

@@ -88,7 +88,7 @@ def recheck(session: Session) -> Rechecked:
 
 def overlap_of(config: Config) -> int:
     """Later eras that a label of the score target overlaps."""
-    return least_honest_gap((config.score.target,)) - 1
+    return least_honest_gap(config.score.targets) - 1
 
 
 def _recheck(session: Session, history: Sequence[RoundRecord], last: RoundRecord, seen: int) -> Rechecked:
@@ -195,7 +195,7 @@ def train_eras(config: Config, eras: Sequence[int], seen: int, first: int) -> tu
 
     """
     cv = config.cv
-    gap = least_honest_gap((*config.trained_targets(), config.score.target))
+    gap = least_honest_gap((*config.trained_targets(), *config.score.targets))
     gap = max(gap, cv.embargo_eras if cv.embargo_unit == "weeks" else 0)
     found = [era for era in eras if era <= seen and first - era - 1 >= gap]
     if cv.mode == "walk_forward" and cv.window_eras is not None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.experiment.decision import last_compared
+from numerai_ray.experiment.decision import last_compared, metric_name
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.scores import ScoreReader
@@ -57,7 +57,7 @@ def experiment_html(experiment: Subject) -> str:
         changes = html.escape(changes_label(last.decision.changes))
         primary = number(best.metrics.primary)
         parts.append(
-            f"<p>best so far: <b>{changes}</b>, bmc_last_200_eras {primary} in stage {last.stage}<br>"
+            f"<p>best so far: <b>{changes}</b>, {metric_name(best)} {primary} in stage {last.stage}<br>"
             f"{html.escape(last.decision.reason)}</p>"
         )
         table = experiment.table()

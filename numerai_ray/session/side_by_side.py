@@ -11,7 +11,7 @@ from numerai_ray.errors import DataError, NumeraiRayError, RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
 from numerai_ray.experiment.variant_files import AGAIN
-from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of
+from numerai_ray.metrics.scoring import Metrics, metrics_of
 from numerai_ray.metrics.significance import Comparison, paired_delta, verdict
 from numerai_ray.system.json_text import without_nan
 
@@ -54,13 +54,13 @@ def side_by_side(chosen: Sequence[Chosen], comparison: Comparison | None = None)
     how = comparison or Comparison()
     stored = [_scores(each) for each in chosen]
     # An era counts where every one of them has a BMC.
-    known = [{e for e, v in zip(s.eras, s.scores.bmc, strict=True) if np.isfinite(v)} for s in stored]
+    known = [{e for e, v in zip(s.eras, np.asarray(s.judged.values), strict=True) if np.isfinite(v)} for s in stored]
     common = sorted(set.intersection(*known))
     if not common:
         raise RequestError("the variants have no scored era in common; choose others")
     rows = []
     for each, scores in zip(chosen, stored, strict=True):
-        delta = None if scores is stored[0] else paired_delta(scores.bmc, stored[0].bmc, how)
+        delta = None if scores is stored[0] else paired_delta(scores.judged, stored[0].judged, how)
         rows.append(
             {
                 "experiment": each.label,
@@ -85,7 +85,7 @@ def _scores(chosen: Chosen) -> StoredScores:
 def _on(stored: StoredScores, eras: Sequence[int], how: Comparison) -> Metrics:
     keep = np.isin(np.array(stored.eras), eras)
     scores = stored.scores
-    return metrics_of(EraScores(scores.corr[keep], scores.bmc[keep], scores.benchmark_corr[keep]), how.last)
+    return metrics_of(scores.at(keep), how.last, stored.primary)
 
 
 def _numbers(metrics: Metrics) -> dict[str, float]:

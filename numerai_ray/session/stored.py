@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
@@ -107,9 +108,10 @@ class StoredExperiment:
     def table(self) -> pd.DataFrame:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.
 
-        Indexed by id. ``primary`` is the mean BMC of the last scored eras; ``delta`` the difference to the round's
-        base, with its interval and ``verdict``; ``verdict_overall`` is that against the experiment's base over all
-        scored eras, as what all rounds found; ``changes`` are relative to the experiment's base. Unknown is NaN.
+        Indexed by id. ``primary`` is what decides (mean BMC of the last scored eras unless the plan says otherwise);
+        ``delta`` the difference to the round's base, with its interval and ``verdict``; ``verdict_overall`` is that
+        against the experiment's base over all scored eras, as what all rounds found; ``changes`` are relative to the
+        experiment's base. Unknown is NaN.
         """
         return pd.DataFrame(leaderboard_rows(self.paths, self.rounds), columns=COLUMNS).set_index("id")
 
@@ -133,7 +135,7 @@ class StoredExperiment:
             raise DataError(f"{path}: damaged; {self._why_none(name)}") from error
 
     def per_era(self, variant: str | None) -> pd.DataFrame:
-        """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark; NaN where unknown.
+        """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark, mmc where known; NaN where unknown.
 
         Raises:
             RequestError: no such variant.
@@ -143,6 +145,8 @@ class StoredExperiment:
         stored = self.stored_scores(self.id_of(variant))
         scores = stored.scores
         columns = {"corr": scores.corr, "bmc": scores.bmc, "corr_with_benchmark": scores.benchmark_corr}
+        if not np.isnan(scores.mmc).all():
+            columns["mmc"] = scores.mmc
         return pd.DataFrame(columns, index=pd.Index(stored.eras, name="era"))
 
     def model(

@@ -10,7 +10,7 @@ from numerai_ray.config.ranges import is_number
 from numerai_ray.data.contents import Contents, fit_content
 from numerai_ray.data.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.data.eras import Fold, Folds, Holdout, Remembered
-from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds
+from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds, meta_model_notes
 from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.models import (
@@ -157,7 +157,7 @@ class Catalog:
             raise ConfigError(label, [Problem("$.cv", each) for each in lacks])
         devices = dict.fromkeys(member.note for member in members if member.note)
         self.device_notes |= devices
-        notes = (*fold_notes(config, folds, index), *devices)
+        notes = (*fold_notes(config, folds, index), *meta_model_notes(config, folds, coverage), *devices)
         sets = feature_sets(self.data_root, config.data.version)
         needs = diagnosed_against(features, sets, index.columns)
         neutral_to = (neutralizers, neutral)
@@ -320,7 +320,7 @@ def _predicted(plan: VariantPlan, contents: Contents) -> dict[str, str]:
         contents.features(diagnosed.neutral_to),
         contents.target(score.target),
     ]
-    scored = [contents.ids(), contents.target(score.target), contents.features(plan.neutralizers)]
+    scored = [contents.ids(), *map(contents.target, score.targets), contents.features(plan.neutralizers)]
     scored += [contents.benchmark(name) for name in plan.benchmarks]
     parts = {"diagnosed": held, "scored": scored}
     return {name: fingerprint([contents.read(each, eras) for each in tables], 64) for name, tables in parts.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,10 +55,9 @@ class FoldScore:
     records: tuple[FoldRecord, ...]
     weights: FoldWeights | None = None
 
-    @property
-    def bmc(self) -> Series:
-        """BMC by era, which decides who stops."""
-        return Series(self.eras, self.scores.bmc)
+    def judged(self, score: ScoreConfig) -> Series:
+        """The primary metric by era, which decides who stops."""
+        return Series(self.eras, score.primary.values(self.scores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +112,38 @@ def _scored(
     columns: Columns,
 ) -> FoldScore:
     ranges = index.row_ranges(fold.validation_eras)
-    scores = score_eras(
-        prediction,
-        take(columns.targets[score.target], ranges),
-        take(columns.benchmarks[score.benchmark], ranges),
-        index.starts_of(fold.validation_eras),
-        None if META_MODEL not in columns.benchmarks else take(columns.benchmarks[META_MODEL], ranges),
-    )
+    starts = index.starts_of(fold.validation_eras)
+    scores = era_scores(score, prediction, columns, lambda values: take(values, ranges), starts)
     return FoldScore(fold.index, fold.validation_eras, scores, records)
+
+
+def era_scores(
+    score: ScoreConfig,
+    prediction: Floats,
+    columns: Columns,
+    rows: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    era_starts: npt.ArrayLike,
+) -> EraScores:
+    """Every per-era score of a prediction: the one place where a config's columns become scores.
+
+    Args:
+        score: names target, benchmark and the label that is paid.
+        prediction: (n,), ordered by era.
+        columns: of the whole file.
+        rows: picks the prediction's rows, (n,), of a column.
+        era_starts: (n_eras + 1,) in these rows.
+
+    """
+    meta_model = columns.benchmarks.get(META_MODEL)
+    paid = score.paid_target
+    return score_eras(
+        prediction,
+        rows(columns.targets[score.target]),
+        rows(columns.benchmarks[score.benchmark]),
+        era_starts,
+        None if meta_model is None else rows(meta_model),
+        None if paid is None else rows(columns.targets[paid]),
+    )
 
 
 def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
@@ -141,13 +165,12 @@ def fit_record(spec: FitSpec, fit: StoredFit, *, stored: bool) -> FoldRecord:
 
 def join_scores(scored: Sequence[FoldScore]) -> EraScores:
     """Per-era scores of several folds, in fold order."""
-    parts = [fold.scores for fold in sorted(scored, key=lambda fold: fold.fold)]
-    return EraScores(
-        np.concatenate([part.corr for part in parts]),
-        np.concatenate([part.bmc for part in parts]),
-        np.concatenate([part.benchmark_corr for part in parts]),
-        np.concatenate([part.mmc for part in parts]),
-    )
+    return EraScores.joined([fold.scores for fold in sorted(scored, key=lambda fold: fold.fold)])
+
+
+def metrics_by(score: ScoreConfig, scores: EraScores) -> Metrics:
+    """Summaries as a config asks for them."""
+    return metrics_of(scores, score.last_eras, score.primary)
 
 
 def succeeded(plan: VariantPlan, predictions: Sequence[Floats], scored: Sequence[FoldScore]) -> VariantOutcome:
@@ -167,7 +190,7 @@ def succeeded(plan: VariantPlan, predictions: Sequence[Floats], scored: Sequence
         fold=np.repeat([fold.index for fold in folds], [len(each) for each in predictions]),
         eras=eras,
         scores=scores,
-        metrics=metrics_of(scores, plan.config.score.last_eras),
+        metrics=metrics_by(plan.config.score, scores),
         notes=(*plan.notes, *coverage_notes(plan, eras, prediction)),
         weights=tuple(fold.weights for fold in scored if fold.weights is not None),
     )

@@ -227,7 +227,7 @@ class VariantPlan:
     @cached_property
     def targets(self) -> tuple[str, ...]:
         """Targets that training and scoring need, each once."""
-        return tuple(dict.fromkeys((*self.config.trained_targets(), self.config.score.target)))
+        return tuple(dict.fromkeys((*self.config.trained_targets(), *self.config.score.targets)))
 
     @cached_property
     def fold_fits(self) -> tuple[tuple[FitSpec, ...], ...]:

@@ -50,9 +50,9 @@ def ran(command: list[str | Path], copy: Path, where: Path) -> str:
     return done.stdout
 
 
-def test_three_things_are_a_file_and_its_line() -> None:
+def test_four_things_are_a_file_and_its_line() -> None:
     found = {title: diffs for title, diffs in DIFFS.items() if diffs}
-    assert list(found) == ["A plot", "A model", "A command"]
+    assert list(found) == ["A plot", "A model", "A metric", "A command"]
     for (diff,) in found.values():
         new, known = re.split(r"(?=^--- a/)", diff, flags=re.MULTILINE)
         assert new.startswith("--- /dev/null")
@@ -81,6 +81,13 @@ def test_the_model_keeps_its_promises(copy: Path, tmp_path: Path) -> None:
     )
     assert "FAIL" not in said
     assert said.count("ok  ") >= 5
+
+
+def test_the_metric_is_in_the_answer_and_a_plan_may_ask_for_it(copy: Path, tmp_path: Path) -> None:
+    report = ran([sys.executable, "-c", REPORT, tmp_path / "experiments" / "x"], copy, tmp_path)
+    assert "| Even score |" in report
+    code = "from numerai_ray.config import ScoreConfig; print(ScoreConfig(metric='even').primary.name)"
+    assert ran([sys.executable, "-c", code], copy, tmp_path).strip() == "even_last_200_eras.mean"
 
 
 def test_the_command_says_each_idea(copy: Path, tmp_path: Path) -> None:

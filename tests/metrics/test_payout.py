@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from numerai_ray.metrics.payout import PayoutTerms, payout
-from numerai_ray.metrics.registry import METRICS, primary_named, sharpe_values
+from numerai_ray.metrics.payout import payout
+from numerai_ray.metrics.registry import METRICS, PayoutTerms, primary_named
 from numerai_ray.metrics.scoring import EraScores, summarize
+from numerai_ray.metrics.series import sharpe_values
 
 NAN = np.nan
 

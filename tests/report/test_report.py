@@ -118,7 +118,7 @@ def test_a_known_configuration_costs_a_later_round_nothing(finished: History) ->
 
 def test_table_shows_unknowns_and_cannot_be_broken_by_a_message(finished: History) -> None:
     record = finished.records[1]
-    table = markdown_table(round_rows(record), {"model.params.learning_rate": 0.01}, {}, 200)
+    table = markdown_table(round_rows(record), {"model.params.learning_rate": 0.01}, {}, "BMC last 200")
     widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.splitlines()}
     assert len(widths) == 1
     failed = next(line for line in table.splitlines() if "failed:" in line)

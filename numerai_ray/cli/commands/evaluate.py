@@ -41,6 +41,9 @@ def evaluate(
     column: Annotated[str | None, typer.Option("--column", help="The column of predictions.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Score against this target.")] = None,
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="BMC beyond this benchmark column.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="What differences are judged by: bmc, mmc, corr, payout, bmc.mean, …")
+    ] = None,
     against: Annotated[
         list[Path] | None,
         typer.Option("--against", metavar="EXP", help="Held against this experiment's winner; may be repeated."),
@@ -67,6 +70,8 @@ def evaluate(
         "benchmark": benchmark,
         "data": data_dir,
     }
+    if metric is not None:
+        scoring["metric"] = metric
     found = evaluated(file, against=against or (), **scoring)
     if plot is not None:
         _write_plot(found, plot, start_era, dark=dark)
@@ -114,10 +119,11 @@ def _show(found: Evaluation, plot: Path | None) -> None:
 
 def _against_table(found: Evaluation) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("against", "BMC, difference", f"{INTERVAL_PERCENT} % interval", "", "eras", "CORR, difference"):
+    primary = found.found.score.primary.metric.title
+    for name in ("against", f"{primary}, difference", f"{INTERVAL_PERCENT} % interval", "", "eras", "CORR, difference"):
         table.add_column(name, no_wrap=True)
     for each in found.found.against:
-        table.add_row(each.name, *_delta_cells(each.bmc), "–" if each.corr is None else e4(each.corr.mean))
+        table.add_row(each.name, *_delta_cells(each.primary), "–" if each.corr is None else e4(each.corr.mean))
     return table
 
 

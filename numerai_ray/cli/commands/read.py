@@ -15,7 +15,7 @@ from numerai_ray.cli.options import ExperimentArgument, JsonOption, ResultsOptio
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.answer import experiment_answer
-from numerai_ray.experiment.decision import is_finished, last_compared
+from numerai_ray.experiment.decision import is_finished, last_compared, metric_name
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
 from numerai_ray.experiment.paths import ExperimentPaths
@@ -131,7 +131,7 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
     last, best = last_compared(history), best_variant(history)
     if last is not None and best is not None and best.metrics is not None:
         so_far = "best" if is_finished(history) else "best so far"
-        shown = f"bmc_last_200_eras {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
+        shown = f"{metric_name(best)} {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
     state = state_of(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"

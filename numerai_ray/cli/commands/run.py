@@ -186,7 +186,7 @@ def train(
     if metrics is not None:
         say(
             f"corr {number(metrics.corr.mean)}  bmc {number(metrics.bmc.mean)}  "
-            f"bmc_last_200_eras {number(metrics.primary)}  "
+            f"{metrics.metric.name.removesuffix('.mean')} {number(metrics.primary)}  "
             f"avg_corr_with_benchmark {number(metrics.avg_corr_with_benchmark, 3)}"
         )
     say(f"{results}\n{predictions}")

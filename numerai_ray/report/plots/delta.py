@@ -52,8 +52,9 @@ def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
     ours, theirs = (reading.scores(each) for each in pair)
     if ours is None or theirs is None:
         return None
-    base = dict(zip(theirs.eras, theirs.scores.bmc.tolist(), strict=True))
-    both = [(e, v - base.get(e, math.nan)) for e, v in zip(ours.eras, ours.scores.bmc.tolist(), strict=True)]
+    base = dict(zip(theirs.eras, np.asarray(theirs.judged.values).tolist(), strict=True))
+    own = zip(ours.eras, np.asarray(ours.judged.values).tolist(), strict=True)
+    both = [(era, value - base.get(era, math.nan)) for era, value in own]
     counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.overall.last :]
     eras = tuple(era for era, _ in counted)
     total = np.cumsum([delta for _, delta in counted])

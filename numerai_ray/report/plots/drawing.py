@@ -15,6 +15,7 @@ from numerai_ray.config import Config
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.data.eras import era_label, least_honest_gap
 from numerai_ray.errors import RequestError
+from numerai_ray.metrics.significance import ALL_ERAS
 from numerai_ray.report.colours import DARK, LIGHT, THEMES, Theme
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import whole_file
@@ -175,6 +176,11 @@ def _figure_type() -> Any:
             return png.getvalue()
 
     return Picture
+
+
+def counted_eras(last: int) -> str:
+    """``last 200``, or ``all`` where the primary metric counts every era."""
+    return "all" if last == ALL_ERAS else f"last {last}"
 
 
 def canvas(size: tuple[float, float], grid: tuple[int, int] = (1, 1), ax: Any = None, **shared: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.plots.drawing import Theme, canvas, put_legend
+from numerai_ray.report.plots.drawing import Theme, canvas, counted_eras, put_legend
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row
 
@@ -49,6 +49,7 @@ class RoundsInfo:
     borders: tuple[float, ...]
     failed: int
     last: int
+    metric: str = "BMC"
 
 
 def rounds_info(reading: Reading) -> RoundsInfo | None:
@@ -73,7 +74,9 @@ def rounds_info(reading: Reading) -> RoundsInfo | None:
     if not points:
         return None
     last = reading.comparison.last
-    return RoundsInfo(tuple(points), tuple(ticks), tuple(best_so_far), tuple(borders), failed, last)
+    return RoundsInfo(
+        tuple(points), tuple(ticks), tuple(best_so_far), tuple(borders), failed, last, reading.metric.metric.title
+    )
 
 
 def interval_bar(row: Row) -> tuple[float, float]:
@@ -124,7 +127,7 @@ def draw_rounds(info: RoundsInfo, theme: Theme, ax: Any = None) -> Any:
     for border in info.borders:
         axes.axvline(border, color=theme.text, linewidth=0.8, linestyle=(0, (3, 3)), alpha=0.6)
     _name_rounds(axes, info.ticks)
-    axes.set_ylabel(f"BMC, mean of last {info.last}\nscored eras (1e-4)")
+    axes.set_ylabel(f"{info.metric}, mean of {counted_eras(info.last)}\nscored eras (1e-4)")
     put_legend(figure, axes, axes.get_legend_handles_labels(), ax)
     return figure
 

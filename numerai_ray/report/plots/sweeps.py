@@ -10,7 +10,7 @@ import numpy as np
 from numerai_ray.config.search_space import value_text
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.metrics.significance import INTERVAL_PERCENT
-from numerai_ray.report.plots.drawing import Theme, canvas, put_legend, shortened
+from numerai_ray.report.plots.drawing import Theme, canvas, counted_eras, put_legend, shortened
 from numerai_ray.report.plots.rounds import interval_bar, kind_of
 from numerai_ray.report.reading import Reading
 
@@ -51,6 +51,7 @@ class SweepsInfo:
     panels: tuple[Panel, ...]
     rounds: int
     last: int
+    metric: str = "BMC"
 
 
 def sweeps_info(reading: Reading) -> SweepsInfo | None:
@@ -58,7 +59,7 @@ def sweeps_info(reading: Reading) -> SweepsInfo | None:
     panels = [panel for record in reading.scouts if (panel := _panel(reading, record)) is not None]
     if not panels:
         return None
-    return SweepsInfo(tuple(panels[-MOST_PANELS:]), len(panels), reading.comparison.last)
+    return SweepsInfo(tuple(panels[-MOST_PANELS:]), len(panels), reading.comparison.last, reading.metric.metric.title)
 
 
 def _panel(reading: Reading, record: RoundRecord) -> Panel | None:
@@ -122,7 +123,7 @@ def draw_sweeps(info: SweepsInfo, theme: Theme, ax: Any = None) -> Any:
     for unused in grid.flat[len(info.panels) :]:
         unused.set_visible(False)
     for axes in grid[:, 0]:
-        axes.set_ylabel(f"BMC, mean of last\n{info.last} scored eras (1e-4)")
+        axes.set_ylabel(f"{info.metric}, mean of\n{counted_eras(info.last)} scored eras (1e-4)")
     handles: dict[str, Any] = {}
     for axes in grid.flat[: len(info.panels)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

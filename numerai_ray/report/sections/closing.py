@@ -45,9 +45,11 @@ def what_worked(reading: Reading) -> list[str]:
     worked: list[str] = []
     did_not: list[str] = []
     for record in reading.scouts:
+        if record.decision.again and any(each.number == record.number + 1 for each in reading.scouts):
+            continue  # told by the round that ran its best again
         line = f"{_best_of_round(reading, record)} (round {record.number})"
         (worked if record.decision.promoted else did_not).append(line)
-    also = {"significant": ", clear of the noise", "pareto": ", at no cost"}
+    also = {"significant": ", clear of the noise", "pareto": ", at no cost", "replicated": ", again with fresh seeds"}
     rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
     parts = [f"Counted as gains by {rule}: {'; '.join(worked)}."] if worked else [f"Nothing reached {rule}."]
     parts += [f"Did not: {'; '.join(did_not)}."] if did_not else []

@@ -17,6 +17,8 @@ def method(reading: Reading) -> list[str]:
         "margin": "whether that gain is noise is told beside it, and does not decide",
         "pareto": "and loses nothing in CORR or a Sharpe ratio by more than noise does",
         "significant": f"and is clear of the noise as the best of its round (p ≤ {LEVEL:g})",
+        "replicated": f"and does so again when both run with fresh seeds (p ≤ {LEVEL:g}, as the best of its round as "
+        f"far as the same noise is in both runs)",
     }[rounds.accept]
     training = (
         f"**Training.** A round trains its base and up to {rounds.variants} variants, each differing in one variable. "
@@ -44,8 +46,9 @@ def leaderboard_section(reading: Reading) -> list[str]:
     entries = leaderboard(reading.history, reading.reader, reading.comparison)
     if not entries:
         return ["Nothing has run yet."]
+    primary = reading.metric.titled(reading.score_config.score.last_eras)
     header = (
-        f"| Stage | Configuration | Changes to the experiment's base | BMC last {reading.comparison.last} "
+        f"| Stage | Configuration | Changes to the experiment's base | {primary} "
         f"| Δ to the round's base ({INTERVAL_PERCENT} % interval) | CORR |"
     )
     lines = [header, "|:--|:--|:--|--:|--:|--:|"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numerai_ray.config import leaves
+from numerai_ray.config import ScoreConfig, leaves
 from numerai_ray.config.search_space import Dimension, changes_label, value_text
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.standing import counted
@@ -29,10 +29,11 @@ def plan_section(reading: Reading) -> list[str]:
     also = {
         "significant": " if it is clear of the noise as the round's best (`accept: significant`)",
         "pareto": " if it costs nothing in CORR or Sharpe (`accept: pareto`)",
+        "replicated": " if fresh seeds show it again (`accept: replicated`)",
     }
     rule = (
         f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from "
-        f"{e4(rounds.margin, sign=False)} BMC{also.get(rounds.accept, '')}; "
+        f"{e4(rounds.margin, sign=False)} {score.primary.metric.title}{also.get(rounds.accept, '')}; "
         f"the search ends after {rounds.patience} rounds in a row without one, when nothing is left to try, or after "
         f"{_budget(reading)}."
     )
@@ -42,7 +43,7 @@ def plan_section(reading: Reading) -> list[str]:
         f"- **Baseline:** `{plan.baseline}`; the experiment's base is {_base(reading)}.",
         *baseline_lines(reading),
         f"- **Benchmark:** `{score.benchmark}`, scored on `{score.target}`.",
-        f"- **Primary metric:** mean BMC over the last {score.last_eras} scored eras; ties go to the mean over all.",
+        f"- **Primary metric:** {_primary(score)}.",
         f"- **Rule:** {rule}",
         "- **Stages:** " + "; ".join([*(ABOUT[stage] for stage in reading.stages), *_blended(reading)]) + ".",
     ]
@@ -69,6 +70,19 @@ def _budget(reading: Reading) -> str:
     budget = reading.loaded.plan.budget
     hours = "" if budget.hours is None else f" or {budget.hours:g} hours"
     return f"{budget.rounds} rounds{hours}"
+
+
+def _primary(score: ScoreConfig) -> str:
+    """What decides, and how a payout is made where it does."""
+    primary, recent = score.primary, f"the last {score.last_eras} scored eras"
+    first, second = (recent, "all") if primary.recent else ("all scored eras", f"that over {recent}")
+    told = f"mean {primary.metric.title} over {first}; ties go to the mean over {second}"
+    if not primary.recent:
+        told = f"mean {primary.metric.title} over {first}; ties go to {second}"
+    if primary.series != "payout":
+        return told
+    paid, label = primary.terms, score.paid_target or score.target
+    return f"{told}; it is clip({paid.corr:g} · CORR + {paid.mmc:g} · MMC, ±{paid.clip:g}), CORR on `{label}`"
 
 
 def _base(reading: Reading) -> str:

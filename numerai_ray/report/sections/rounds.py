@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from numerai_ray.config.search_space import changes_label
-from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.standing import p_text, stage_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.report.reading import Reading
@@ -13,12 +13,18 @@ from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
 
 # stage -> title, and what it is for
 SECTIONS = {
-    "interpret": ("Interpretations", "Readings of the idea side by side; the best by BMC becomes the base."),
+    "interpret": (
+        "Interpretations",
+        "Readings of the idea side by side; the best by the primary metric becomes the base.",
+    ),
     "confirm": ("Confirm", "The base and the best configuration found, at the larger scale."),
     "scale": ("Scale", "The base and the best configuration found, with the expensive parameters."),
     "final": ("Final", "What survived, on the final stage's data."),
     "holdout": ("Holdout", "The base and the winner on eras that no fit and no decision has seen."),
 }
+
+# What a round's title says of its kind.
+KINDS = {"focus": " (focus)", "manual": " (by hand)", REPLICATE: " (again, with fresh seeds)"}
 
 
 def round_sections(reading: Reading, figure: list[str]) -> list[str]:
@@ -30,7 +36,7 @@ def round_sections(reading: Reading, figure: list[str]) -> list[str]:
     if not reading.scouts:
         parts.append("None yet.")
     for record in reading.scouts:
-        kind = {"focus": " (focus)", "manual": " (by hand)"}.get(record.kind, "")
+        kind = KINDS.get(record.kind, "")
         what = "several dimensions at once" if record.kind == "joint" else record.dimension or "?"
         parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
     for stage in ("confirm", "scale", "final", "holdout"):
@@ -99,7 +105,9 @@ def _cost(record: RoundRecord) -> str:
 def _round(reading: Reading, record: RoundRecord) -> list[str]:
     rows = [row for row in reading.rows(record) if record.stage != "scout" or _belongs(row)]
     links = {row.id: _link(reading, reading.paths.config(row.id)) for row in rows if row.role != "benchmark"}
-    table = markdown_table(rows, reading.base_values(record), links, reading.comparison.last)
+    table = markdown_table(
+        rows, reading.base_values(record), links, reading.metric.titled(reading.score_config.score.last_eras)
+    )
     # The interval stands in the table, where it has its verdict.
     said = record.decision.reason.split("; ")
     kept = [part for part in said if not part.startswith(f"{INTERVAL_PERCENT} % interval")]

@@ -11,6 +11,7 @@ from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
+from numerai_ray.metrics.registry import METRICS
 
 
 def new_variants(history: Sequence[RoundRecord]) -> Iterator[tuple[RoundRecord, VariantRecord]]:
@@ -29,11 +30,10 @@ def metric_values(variant: VariantRecord) -> dict[str, float]:
     if metrics is None:
         return {}
     values = {
-        "bmc_last_200_eras_mean": metrics.primary,
-        "bmc_mean": metrics.bmc.mean,
+        metrics.metric.name.replace(".", "_"): metrics.primary,
+        **{f"{name}_mean": metrics.mean(name) for name in METRICS},
         "bmc_sharpe": metrics.bmc.sharpe,
         "bmc_max_drawdown": metrics.bmc.max_drawdown,
-        "corr_mean": metrics.corr.mean,
         "corr_sharpe": metrics.corr.sharpe,
         "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark,
         "fit_seconds": variant.fit_seconds,

@@ -10,12 +10,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.errors import FitError, NumeraiRayError
-from numerai_ray.metrics.scoring import metrics_of
 from numerai_ray.runners.base import OnProgress, Progress, progress_of
 from numerai_ray.runners.pruning import Stopped, Stops
 from numerai_ray.runners.ray.fit_tasks import Flight, error_text, unless_failed
 from numerai_ray.runners.ray.shared_data import Ref
-from numerai_ray.training.outcome import join_scores
+from numerai_ray.training.outcome import join_scores, metrics_by
 from numerai_ray.training.spec import VariantPlan
 
 
@@ -59,7 +58,7 @@ class ProgressTeller(threading.Thread):
             except (FitError, RayTaskError, RayError) as error:
                 self._on_progress(Progress(plan.id, 0, len(folds), float("nan"), error_text(error)))
                 continue
-            metrics = metrics_of(join_scores(done), plan.config.score.last_eras)
+            metrics = metrics_by(plan.config.score, join_scores(done))
             self._on_progress(progress_of(plan, done, metrics))
 
     def _arrive(self, plan: VariantPlan, arrived: Ref) -> None:
@@ -68,10 +67,10 @@ class ProgressTeller(threading.Thread):
             if ref != arrived:
                 continue
             try:
-                bmc = unless_failed(ray.get(ref)[place]).bmc
+                scores = unless_failed(ray.get(ref)[place]).judged(plan.config.score)
             except (FitError, RayTaskError, RayError):
-                bmc = None
-            for trial, why in self._stops.arrive(plan.id, fold.index, bmc).items():
+                scores = None
+            for trial, why in self._stops.arrive(plan.id, fold.index, scores).items():
                 stopped = next(each for each in self._plans if each.id == trial)
                 self._flight.let_go(stopped, (each for each in self._plans if each.id not in self._stops.found))
                 self._on_progress(Progress(trial, 0, len(stopped.fold_fits), float("nan"), pruned=str(why)))

@@ -12,9 +12,9 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
-from numerai_ray.metrics.scoring import metrics_of
+from numerai_ray.config import ScoreConfig
 from numerai_ray.runners.ray.fit_tasks import Waits, unless_failed
-from numerai_ray.training.outcome import FoldScore, join_scores
+from numerai_ray.training.outcome import FoldScore, join_scores, metrics_by
 from numerai_ray.training.spec import VariantPlan
 
 # A trial only waits and reports; memory is the one resource that Ray lets it hold without taking a core.
@@ -34,14 +34,14 @@ def run_trials(plans: Sequence[VariantPlan], waits: Waits, trial_dir: Path, at_o
             that ends first would take it away from both ("Unknown trainable").
 
     """
-    windows = {plan.id: plan.config.score.last_eras for plan in plans}
+    scoring = {plan.id: plan.config.score for plan in plans}
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
     here: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     # Beside the driver: a node that is lost takes no trial with it, and Tune's folder is there.
     trainable = tune.with_resources(
-        tune.with_parameters(VariantTrial, waits=waits, windows=windows),
+        tune.with_parameters(VariantTrial, waits=waits, scoring=scoring),
         {"memory": TRIAL_BYTES, f"node:{here}": 1e-4},
     )
     trainable.__name__ = f"{VariantTrial.__name__}_{run_id}"
@@ -71,8 +71,10 @@ def run_trials(plans: Sequence[VariantPlan], waits: Waits, trial_dir: Path, at_o
 class VariantTrial(tune.Trainable):
     """A trial: the scores of a variant's folds, reported as they come."""
 
-    def setup(self, config: dict[str, Any], waits: Waits, windows: Mapping[str, int]) -> None:  # type: ignore[override]
-        self._waits, self._windows = waits, windows
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], waits: Waits, scoring: Mapping[str, ScoreConfig]
+    ) -> None:
+        self._waits, self._scoring = waits, scoring
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -89,10 +91,10 @@ class VariantTrial(tune.Trainable):
         more, self._pending = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
         for ref in (*ready, *more):
             self._done.append(unless_failed(ray.get(ref)[places[ref]]))
-        metrics = metrics_of(join_scores(self._done), self._windows[self._variant])
+        metrics = metrics_by(self._scoring[self._variant], join_scores(self._done))
         return {
             "folds_done": len(self._done),
-            "bmc_last_200_eras_mean": metrics.primary,
+            metrics.metric.name.replace(".", "_"): metrics.primary,
             "bmc_mean": metrics.bmc.mean,
             "corr_mean": metrics.corr.mean,
             "avg_corr_with_benchmark": metrics.avg_corr_with_benchmark,

@@ -10,6 +10,7 @@ import numpy as np
 
 from numerai_ray.data.download.fetch import size_text
 from numerai_ray.data.eras import era_label
+from numerai_ray.experiment.decision import metric_name
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.experiment.scores import ScoreReader, comparison_of
@@ -85,11 +86,12 @@ def _metrics(choice: Choice, paths: ExperimentPaths) -> Json:
         return found
     comparison = comparison_of(choice.config.score)
     zero = Series(stored.eras, np.zeros(len(stored.eras)))
-    delta = paired_delta(stored.bmc, zero, comparison)
+    delta = paired_delta(stored.judged, zero, comparison)
     if delta is not None:
-        found["bmc_last_200_eras"]["interval"] = [delta.low, delta.high]
-        found["bmc_last_200_eras"]["interval_percent"] = INTERVAL_PERCENT
-        found["bmc_last_200_eras"]["standard_error"] = delta.standard_error
+        block = found.setdefault(metric_name(choice.record), {"mean": metrics.primary})
+        block["interval"] = [delta.low, delta.high]
+        block["interval_percent"] = INTERVAL_PERCENT
+        block["standard_error"] = delta.standard_error
     return found
 
 
@@ -155,11 +157,12 @@ def _number(value: float | None) -> str:
 
 
 def _interval(metrics: Mapping[str, Any]) -> list[str]:
-    block = metrics.get("bmc_last_200_eras", {})
-    if "interval" not in block:
+    found = next(((name, each) for name, each in metrics.items() if "interval" in each), None)
+    if found is None:
         return []
+    name, block = found
     low, high = block["interval"]
-    return ["", f"{block['interval_percent']} % interval of bmc_last_200_eras: {_number(low)} to {_number(high)}."]
+    return ["", f"{block['interval_percent']} % interval of {name}: {_number(low)} to {_number(high)}."]
 
 
 def _agreement(found: Mapping[str, Any]) -> str:

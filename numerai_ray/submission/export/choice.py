@@ -15,7 +15,7 @@ from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.score_values import per_era_scores
-from numerai_ray.metrics.scoring import metrics_of
+from numerai_ray.training.outcome import metrics_by
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def choose_ensemble(folder: Path, part: str | None) -> Choice:
     parts = {name: with_members(config, members, source) for name, members in names.items()}
     if part in (None, paths.name):
         scores = per_era_scores(outcome["per_era"])[1]
-        metrics = metrics_of(scores, config.score.last_eras)
+        metrics = metrics_by(config.score, scores)
         record = VariantRecord(paths.name, paths.name, "variant", outcome["fingerprint"], {}, metrics)
         return Choice(paths.name, record, "ensemble", {}, config, parts)
     if part not in parts:
