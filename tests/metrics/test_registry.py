@@ -8,8 +8,8 @@ import pytest
 from numerai_ray.config import ScoreConfig, validate
 from numerai_ray.errors import ConfigError
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.score_values import per_era_json, per_era_scores
 from numerai_ray.experiment.scores import ScoreReader, comparison_of
-from numerai_ray.experiment.variant_output import per_era_json, per_era_scores
 from numerai_ray.metrics.payout import payout
 from numerai_ray.metrics.registry import METRICS, PayoutTerms, Primary, primary_named, primary_names
 from numerai_ray.metrics.scoring import EraScores, metrics_of
