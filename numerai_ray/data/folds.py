@@ -207,12 +207,19 @@ def _unscored(config: Config, folds: Folds, coverage: EraCoverage) -> Iterator[s
             f"(score and post read them; known {_where(known)}); use a target and benchmarks that are known there"
         )
 
-    metric = score.primary
-    if metric.series == "mmc" and (known & coverage.meta_model()).isdisjoint(predicted):
-        yield (
-            f"metric {metric.name}: of the eras that are predicted, {_span(predicted)}, none has the meta model (known "
-            f"{_where(coverage.meta_model())}); use `metric: payout`, in which BMC stands in for MMC, or bmc"
-        )
+
+def metric_problems(config: Config, folds: Folds, coverage: EraCoverage) -> list[str]:
+    """Whether what decides can be known in any predicted era: MMC needs the meta model."""
+    metric = config.score.primary
+    if metric.series != "mmc":
+        return []
+    predicted = sorted(era for fold in folds.trainable for era in fold.validation_eras)
+    if not coverage.meta_model().isdisjoint(predicted):
+        return []
+    return [
+        f"metric {metric.name}: of the eras that are predicted, {_span(predicted)}, none has the meta model (known "
+        f"{_where(coverage.meta_model())}); use `metric: payout`, in which BMC stands in for MMC, or bmc"
+    ]
 
 
 def meta_model_notes(config: Config, folds: Folds, coverage: EraCoverage) -> list[str]:

@@ -57,4 +57,8 @@ def leaderboard_data(reading: Reading) -> dict[str, Any] | None:
     if not entries:
         return None
     columns = [name for name in COLUMNS if name not in LEFT_OUT]
-    return {"columns": columns, "rows": [[page_value(row.get(name)) for name in columns] for row in map(flat, entries)]}
+    return {
+        "metric": reading.metric.titled(reading.comparison.last),
+        "columns": columns,
+        "rows": [[page_value(row.get(name)) for name in columns] for row in map(flat, entries)],
+    }

@@ -15,6 +15,7 @@ from numerai_ray.metrics.power import Spread, foretold_error, smallest_gain, wit
 from numerai_ray.metrics.selection import ALONE, Search
 from numerai_ray.metrics.significance import e4
 from numerai_ray.metrics.standard_error import correlation_by_model, spread_of
+from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import VariantPlan
 
 # Every how many eras the downsampled file keeps one.
@@ -45,13 +46,18 @@ class Certainty:
 
 
 def certainty(
-    loaded: LoadedPlan, plans: Sequence[tuple[Stage, VariantPlan]], history: Sequence[RoundRecord], reader: ScoreReader
+    loaded: LoadedPlan,
+    plans: Sequence[tuple[Stage, VariantPlan]],
+    catalog: Catalog,
+    history: Sequence[RoundRecord],
+    reader: ScoreReader,
 ) -> Certainty:
     """What a plan's stages can tell.
 
     Args:
         loaded: the plan.
         plans: a trial of the base for each stage.
+        catalog: that made the plans.
         history: decided rounds, whose results say how much differences spread.
         reader: of those results.
 
@@ -61,10 +67,10 @@ def certainty(
     spread, source = _seen_spread(history, reader, overlap)
     count = min(len(loaded.space.dimensions), loaded.plan.budget.rounds)
     search = Search((rounds.variants,) * count)
-    chose = _scored(next(plan for stage, plan in plans if stage == "scout"), last=True)
+    chose = _scored(catalog, next(plan for stage, plan in plans if stage == "scout"), last=True)
     stages = []
     for stage, plan in plans:
-        scored = _scored(plan, last=stage == "scout")
+        scored = _scored(catalog, plan, last=stage == "scout")
         if stage == "interpret" or not scored:
             continue
         error = foretold_error(spread, scored, overlap)
@@ -76,9 +82,9 @@ def certainty(
     return Certainty(tuple(stages), rounds.margin, spread.std, source, advice)
 
 
-def _scored(plan: VariantPlan, *, last: bool) -> list[int]:
-    """Eras that are predicted, at most those of the primary metric."""
-    eras = sorted(era for fold in plan.folds.trainable for era in fold.validation_eras)
+def _scored(catalog: Catalog, plan: VariantPlan, *, last: bool) -> list[int]:
+    """Predicted eras that the metric that decides can know, at most those that it counts."""
+    eras = catalog.judged_eras(plan)
     score = plan.config.score
     return eras[-score.last_eras :] if last and score.primary.recent else eras
 

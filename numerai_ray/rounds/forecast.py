@@ -200,7 +200,7 @@ def _certainty(outlook: Outlook) -> Certainty | None:
         (stage, outlook.catalog.plan("forecast", stage, outlook.loaded.config(stage, {}), kept=stage == "holdout"))
         for stage in outlook.loaded.stages
     ]
-    return certainty(outlook.loaded, plans, outlook.search.history, outlook.reader)
+    return certainty(outlook.loaded, plans, outlook.catalog, outlook.search.history, outlook.reader)
 
 
 def _among(keys: frozenset[str]) -> Callable[[FitSpec], bool]:

@@ -19,6 +19,7 @@ from numerai_ray.system.json_text import without_nan
 GROUNDS = {
     "score.target": "target that is scored",
     "score.benchmark": "benchmark",
+    "score.metric": "metric that decides",
     "data.version": "data version",
     "data.file": "data file",
 }
@@ -65,6 +66,7 @@ def side_by_side(chosen: Sequence[Chosen], comparison: Comparison | None = None)
             {
                 "experiment": each.label,
                 "id": each.variant,
+                "metric": scores.primary.titled(how.last),
                 **_numbers(_on(scores, common, how)),
                 "to_first": None if delta is None else asdict(delta),
                 "verdict": verdict(delta),

@@ -10,7 +10,15 @@ from numerai_ray.config.ranges import is_number
 from numerai_ray.data.contents import Contents, fit_content
 from numerai_ray.data.dataset import DatasetIndex, feature_names, feature_sets, file_fingerprint, open_index
 from numerai_ray.data.eras import Fold, Folds, Holdout, Remembered
-from numerai_ray.data.folds import EraCoverage, Lesson, coverage_problems, fold_notes, honest_folds, meta_model_notes
+from numerai_ray.data.folds import (
+    EraCoverage,
+    Lesson,
+    coverage_problems,
+    fold_notes,
+    honest_folds,
+    meta_model_notes,
+    metric_problems,
+)
 from numerai_ray.data.needs import check_columns
 from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
 from numerai_ray.models import (
@@ -86,6 +94,14 @@ class Catalog:
         known = [self._coverage[_file(data)].target(name) for name in targets if name in index.columns]
         return max(frozenset.intersection(*known), default=None) if known else None
 
+    def judged_eras(self, plan: VariantPlan) -> list[int]:
+        """Predicted eras that the metric that decides can know: for MMC those with the meta model."""
+        eras = sorted(era for fold in plan.folds.trainable for era in fold.validation_eras)
+        if plan.config.score.primary.series != "mmc":
+            return eras
+        there = self._coverage[_file(plan.config.data)].meta_model()
+        return [era for era in eras if era in there]
+
     def contents(self, data: DataConfig) -> Contents:
         """What the eras of the config's data file hold; raises :class:`~numerai_ray.errors.DataError`."""
         self.index(data)
@@ -152,9 +168,14 @@ class Catalog:
             return _lessons(self._fits(members, recut, index))
 
         coverage = self._coverage[_file(config.data)]
-        lacks = coverage_problems(config, folds, _lessons(fits), coverage, refold) if to_run else []
+        lacks: list[Problem] = []
+        if to_run:
+            lacks += [
+                Problem("$.cv", each) for each in coverage_problems(config, folds, _lessons(fits), coverage, refold)
+            ]
+            lacks += [Problem("$.metric", each) for each in metric_problems(config, folds, coverage)]
         if lacks:
-            raise ConfigError(label, [Problem("$.cv", each) for each in lacks])
+            raise ConfigError(label, lacks)
         devices = dict.fromkeys(member.note for member in members if member.note)
         self.device_notes |= devices
         notes = (*fold_notes(config, folds, index), *meta_model_notes(config, folds, coverage), *devices)

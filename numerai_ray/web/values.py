@@ -19,6 +19,7 @@ from numerai_ray.errors import DataError, NumeraiRayError, RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.metrics.registry import BMC
 from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
@@ -158,6 +159,7 @@ class Reader:
             "margin": None,
             "budget_rounds": None,
             "last": 200,
+            "metric": BMC.titled(200),
         }
         try:
             if self.source.has("notes", self.source.paths.notes):
@@ -298,6 +300,7 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
         "margin": plan.rounds.margin,
         "budget_rounds": plan.budget.rounds,
         "last": reading.comparison.last,
+        "metric": reading.metric.titled(reading.comparison.last),
         "sweeps": [] if sweeps is None else [asdict(panel) for panel in sweeps.panels],
         "joint": joint_lines(loaded, history),
         "rounds_plot": None if rounds is None else asdict(rounds),

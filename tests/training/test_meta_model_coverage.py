@@ -32,6 +32,8 @@ def test_the_eras_that_have_it_are_counted(root: Path) -> None:
         predicted = {era for fold in plan.folds.trainable for era in fold.validation_eras}
         there = sum(era >= MarketSpec(eras=120, rows=60, features=10).first_meta_model_era for era in predicted)
         assert 0 < there < len(predicted)
+        judged = Catalog(root).judged_eras(plan)
+        assert len(judged) == (there if metric == "mmc" else len(predicted))
         assert f"{there} of {len(predicted)} predicted eras have the meta model; the others {others}" in note
     assert not [each for each in Catalog(root).plan("x", "x", asked("bmc")).notes if "meta model" in each]
 
@@ -41,7 +43,7 @@ def test_without_any_the_plan_is_refused_and_payout_is_not(root: Path, tmp_path:
     for file in (root / "tiny").iterdir():
         if file.name != "meta_model.parquet":
             (tmp_path / "tiny" / file.name).symlink_to(file)
-    with pytest.raises(ConfigError, match=r"none has the meta model.*metric: payout"):
+    with pytest.raises(ConfigError, match=r"\$\.metric: .*none has the meta model.*metric: payout"):
         Catalog(tmp_path).plan("x", "x", asked("mmc"))
     (note,) = [each for each in Catalog(tmp_path).plan("x", "x", asked("payout")).notes if "meta model" in each]
     assert ": 0 of " in note

@@ -4,7 +4,7 @@ import { cut, duration, e4, fixed, h, interval, known, newId } from "./dom.js";
 import { changesText } from "./rounds.js";
 
 const COLUMNS = [
-  ["primary", "BMC last", (row) => fixed(row.primary), (row) => row.primary, true],
+  ["primary", "Metric", (row) => fixed(row.primary), (row) => row.primary, true],
   ["delta", "Δ to base", (row) => e4(row.delta), (row) => row.delta, true],
   ["interval", "90 % interval", (row) => interval(row.delta_low, row.delta_high) || "–", (row) => row.delta_low, true],
   ["verdict", "Verdict", (row) => (row.verdict === "unknown" ? "–" : row.verdict), (row) => row.verdict],
@@ -29,11 +29,13 @@ const WORDY = new Set(["changes", "status"]);
 const PAGE = 40;
 
 // `chosen` are the ids that are drawn elsewhere, null where nothing is; `shown` the columns at first.
-export function leaderboard(host, chosen, onChoose, shown = SHOWN) {
+export function leaderboard(host, chosen, onChoose, shown = SHOWN, metric = "Metric") {
   let rows = [], texts = [], sort = null, most = PAGE, filter = "", found = [];
   const visible = new Set(shown), lines = new Map();
   const search = newId("filter"), count = h("span", { class: "dim", role: "status" });
   const head = h("tr"), body = h("tbody");
+  // What decides is named by the plan.
+  const title = (key, name) => (key === "primary" ? cut(metric, 30) : name);
   const input = h("input", { id: search, type: "search", placeholder: "name, change, stage, verdict", oninput: () => { filter = input.value.toLowerCase(); order(); } });
   const boxes = COLUMNS.map(([key, name]) => {
     const id = newId("column");
@@ -50,7 +52,7 @@ export function leaderboard(host, chosen, onChoose, shown = SHOWN) {
   function heading([key, name, , , numeric]) {
     const turn = () => { sort = sort?.key === key ? (sort.down ? { key, down: false } : null) : { key, down: true }; render(); };
     const direction = sort?.key === key ? (sort.down ? "descending" : "ascending") : "none";
-    return h("th", { scope: "col", class: numeric ? "n" : "", "aria-sort": direction }, h("button", { type: "button", onclick: turn }, name));
+    return h("th", { scope: "col", class: numeric ? "n" : "", "aria-sort": direction }, h("button", { type: "button", onclick: turn }, title(key, name)));
   }
   function line(row) {
     const place = `${row.stage} ${row.id}`;
@@ -94,7 +96,8 @@ export function leaderboard(host, chosen, onChoose, shown = SHOWN) {
     if (tools >= 0) head.children[tools]?.querySelector("button")?.focus();
   }
   return {
-    set(given) {
+    set(given, named = metric) {
+      metric = named;
       rows = given;
       texts = rows.map((row) => `${row.id} ${row.stage} ${row.verdict} ${row.role} ${changesText(row.changes)} ${row.status}`.toLowerCase());
       lines.clear();

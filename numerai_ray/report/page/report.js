@@ -10,7 +10,7 @@ import { leaderboard } from "./leaderboard.js";
 const data = JSON.parse(document.getElementById("data").textContent);
 const DRAW = {
   cumulative: cumulative, delta, since, correlation, groups, importances, "per-era": perEra,
-  rounds: (host, info) => roundsChart(host, info), sweeps: (host, info) => sweepPanels(host, info.panels), tradeoff: (host, info) => tradeOff(host, info),
+  rounds: (host, info) => roundsChart(host, info), sweeps: (host, info) => sweepPanels(host, info.panels, "", info.metric), tradeoff: (host, info) => tradeOff(host, info),
 };
 
 const redraw = new Map();
@@ -38,7 +38,7 @@ addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); 
 const place = document.getElementById("leaderboard");
 if (place && data.leaderboard) {
   const { columns, rows } = data.leaderboard;
-  leaderboard(place, null, null, ["primary", "delta", "interval", "corr_mean", "verdict"]).set(rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]]))));
+  leaderboard(place, null, null, ["primary", "delta", "interval", "corr_mean", "verdict"], data.leaderboard.metric).set(rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]]))));
 }
 
 // A link into a chapter that is folded opens it; on paper everything is open.

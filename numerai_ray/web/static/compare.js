@@ -4,7 +4,7 @@ import { cut, e4, fixed, h, interval, newId, put } from "./dom.js";
 import { ask, askCompared } from "./api.js";
 import { curves } from "./curves.js";
 
-const COLUMNS = [["primary", "BMC last", 5], ["bmc_mean", "BMC", 5], ["bmc_sharpe", "BMC Sharpe", 2], ["bmc_max_drawdown", "BMC drawdown", 3], ["corr_mean", "CORR", 4], ["corr_sharpe", "CORR Sharpe", 2], ["corr_with_benchmark", "With benchmark", 3]];
+const COLUMNS = [["primary", "Metric", 5], ["bmc_mean", "BMC", 5], ["bmc_sharpe", "BMC Sharpe", 2], ["bmc_max_drawdown", "BMC drawdown", 3], ["corr_mean", "CORR", 4], ["corr_sharpe", "CORR Sharpe", 2], ["corr_with_benchmark", "With benchmark", 3]];
 
 export function comparePage(main, keys) {
   let chosen = [];
@@ -36,7 +36,7 @@ export function comparePage(main, keys) {
         found.notes.map((each) => h("p", { class: "warn" }, cut(each, 300))),
         h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Comparison" }, h("table", {}, h("thead", {}, h("tr", {}, ["Experiment", "Variant", ...COLUMNS.map(([, name]) => name), "Δ to first", "Verdict"].map((each) => h("th", { scope: "col" }, each)), h("td", {}))),
           h("tbody", {}, found.rows.map((row, at) => h("tr", {}, h("td", {}, cut(row.experiment, 60)), h("td", { class: "id" }, cut(row.id)),
-            COLUMNS.map(([key, , digits]) => h("td", { class: "n" }, fixed(row[key], digits))),
+            COLUMNS.map(([key, , digits]) => h("td", { class: "n" }, key === "primary" ? `${cut(row.metric, 30)} ${fixed(row[key], digits)}` : fixed(row[key], digits))),
             h("td", { class: "n" }, row.to_first ? `${e4(row.to_first.mean)} ${interval(row.to_first.low, row.to_first.high)}` : "–"), h("td", {}, row.to_first ? row.verdict : "–"),
             h("td", {}, h("button", { type: "button", "aria-label": `Leave out ${cut(row.id)}`, onclick: () => { chosen.splice(at, 1); draw(); } }, "×"))))))));
     } catch (error) {

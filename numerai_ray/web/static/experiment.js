@@ -59,15 +59,15 @@ export function experimentPage(main, key) {
     const last = status.rounds[status.rounds.length - 1];
     if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
     put(answer.body,
-      h("div", { class: "big" }, found ? `${e4(found.gain)} BMC` : fixed(best.metrics?.bmc_last.mean)),
+      h("div", { class: "big" }, found ? `${e4(found.gain)} ${cut(overview.metric, 30)}` : `${cut(overview.metric, 30)} ${fixed(rows.find((row) => row.id === best.id)?.primary)}`),
       h("p", {}, found ? `${interval(found.low, found.high)} ${found.ours} against ${found.theirs} in ${found.stage}: ${found.verdict}.` : "Nothing to hold it against yet."),
-      facts([["Best so far", cut(best.id)], ["BMC, last eras", fixed(best.metrics?.bmc_last.mean)], ["BMC", fixed(best.metrics?.bmc.mean)], ["CORR", fixed(best.metrics?.corr.mean, 4)],
+      facts([["Best so far", cut(best.id)], [cut(overview.metric, 30), fixed(rows.find((row) => row.id === best.id)?.primary)], ["BMC", fixed(best.metrics?.bmc.mean)], ["CORR", fixed(best.metrics?.corr.mean, 4)],
         ["With benchmark", fixed(best.metrics?.avg_corr_with_benchmark, 3)], ["Rounds", `${status.rounds.length}${overview.budget_rounds ? `, ${status.rounds.filter((each) => each.stage === "scout").length} of at most ${overview.budget_rounds} scouting` : ""}`], ["Margin", known(overview.margin) ? e4(overview.margin) : "–"]]),
       h("p", { class: "dim", style: { "margin-top": ".5rem" } }, `Last decision: ${cut(last.decision.reason, 300)}`),
       best.flags.map((each) => h("p", { class: "warn" }, cut(each, 300))));
   }
   function drawRunning(running) {
-    runningCard(now, running, state);
+    runningCard(now, running, state, overview?.metric);
     answer.card.classList.toggle("half", !now.hidden);
   }
   function drawNotes() {
@@ -141,7 +141,7 @@ export function experimentPage(main, key) {
     fillChoices();
     drawCharts();
     roundsList(list.body, status.rounds, opened);
-    table.set(rows);
+    table.set(rows, overview.metric);
     drawNotes();
     drawCurves();
     drawLog();
@@ -151,7 +151,7 @@ export function experimentPage(main, key) {
     roundsChart(chart.body, overview.rounds_plot, pick);
     const tried = rows.filter((row) => row.stage === (rows[0]?.stage === "scout" ? "scout" : rows.find((each) => each.stage === "scout")?.stage ?? rows[0]?.stage));
     tradeOff(trade.body, { points: tried.map((row) => ({ label: row.id, kind: row.winner ? "best" : row.role, corr: row.corr_mean, contribution: row.bmc_mean })) }, pick);
-    sweepPanels(sweep.body, overview.sweeps, "BMC of the last eras in 1e-4; a bar is the 90 % interval of the difference to the round's base, the dashed line.");
+    sweepPanels(sweep.body, overview.sweeps, `${cut(overview.metric, 30)} in 1e-4; a bar is the 90 % interval of the difference to the round's base, the dashed line.`, overview.metric);
     several.card.hidden = !overview.joint;
     if (overview.joint) parallel(several.body, overview.joint, status.answer?.front ?? [], pick);
   }

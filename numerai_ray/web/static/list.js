@@ -6,7 +6,7 @@ import { ask } from "./api.js";
 const SORTS = {
   "newest first": (one, two) => (two.updated ?? 0) - (one.updated ?? 0),
   "largest gain": (one, two) => (two.headline?.gain ?? -9) - (one.headline?.gain ?? -9),
-  "best BMC": (one, two) => (two.best?.primary ?? -9) - (one.best?.primary ?? -9),
+  "best score": (one, two) => (two.best?.primary ?? -9) - (one.best?.primary ?? -9),
   name: (one, two) => one.key.localeCompare(two.key),
 };
 
@@ -22,7 +22,7 @@ export function listPage(main, picked) {
     h("div", { class: "card", style: { "margin-top": "1rem" } },
       h("div", { class: "tools" }, h("label", { for: search }, "Search"), input, h("label", { for: sorting }, "Sort"), select, compare), cloud,
       h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Experiments" }, h("table", {}, h("thead", {}, h("tr", {},
-        ["", "Experiment", "State", "Best (BMC last)", "Gain", "Rounds", "Changed", "Data"].map((each) => (each ? h("th", { scope: "col" }, each) : h("td", {}))))), body)), said));
+        ["", "Experiment", "State", "Best", "Gain", "Rounds", "Changed", "Data"].map((each) => (each ? h("th", { scope: "col" }, each) : h("td", {}))))), body)), said));
 
   function row(entry) {
     const tick = h("input", { type: "checkbox", checked: picked.has(entry.key), "aria-label": `Compare ${cut(entry.key)}`,

@@ -10,7 +10,7 @@ const rayPage = (url, page, text) => h("a", { href: `${url.replace(/\/$/, "")}/$
 const rayLink = (url) => (isRay(url)
   ? [["Tasks and nodes", h("span", {}, rayPage(url, "", "Ray's dashboard"), h("span", { class: "dim" }, " token: ", h("code", {}, "ray get-auth-token")))]] : []);
 
-export function runningCard(host, running, state) {
+export function runningCard(host, running, state, metric = "BMC") {
   host.hidden = state !== "running";
   if (!running) {
     host.replaceChildren(h("h2", {}, "Running now"), h("p", { class: "dim" }, "Between two rounds, or data is being read."));
@@ -31,7 +31,7 @@ export function runningCard(host, running, state) {
   host.replaceChildren(
     h("h2", {}, `Running now: round ${running.round}, ${cut(running.stage)} ${what}`),
     facts([["Time left of this round", left], ...rayLink(running.ray_dashboard), ...(machine ? [["Cores busy", `${fixed(machine.cores_busy, 1)} of ${machine.cores}`], ["Memory", `${gigabytes(machine.memory_used_bytes)} of ${gigabytes(machine.memory_bytes)}`]] : [])]),
-    h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, ["Variant", "Folds", "", "BMC last, so far"].map((each, at) => (each ? h("th", { scope: "col", class: at === 3 ? "n" : "" }, each) : h("td", {}))))), h("tbody", {}, trials))),
+    h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, ["Variant", "Folds", "", `${cut(metric, 30)}, so far`].map((each, at) => (each ? h("th", { scope: "col", class: at === 3 ? "n" : "" }, each) : h("td", {}))))), h("tbody", {}, trials))),
     fits.length ? h("div", { class: "wide" }, h("h3", {}, "Fits"), h("table", {}, h("tbody", {}, fits))) : "",
     rest > 0 ? h("p", { class: "dim" }, `and ${rest} more fits`) : "");
 }
