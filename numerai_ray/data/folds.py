@@ -216,10 +216,11 @@ def metric_problems(config: Config, folds: Folds, coverage: EraCoverage) -> list
     predicted = sorted(era for fold in folds.trainable for era in fold.validation_eras)
     if not coverage.meta_model().isdisjoint(predicted):
         return []
-    return [
+    problem = (
         f"metric {metric.name}: of the eras that are predicted, {_span(predicted)}, none has the meta model (known "
         f"{_where(coverage.meta_model())}); use `metric: payout`, in which BMC stands in for MMC, or bmc"
-    ]
+    )
+    return [problem]
 
 
 def meta_model_notes(config: Config, folds: Folds, coverage: EraCoverage) -> list[str]:

@@ -99,6 +99,7 @@ class Catalog:
         eras = sorted(era for fold in plan.folds.trainable for era in fold.validation_eras)
         if plan.config.score.primary.series != "mmc":
             return eras
+        self.index(plan.config.data)
         there = self._coverage[_file(plan.config.data)].meta_model()
         return [era for era in eras if era in there]
 
