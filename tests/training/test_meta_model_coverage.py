@@ -43,7 +43,7 @@ def test_without_any_the_plan_is_refused_and_payout_is_not(root: Path, tmp_path:
     for file in (root / "tiny").iterdir():
         if file.name != "meta_model.parquet":
             (tmp_path / "tiny" / file.name).symlink_to(file)
-    with pytest.raises(ConfigError, match=r"\$\.metric: .*none has the meta model.*metric: payout"):
+    with pytest.raises(ConfigError, match=r"none has the meta model.*metric: payout.* @ \$\.metric"):
         Catalog(tmp_path).plan("x", "x", asked("mmc"))
     (note,) = [each for each in Catalog(tmp_path).plan("x", "x", asked("payout")).notes if "meta model" in each]
     assert ": 0 of " in note
