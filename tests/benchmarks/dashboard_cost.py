@@ -5,7 +5,8 @@ dashboard in another, and a page in Chromium is open from the first round to the
 for what the page asks for. Seconds are the processors' own (user and system), so that what else the machine does
 hardly matters. What the browser takes is the viewer's, on his machine, and not counted.
 The server's start (its libraries) and the opening of the page are told apart from what it takes beside the
-run, and both are held against a run of an hour of the same kind. That errs against the dashboard: rounds of an hour's run take many minutes, those here one.
+run, and both are held against a run of an hour of the same kind.
+That errs against the dashboard: rounds of an hour's run take many minutes, those here one.
 Exits 1 when the server takes more than 1 % of what such a run takes.
 
     python tests/benchmarks/dashboard_cost.py
@@ -151,9 +152,8 @@ def measure(eras: int, trees: int) -> float:
     how = "in Chromium" if CHROMIUM else "as a program asks"
     print(f"a run of {wall:.0f} s with a page open {how}, which got {answers} answers")
     print(f"processor seconds: the run {ran:.1f}, the server beside it {served:.2f} ({served / ran:.2%})")
-    print(
-        f"once, for its start and for the page: {once:.2f}; a minute of the run: {served / wall * 60:.3f} of {ran / wall * 60:.1f}"
-    )
+    print(f"once, for its start and for the page: {once:.2f}")
+    print(f"a minute of the run: {served / wall * 60:.3f} of {ran / wall * 60:.1f}")
     return (once + served / wall * HOUR_S) / (ran / wall * HOUR_S)
 
 
