@@ -1,6 +1,6 @@
 """Status: where an experiment stands, for whoever reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,13 @@ from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
 
 
-def status_json(paths: ExperimentPaths, exp: str | Path, results: str | None = None) -> dict[str, Any]:
-    """What ``status --json`` tells."""
+def status_json(
+    paths: ExperimentPaths,
+    exp: str | Path,
+    results: str | None = None,
+    answer: Callable[[], dict[str, Any] | None] | None = None,
+) -> dict[str, Any]:
+    """What ``status --json`` tells; ``answer`` gives its answer where the caller holds one already."""
     history = read_ledger(paths.ledger)
     best = best_variant(history)
     return {
@@ -29,7 +34,7 @@ def status_json(paths: ExperimentPaths, exp: str | Path, results: str | None = N
         "state": state_of(paths, history, results),
         "finished": is_finished(history),
         "best": None if best is None else record_json(best),
-        "answer": _answer(paths, exp, history),
+        "answer": _answer(paths, exp, history) if answer is None else answer(),
         "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
         "ensemble": ensemble_json(paths),

@@ -14,6 +14,8 @@ from typing import Any
 LOOK_S = 1.0
 # Of one core looking may take this share, until looks are so many times as far apart.
 SHARE, LONGEST = 0.003, 5.0
+# After so many looks without a change nothing seems to run: then looks are that many times as far apart.
+QUIET_LOOKS, QUIET = 60, 3.0
 # Sent when nothing happens, so that proxies keep the line open and a page that went away is noticed.
 HEARTBEAT_S = 15.0
 MOST_PAGES = 64
@@ -90,6 +92,7 @@ class Live:
         self._task, self._before = None, {}
 
     async def _watch(self) -> None:
+        quiet = 0
         while True:
             began = time.perf_counter()
             now = await asyncio.to_thread(self._look)
@@ -103,9 +106,11 @@ class Live:
                     changed = bool(self._before) and (before is None or before["stamp"] != event["stamp"])
                     changed = changed or (before is not None and before["state"] != event["state"])
                     self._tell(key, _event(event, changed=changed))
+            quiet = 0 if now != self._before else quiet + 1
             self._before = now
             # On a busy machine, or with many experiments, a look takes longer: then there are fewer of them.
-            await asyncio.sleep(max(self._every_s, min(took / SHARE, LONGEST * self._every_s)))
+            every = self._every_s * (QUIET if quiet >= QUIET_LOOKS else 1.0)
+            await asyncio.sleep(max(every, min(took / SHARE, LONGEST * self._every_s)))
 
     def _tell(self, key: str, event: dict[str, Any]) -> None:
         for mailbox in self._mailboxes:

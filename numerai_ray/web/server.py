@@ -41,9 +41,8 @@ class Readers(dict[str, Reader]):
         source = self.sources.find(key)
         if source is None:
             raise KeyError(key)
-        reader = Reader(source)
-        self[key] = reader
-        return reader
+        # Requests come at once, in threads: all of them get the same reader, whose values are made once.
+        return self.setdefault(key, Reader(source))
 
     def look(self) -> dict[str, dict[str, Any]]:
         """The state of every experiment, for :class:`numerai_ray.web.live.Live`."""

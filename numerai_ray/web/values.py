@@ -6,6 +6,7 @@ looked up in the ledger before they become file names, and texts without end are
 
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +16,13 @@ from numerai_ray.config import leaves, parse_yaml, read_text
 from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.config.shipped import find_shipped
-from numerai_ray.errors import DataError, NumeraiRayError, RequestError
+from numerai_ray.errors import ConfigError, DataError, NumeraiRayError, RequestError
+from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.metrics.registry import BMC
+from numerai_ray.progress.round_state import running_of
 from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
@@ -27,7 +30,7 @@ from numerai_ray.report.sections.answer import answer_block
 from numerai_ray.session.places import defaults_here
 from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
-from numerai_ray.session.status import best_variant, running, state_of, status_json
+from numerai_ray.session.status import answer_json, best_variant, state_of, status_json
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.web.joint import joint_lines
 from numerai_ray.web.sources import Source, Sources
@@ -39,6 +42,8 @@ LOG_BYTES = 64 * 1024
 MOST_COMPARED = 12
 # Files whose change makes most values anew.
 STAMPED = ("plan", "ledger", "notes")
+# Files that decide the answer and the leaderboard: both cost the most, and neither a note nor a report changes them.
+DECISIVE = ("plan", "ledger")
 
 
 @dataclass
@@ -47,17 +52,20 @@ class Reader:
 
     source: Source
     _held: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    _making: dict[str, threading.Lock] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
         """As ``status --json``."""
-        paths, shown, results = self.source.paths, self.source.shown, self.source.results
-        told = self._made("status", (*STAMPED, "report", "html"), lambda: status_json(paths, shown, results))
+        shown = self.source.shown
+        told = self._made("status", (*STAMPED, "report", "html"), lambda: self._status(shown))
         return {**told, **self.live()}
 
     def leaderboard(self) -> dict[str, Any]:
         """As ``leaderboard --json``, with every row."""
         self._check("plan", "ledger")
-        return leaderboard_json(self.source.paths, self.source.shown)
+        paths, shown = self.source.paths, self.source.shown
+        found: dict[str, Any] = self._made("leaderboard", DECISIVE, lambda: leaderboard_json(paths, shown))
+        return found
 
     def per_era(self, variant: str) -> dict[str, Any]:
         """``per_era`` of the results file, as the schema ``results`` has it."""
@@ -84,8 +92,10 @@ class Reader:
     def live(self) -> dict[str, Any]:
         """The running round and the state, as ``status --json`` has them."""
         self._check("ledger", "progress")
-        paths, results = self.source.paths, self.source.results
-        return {"state": state_of(paths, self._history(), results), "running": running(paths, results)}
+        paths = self.source.paths
+        state = state_of(paths, self._history(), self.source.results)
+        now = self._made("running", ("progress",), lambda: running_of(paths.progress)) if state == "running" else None
+        return {"state": state, "running": now}
 
     def diff(self, first: str, second: str) -> dict[str, Any]:
         """Where two variants' complete configurations differ: dotted path, and the value in each."""
@@ -168,16 +178,54 @@ class Reader:
             value["error"] = str(error)
         try:
             value |= _written(self._file("plan", self.source.paths.plan))
-            value |= _of_plan(self.plan(), self.source, history)
+            value |= _of_plan(self.plan(), self.source, history, self.answer())
         except (NumeraiRayError, OSError, ValueError, KeyError, TypeError) as error:
             value["error"] = str(error)
         return value
 
+    def answer(self) -> Answer:
+        """The answer so far, worked out once a round."""
+        paths, shown = self.source.paths, self.source.shown
+
+        def make() -> Answer:
+            return experiment_answer(self.plan(), paths, self._history(), shown)
+
+        found: Answer = self._made("answer", DECISIVE, make)
+        return found
+
     def plan(self) -> LoadedPlan:
         """The plan as it ran, or would on the data root of this machine."""
         path = self._file("plan", self.source.paths.plan)
-        root = self.source.paths.root
-        return load_plan(path, lambda kind, name: find_shipped(kind, name, root), defaults_here(self._ran_on()))
+        found: LoadedPlan = self._made(
+            "plan", DECISIVE, lambda: load_plan(path, self._shipped, defaults_here(self._ran_on()))
+        )
+        return found
+
+    def _shipped(self, kind: str, name: str) -> Path:
+        """A baseline or search space by name; of a copy's own baseline the config that it ran, which the copy holds."""
+        try:
+            return find_shipped(kind, name, self.source.paths.root)
+        except ConfigError:
+            ran = self._baseline() if kind == "baselines" and self.source.copy is not None else None
+            if ran is None:
+                raise
+            return self._file("config", self.source.paths.config(self._id(ran)))
+
+    def _baseline(self) -> str | None:
+        """The id of the baseline's trial; the first base is the baseline where no trial of its own ran."""
+        ran = [each for record in self._history() for each in record.variants]
+        return next((each.id for role in ("baseline", "base") for each in ran if each.role == role), None)
+
+    def _status(self, shown: str) -> dict[str, Any]:
+        return status_json(self.source.paths, shown, self.source.results, self._answer_json)
+
+    def _answer_json(self) -> dict[str, Any] | None:
+        """None where the plan cannot be read, as the command says it."""
+        try:
+            self.plan()
+        except NumeraiRayError:
+            return None
+        return answer_json(self.answer())
 
     def _ran_on(self) -> Mapping[str, Any]:
         """The first config that it ran, which says its data version and benchmark; empty where there is none."""
@@ -236,12 +284,14 @@ class Reader:
         return tuple(found)
 
     def _made(self, name: str, kinds: tuple[str, ...], make: Callable[[], Any]) -> Any:
-        signature = self._signature(kinds)
-        held = self._held.get(name)
-        if held is None or held[0] != signature:
-            held = (signature, make())
-            self._held[name] = held
-        return held[1]
+        # A page asks for several values at once, and two of them need the same answer: the second waits for it.
+        with self._making.setdefault(name, threading.Lock()):
+            signature = self._signature(kinds)
+            held = self._held.get(name)
+            if held is None or held[0] != signature:
+                held = (signature, make())
+                self._held[name] = held
+            return held[1]
 
 
 def compared(sources: Sources, readers: Mapping[str, Reader], chosen: list[tuple[str, str]]) -> dict[str, Any]:
@@ -285,7 +335,7 @@ def _written(path: Path) -> dict[str, Any]:
     return texts | {"tags": [str(each) for each in tags[:20]] if isinstance(tags, list) else []}
 
 
-def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> dict[str, Any]:
+def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord], answer: Answer) -> dict[str, Any]:
     plan = loaded.plan
     reading = Reading(loaded, source.paths, tuple(history))
     latest = reading.latest_stage
@@ -304,7 +354,7 @@ def _of_plan(loaded: LoadedPlan, source: Source, history: list[RoundRecord]) -> 
         "sweeps": [] if sweeps is None else [asdict(panel) for panel in sweeps.panels],
         "joint": joint_lines(loaded, history),
         "rounds_plot": None if rounds is None else asdict(rounds),
-        "answer": answer_block(reading.answer),
+        "answer": answer_block(answer),
         "headline": None if latest is None else _headline(reading, latest),
     }
 

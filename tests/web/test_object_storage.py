@@ -1,5 +1,6 @@
 """Experiments in object storage: shown from a copy, fresh while a run goes on elsewhere, nothing written there."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,25 @@ def test_a_run_elsewhere_is_watched_through_its_copy(url: str, tmp_path: Path, m
     assert during["experiments"][0]["state"] == "running"
     assert after["experiment"] == f"{url}/demo"
     assert (len(after["rounds"]), after["state"]) == (2, "stopped")
+
+
+def test_a_copy_whose_plan_names_its_own_baseline_has_an_answer(url: str, tmp_path: Path) -> None:
+    history = experiment(tmp_path / "there" / "demo", {"baseline": "mine"})
+    history.scout("num_leaves", {7: 0.003})
+    history.paths.config("any").parent.mkdir(exist_ok=True)
+    config = history.loaded.baseline_config("scout").to_json()
+    for each in history.records[0].variants:
+        history.paths.config(each.id).write_text(json.dumps(config))
+    ResultsMirror(history.paths.root, place(f"{url}/demo")).push()
+
+    async def work(client: Client) -> list[Any]:
+        found = []
+        for name in ("status", "overview"):
+            async with client.get(f"/api/{name}?exp=demo") as answer:
+                found.append(await answer.json())
+        return found
+
+    status, overview = visit_sources([url], tmp_path / "cache", work)
+    assert overview["error"] is None
+    assert overview["answer"]["kind"] == status["answer"]["kind"]
+    assert overview["data_version"] == "v5.2"

@@ -61,6 +61,8 @@ def test_parallel_coordinates(folder: Path) -> None:
             )
             assert not broken
         assert await page.script("document.querySelectorAll('svg.parallel path.way.best').length") == 1
+        front = 'document.querySelectorAll(\'svg[aria-label^="CORR against BMC"] [aria-label*="on the front"]\').length'
+        assert await page.script(front) == 2, "the scatter marks it too"
         names = await page.script("document.querySelector('svg.parallel').textContent")
         assert "num_leaves" in names
         best = "document.querySelector('svg.parallel path.way.best')"

@@ -150,7 +150,8 @@ export function experimentPage(main, key) {
     if (!status) return;
     roundsChart(chart.body, overview.rounds_plot, pick);
     const tried = rows.filter((row) => row.stage === (rows[0]?.stage === "scout" ? "scout" : rows.find((each) => each.stage === "scout")?.stage ?? rows[0]?.stage));
-    tradeOff(trade.body, { points: tried.map((row) => ({ label: row.id, kind: row.winner ? "best" : row.role, corr: row.corr_mean, contribution: row.bmc_mean })) }, pick);
+    const front = new Set((status.answer?.front ?? []).map((each) => each.id));  // of BMC and CORR, the axes here
+    tradeOff(trade.body, { points: tried.map((row) => ({ label: row.id, kind: row.winner ? "best" : row.role, corr: row.corr_mean, contribution: row.bmc_mean, front: front.has(row.id) })) }, pick);
     sweepPanels(sweep.body, overview.sweeps, `${cut(overview.metric, 30)} in 1e-4; a bar is the 90 % interval of the difference to the round's base, the dashed line.`, overview.metric);
     several.card.hidden = !overview.joint;
     if (overview.joint) parallel(several.body, overview.joint, status.answer?.front ?? [], pick);
