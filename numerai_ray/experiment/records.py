@@ -123,13 +123,11 @@ class RoundRecord:
             *SHOWN,
             "status",
         )
-        return "".join(
-            [
-                f"<p><b>round {self.number}</b> ({html.escape(self.stage + varied)}), ",
-                f"around {html.escape(changes_label(self.base_changes))}<br>{html.escape(self.decision.reason)}</p>",
-                f"<table><thead>{_line(head, 'th')}</thead><tbody>{''.join(_line(row, 'td') for row in rows)}",
-                "</tbody></table>",
-            ]
+        lines = "".join(_line(row, "td") for row in rows)
+        return (
+            f"<p><b>round {self.number}</b> ({html.escape(self.stage + varied)}), "
+            f"around {html.escape(changes_label(self.base_changes))}<br>{html.escape(self.decision.reason)}</p>"
+            f'<table border="1" class="dataframe"><thead>{_line(head, "th")}</thead><tbody>{lines}</tbody></table>'
         )
 
 

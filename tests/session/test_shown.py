@@ -85,7 +85,10 @@ def test_an_experiment_and_its_forecast_are_tables(tmp_path: Path, market: Path,
     desk = Desk(tmp_path, market)
     forecast = Experiment.load(desk.folder).forecast(calibrate=False, data=desk.data)
     stages, rounds = Page(forecast._repr_html_()).tables
-    assert [row[0] for row in stages[2:]] == forecast.stages().index.tolist()
+    assert [row[0] for row in stages[1:]] == forecast.stages().index.tolist()
     column = rounds[0].index("fits_new")
     assert [int(row[column]) for row in rounds[1:]] == forecast.rounds()["fits_new"].tolist()
     assert forecast.rounds()["fits_new"].sum() > 0
+    variants = rounds[0].index("variants")
+    assert rounds[1][variants] == ", ".join(forecast.rounds()["variants"][0])
+    assert rounds[1][rounds[0].index("seconds")] == "", "nothing was measured"

@@ -108,8 +108,9 @@ def draw_tradeoff(info: TradeoffInfo, theme: Theme, ax: Any = None) -> Any:
     figure, grid = canvas((9, 4.6), ax=ax)
     axes = grid[0, 0]
     front = [point for point in info.points if point.front]
-    line = {"color": theme.kinds["best"], "linewidth": 1.4, "zorder": 1, "drawstyle": "steps-post"}
-    axes.plot([each.corr for each in front], [each.contribution * 1e4 for each in front], label="front", **line)
+    if len(front) > 1:
+        line = {"color": theme.kinds["best"], "linewidth": 1.4, "zorder": 1, "drawstyle": "steps-post"}
+        axes.plot([each.corr for each in front], [each.contribution * 1e4 for each in front], label="front", **line)
     for kind, (marker, color) in LOOKS.items():
         own = [point for point in info.points if point.kind == kind]
         if own:
