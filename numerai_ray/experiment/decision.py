@@ -207,7 +207,12 @@ def _on_front(variants: Sequence[VariantRecord], base: VariantRecord, settings: 
 
 def may_win(variant: VariantRecord, settings: PolicySettings) -> bool:
     """Whether it ran, its metric is known, and it is no suspected leak (unless those are accepted)."""
-    return is_known(variant) and (settings.accept_suspect or "suspect" not in _kinds(variant))
+    return is_known(variant) and (settings.accept_suspect or not is_suspect(variant))
+
+
+def is_suspect(variant: VariantRecord) -> bool:
+    """Whether it looks like a leak."""
+    return "suspect" in _kinds(variant)
 
 
 def _kinds(variant: VariantRecord) -> set[str]:

@@ -1,13 +1,16 @@
-"""Records: what a round leaves in the ledger."""
+"""Records: what a round leaves in the ledger, and how a notebook shows a round."""
 
-from collections.abc import Mapping
+import html
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ConfigDict, with_config
 
+from numerai_ray.config.search_space import changes_label
 from numerai_ray.metrics.scoring import Metrics
-from numerai_ray.metrics.significance import Evidence
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, Evidence, e4_interval, verdict
 
 # A ledger's lines are read as strictly as a user's config.
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -94,8 +97,80 @@ class RoundRecord:
         """The first variant in this role."""
         return next((variant for variant in self.variants if variant.role == role), None)
 
+    def _repr_html_(self) -> str:
+        """What varied, what was decided and why, and a line a configuration; what users wrote is escaped."""
+        varied = "".join(f", {each}" for each in (self.kind, self.dimension) if each)
+        base = self.find("base")
+        rows = [
+            (
+                "★" if each.id == self.decision.winner else "",
+                each.name,
+                each.role,
+                *_score_cells(each, None if each.role in ("base", "benchmark") else base),
+                "; ".join(_status(each)),
+            )
+            for each in sorted(self.variants, key=_rank)
+        ]
+        metric = None if base is None or base.metrics is None else base.metrics.metric
+        decides = "primary" if metric is None else f"{metric.metric.title}, {'last' if metric.recent else 'all'} eras"
+        head = (
+            "",
+            "configuration",
+            "role",
+            decides,
+            f"to the base ({INTERVAL_PERCENT} %)",
+            "verdict",
+            *SHOWN,
+            "status",
+        )
+        lines = "".join(_line(row, "td") for row in rows)
+        return (
+            f"<p><b>round {self.number}</b> ({html.escape(self.stage + varied)}), "
+            f"around {html.escape(changes_label(self.base_changes))}<br>{html.escape(self.decision.reason)}</p>"
+            f'<table border="1" class="dataframe"><thead>{_line(head, "th")}</thead><tbody>{lines}</tbody></table>'
+        )
+
 
 # The kind of a scout round that runs the best of the round before again, with fresh seeds.
 REPLICATE = "replicate"
 # The name under which all model parameters are varied at once.
 JOINT = "joint"
+
+# Beside what decides, means over all scored eras, and their digits.
+SHOWN = {"BMC": ("bmc", 5), "CORR": ("corr", 4)}
+_ORDER = ("base", "variant", "baseline", "benchmark")
+
+
+def _rank(variant: VariantRecord) -> tuple[int, float]:
+    value = math.nan if variant.metrics is None else variant.metrics.primary
+    return _ORDER.index(variant.role), math.inf if math.isnan(value) else -value
+
+
+def _score_cells(variant: VariantRecord, base: VariantRecord | None) -> Iterator[str]:
+    """What decides, its difference to ``base`` with the verdict on that, and :data:`SHOWN`."""
+    metrics = variant.metrics
+    yield "–" if metrics is None else _number(metrics.primary, 5)
+    if metrics is None or base is None or base.metrics is None:
+        yield from ("", "")
+    else:
+        delta = None if variant.evidence is None else variant.evidence.to_base
+        yield e4_interval(metrics.primary - base.metrics.primary, delta)
+        yield verdict(delta)
+    for name, digits in SHOWN.values():
+        yield "–" if metrics is None else _number(metrics.mean(name), digits)
+
+
+def _status(variant: VariantRecord) -> Iterator[str]:
+    if variant.error is not None:
+        yield f"failed: {variant.error}"
+    if variant.pruned is not None:
+        yield variant.pruned
+    yield from variant.flags
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _line(cells: tuple[str, ...], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(each)}</{tag}>' for each in cells)}</tr>"

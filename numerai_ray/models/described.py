@@ -1,16 +1,15 @@
 """Model description: a class, an estimator or a name as a plan's ``model`` section, and its source."""
 
-import builtins
-import importlib.util
+import importlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numerai_ray.errors import RequestError
-from numerai_ray.models.source_text import SourceText, source_text
+from numerai_ray.models.source_text import SourceText, is_installed, source_text
 from numerai_ray.system.json_text import parse_json
 
 # Packages whose classes are named, not copied.
@@ -81,10 +80,18 @@ def describe(what: Any, params: Mapping[str, Any]) -> Description:
 
 def _own(what: type, params: Mapping[str, Any]) -> Description:
     plain = _plain_params(what.__name__, params)
-    if "<locals>" not in what.__qualname__ and _is_installed(what.__module__):
+    if is_installed(what.__module__) and _is_there(what):
         return Description(f"{what.__module__}:{what.__qualname__}", plain)
     source = source_text(what)
     return Description(f"models/{source.name}.py:{what.__name__}", plain, source)
+
+
+def _is_there(what: type) -> bool:
+    """Whether the module that a class names has it: one that was made dynamically may name any."""
+    found: Any = sys.modules.get(what.__module__)
+    for part in what.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is what
 
 
 def _estimator(what: Any, params: Mapping[str, Any]) -> Description:
@@ -144,13 +151,3 @@ def _address(kind: type) -> str:
 
 def _package(module: str) -> str:
     return module.partition(".")[0]
-
-
-def _is_installed(module: str) -> bool:
-    """Whether workers have the module too: a package, or a file that was installed."""
-    if module in ("__main__", builtins.__name__):
-        return False
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return False
-    return "." in module or any(part in ("site-packages", "dist-packages") for part in Path(spec.origin).parts)

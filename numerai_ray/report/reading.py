@@ -1,5 +1,6 @@
 """What a history says, worked out once for text and plots: its standing, and the rounds' tables."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,9 +9,9 @@ from numerai_ray.config import leaves
 from numerai_ray.errors import DataError
 from numerai_ray.experiment.answer import Answer, answer_of
 from numerai_ray.experiment.rechecks import read_rechecks
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.since import LiveRecord, live_record
-from numerai_ray.experiment.standing import Standing, stage_of
+from numerai_ray.experiment.standing import Standing, primary_of, stage_of
 from numerai_ray.report.tables import Row, round_rows, rounds_ran
 
 
@@ -37,6 +38,15 @@ class Reading(Standing):
     def rows(self, record: RoundRecord) -> list[Row]:
         """The round's table."""
         return self._rows[record.number]
+
+    def configurations(self, stage: str) -> list[VariantRecord]:
+        """Every configuration that was scored in a stage, each once, best first; the benchmark is none."""
+        found: dict[str, VariantRecord] = {}
+        for record in self.of(stage):
+            for variant in record.variants:
+                if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
+                    found.setdefault(variant.id, variant)
+        return sorted(found.values(), key=lambda variant: -primary_of(variant))
 
     @cached_property
     def _rows(self) -> dict[int, list[Row]]:

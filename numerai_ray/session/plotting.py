@@ -16,6 +16,7 @@ from numerai_ray.report.plots.drawing import DARK, LIGHT, draw_figure
 from numerai_ray.report.plots.per_era import draw_per_era, per_era_info
 from numerai_ray.report.plots.rounds import draw_rounds, rounds_info
 from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_info
+from numerai_ray.report.plots.tradeoff import Contribution, draw_tradeoff, tradeoff_info
 from numerai_ray.report.reading import Reading
 from numerai_ray.session.subject import Subject
 
@@ -100,6 +101,17 @@ class ExperimentPlots:
     def correlation(self, *, ax: Any = None, variants: Variants = None, dark: bool = False) -> Any:
         """How alike the out-of-fold predictions of variants are; one panel."""
         return self._draw(correlation_info(self._reading(variants)), draw_correlation, ax, dark=dark)
+
+    def tradeoff(
+        self, metric: Contribution | None = None, *, ax: Any = None, variants: Variants = None, dark: bool = False
+    ) -> Any:
+        """CORR against BMC or MMC of all variants of the stage that has most, with the Pareto front; one panel.
+
+        ``metric`` is "bmc" or "mmc"; without it, MMC where the plan decides by it, else BMC.
+        """
+        if metric not in (None, "bmc", "mmc"):
+            raise RequestError(f"tradeoff: metric must be 'bmc' or 'mmc', but is {metric!r}")
+        return self._draw(tradeoff_info(self._reading(variants), metric), draw_tradeoff, ax, dark=dark)
 
     def _reading(self, variants: Variants = None, start_era: int | None = None) -> Reading:
         own = self._experiment

@@ -61,7 +61,7 @@ def experiment_html(experiment: Subject) -> str:
             f"{html.escape(last.decision.reason)}</p>"
         )
         table = experiment.table()
-        shown = table[SHOWN].head(MOST_ROWS)
+        shown = table[SHOWN].head(MOST_ROWS).rename_axis(None)
         shown = shown.assign(winner=["★" if won else "" for won in shown["winner"]])
         parts.append(shown.to_html(float_format="{:.5f}".format, na_rep="–"))
         if len(table) > MOST_ROWS:
@@ -92,15 +92,18 @@ class Forecast:
         return pd.DataFrame([asdict(each) for each in self.found.stages]).set_index("stage")
 
     def rounds(self) -> pd.DataFrame:
-        """A row a round that is certain: its configurations, fits by where they come from, seconds."""
+        """A row a round that is certain: its configurations, fits by where they come from, seconds (NaN: unknown)."""
         import pandas as pd
 
         columns = ["stage", "dimension", "variants", "fits_new", "fits_stored", "fits_shared", "seconds"]
-        return pd.DataFrame([asdict(each) for each in self.found.rounds], columns=columns)
+        found = pd.DataFrame([asdict(each) for each in self.found.rounds], columns=columns)
+        return found.astype({"seconds": float})
 
     def _repr_html_(self) -> str:
         shown = ["file", "feature_set", "features", "eras", "rows", "fits_a_config", "cores_a_fit"]
-        parts = [self.stages()[shown].to_html(), self.rounds().to_html(index=False, na_rep="")]
+        rounds = self.rounds()
+        named = rounds.assign(variants=rounds["variants"].map(", ".join))
+        parts = [self.stages()[shown].rename_axis(None).to_html(), named.to_html(index=False, na_rep="")]
         return "".join([*parts, f"<p>{html.escape(self._total())}</p>"])
 
     def __repr__(self) -> str:

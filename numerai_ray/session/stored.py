@@ -31,6 +31,9 @@ from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import FoldModel, fit_of, fold_model
 from numerai_ray.training.store.fits import FitStore
 
+# Where the official schema of a predictions file has the score target: id, era, target, prediction, cv_fold.
+OFFICIAL_TARGET = 2
+
 
 class StoredExperiment:
     """What an experiment's folder holds, read and never changed."""
@@ -108,17 +111,21 @@ class StoredExperiment:
     def table(self) -> pd.DataFrame:
         """Every configuration that ran, each once a stage, latest stage first, best first in it.
 
-        Indexed by id. ``primary`` is what decides (mean BMC of the last scored eras unless the plan says otherwise);
-        ``delta`` the difference to the round's base, with its interval and ``verdict``; ``verdict_overall`` is that
-        against the experiment's base over all scored eras, as what all rounds found; ``changes`` are relative to the
-        experiment's base. Unknown is NaN.
+        Indexed by id (text). Scores and differences are means of per-era scores (float64): ``primary`` is what decides
+        (mean BMC of the last scored eras unless the plan says otherwise); ``delta`` the difference to the round's base,
+        with its interval and ``verdict``; ``verdict_overall`` is that against the experiment's base over all scored
+        eras, as what all rounds found. ``changes`` (config path to value) are relative to the experiment's base;
+        ``fits_new`` and ``fits_stored`` count fits, ``fit_seconds`` are those of the new ones. Unknown is NaN.
         """
         return pd.DataFrame(leaderboard_rows(self.paths, self.rounds), columns=COLUMNS).set_index("id")
 
     def oof(self, variant: str | None) -> pd.DataFrame:
-        """Out-of-fold predictions of a variant, one row an id: id, era, prediction, cv_fold, and the score target.
+        """Out-of-fold predictions of a variant, one row an id, in the order of the data file.
 
-        Columns are named as in the data: the target's is ``target_ender_20``, for instance.
+        Returns:
+            ``id`` and ``era`` (text, as Numerai writes them, "0575"), the score target under its own name
+            (``target_ender_20``, for instance) and once more as ``target`` (both float32, 0 to 1, NaN where it is not
+            known yet), ``prediction`` (float64, on the scale that the model gives), ``cv_fold`` (int, from 0).
 
         Raises:
             RequestError: no such variant.
@@ -128,14 +135,22 @@ class StoredExperiment:
         name = self.id_of(variant)
         path = self.paths.predictions(name)
         try:
-            return pd.read_parquet(path)
+            found = pd.read_parquet(path)
         except FileNotFoundError:
             raise DataError(f"{path}: missing; {self._why_none(name)}") from None
         except UNREADABLE as error:
             raise DataError(f"{path}: damaged; {self._why_none(name)}") from error
+        official = found.columns[OFFICIAL_TARGET]
+        if "target" not in found:
+            found.insert(OFFICIAL_TARGET + 1, "target", found[official])
+        return found
 
     def per_era(self, variant: str | None) -> pd.DataFrame:
-        """Scores of a variant or benchmark by era: corr, bmc, corr_with_benchmark, mmc where known; NaN where unknown.
+        """Scores of a variant or benchmark by era.
+
+        Returns:
+            By the number of the era (int, a week each): ``corr``, ``bmc``, ``corr_with_benchmark``, and ``mmc`` where
+            it is known (float64, correlations and contributions of that one era); NaN where unknown.
 
         Raises:
             RequestError: no such variant.

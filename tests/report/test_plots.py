@@ -267,7 +267,7 @@ def test_a_plot_is_drawn_again_only_when_its_data_changed(tmp_path: Path, finish
     history.paths.plot("rounds-dark").unlink()
     history.paths.plot_index.write_text("[")
     drawn = write_plots(reading(history), gathered(reading(history)))
-    assert set(drawn) == {"cumulative", "delta", "rounds", "sweeps", "per-era", "groups"}
+    assert set(drawn) == {"cumulative", "delta", "rounds", "sweeps", "tradeoff", "per-era", "groups"}
     assert history.paths.plot("rounds-dark").exists()
 
 

@@ -78,7 +78,8 @@ def test_per_era_and_oof_are_what_the_files_hold(finished: History) -> None:
     assert np.allclose(scores["bmc"], pd.Series(stored["bmc"], dtype=float), equal_nan=True)
     assert loaded.results("r05-winner")["per_era"] == stored
     oof = loaded.oof("r01-base")
-    assert list(oof.columns) == ["id", "era", "target_ender_20", "prediction", "cv_fold"]
+    assert list(oof.columns) == ["id", "era", "target_ender_20", "target", "prediction", "cv_fold"]
+    assert oof["target"].equals(oof["target_ender_20"])
     assert len(oof) == 120
 
 

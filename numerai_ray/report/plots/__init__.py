@@ -18,4 +18,5 @@ __all__ = [
     "rounds",
     "since",
     "sweeps",
+    "tradeoff",
 ]

@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.data.columns import UNREADABLE
-from numerai_ray.experiment.records import VariantRecord
-from numerai_ray.experiment.standing import primary_of
 from numerai_ray.metrics.exposure import prediction_correlations
 from numerai_ray.report.plots.drawing import Theme, canvas, two_lines
 from numerai_ray.report.reading import Reading
@@ -40,7 +38,7 @@ class CorrelationInfo:
 def correlation_info(reading: Reading) -> CorrelationInfo | None:
     """Of the stage that has most variants to compare, the later at a tie; None for fewer than two."""
     stages = reading.stages
-    chosen = {stage: _variants(reading, stage) for stage in stages}
+    chosen = {stage: reading.configurations(stage) for stage in stages}
     stage = max(stages, key=lambda each: (len(chosen[each]), stages.index(each)))
     records = chosen[stage][:MOST_VARIANTS]
     tables = {v.id: t for v in records if (t := _predictions(reading.paths.predictions(v.id))) is not None}
@@ -62,16 +60,6 @@ def correlation_info(reading: Reading) -> CorrelationInfo | None:
         return None
     names = tuple(v.id for v in same)
     return CorrelationInfo(stage, names, found.mean, eras, len(chosen[stage]) - len(same))
-
-
-def _variants(reading: Reading, stage: Stage) -> list[VariantRecord]:
-    """Every configuration that ran in a stage, each once, best first."""
-    found: dict[str, VariantRecord] = {}
-    for record in reading.of(stage):
-        for variant in record.variants:
-            if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
-                found.setdefault(variant.id, variant)
-    return sorted(found.values(), key=lambda variant: -primary_of(variant))
 
 
 def _predictions(path: Path) -> pa.Table | None:

@@ -25,6 +25,7 @@ from numerai_ray.report.plots.per_era import draw_per_era, per_era_caption, per_
 from numerai_ray.report.plots.rounds import draw_rounds, rounds_caption, rounds_info
 from numerai_ray.report.plots.since import draw_since, since_caption, since_info
 from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_caption, sweeps_info
+from numerai_ray.report.plots.tradeoff import draw_tradeoff, tradeoff_caption, tradeoff_info
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json
@@ -60,6 +61,14 @@ PLOTS = (
         importances_info,
         importances_caption,
         draw_importances,
+    ),
+    Plot(
+        "tradeoff",
+        "Leaderboard",
+        "CORR against the contribution, and their front",
+        tradeoff_info,
+        tradeoff_caption,
+        draw_tradeoff,
     ),
     Plot("per-era", "Leaderboard", "Distribution of per-era scores", per_era_info, per_era_caption, draw_per_era),
     Plot(

@@ -24,7 +24,7 @@ from numerai_ray.submission.export.refit import RefitJob, Refitted
 from numerai_ray.training.assembly import Inputs, Level, assembled, learned, stack_levels
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.post import rank
-from numerai_ray.training.spec import VariantPlan
+from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit, stored_fit
 
 Floats = npt.NDArray[np.float64]
@@ -70,20 +70,19 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
     folds = catalog.plan("refit", "the variant's config", config, to_run=False)
     for spec in folds.fits:
         exporter_for(spec.config.model.type)
-        if spec.asked.read_benchmarks:
-            raise RequestError(f"a {spec.config.model.type!r} model reads benchmarks as inputs, and cannot be exported")
     index = folds.index
     columns = load_columns(index, config.data, folds.targets, folds.benchmarks)
     eras = proof_eras(index, columns)
     plan = catalog.on_fold(folds, Fold(0, index.eras, eras))
     used = {name for spec in plan.fits for name in spec.features} | set(plan.neutralizers)
+    read = [name for spec in plan.fits for name in spec.asked.read_benchmarks]
     features = tuple(name for name in index.columns if name in used)
     return Assembly(
         plan=plan,
         proof=proof_rows(index, columns, features, eras),
         stacks=stack_weights(folds, store, columns),
         features=features,
-        benchmarks=_used_benchmarks(config),
+        benchmarks=tuple(dict.fromkeys((*_used_benchmarks(config), *read))),
     )
 
 
@@ -133,7 +132,7 @@ def _member(assembly: Assembly, level: Level, name: str, member: Config, made: M
         parts = []
         for target in member.data.targets:
             seeds = [
-                _model(assembly, spec.features, spec.config, made[spec.key])
+                _model(assembly, spec, made[spec.key])
                 for spec in assembly.plan.fits
                 if spec.asked.member == path and spec.target == target
             ]
@@ -142,13 +141,15 @@ def _member(assembly: Assembly, level: Level, name: str, member: Config, made: M
     return _posted(assembly, part, member.post, path) if name else part
 
 
-def _model(assembly: Assembly, features: Sequence[str], config: Config, made: Refitted) -> Part:
+def _model(assembly: Assembly, spec: FitSpec, made: Refitted) -> Part:
+    kind = spec.config.model.type
     return {
         "do": "model",
-        "type": config.model.type,
-        "inside": exporter_for(config.model.type).inside,
-        "features": _positions(assembly, features),
-        "missing": config.data.missing,
+        "type": kind,
+        "inside": exporter_for(kind).inside,
+        "features": _positions(assembly, spec.features),
+        "benchmarks": list(spec.asked.read_benchmarks),
+        "missing": spec.config.data.missing,
         "payload": made.payload,
     }
 
@@ -188,7 +189,7 @@ def _positions(assembly: Assembly, features: Sequence[str]) -> list[int] | None:
 
 
 def _used_benchmarks(config: Config) -> tuple[str, ...]:
-    """Benchmark columns that live predictions need; what training alone looks at is not among them."""
+    """Benchmark columns that live predictions need after the models; what training alone looks at is not among them."""
     named: list[str] = []
     for post in config.posts().values():
         named += post.blend or ()

@@ -1,7 +1,5 @@
 """Names of models in configs, and what makes them portable."""
 
-import ast
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,21 +90,8 @@ def own_model(model: UserModel, trained: Trained) -> dict[str, Any]:
     }
 
 
-def imported_by(source: str) -> tuple[str, ...]:
-    """Packages that a source imports, as they are named in the container's list, without Python's own."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {each.name.partition(".")[0] for each in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add("." if node.level else str(node.module).partition(".")[0])
-    return tuple(sorted(PACKAGES.get(each, each) for each in found - sys.stdlib_module_names))
-
-
 # Packages that the container has and that estimators may come from.
 THERE = ("sklearn", "lightgbm", "xgboost", "catboost")
-# What is imported under another name than it is installed.
-PACKAGES = {"sklearn": "scikit-learn"}
 
 
 def training_rows(batch: Batch, given: Params) -> dict[str, Any]:

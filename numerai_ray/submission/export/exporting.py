@@ -18,7 +18,7 @@ from numerai_ray.submission.container.verify import Verification, own_versions, 
 from numerai_ray.submission.export.assembly import Assembly, expected_prediction, plan_refit, recipe_of
 from numerai_ray.submission.export.card import card_of, card_text
 from numerai_ray.submission.export.choice import Choice
-from numerai_ray.submission.export.exporters import imported_by
+from numerai_ray.submission.export.imports import imported_to_predict
 from numerai_ray.submission.export.packing import Recipe, needed, pack
 from numerai_ray.submission.export.refit import Refitted, RunJobs, refits_of
 from numerai_ray.submission.files import SubmissionFiles, sha256
@@ -77,16 +77,15 @@ def export(order: ExportOrder, catalog: Catalog, run_jobs: RunJobs, on_step: OnS
 
 
 def _check_own_sources(assembly: Assembly, container: Container) -> None:
-    """Refuse models of the user's own that import what the container does not have."""
+    """Refuse models of the user's own whose predictions need what the container does not have."""
     for spec in assembly.plan.fits:
-        source = spec.asked.source
-        lacking = (
-            [] if source is None else [each for each in imported_by(source.text or "") if each not in container.pins]
-        )
+        text = "" if spec.asked.source is None else spec.asked.source.text or ""
+        lacking = [each for each in imported_to_predict(text) if each not in container.pins]
         if lacking:
             raise RequestError(
                 f"{spec.config.model.type}: imports {lacking[0]}, which Numerai's container for Python "
-                f"{container.python} does not have; it has {', '.join(container.pins)}; do without it to export"
+                f"{container.python} does not have; it has {', '.join(container.pins)}; predict without it to export: "
+                f"what training alone needs may be imported inside fit"
             )
 
 

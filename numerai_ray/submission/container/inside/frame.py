@@ -2,8 +2,8 @@
 
 A model is a *recipe*: an expression of plain values that is computed era by era. Its parts are
 
-- ``{"do": "model", "type", "inside", "features", "missing", "payload"}``: a trained model; features by position,
-  None for all; ``inside`` names its predictor,
+- ``{"do": "model", "type", "inside", "features", "benchmarks", "missing", "payload"}``: a trained model; features by
+  position, None for all; ``benchmarks`` are columns that it reads beside them; ``inside`` names its predictor,
 - ``{"do": "benchmark", "column"}``: a column of Numerai's benchmark models,
 - ``{"do": "mean", "parts"}``: the mean of predictions on one scale (seeds),
 - ``{"do": "blend", "parts", "weights", "scale"}``: a weighted sum of ranks, or of their normal quantiles,
@@ -11,7 +11,8 @@ A model is a *recipe*: an expression of plain values that is computed era by era
 - ``{"do": "neutralize", "part", "features", "benchmarks", "proportion"}``: normal quantiles of the ranks, less a
   proportion of their least-squares fit on these columns and a constant.
 
-``predictors`` (name -> function from payload to a function of a float32 matrix) come from the files beside this one.
+``predictors`` (name -> function from payload to a function of a float32 matrix, and of benchmarks by name where the
+model reads some) come from the files beside this one.
 """
 
 from __future__ import annotations
@@ -141,7 +142,10 @@ def modelled(part: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
     key = id(part)
     if key not in context["loaded"]:
         context["loaded"][key] = context["predictors"][part["inside"]](part["payload"])
-    prediction = np.asarray(context["loaded"][key](np.ascontiguousarray(matrix)), np.float64).reshape(-1)
+    given: list[Any] = [np.ascontiguousarray(matrix)]
+    if part.get("benchmarks"):
+        given.append({name: context["benchmarks"][name] for name in part["benchmarks"]})
+    prediction = np.asarray(context["loaded"][key](*given), np.float64).reshape(-1)
     if len(prediction) != len(matrix) or not np.isfinite(prediction).all():
         raise ValueError(f"the {part['type']} model gave {len(prediction)} predictions for {len(matrix)} rows, or NaN")
     return prediction
