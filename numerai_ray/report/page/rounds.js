@@ -37,7 +37,7 @@ export function roundsChart(host, info, onPick) {
   for (const point of points) {
     const x = box.px(point.x + point.offset);
     if (!many && point.bar[0] + point.bar[1] > 0) box.svg.append(s("line", { class: `k-${point.kind}`, x1: x, x2: x, y1: box.py(point.primary - point.bar[0]), y2: box.py(point.primary + point.bar[1]), "stroke-opacity": 0.55 }));
-    const mark = told(marker(point.kind, x, box.py(point.primary), many ? 2.4 : 4.2), tellPoint(point), onPick && (() => onPick(point.id)));
+    const mark = told(marker(point.kind, x, box.py(point.primary), many ? 2.4 : 4.2), tellPoint(point, info), onPick && (() => onPick(point.id)));
     // Hundreds of stops would lock the keyboard in; the table below has every one of them.
     if (many && point.kind !== "winner") mark.removeAttribute("tabindex");
     box.svg.append(mark);
