@@ -21,7 +21,6 @@ from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.metrics.registry import BMC
 from numerai_ray.progress.round_state import running_of
 from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
@@ -169,7 +168,7 @@ class Reader:
             "margin": None,
             "budget_rounds": None,
             "last": 200,
-            "metric": BMC.titled(200),
+            "metric": "Metric",
         }
         try:
             if self.source.has("notes", self.source.paths.notes):

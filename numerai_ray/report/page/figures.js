@@ -24,7 +24,7 @@ export function delta(host, info) {
   host.replaceChildren();
   for (const line of info.lines) {
     host.append(h("p", { class: "panel" }, `${line.stage}: ${line.title}`));
-    bandChart(host, { label: `${line.stage}: cumulative gain`, eras: line.eras, value: line.total, low: line.low, high: line.high, name: "sum of BMC gains over eras", text: (value) => value.toFixed(2),
+    bandChart(host, { label: `${line.stage}: cumulative gain`, eras: line.eras, value: line.total, low: line.low, high: line.high, name: `sum of ${cut(info.metric, 30)} gains over eras`, text: (value) => value.toFixed(2),
       marks: [{ at: 0, dash: "5 3" }], tell: (at) => `era ${eraText(line.eras[at])}\nsum of gains ${fixed(line.total[at], 3)}\nband ${fixed(line.low[at], 3)} to ${fixed(line.high[at], 3)}` });
   }
 }

@@ -11,7 +11,7 @@ export function changesText(changes) {
 function tellPoint(point, info) {
   return [
     `${cut(point.id)} (${point.kind}, round ${point.x})`,
-    `${cut(info.metric, 30)} last eras ${fixed(point.primary)}, BMC ${fixed(point.bmc)}, CORR ${fixed(point.corr, 4)}`,
+    `decided by ${cut(info.metric, 30)} ${fixed(point.primary)}; all eras: BMC ${fixed(point.bmc)}, CORR ${fixed(point.corr, 4)}`,
     known(point.delta) ? `to its base ${e4(point.delta)} ${interval(point.delta - point.bar[0], point.delta + point.bar[1])}` : "",
   ].filter(Boolean).join("\n");
 }
@@ -27,7 +27,7 @@ export function roundsChart(host, info, onPick) {
   const box = frame({
     width, height, label: `Primary metric of ${points.length} variants in ${named.length} rounds, with the best so far`,
     x: { from: numbers[0] - 0.5, to: numbers[numbers.length - 1] + 0.5, ticks: numbers.filter((_, at) => at % every === 0), text: (number) => (wide ? `${number} ${cut(names.get(number) ?? "", Math.floor(width / named.length / 8))}` : String(number)) },
-    y: { from: y[0], to: y[1], name: `${cut(info.metric, 30)}, last ${info.last} eras (1e-4)` },
+    y: { from: y[0], to: y[1], name: `${cut(info.metric, 30)}, ${info.last < 1e9 ? `last ${info.last}` : "all"} eras (1e-4)` },
   });
   for (const at of borders) box.svg.append(s("line", { class: "zero", x1: box.px(at), x2: box.px(at), y1: box.top, y2: box.bottom, "stroke-dasharray": "3 3" }));
   if (best.length > 1) {

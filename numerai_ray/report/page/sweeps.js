@@ -26,7 +26,7 @@ export function sweepPanels(host, panels, said = "", metric = "BMC") {
     panel.points.forEach((each, at) => {
       const [x, yy] = spots[at];
       box.svg.append(s("line", { class: `k-${each.kind}`, x1: x, x2: x, y1: box.py(each.primary - each.bar[0]), y2: box.py(each.primary + each.bar[1]), "stroke-opacity": 0.6 }));
-      box.svg.append(told(marker(each.kind, x, yy), `${cut(panel.dimension)} = ${cut(each.value)} (${each.kind})\n${cut(metric, 30)} last eras ${fixed(each.primary)}`));
+      box.svg.append(told(marker(each.kind, x, yy), `${cut(panel.dimension)} = ${cut(each.value)} (${each.kind})\n${cut(metric, 30)} ${fixed(each.primary)}`));
       const text = cut(each.value, 12);
       box.svg.append(s("text", { "text-anchor": turned ? "end" : "middle", transform: turned ? `translate(${x + 3} ${box.bottom + 13}) rotate(-35)` : `translate(${x} ${box.bottom + 16})`, "aria-hidden": "true" }, text));
     });

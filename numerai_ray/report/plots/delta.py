@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DeltaLine:
-    """One stage's cumulative difference of BMC over the eras of the primary metric; arrays are (n_eras,).
+    """One stage's cumulative difference of the primary metric over the eras that it counts; arrays are (n_eras,).
 
     The band ends where the interval of the mean ends, times the eras; on the way it is as wide as noise of the same
     size in every era makes it, which grows with the square root of the eras.
@@ -33,16 +33,17 @@ class DeltaLine:
 
 @dataclass(frozen=True)
 class DeltaInfo:
-    """One line a stage that compared anything, in the stages' order."""
+    """One line a stage that compared anything, in the stages' order; ``metric`` is the title of the primary one."""
 
     lines: tuple[DeltaLine, ...]
+    metric: str = "BMC"
 
 
 def delta_info(reading: Reading) -> DeltaInfo | None:
     """Differences of the stages' headlines; None where none has per-era scores."""
     headlines = [headline for stage in reading.stages if (headline := reading.headline(stage)) is not None]
     lines = [line for headline in headlines if (line := _line(reading, headline)) is not None]
-    return DeltaInfo(tuple(lines)) if lines else None
+    return DeltaInfo(tuple(lines), reading.metric.metric.title) if lines else None
 
 
 def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
@@ -97,6 +98,6 @@ def draw_delta(info: DeltaInfo, theme: Theme, ax: Any = None) -> Any:
         axes.set_title(f"{line.stage}: {shortened(line.title, 78)}", loc="left", fontsize=11.5, color=theme.text)
         axes.margins(x=0.01)
         era_axis(axes, "Era (a week each)" if line is info.lines[-1] else "")
-        axes.set_ylabel("Cumulative BMC gain\n(sum over eras)")
+        axes.set_ylabel(f"Cumulative {info.metric} gain\n(sum over eras)")
     figure.align_ylabels()
     return figure

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
-from numerai_ray.config import ScoreConfig
+from numerai_ray.metrics.scoring import EraScores, Metrics
 from numerai_ray.runners.ray.fit_tasks import Waits, unless_failed
 from numerai_ray.training.outcome import FoldScore, join_scores, metrics_by
 from numerai_ray.training.spec import VariantPlan
@@ -34,7 +35,7 @@ def run_trials(plans: Sequence[VariantPlan], waits: Waits, trial_dir: Path, at_o
             that ends first would take it away from both ("Unknown trainable").
 
     """
-    scoring = {plan.id: plan.config.score for plan in plans}
+    scoring = {plan.id: partial(metrics_by, plan.config.score) for plan in plans}
     folder = plans[0].label.rsplit("/", 1)[0].replace("/", "-")
     # Tune's state is worth nothing to us: an earlier, killed attempt at this round must not be picked up.
     shutil.rmtree(trial_dir / folder, ignore_errors=True)
@@ -72,7 +73,7 @@ class VariantTrial(tune.Trainable):
     """A trial: the scores of a variant's folds, reported as they come."""
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], waits: Waits, scoring: Mapping[str, ScoreConfig]
+        self, config: dict[str, Any], waits: Waits, scoring: Mapping[str, Callable[[EraScores], Metrics]]
     ) -> None:
         self._waits, self._scoring = waits, scoring
         self.reset_config(config)
@@ -91,7 +92,7 @@ class VariantTrial(tune.Trainable):
         more, self._pending = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
         for ref in (*ready, *more):
             self._done.append(unless_failed(ray.get(ref)[places[ref]]))
-        metrics = metrics_by(self._scoring[self._variant], join_scores(self._done))
+        metrics = self._scoring[self._variant](join_scores(self._done))
         return {
             "folds_done": len(self._done),
             metrics.metric.name.replace(".", "_"): metrics.primary,
