@@ -85,8 +85,7 @@ class EraDigester:
         self._hashed = hashed
         self._era: int | None = None
         self._hashes: list[Any] = []
-        self._eras: list[int] = []
-        self._rows: list[bytes] = []
+        self._rows: dict[int, bytes] = {}
 
     def add(self, columns: Mapping[str, Any] | pa.RecordBatch, eras: npt.NDArray[np.int64]) -> None:
         """Take over rows: Arrow or NumPy ``columns`` of (n,), and the eras (n,) that they are of."""
@@ -107,19 +106,22 @@ class EraDigester:
                     total.update(values[start:end])
             start = end
 
+    def row(self, era: int) -> bytes:
+        """The digests of an era that ended, end to end: rows of a later one came, or all is finished."""
+        return self._rows[era]
+
     def finish(self) -> Digests:
         """What was taken over, as digests."""
         self._close()
         self._era = None
-        shape = (len(self._eras), len(self._kinds), SIZE)
-        values = np.frombuffer(b"".join(self._rows), np.uint8).reshape(shape)
+        shape = (len(self._rows), len(self._kinds), SIZE)
+        values = np.frombuffer(b"".join(self._rows.values()), np.uint8).reshape(shape)
         columns = tuple(column_key(kind, name, self._hashed) for name, kind in self._kinds.items())
-        return Digests(tuple(self._eras), columns, values)
+        return Digests(tuple(self._rows), columns, values)
 
     def _close(self) -> None:
         if self._era is not None:
-            self._eras.append(self._era)
-            self._rows.append(b"".join(total.digest()[:SIZE] for total in self._hashes))
+            self._rows[self._era] = b"".join(total.digest()[:SIZE] for total in self._hashes)
 
 
 @dataclass(frozen=True, eq=False)

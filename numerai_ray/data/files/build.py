@@ -25,6 +25,7 @@ from numerai_ray.data.columns import UNREADABLE, matches
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.data.digests import EraDigester, Kind, write_digests
 from numerai_ray.data.eras import era_label
+from numerai_ray.data.files.earlier import earlier_file
 from numerai_ray.data.files.era_writer import era_writer, only
 from numerai_ray.data.files.sources import BENCHMARK, LABELLED_TYPE, MAIN, Source, check_columns, retained_eras
 from numerai_ray.errors import RequestError
@@ -146,9 +147,14 @@ def _write(inputs: tuple[Source, Source], outputs: Sequence[_Output]) -> Generat
     slice_rows = max(1, min(_SLICE_ROWS, _SLICE_CELLS // len(schema)))
     group_rows = max(1, min(_GROUP_ROWS, _GROUP_CELLS // len(schema)))
     kept = np.array(sorted(frozenset().union(*(output.eras for output in outputs))), np.int64)
-    digester = EraDigester(_hashed_as(schema, inputs[0].path.name))
+    kinds = _hashed_as(schema, inputs[0].path.name)
+    digester = EraDigester(kinds)
     with ExitStack() as opened:
-        writers = [opened.enter_context(era_writer(output.path, schema, output.eras, group_rows)) for output in outputs]
+        writers = []
+        for output in outputs:
+            same_layout = _version_of(output.path) == BUILD_VERSION
+            earlier = earlier_file(output.path, schema, kinds, digester.row) if same_layout else None
+            writers.append(opened.enter_context(era_writer(output.path, schema, output.eras, group_rows, earlier)))
         for source in inputs:
             typed = source is inputs[1] and "data_type" in source.schema.names
             columns = [*schema.names, "data_type"] if typed else schema.names
@@ -156,15 +162,15 @@ def _write(inputs: tuple[Source, Source], outputs: Sequence[_Output]) -> Generat
                 labelled = only(batch, matches(batch["data_type"], [LABELLED_TYPE])) if typed else batch
                 eras = source.numbers_of(labelled["era"])
                 selected = _with_keys(labelled.select(schema.names), eras, schema)
-                for writer in writers:
-                    writer.add(source.path, selected, eras)
                 inside = np.isin(eras, kept)
                 digester.add(only(selected, pa.array(inside)), eras[inside])
+                for writer in writers:  # which may ask for the digests of the eras before
+                    writer.add(source.path, selected, eras)
                 yield len(batch)
+        digests = digester.finish()
         for output, writer in zip(outputs, writers, strict=True):
             writer.finish()
-            writer.describe(BUILD_KEY, json.dumps(output.build | {"eras": writer.eras}))
-    digests = digester.finish()
+            writer.about[BUILD_KEY] = json.dumps(output.build | {"eras": writer.eras})
     for output in outputs:
         own = digests.at([era for era in digests.eras if era in output.eras])
         write_digests(output.path, file_fingerprint(output.path), "era", own)
@@ -235,6 +241,15 @@ def _about(footer: pq.FileMetaData) -> dict[str, Any]:
     except ValueError:
         return {}
     return about if isinstance(about, dict) and about.keys() >= {"version", "inputs"} else {}
+
+
+def _version_of(path: Path) -> int | None:
+    """The layout of a built file; None where none is, or it is damaged, or was built by others."""
+    try:
+        found = _build_of(path).get("version")
+    except UNREADABLE:
+        return None
+    return found if isinstance(found, int) else None
 
 
 def _up_to_date(output: _Output) -> bool:
