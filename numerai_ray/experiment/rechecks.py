@@ -45,7 +45,8 @@ class Recheck:
     """One line. ``decision`` tells records apart; ``last_era`` is the last one that the search saw.
 
     ``stage`` is the one whose file, feature set and parameters are used, ``train_eras`` first, last and number of
-    those trained on, ``data`` the fingerprint of the file that the ``eras`` were read from.
+    those trained on, ``data`` the fingerprint of the file that the ``eras`` were read from. ``drift`` is what was
+    unusual in the newest data when results had fallen.
     """
 
     decision: str
@@ -56,6 +57,7 @@ class Recheck:
     data: str
     eras: tuple[int, ...]
     variants: tuple[RecheckedVariant, ...]
+    drift: tuple[str, ...] = ()
 
 
 _RECHECK = TypeAdapter(Recheck)

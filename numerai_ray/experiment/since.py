@@ -58,6 +58,11 @@ class LiveRecord:
         """Pairs whose promise has become implausible."""
         return tuple(each for each in self.pairs if each.live is not None and each.live.worse_since is not None)
 
+    @property
+    def fallen(self) -> bool:
+        """Whether a promise has become implausible, or the winner loses, clear of the noise."""
+        return bool(self.implausible) or any(each.loses for each in self.pairs)
+
 
 def live_record(
     history: Sequence[RoundRecord], rechecks: Sequence[Recheck], reader: ScoreReader, overlap_eras: int

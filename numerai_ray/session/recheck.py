@@ -42,7 +42,7 @@ class Rechecked:
     """What a recheck came to. ``added`` is None when there was nothing new; ``record`` None before the first line.
 
     ``waiting_eras`` are in the data file after ``last_era`` and without the labels or the benchmark that a score takes.
-    ``drift`` is what is unusual in the newest data; it is looked at only when a promise has become implausible.
+    ``drift`` is what is unusual in the newest data; it is looked at only when results have fallen.
     """
 
     added: Recheck | None
@@ -124,11 +124,12 @@ def _recheck(session: Session, history: Sequence[RoundRecord], last: RoundRecord
             eras=new,
             variants=tuple(made),
         )
-        append_recheck(paths.rechecks, added)
     rechecks = [*before, *([] if added is None else [added])]
     record = live_record(history, latest_decision(rechecks), ScoreReader(paths), overlap_of(first))
-    fallen = record is not None and record.implausible
+    fallen = record is not None and record.fallen
     drift = drift_findings(session.root, first.data.version, first.score.target) if fallen else ()
+    if added is not None:
+        append_recheck(paths.rechecks, replace(added, drift=drift))
     return Rechecked(added, record, seen, len(later) - len(known), stage, drift)
 
 

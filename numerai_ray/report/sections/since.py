@@ -19,7 +19,7 @@ def since_section(reading: Reading, figure: list[str]) -> list[str]:
     record = reading.live
     if record is None:
         return []
-    return ["## Since the decision", *_lead(record), *_pairs(record), *figure, _table(record)]
+    return ["## Since the decision", *_lead(record), *_pairs(record), *_drift(record), *figure, _table(record)]
 
 
 def _lead(record: LiveRecord) -> list[str]:
@@ -38,6 +38,14 @@ def _pairs(record: LiveRecord) -> list[str]:
     if not record.pairs:
         return ["Winner, base and baseline are one configuration, so there is no gain to hold against anything."]
     return ["\n".join(f"- {pair_sentence(pair, marked=True)}" for pair in record.pairs)]
+
+
+def _drift(record: LiveRecord) -> list[str]:
+    """What was unusual in the newest data, where results have fallen."""
+    found = record.rechecks[-1].drift
+    return (
+        ["What the newest eras are like, next to the past:", "\n".join(f"- {each}" for each in found)] if found else []
+    )
 
 
 def pair_sentence(pair: Since, *, marked: bool = False) -> str:
