@@ -247,3 +247,42 @@ def test_a_footer_is_cut_as_if_the_file_had_ended_there(weeks: tuple[Path, Path]
     assert [footer.end(i) for i in range(1, len(footer))] == [
         each.dictionary_page_offset or each.data_page_offset for each in nexts
     ]
+
+
+def test_a_value_that_leaves_size_and_footer_alone_is_seen(
+    weeks: tuple[Path, Path], tmp_path: Path, copied: dict[str, int]
+) -> None:
+    """Compressed pages may have their old length: bytes decide, and not what the footer says of them."""
+    over, alone = folders(weeks, tmp_path)
+    build(over)
+    copied.clear()
+    path, column = over / "validation.parquet", pq.read_schema(over / "validation.parquet").names[2]
+    pq.write_table(pq.read_table(path), path, compression="none", use_dictionary=False, write_statistics=False)
+    build(over)
+    footer, size = pq.read_metadata(path), path.stat().st_size
+    how = flipped(column, 100)
+    pq.write_table(how(pq.read_table(path)), path, compression="none", use_dictionary=False, write_statistics=False)
+    assert pq.read_metadata(path).equals(footer)
+    assert path.stat().st_size == size
+    shutil.copy2(path, alone)
+    assert [each.fresh for each in build(over)] == [True] * 4
+    build(alone)
+    assert_same(over, alone)
+
+
+def test_files_of_the_version_before_are_built_again_of_their_own_groups(
+    weeks: tuple[Path, Path], tmp_path: Path, copied: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knew its inputs by size and footer, which is not enough; what it wrote is good."""
+    folder = tmp_path / "old"
+    shutil.copytree(weeks[0], folder)
+    for name in SOURCES:
+        (folder / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "_fingerprint", lambda path: f"{path.name}:{path.stat().st_size}:{'0' * 64}")
+        build(folder)
+    assert "knew its inputs by size and footer" in str(building.out_of_date(folder / "full.parquet"))
+    assert [each.fresh for each in build(folder)] == [True] * 4
+    assert copied == {name: pq.read_metadata(folder / name).num_row_groups for name in SOURCES}
+    assert building.out_of_date(folder / "full.parquet") is None
+    assert_same(folder, weeks[0])

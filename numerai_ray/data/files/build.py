@@ -8,7 +8,6 @@ take whole eras group by group. What a file was built from stands in its key-val
 ``numerai_ray.build``.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
@@ -90,7 +89,7 @@ def build(
 
     ``full.parquet``, ``downsampled_full.parquet``, ``full_benchmark_models.parquet`` and
     ``downsampled_full_benchmark_models.parquet`` are returned in this order. A file is up to date when the
-    fingerprint of its inputs (size and footer) and its step and offset are those it was built with. An
+    fingerprint of its inputs (their bytes) and its step and offset are those it was built with. An
     exception leaves every file as it was or whole.
 
     Args:
@@ -203,13 +202,8 @@ def _with_keys(batch: pa.RecordBatch, eras: npt.NDArray[np.int64], schema: pa.Sc
 
 
 def _fingerprint(path: Path) -> str:
-    """Size and hash of the footer, which tells every column chunk's place, length and range."""
-    with plain_file(path).open("rb") as handle:
-        size = handle.seek(0, 2)
-        handle.seek(-8, 2)
-        footer_bytes = int.from_bytes(handle.read(4), "little")
-        handle.seek(-(footer_bytes + 8), 2)
-        return f"{path.name}:{size}:{hashlib.sha256(handle.read()).hexdigest()}"
+    """Name, size and hash of a file's bytes: one value that changed may leave size and footer as they were."""
+    return f"{path.name}:{plain_file(path).stat().st_size}:{file_fingerprint(path)}"
 
 
 def out_of_date(path: Path) -> str | None:
@@ -226,6 +220,8 @@ def out_of_date(path: Path) -> str | None:
         return "was not built by numerai-ray, so nobody knows what it was built from"
     if about["version"] != BUILD_VERSION:
         return f"was built by another version of numerai-ray (layout {about['version']}, now {BUILD_VERSION})"
+    if not {len(each.rpartition(":")[2]) for each in about["inputs"]} <= {len(current[0].rpartition(":")[2])}:
+        return "was built by a numerai-ray that knew its inputs by size and footer, so a changed value may be missing"
     changed = sorted({name.partition(":")[0] for name in {*current} - {*about["inputs"]}})
     return f"was built before {' and '.join(changed)} changed" if changed else None
 
