@@ -96,7 +96,7 @@ def recheck_lines(found: "Rechecked") -> list[str]:
         count, variants = len(found.added.eras), found.added.variants
         fits = sum(each.fits_new for each in variants)
         kept = sum(each.fits_stored + each.models_kept for each in variants)
-        span = f"{era_label(found.added.eras[0])}–{era_label(found.added.eras[-1])}"
+        span = "–".join(dict.fromkeys([era_label(found.added.eras[0]), era_label(found.added.eras[-1])]))
         fitted = f"{fits} fits trained, {kept} read from the store"
         lines.append(f"{count} new era{'s'[: count > 1]} scored ({span}) {after}; {fitted}")
     if found.waiting_eras:

@@ -61,7 +61,8 @@ def pair_sentence(pair: Since, *, marked: bool = False) -> str:
     luck = expected_best(promise.looks) * promise.standard_error
     chosen = f"; the best of {promise.looks} owes {e4(luck, sign=False)} to luck" if promise.looks > 1 else ""
     promised = f"promised {e4(promise.mean)} ± {e4(promise.standard_error, sign=False)} ({pair.stage}{chosen})"
-    now = f"live {e4(float(live.mean[-1]))} {interval} ({INTERVAL_PERCENT} % at any time) over {len(live.eras)} eras"
+    over = f"over {len(live.eras)} era{'s'[: len(live.eras) != 1]}"
+    now = f"live {e4(float(live.mean[-1]))} {interval} ({INTERVAL_PERCENT} % at any time) {over}"
     return f"{head}: {promised}; {now}: {bold}{live.word}{bold}{_why(pair)}"
 
 
