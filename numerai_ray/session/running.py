@@ -19,6 +19,7 @@ from numerai_ray.session.opening import (
     Session,
     catalog_of,
     prepare_data,
+    ray_ahead,
     sampler_of,
     scheduler_at_work,
     settings_of,
@@ -72,13 +73,15 @@ def _run_rounds(session: Session, how_far: HowFar, times: RoundTimes) -> "tuple[
         experiment_lock(paths.lock),
         mirrored(paths.root, session.results) as mirror,
         alerting(session.webhook, loaded.name, lambda note: tell(session, note)) as alerts,
+        ray_ahead(session) as begin_ray,
     ):
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
         if how_far.extend or not is_finished(history):
             with span("data"):
-                prepare_data(loaded, root)
+                # Where data are made, no fit on them is stored.
+                prepare_data(loaded, root, begin_ray)
                 pin(loaded, catalog, history)
             with span("plan"):
                 check_plan(loaded, catalog, str(paths.plan))

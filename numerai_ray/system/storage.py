@@ -1,8 +1,9 @@
 """Places that hold files: a local path, or a URL of object storage (``s3://bucket/…``, ``gs://bucket/…``).
 
-The thin edge over pyarrow's filesystems, which is imported when storage is spoken to: most commands never do. A :class:`Url` has the part of :class:`pathlib.Path` that this project uses
-on data and stores, so the same lines read either. Where the server is and who asks come from the environment
-(``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or the machine's own role), never from the URL.
+The thin edge over pyarrow's filesystems, imported where storage is spoken to: most commands never do. A :class:`Url`
+has the part of :class:`pathlib.Path` that this project uses on data and stores, so the same lines read either. Where
+the server is and who asks come from the environment (``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or
+the machine's own role), never from the URL.
 """
 
 import atexit

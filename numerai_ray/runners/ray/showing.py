@@ -44,13 +44,14 @@ class Showing:
         self._last = thread
         thread.start()
 
-    def end(self, patience_s: float = LAST_WORDS_S) -> None:
-        """Let Tune finish what it shows now."""
+    def end(self, patience_s: float = LAST_WORDS_S) -> bool:
+        """Let Tune finish what it shows now; whether it has."""
         last, self._last, self._first = self._last, None, True
         self._ends.set()
         if last is not None:
             last.join(patience_s)
         self._ends = threading.Event()
+        return last is None or not last.is_alive()
 
     def _show(self, plans: Sequence[VariantPlan], waits: Waits, before: threading.Thread | None) -> None:
         try:
