@@ -145,26 +145,30 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     from numerai_ray.training.store.fits import FitStore
 
     paths, loaded, root, console = session.paths, session.loaded, session.root, session.console
-    prepare_data(loaded, root)
-    catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
-    pin(loaded, catalog, history)
-    check_plan(loaded, catalog, str(paths.plan))
-    loaded = loaded.interpreted(chosen_interpretation(history))
-    search = Search(loaded, sampler_of(loaded), history)
-    store = FitStore.below(root, keep_models=loaded.plan.keep_models)
-    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root), ScoreReader(paths))
-    setups = first_setups(outlook)
-    known = read_calibration(paths)
-    if calibrate:
-        with console.status("training a few trees"):
-            known = measured(
-                catalog,
-                configs_to_measure(setups),
-                known,
-                lambda: training_runner(root, paths.root, session.address, in_process=session.in_process),
-            )
-        write_calibration(paths, known)
-    found = forecast(outlook, setups, known)
+    machine = this_machine()  # before Ray takes memory of it
+    with ray_ahead(session) as begin_ray:
+        known = read_calibration(paths)
+        if calibrate and not known.speeds:
+            begin_ray()
+        prepare_data(loaded, root)
+        catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
+        pin(loaded, catalog, history)
+        check_plan(loaded, catalog, str(paths.plan))
+        loaded = loaded.interpreted(chosen_interpretation(history))
+        search = Search(loaded, sampler_of(loaded), history)
+        store = FitStore.below(root, keep_models=loaded.plan.keep_models)
+        outlook = Outlook(loaded, search, catalog, store, machine, BaselineStore.below(root), ScoreReader(paths))
+        setups = first_setups(outlook)
+        if calibrate:
+            with console.status("training a few trees"):
+                known = measured(
+                    catalog,
+                    configs_to_measure(setups),
+                    known,
+                    lambda: training_runner(root, paths.root, session.address, in_process=session.in_process),
+                )
+            write_calibration(paths, known)
+        found = forecast(outlook, setups, known)
     tell_devices(session, catalog)
     return found
 

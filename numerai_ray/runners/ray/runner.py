@@ -27,7 +27,7 @@ from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
 from numerai_ray.runners.base import OnProgress
 from numerai_ray.runners.pruning import given_up
-from numerai_ray.runners.ray.ahead import taken
+from numerai_ray.runners.ray.ahead import machine_before, taken
 from numerai_ray.runners.ray.fit_tasks import (
     LOST,
     ClusterLost,
@@ -48,7 +48,7 @@ from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read
 from numerai_ray.runners.ray.showing import Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 from numerai_ray.system.cluster import RoundCost, Spent
-from numerai_ray.system.machine import PeakMemory, this_machine
+from numerai_ray.system.machine import PeakMemory
 from numerai_ray.system.resources import ResourcePlan, plan_resources
 from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import is_assembled
@@ -75,7 +75,7 @@ class TuneRunner:
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
         # Diagnosed at once: what our own object store takes later is not missing.
-        self._machine = this_machine()
+        self._machine = machine_before()
         self._run_id = uuid4().hex[:12]
         self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         self._clock: NodeClock | None = None
