@@ -17,12 +17,12 @@ from numerai_ray.ensembles.candidates import Gathered
 from numerai_ray.ensembles.confirmation import Confirmed, Judgement
 from numerai_ray.ensembles.costs import Cost, cost_of, whole_cost
 from numerai_ray.ensembles.deployment import deployable
-from numerai_ray.ensembles.evaluation import Choice, Evaluation
+from numerai_ray.ensembles.evaluation import RULE, Choice, Evaluation
 from numerai_ray.ensembles.panel import Panel
 from numerai_ray.ensembles.search import parts_of
 from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.paths import EnsemblePaths
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, summarize
@@ -32,36 +32,6 @@ from numerai_ray.training.outcome import metrics_by
 
 Json = dict[str, Any]
 _DELTA = TypeAdapter(PairedDelta)
-
-
-@dataclass(frozen=True)
-class EnsemblePaths(ExperimentPaths):
-    """File names of an ensemble's folder, laid out as an experiment's."""
-
-    @property
-    def name(self) -> str:
-        return self.root.resolve().name
-
-    @property
-    def recipe(self) -> Path:
-        """The ensemble as a config."""
-        return self.root / "ensemble.yaml"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "ensemble.md"
-
-    @property
-    def html(self) -> Path:
-        return self.root / "ensemble.html"
-
-    @property
-    def own_results(self) -> Path:
-        return self.results(self.name)
-
-    @property
-    def own_predictions(self) -> Path:
-        return self.predictions(self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +105,7 @@ def outcome_json(found: Found, panel: Panel, name: str) -> Json:
         "name": name,
         "folder": str(found.folder),
         "asked": dict(found.asked),
+        "rule": f"ensemble/{RULE}",
         "data": {"version": found.ground.data.version, "target": score.target, "benchmark": score.benchmark},
         "eras": _span(panel.eras) | {"embargo": found.embargo_eras, "without_score": panel.left_out_eras},
         "rows": panel.n_rows,

@@ -8,11 +8,11 @@ from typing import Any
 
 from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
 from numerai_ray.ensembles.deployment import with_members
-from numerai_ray.ensembles.outcome import EnsemblePaths, read_outcome
+from numerai_ray.ensembles.outcome import read_outcome
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.paths import EnsemblePaths, ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.training.outcome import metrics_by
