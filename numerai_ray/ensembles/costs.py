@@ -58,6 +58,11 @@ def cost_of(config: Config) -> Cost:
     return Cost(*total.tolist())
 
 
+def is_costed(config: Config) -> bool:
+    """Whether all its models are of libraries, of which it is known before they run what they take."""
+    return not any(":" in each.model.type for each in config.trained().values())
+
+
 def leaves_of(params: dict[str, object]) -> float | None:
     """Of a tree, at most: by its leaves, or by its depth; None where a model has none."""
     for name in ("num_leaves", "max_leaves"):

@@ -21,6 +21,9 @@ from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.era_columns import FloatArray
 
+# Of all that decides an ensemble: who is a candidate, strategies, blocks. Another version means that the same
+# experiments may give another ensemble; what an older one decided stays as it is.
+RULE = 1
 BLOCKS = 4
 # The first choice is made on this share of the eras.
 FIRST_SHARE = 0.4

@@ -15,14 +15,14 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.ensembles.blends import Blend
 from numerai_ray.ensembles.candidates import Gathered
 from numerai_ray.ensembles.confirmation import Confirmed, Judgement
-from numerai_ray.ensembles.costs import Cost, cost_of, whole_cost
+from numerai_ray.ensembles.costs import Cost, cost_of, is_costed, whole_cost
 from numerai_ray.ensembles.deployment import deployable
-from numerai_ray.ensembles.evaluation import Choice, Evaluation
+from numerai_ray.ensembles.evaluation import RULE, Choice, Evaluation
 from numerai_ray.ensembles.panel import Panel
 from numerai_ray.ensembles.search import parts_of
 from numerai_ray.ensembles.statistics import EraStatistics
 from numerai_ray.errors import RequestError
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.paths import EnsemblePaths
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import EraScores, summarize
@@ -32,36 +32,6 @@ from numerai_ray.training.outcome import metrics_by
 
 Json = dict[str, Any]
 _DELTA = TypeAdapter(PairedDelta)
-
-
-@dataclass(frozen=True)
-class EnsemblePaths(ExperimentPaths):
-    """File names of an ensemble's folder, laid out as an experiment's."""
-
-    @property
-    def name(self) -> str:
-        return self.root.resolve().name
-
-    @property
-    def recipe(self) -> Path:
-        """The ensemble as a config."""
-        return self.root / "ensemble.yaml"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "ensemble.md"
-
-    @property
-    def html(self) -> Path:
-        return self.root / "ensemble.html"
-
-    @property
-    def own_results(self) -> Path:
-        return self.results(self.name)
-
-    @property
-    def own_predictions(self) -> Path:
-        return self.predictions(self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +105,7 @@ def outcome_json(found: Found, panel: Panel, name: str) -> Json:
         "name": name,
         "folder": str(found.folder),
         "asked": dict(found.asked),
+        "rule": f"ensemble/{RULE}",
         "data": {"version": found.ground.data.version, "target": score.target, "benchmark": score.benchmark},
         "eras": _span(panel.eras) | {"embargo": found.embargo_eras, "without_score": panel.left_out_eras},
         "rows": panel.n_rows,
@@ -144,6 +115,7 @@ def outcome_json(found: Found, panel: Panel, name: str) -> Json:
         "members": members_json(found),
         "without_model": without_model(found),
         "parts": parts_json(found),
+        "library_parts": library_parts_json(found),
         "container": container_json(found),
         "post": asdict(delivered.blend.post),
         "strategy": str(delivered.strategy),
@@ -209,15 +181,32 @@ def parts_json(found: Found) -> list[Json]:
 
     Foreign members go first: a part is what can be exported.
     """
-    delivered, candidates = found.evaluation.delivered, found.gathered.candidates
-    chosen, whole = found.stats.of(delivered.block.chosen), deployable(delivered.blend, candidates)
+    delivered = found.evaluation.delivered
+    chosen, whole = found.stats.of(delivered.block.chosen), deployable(delivered.blend, found.gathered.candidates)
     parts = [] if whole is None else parts_of(chosen, whole)
     if whole is not None and whole != delivered.blend:
         parts = [whole, *parts]
-    return [
-        {"members": [candidates[member].name for member in part.members], "bmc_where_chosen": chosen.mean(part)}
-        for part in parts
-    ]
+    return [_part_json(found, chosen, part) for part in parts]
+
+
+def library_parts_json(found: Found) -> list[Json]:
+    """The same without models of the user's own, where there are some and others beside them.
+
+    What these take is known when they run in the container alone; where that is too much, one of them may be all of it.
+    """
+    blend, candidates = found.evaluation.delivered.blend, found.gathered.candidates
+    whole = deployable(blend, candidates)
+    told = [member for member in blend.members if not candidates[member].foreign]
+    kept = [member for member in told if is_costed(candidates[member].config)]
+    if whole is None or not kept or kept == told:
+        return []
+    chosen, library = found.stats.of(found.evaluation.delivered.block.chosen), whole.only(kept)
+    return [_part_json(found, chosen, part) for part in [library, *parts_of(chosen, library)]]
+
+
+def _part_json(found: Found, chosen: EraStatistics, part: Blend) -> Json:
+    names = [found.gathered.candidates[member].name for member in part.members]
+    return {"members": names, "bmc_where_chosen": chosen.mean(part)}
 
 
 def container_json(found: Found) -> Json:

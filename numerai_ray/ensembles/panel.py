@@ -7,11 +7,13 @@ file is read and never mapped: pages of a mapped file would count as memory of t
 
 import shutil
 import tempfile
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,18 +27,24 @@ from numerai_ray.data.dataset import DatasetIndex, load_columns
 from numerai_ray.ensembles.candidates import Candidate
 from numerai_ray.errors import DataError, EnvironmentFault
 from numerai_ray.metrics.era_columns import FloatArray, is_constant
+from numerai_ray.system.machine import this_machine
 from numerai_ray.training.post import rank_gauss
 
 OnStep = Callable[[str], None]
 FLOAT_BYTES = 4
+# As many rows are sorted by one call, and as many columns at a time on a machine of many cores.
+SORTED_ROWS, MOST_THREADS = 2**17, 4
 
 
 class RankFile:
-    """Columns (k, n) float32 in a file, written a column at a time and read by blocks of rows of all columns."""
+    """Columns (k, n) float32 in a file, written a column at a time and read by blocks of rows of all columns.
 
-    def __init__(self, path: Path, n_rows: int):
+    The file has no name where the system knows such files: a process that is killed leaves nothing behind.
+    """
+
+    def __init__(self, n_rows: int):
         self.n_rows = n_rows
-        self._file = path.open("w+b")
+        self._file = tempfile.TemporaryFile(prefix="numerai-ray-")  # noqa: SIM115
         self._count = 0
 
     def __len__(self) -> int:
@@ -91,9 +99,8 @@ def panel_of_columns(
     """A panel of predictions that are in memory, each (n,), all of them known."""
     scaled = np.empty((len(columns), len(target)), np.float32)
     total = np.zeros(len(target))
-    quantiles = untied_quantiles(np.asarray(era_starts))
-    for position, each in enumerate(columns):
-        ranked = scaled_ranks(np.asarray(each), quantiles, np.asarray(era_starts))
+    ranks = ranked_columns(lambda position: np.asarray(columns[position]), len(columns), np.asarray(era_starts))
+    for position, ranked in enumerate(ranks):
         scaled[position] = ranked
         total += ranked
     return Panel(
@@ -114,16 +121,58 @@ def untied_quantiles(era_starts: NDArray[Any]) -> FloatArray:
 
 def scaled_ranks(values: NDArray[Any], quantiles: FloatArray, era_starts: NDArray[Any]) -> FloatArray:
     """(n,): :func:`rank_gauss` of known values; in eras without ties the ``quantiles`` in their order."""
+    if not np.isfinite(values).all():
+        return rank_gauss(values, era_starts)
     result = np.empty(len(values))
-    for start, stop in pairwise(era_starts.tolist()):
-        era = values[start:stop]
-        order = np.argsort(era)
-        ordered = era[order]
-        if (ordered[1:] == ordered[:-1]).any():
-            result[start:stop] = rank_gauss(era, (0, stop - start))
-        else:
-            result[start:stop][order] = quantiles[start:stop]
+    starts: list[int] = era_starts.tolist()
+    first = 0
+    while first < len(starts) - 1:
+        last = max(first + 1, bisect_right(starts, starts[first] + SORTED_ROWS) - 1)
+        _rank_eras(values, quantiles, starts[first : last + 1], result)
+        first = last
     return result
+
+
+def _rank_eras(values: NDArray[Any], quantiles: FloatArray, starts: list[int], result: FloatArray) -> None:
+    """Fill ``result`` for a few eras, sorted by one call: an era by itself is too short to be worth one."""
+    begins, sizes = np.array(starts[:-1])[:, np.newaxis], np.diff(starts)[:, np.newaxis]
+    if (sizes == sizes[0]).all():
+        order = np.argsort(values[starts[0] : starts[-1]].reshape(len(sizes), -1), axis=1)
+        places = (order + begins).ravel()
+    else:
+        # Shorter eras end with what is larger than all of theirs.
+        within = np.arange(sizes.max())
+        known = within < sizes
+        padded = np.where(known, values[np.minimum(begins + within, starts[-1] - 1)], np.inf)
+        places = (np.argsort(padded, axis=1) + begins)[known]
+    ordered = values[places]
+    result[places] = quantiles[starts[0] : starts[-1]]
+    tied = np.flatnonzero(ordered[1:] == ordered[:-1]) + starts[0]
+    for era in np.unique(np.searchsorted(starts, tied, side="right") - 1):
+        start, stop = starts[era], starts[era + 1]
+        result[start:stop] = rank_gauss(values[start:stop], (0, stop - start))
+
+
+def ranked_columns(
+    read: Callable[[int], NDArray[Any]], count: int, era_starts: NDArray[Any]
+) -> Iterator[NDArray[np.float64]]:
+    """:func:`scaled_ranks` of ``count`` columns, in order; ``read`` gives one by its position, in any thread.
+
+    Reading and sorting leave Python's lock alone, so cores share them; few columns are in memory at a time.
+    """
+    quantiles, threads = untied_quantiles(era_starts), min(this_machine().cores, MOST_THREADS)
+
+    def ranked(position: int) -> FloatArray:
+        return scaled_ranks(read(position), quantiles, era_starts)
+
+    waiting = deque[Future[FloatArray]]()
+    with ThreadPoolExecutor(threads, "rank") as pool:
+        for position in range(count):
+            waiting.append(pool.submit(ranked, position))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextmanager
@@ -161,34 +210,30 @@ def open_panel(candidates: Sequence[Candidate], index: DatasetIndex, on_step: On
         )
     target, benchmark = target[keep], benchmark[keep]
     rows_of = rows_of.only(keep)
-    with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
-        needed, free = FLOAT_BYTES * len(candidates) * len(target), shutil.disk_usage(folder).free
-        if needed > 0.95 * free:
-            raise EnvironmentFault(
-                f"{folder}: {len(candidates)} candidates x {len(target):,} rows need {needed / 1e9:.1f} GB of scratch "
-                f"space, but {free / 1e9:.1f} GB are free; set TMPDIR to a larger disk, or give fewer experiments"
-            )
-        on_step(f"reading predictions of {len(candidates)} candidates")
-        scaled = RankFile(Path(folder) / "scaled", len(target))
-        total, quantiles = np.zeros(len(target)), untied_quantiles(starts)
-        try:
-            for position in range(len(candidates)):
-                column = scaled_ranks(rows_of.prediction(position), quantiles, starts)
-                scaled.append(column)
-                total += column
-            yield Panel(
-                eras=kept,
-                era_starts=starts,
-                target=target,
-                benchmark=benchmark,
-                scaled=scaled,
-                equal=total / len(candidates),
-                prediction=rows_of.prediction,
-                ids=rows_of.ids,
-                left_out_eras=len(np.unique(eras)) - len(kept),
-            )
-        finally:
-            scaled.close()
+    folder = tempfile.gettempdir()
+    needed, free = FLOAT_BYTES * len(candidates) * len(target), shutil.disk_usage(folder).free
+    if needed > 0.95 * free:
+        raise EnvironmentFault(
+            f"{folder}: {len(candidates)} candidates x {len(target):,} rows need {needed / 1e9:.1f} GB of scratch "
+            f"space, but {free / 1e9:.1f} GB are free; set TMPDIR to a larger disk, or give fewer experiments"
+        )
+    on_step(f"reading predictions of {len(candidates)} candidates")
+    total = np.zeros(len(target))
+    with closing(RankFile(len(target))) as scaled:
+        for column in ranked_columns(rows_of.prediction, len(candidates), starts):
+            scaled.append(column)
+            total += column
+        yield Panel(
+            eras=kept,
+            era_starts=starts,
+            target=target,
+            benchmark=benchmark,
+            scaled=scaled,
+            equal=total / len(candidates),
+            prediction=rows_of.prediction,
+            ids=rows_of.ids,
+            left_out_eras=len(np.unique(eras)) - len(kept),
+        )
 
 
 @dataclass(frozen=True, eq=False)

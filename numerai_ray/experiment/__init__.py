@@ -18,6 +18,7 @@ __all__ = [
     "mirror",
     "next_steps",
     "notes",
+    "own_ensemble",
     "paths",
     "rechecks",
     "records",

@@ -16,6 +16,7 @@ from numerai_ray.experiment.answer_table import TableRow, answer_table, costs_of
 from numerai_ray.experiment.front import FrontPoint, front_of, front_sentence
 from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.next_steps import NextStep, next_steps
+from numerai_ray.experiment.own_ensemble import OwnEnsemble, own_ensemble
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import difference
@@ -48,7 +49,7 @@ class Answer:
     is the gain to expect: the found one, shrunk by what all variants of the experiment gained. ``costs`` say what the
     gain costs in other metrics, ``checks`` what eras say that chose nothing, ``flags`` what makes it doubtful, ``rule``
     by which rule the rounds were decided. ``front`` are the variants that no other beats in both metrics, where two are
-    searched at once.
+    searched at once; ``ensemble`` is that of the experiment's own variants, None where the plan asks for none.
     """
 
     kind: Kind
@@ -74,6 +75,7 @@ class Answer:
     flags: tuple[str, ...]
     next: tuple[NextStep, ...]
     rule: str
+    ensemble: OwnEnsemble | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, NaN where unknown."""
@@ -83,7 +85,13 @@ class Answer:
         """The answer as text: verdict, costs, doubts, what to do next."""
         steps = [f"next: {step.command}" + (f"  ({step.why})" if step.why else "") for step in self.next]
         front = [front_sentence(self.front)] if self.front else []
-        return [self.verdict, *self.costs, *self.checks, *front, *(f"note: {flag}" for flag in self.flags), *steps]
+        told = [*self.costs, *self.checks, *front, *self.blended]
+        return [self.verdict, *told, *(f"note: {flag}" for flag in self.flags), *steps]
+
+    @property
+    def blended(self) -> tuple[str, ...]:
+        """How the ensemble of its variants stands, where there is something to say of it."""
+        return (self.ensemble.sentence,) if self.ensemble is not None and self.ensemble.sentence else ()
 
 
 def _told(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,6 +120,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
     root = standing.paths.root.resolve()
     beside = "experiments/" if root.parent.name == "experiments" else ""
     name = str(folder) if folder is not None else f"{beside}{root.name}"
+    ensemble = own_ensemble(plan.stages.ensemble, standing.paths, standing.history, finished=standing.finished)
     return Answer(
         kind=kind,
         verdict=f"{WORDS[kind]}: {_sentence(standing, kind, headline, search)}",
@@ -134,8 +143,9 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         checks=_checks(standing) if found else (),
         front=front_of(standing.history, tuple(plan.rounds.metrics or ())),
         flags=_flags(standing, best, headline if found else None, lost),
-        next=next_steps(standing, kind, paired, name),
+        next=next_steps(standing, kind, paired, ensemble, name),
         rule=standing.history[-1].decision.rule or f"{plan.rounds.accept}/1" if standing.history else _rule(standing),
+        ensemble=ensemble,
     )
 
 

@@ -66,7 +66,7 @@ class ResultsMirror:
         ]
         if reader:
             progress = ExperimentPaths(self.folder).progress.relative_to(self.folder).as_posix()
-            wanted = [name for name in wanted if not name.startswith("predictions/")]
+            wanted = [name for name in wanted if Path(name).parent.name != "predictions"]
             wanted += [progress] if progress in there and progress not in wanted else []
         # The ledger last here too: interrupted, the same command fetches again.
         for name in sorted(wanted, key=lambda name: name == self._ledger):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numerai_ray.experiment.own_ensemble import OwnEnsemble
 from numerai_ray.metrics.significance import PairedDelta
 
 if TYPE_CHECKING:
@@ -22,20 +23,35 @@ class NextStep:
     why: str
 
 
-def next_steps(standing: "Standing", kind: str, paired: PairedDelta | None, folder: str) -> tuple[NextStep, ...]:
+def next_steps(
+    standing: "Standing", kind: str, paired: PairedDelta | None, ensemble: OwnEnsemble | None, folder: str
+) -> tuple[NextStep, ...]:
     """What to do, most pressing first.
 
     Args:
         standing: the experiment.
         kind: of the answer.
         paired: the difference that the answer tells.
+        ensemble: that of its own variants; None where the plan asks for none.
         folder: how commands name the experiment.
 
     """
     go_on = f"numerai-ray run {folder}"
     if not standing.finished:
         return (NextStep(go_on, "goes on where this stopped" if standing.history else "begins"),)
-    return (*_decided(kind, paired, folder), *_search_on(standing, kind, f"{go_on} --extend"))
+    own = () if ensemble is None else _blended(ensemble, go_on, folder)
+    return (*own, *_decided(kind, paired, folder), *_search_on(standing, kind, f"{go_on} --extend"))
+
+
+def _blended(ensemble: OwnEnsemble, go_on: str, folder: str) -> tuple[NextStep, ...]:
+    """What to do with the ensemble of its variants."""
+    if ensemble.state in ("to be made", "outdated"):
+        return (NextStep(go_on, "makes the ensemble of its variants that the plan asks for; nothing is trained"),)
+    if ensemble.verdict != "clear gain":
+        return ()
+    pickle = f"{Path(folder).resolve().name}-ensemble.pkl"
+    why = "proves the ensemble, which is clearly better than the best single variant on later eras"
+    return (NextStep(f"numerai-ray export {folder}/ensemble --out {pickle}", why),)
 
 
 def _decided(kind: str, paired: PairedDelta | None, folder: str) -> tuple[NextStep, ...]:

@@ -119,6 +119,18 @@ class ExperimentPaths:
         return self.root / "ensemble"
 
     @property
+    def ensemble_results(self) -> Path:
+        return EnsemblePaths(self.ensemble).own_results
+
+    @property
+    def ensemble_page(self) -> Path:
+        return EnsemblePaths(self.ensemble).html
+
+    @property
+    def ensemble_failure(self) -> Path:
+        return EnsemblePaths(self.ensemble).failure
+
+    @property
     def wandb(self) -> Path:
         """Where Weights & Biases keeps its files, and all of them offline."""
         return self.root / "logs" / "wandb"
@@ -151,6 +163,41 @@ class ExperimentPaths:
     def foreign_ids(self) -> list[str]:
         """Ids of the predictions of others that were added, in order."""
         return sorted(path.stem for path in self.results(FOREIGN).parent.glob(f"{FOREIGN}*.json"))
+
+
+@dataclass(frozen=True)
+class EnsemblePaths(ExperimentPaths):
+    """File names of an ensemble's folder, laid out as an experiment's."""
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def recipe(self) -> Path:
+        """The ensemble as a config."""
+        return self.root / "ensemble.yaml"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "ensemble.md"
+
+    @property
+    def html(self) -> Path:
+        return self.root / "ensemble.html"
+
+    @property
+    def own_results(self) -> Path:
+        return self.results(self.name)
+
+    @property
+    def failure(self) -> Path:
+        """Why the stage that was asked for an ensemble last made none; gone when it makes one."""
+        return self.root / "not_made.json"
+
+    @property
+    def own_predictions(self) -> Path:
+        return self.predictions(self.name)
 
 
 def summary_file(folder: Path) -> Path:

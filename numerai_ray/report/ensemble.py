@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from numerai_ray.ensembles.costs import Cost
-from numerai_ray.ensembles.outcome import EnsemblePaths, delta_of, read_outcome
+from numerai_ray.ensembles.outcome import delta_of, read_outcome
+from numerai_ray.experiment.own_ensemble import FIRST_RULE
+from numerai_ray.experiment.paths import EnsemblePaths
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, Verdict, delta_text, e4, verdict
 from numerai_ray.report.html import with_pictures
 from numerai_ray.report.markdown import Picture
@@ -229,7 +231,8 @@ def _method(value: Value) -> list[str]:
         f"and by {e4(off['largest_in_an_era'], sign=False)} in a single era."
     )
     table = _table(["strategy", "BMC in the blocks before the last"], rows)
-    return [search, sums, table, *(["\n".join(left_out)] if left_out else [])]
+    rule = f"Decided by rule {value.get('rule', FIRST_RULE)}: what a later one would choose does not change it."
+    return [search, sums, table, rule, *(["\n".join(left_out)] if left_out else [])]
 
 
 def container_text(value: Value) -> str:

@@ -19,13 +19,14 @@ from numerai_ray.ensembles.confirmation import confirm, judge_gain
 from numerai_ray.ensembles.costs import Cost, costs_of, room_of, that_fit
 from numerai_ray.ensembles.deployment import deployable, ensemble_config
 from numerai_ray.ensembles.evaluation import BLOCKS, refused_blend, walk_forward
-from numerai_ray.ensembles.outcome import EnsemblePaths, Found, is_ensemble, read_outcome, results_of, write_predictions
+from numerai_ray.ensembles.outcome import Found, is_ensemble, read_outcome, results_of, write_predictions
 from numerai_ray.ensembles.panel import open_panel
 from numerai_ray.ensembles.search import Limits
 from numerai_ray.ensembles.sources import all_found
 from numerai_ray.ensembles.statistics import statistics_of
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.baselines import BaselineStore
+from numerai_ray.experiment.paths import EnsemblePaths
 from numerai_ray.submission.container.containers import MEMORY_BYTES, SECONDS
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import write_json

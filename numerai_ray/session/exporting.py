@@ -52,7 +52,7 @@ def export_variant(
 
 def export_ensemble(folder: Path, asked: ExportAsked, on_step: Callable[[str], None]) -> "Verification":
     """Refit the members of an ensemble, each once, into one pickle that stands alone; raises as above."""
-    from numerai_ray.ensembles.outcome import EnsemblePaths
+    from numerai_ray.experiment.paths import EnsemblePaths
     from numerai_ray.submission.export.choice import choose_ensemble
 
     return _export(EnsemblePaths(folder), lambda: choose_ensemble(folder, asked.variant), [], asked, on_step)

@@ -11,6 +11,7 @@ from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.lock import lock_holder
 from numerai_ray.experiment.mirror import last_sign
+from numerai_ray.experiment.own_ensemble import own_ensemble
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
@@ -28,15 +29,16 @@ def status_json(
     """What ``status --json`` tells; ``answer`` gives its answer where the caller holds one already."""
     history = read_ledger(paths.ledger)
     best = best_variant(history)
+    told = _answer(paths, exp, history) if answer is None else answer()
     return {
         "experiment": str(exp),
         "state": state_of(paths, history, results),
         "finished": is_finished(history),
         "best": None if best is None else record_json(best),
-        "answer": _answer(paths, exp, history) if answer is None else answer(),
+        "answer": told,
         "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
-        "ensemble": _ensemble(paths),
+        "ensemble": _ensemble(told),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
     }
@@ -51,12 +53,20 @@ def _answer(paths: ExperimentPaths, exp: str | Path, history: Sequence[RoundReco
     return answer_json(experiment_answer(loaded, paths, history, exp))
 
 
-def _ensemble(paths: ExperimentPaths) -> dict[str, Any] | None:
-    if not paths.ensemble.is_dir():
-        return None
-    from numerai_ray.session.ensemble_stage import ensemble_json
+def _ensemble(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The ensemble of its variants, where there is one."""
+    found = None if answer is None else answer["ensemble"]
+    return found if found is not None and found["weights"] else None
 
-    return ensemble_json(paths)
+
+def ensemble_sentence(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> str:
+    """How the ensemble of its variants stands; "" where there is nothing to say, or the plan cannot be read."""
+    try:
+        _, loaded = open_experiment(paths.root)
+    except NumeraiRayError:
+        return ""
+    found = own_ensemble(loaded.plan.stages.ensemble, paths, history, finished=is_finished(history))
+    return "" if found is None else found.sentence
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:

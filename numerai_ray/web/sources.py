@@ -33,6 +33,9 @@ MOST_BYTES = {
     "results": 64 * 2**20,
     "report": 64 * 2**20,
     "html": 64 * 2**20,
+    "ensemble_results": 64 * 2**20,
+    "ensemble_page": 64 * 2**20,
+    "ensemble_failure": 2**20,
     "log": 2**60,  # only its end is read
 }
 REFETCH_S = 10.0

@@ -39,10 +39,11 @@ MOST_TEXT, MOST_KEY = 4000, 200
 # Of a log its end: a page is no place to read megabytes.
 LOG_BYTES = 64 * 1024
 MOST_COMPARED = 12
+ENSEMBLE = ("ensemble_results", "ensemble_page", "ensemble_failure")
 # Files whose change makes most values anew.
-STAMPED = ("plan", "ledger", "notes")
+STAMPED = ("plan", "ledger", "notes", *ENSEMBLE)
 # Files that decide the answer and the leaderboard: both cost the most, and neither a note nor a report changes them.
-DECISIVE = ("plan", "ledger")
+DECISIVE = ("plan", "ledger", *ENSEMBLE)
 
 
 @dataclass

@@ -24,7 +24,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:
     made = Desk(tmp_path_factory.mktemp("stage"), market, ASKED)
     assert made.run("--stop-after", "final") == 0
     assert not is_ensemble(made.folder / "ensemble"), "a stage before it was asked for"
-    assert "none is there yet" in (made.folder / "experiment.md").read_text()
+    assert "is still to be made" in (made.folder / "experiment.md").read_text()
     assert made.run() == 0
     return made
 
@@ -98,5 +98,5 @@ def test_what_cannot_be_searched_is_told_and_fails_nothing(desk: Desk, capsys: p
     capsys.readouterr()
     assert desk.run() == 0
     told = capsys.readouterr()
-    assert "no ensemble of the experiment's variants" in told.out + told.err
+    assert "No ensemble of the experiment's variants" in told.out + told.err
     assert "eras in common are too few" in told.out + told.err

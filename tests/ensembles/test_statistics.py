@@ -9,7 +9,7 @@ from oracles import oracle_scores
 
 from numerai_ray.ensembles.blends import Blend, Post, blended
 from numerai_ray.ensembles.confirmation import scores_of
-from numerai_ray.ensembles.panel import Panel, panel_of_columns, scaled_ranks, untied_quantiles
+from numerai_ray.ensembles.panel import SORTED_ROWS, Panel, panel_of_columns, scaled_ranks, untied_quantiles
 from numerai_ray.ensembles.statistics import EraStatistics, statistics_of
 from numerai_ray.training.post import rank_gauss
 
@@ -70,6 +70,13 @@ def test_ranks_with_and_without_ties_are_rank_gauss() -> None:
     rng = np.random.default_rng(0)
     starts = np.array([0, 50, 120])
     for values in (rng.normal(size=120), np.round(rng.normal(size=120)), np.r_[np.ones(50), rng.normal(size=70)]):
+        found = scaled_ranks(values, untied_quantiles(starts), starts)
+        np.testing.assert_allclose(found, rank_gauss(values, starts), atol=1e-14)
+    # More rows than are sorted by one call, in eras of any size, one of them larger than that; and infinities.
+    starts = np.cumsum([0, 1, 3, SORTED_ROWS + 1, *rng.integers(2, 900, 400)])
+    values = rng.normal(size=starts[-1])
+    for infinite in (np.zeros(len(values), bool), rng.random(len(values)) < 1e-3):
+        values = np.where(infinite, np.inf, np.where(rng.random(len(values)) < 1e-4, 0.0, values))
         found = scaled_ranks(values, untied_quantiles(starts), starts)
         np.testing.assert_allclose(found, rank_gauss(values, starts), atol=1e-14)
 

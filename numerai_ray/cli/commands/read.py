@@ -24,7 +24,7 @@ from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import experiment_paths, fetch_results, open_experiment
 from numerai_ray.session.reading import leaderboard_json
-from numerai_ray.session.status import best_variant, record_json, running, state_of, status_json
+from numerai_ray.session.status import best_variant, ensemble_sentence, record_json, running, state_of, status_json
 from numerai_ray.system.json_text import without_nan
 
 WATCH_S = 1.0
@@ -133,6 +133,8 @@ def _shown(paths: ExperimentPaths, exp: Path, results: str | None = None) -> Ren
         so_far = "best" if is_finished(history) else "best so far"
         shown = f"{metric_name(best)} {number(best.metrics.primary)}, {changes_label(last.decision.changes)}"
         parts.append(Text(f"{so_far}: {best.id}, {shown}"))
+    if told := ensemble_sentence(paths, history):
+        parts.append(Text(told))
     state = state_of(paths, history, results)
     ahead = "" if state in {"finished", "running"} else f"; `numerai-ray run {exp}` goes on"
     parts.append(Text(f"{state}{ahead}"))

@@ -26,7 +26,7 @@ VariantOption = Annotated[
     typer.Option(
         "--variant",
         metavar="NAME",
-        help="A variant's id or name, else the experiment's winner; of an ensemble best-N members, else all.",
+        help="A variant's id or name, else the experiment's winner; of an ensemble best-N or library-N, else all.",
     ),
 ]
 PythonOption = Annotated[

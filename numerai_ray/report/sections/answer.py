@@ -31,7 +31,7 @@ def answer_block(answer: Answer) -> dict[str, Any]:
         "lead": lead,
         "rest": rest,
         "facts": facts,
-        "notes": [*answer.costs, *answer.checks, *(f"Note: {flag}" for flag in answer.flags)],
+        "notes": [*answer.costs, *answer.checks, *answer.blended, *(f"Note: {flag}" for flag in answer.flags)],
         "header": list(TABLE_HEADER),
         "rows": [list(table_cells(row)) for row in answer.table],
         "next": [asdict(step) for step in answer.next],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from numerai_ray.config import Config
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.submission.container.containers import Container
@@ -106,22 +107,37 @@ def _tried(
 def _what_fits(
     order: ExportOrder, catalog: Catalog, environment: Environment, run_jobs: RunJobs, on_step: OnStep
 ) -> str:
-    """The largest part of an ensemble that the container runs, tried there by halving; "" for anything else."""
-    names = list(order.choice.parts)
+    """The best part of an ensemble that the container runs, tried there; "" for anything else.
+
+    Parts with fewer and fewer members are tried by halving. Where a part without models of the user's own is better
+    than what that found, these are tried, the best first: a model of unknown size may be all that is too much.
+    """
+    choice, store = order.choice, ModelStore(order.store.root)
+
+    def tried(name: str, config: Config) -> Verification:
+        on_step(f"trying the ensemble's {name} members")
+        assembly = plan_refit(config, catalog, order.store)
+        refits = refits_of(assembly.jobs, store, run_jobs, on_step)
+        with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
+            return _tried(order, assembly, refits, environment, SubmissionFiles(Path(folder) / order.out.name))
+
+    names = list(choice.parts)
     fits: tuple[str, Verification] | None = None
     low, high = 0, len(names)
     while low < high:
         middle = (low + high) // 2
-        on_step(f"trying the ensemble's {names[middle]} members")
-        assembly = plan_refit(order.choice.parts[names[middle]], catalog, order.store)
-        refits = refits_of(assembly.jobs, ModelStore(order.store.root), run_jobs, on_step)
-        with tempfile.TemporaryDirectory(prefix="numerai-ray-") as folder:
-            found = _tried(order, assembly, refits, environment, SubmissionFiles(Path(folder) / order.out.name))
+        found = tried(names[middle], choice.parts[names[middle]])
         if found.ok:
             fits, high = (names[middle], found), middle
         else:
             low = middle + 1
-    if not names:
+    for name, config in choice.lighter.items():
+        if fits is not None and not choice.part_scores[name] > choice.part_scores[fits[0]]:
+            break
+        if (found := tried(name, config)).ok:
+            fits = (name, found)
+            break
+    if not names and not choice.lighter:
         return ""
     if fits is None:
         return "\nNor can it run fewer of the ensemble's members; train smaller models"
