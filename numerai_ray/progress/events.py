@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.progress.round_state import RoundState, Snapshot, progress_json, progress_record
+from numerai_ray.progress.round_state import Pace, RoundState, Snapshot, progress_json, progress_record
 from numerai_ray.progress.terminal import say
 from numerai_ray.rounds.start import RoundStart
 from numerai_ray.runners.base import Progress
@@ -21,7 +21,7 @@ class EventView:
     def __init__(self, listener: Callable[[Mapping[str, Any]], object]) -> None:
         self._listener = listener
         self._state: RoundState | None = None
-        self._after_s = 0.0
+        self._pace = Pace()
         self._last = 0.0
 
     def __enter__(self) -> Self:
@@ -31,9 +31,9 @@ class EventView:
         return None
 
     def round_started(self, start: RoundStart) -> None:
-        self._state, self._last = RoundState(start, self._after_s), time.monotonic()
+        self._state, self._last = RoundState(start, self._pace), time.monotonic()
         known = [each.id for each in start.known]
-        value = {**{k: v for k, v in vars(start).items() if k not in ("known", "fits")}, "known": known}
+        value = {**{k: v for k, v in vars(start).items() if k not in ("known", "fits", "rows")}, "known": known}
         self._tell("round_started", value)
 
     def trial_progress(self, progress: Progress) -> None:
@@ -42,7 +42,7 @@ class EventView:
         self._tell("progress", progress_record(progress))
 
     def round_decided(self, record: RoundRecord) -> None:
-        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
+        self._pace = Pace() if self._state is None else self._state.pace()
         self._state = None
         self._tell("round_decided", parse_json(to_json(record)))
 

@@ -19,6 +19,7 @@ from numerai_ray.progress.events import JsonView
 from numerai_ray.progress.round_state import (
     Best,
     Budget,
+    Pace,
     RoundState,
     Snapshot,
     counted,
@@ -48,7 +49,7 @@ class ProgressFile:
         self.path = path
         self._last = 0.0
         self._state: RoundState | None = None
-        self._after_s = 0.0
+        self._pace = Pace()
         self._snapshot = Snapshot()
         self._ray: str | None = None
 
@@ -57,7 +58,7 @@ class ProgressFile:
         self._ray = url
 
     def round_started(self, start: RoundStart) -> None:
-        self._state = RoundState(start, self._after_s)
+        self._state = RoundState(start, self._pace)
         self._write(force=True)
 
     def trial_progress(self, progress: Progress) -> None:
@@ -67,7 +68,7 @@ class ProgressFile:
 
     def round_decided(self, record: RoundRecord) -> None:
         del record
-        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
+        self._pace = Pace() if self._state is None else self._state.pace()
         self._state = None
         self._write(force=True)
 
@@ -117,7 +118,7 @@ class LiveView:
         self.budget = budget or Budget(0)
         self.look = look
         self._state: RoundState | None = None
-        self._after_s = 0.0
+        self._pace = Pace()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
@@ -128,7 +129,7 @@ class LiveView:
         self._live.stop()
 
     def round_started(self, start: RoundStart) -> None:
-        self._state = RoundState(start, self._after_s)
+        self._state = RoundState(start, self._pace)
 
     def trial_progress(self, progress: Progress) -> None:
         if self._state is not None:
@@ -137,7 +138,7 @@ class LiveView:
     def round_decided(self, record: RoundRecord) -> None:
         self.best.decided(record)
         self.budget.decided(record)
-        self._after_s = 0.0 if self._state is None else self._state.since_told_s()
+        self._pace = Pace() if self._state is None else self._state.pace()
         self._state = None
         self.console.print(decided_line(record), highlight=False, markup=False)
 

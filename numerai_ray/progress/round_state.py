@@ -21,6 +21,10 @@ from numerai_ray.system.machine import Usage, usage
 
 # Running fits are asked for this often: rarely enough to cost nothing, often enough to look alive.
 LOOK_S = 2.0
+# Of a round's work, or of a fit's steps: less says nothing of the pace, which is still that of reading and starting.
+LEAST_KNOWN = 0.05
+# Of a round's work: as much the pace of the rounds before counts, so that the first fits alone do not decide.
+WEIGHT_BEFORE = 0.1
 
 
 class Fit(Protocol):
@@ -53,21 +57,35 @@ class Snapshot:
         return sum(fit.per_second for fit in self.fits if fit.unit == "trees")
 
 
-class RoundState:
-    """The running round: folds and fits done, metrics so far, time left.
+@dataclass(frozen=True)
+class Pace:
+    """What earlier rounds showed: seconds of a unit of work, None before one has trained; and those after the last fit.
 
-    ``after_s`` is what comes after a round's last fit, as the round before it showed: scoring, diagnostics, the report.
+    The latter (scoring, diagnostics, statistics) were of so many predicted ``rows``.
     """
 
-    def __init__(self, start: RoundStart, after_s: float = 0.0):
+    work_s: float | None = None
+    after_s: float = 0.0
+    rows: int = 0
+
+    def after(self, rows: int) -> float:
+        """Seconds after the last fit of a round that predicts so many rows: half of them go with the rows."""
+        return self.after_s * (1 + rows / self.rows) / 2 if self.rows else 0.0
+
+
+class RoundState:
+    """The running round: folds and fits done, metrics so far, time left; ``before`` is the pace of earlier rounds."""
+
+    def __init__(self, start: RoundStart, before: Pace | None = None):
         self.start = start
-        self.after_s = after_s
-        self.began = time.monotonic()  # or when its first fit was seen running: until then, Ray starts and data is read
+        self.before = before or Pace()
+        self.began = time.monotonic()  # of the first fit: until it is seen or told of, Ray starts and data is read
         self.progress: dict[str, Progress] = {
             trial: Progress(trial, 0, start.folds[trial], math.nan) for trial in start.trials
         }
         self._done: dict[str, bool] = {}  # fits by key, and whether they were stored
-        self._seen = False
+        self._tasks = {each.task for fits in start.fits.values() for each in fits.values()}
+        self._training = False
         self._told = self.began
 
     def tell(self, progress: Progress) -> None:
@@ -75,36 +93,54 @@ class RoundState:
         self.progress[progress.trial] = progress
         self._done |= progress.fits
         self._told = time.monotonic()
+        self._training = self._training or not all(progress.fits.values())
 
     def look(self, snapshot: Snapshot) -> None:
         """Note what runs."""
-        if snapshot.fits and not self._seen:
-            took = max(fit.done / fit.per_second if fit.per_second else 0.0 for fit in snapshot.fits)
-            self._seen, self.began = True, time.monotonic() - took
+        if self._training:
+            return
+        now, fits = time.monotonic(), self._running(snapshot)
+        if fits:
+            took = max(fit.done / fit.per_second if fit.per_second else 0.0 for fit in fits)
+            self._training, self.began = True, max(self.began, now - took)
+        elif snapshot.usage is not None:  # somebody looked, and nothing ran yet
+            self.began = now
 
     def seconds_left(self, snapshot: Snapshot | None = None) -> float | None:
-        """Of this round, from the work done so far, what runs right now included; None before there is any.
+        """Of this round, from the work done so far, what runs right now included; None while too little is known.
 
-        Work is the fits' cost, not their number: the largest folds are trained first.
+        Work is the fits' cost, not their number: the largest folds are trained first. The pace of the rounds before
+        counts as much as :data:`WEIGHT_BEFORE` of the round.
         """
         left = self._work(key for key in self._asked if key not in self._done)
-        trained = self._work(key for key, stored in self._done.items() if not stored)
         tasks = {each.task: each.cost for each in left.values()}
-        running = (
-            sum(tasks.get(fit.name, 0.0) * min(1.0, fit.done / fit.total) for fit in snapshot.fits if fit.total)
-            if snapshot
-            else 0.0
-        )
-        done = sum(each.cost for each in trained.values()) + running
+        fits = self._running(snapshot) if snapshot else []
+        running = sum(tasks.get(fit.name, 0.0) * min(1.0, fit.done / fit.total) for fit in fits if fit.total)
+        done = self._trained() + running
         todo = sum(each.cost for each in left.values()) - running
-        if done <= 0:
+        after_s = self.before.after(self.start.rows)
+        if todo <= 0:
+            return max(0.0, after_s - self.since_told_s()) if done > 0 else None
+        known = 0.0 if self.before.work_s is None else WEIGHT_BEFORE * (done + todo)
+        if done + known < LEAST_KNOWN * (done + todo):
             return None
-        if todo > 0:
-            return (time.monotonic() - self.began) * todo / done + self.after_s
-        return max(0.0, self.after_s - self.since_told_s())
+        passed_s = time.monotonic() - self.began if self._training else 0.0
+        work_s = (passed_s + known * (self.before.work_s or 0.0)) / (done + known)
+        # Where fewer wait than there is room for, the longest of those that run decides.
+        far = [fit for fit in fits if fit.per_second and fit.done >= LEAST_KNOWN * fit.total]
+        longest_s = max(((fit.total - fit.done) / fit.per_second for fit in far), default=0.0)
+        return max(todo * work_s, longest_s) + after_s
+
+    def pace(self) -> Pace:
+        """What this round, just decided, shows to the next."""
+        if not self.start.rows:
+            return self.before
+        done = self._trained()
+        work_s = (self._told - self.began) / done if done > 0 else self.before.work_s
+        return Pace(work_s, self.since_told_s(), self.start.rows)
 
     def since_told_s(self) -> float:
-        """Seconds since a fit was told of; when the round is decided, what came after its last one."""
+        """Seconds since a fit was told of."""
         return time.monotonic() - self._told
 
     def title(self) -> str:
@@ -127,6 +163,14 @@ class RoundState:
     def all(self) -> list[Progress]:
         """Every trial's last word."""
         return list(self.progress.values())  # a copy: another thread tells
+
+    def _running(self, snapshot: Snapshot) -> list[Fit]:
+        """Fits of this round: a look may be older than it."""
+        return [fit for fit in snapshot.fits if fit.name in self._tasks]
+
+    def _trained(self) -> float:
+        """Work that is done; what was stored took no time."""
+        return sum(each.cost for each in self._work(key for key, stored in self._done.items() if not stored).values())
 
     @property
     def _asked(self) -> set[str]:

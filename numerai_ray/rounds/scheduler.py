@@ -30,6 +30,7 @@ from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
 from numerai_ray.rounds.replication import decide_replication, pending, search_of_replication
 from numerai_ray.rounds.start import RoundStart, fit_work
+from numerai_ray.rounds.time_model import predicted_rows
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
@@ -348,4 +349,5 @@ def _start(
         ),
         fits=fit_work(plans),
         metric=setup.candidates[0].config.score.metric,
+        rows=sum(map(predicted_rows, plans)),
     )

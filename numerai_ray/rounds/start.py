@@ -31,7 +31,8 @@ class RoundStart:
     """What a watcher is told when a round begins.
 
     ``trials`` maps ids to names, ``folds`` has their number by id, ``known`` ran in earlier rounds. ``fits`` are those
-    of each trial, by key: trials may share some. ``metric`` is what decides.
+    of each trial, by key: trials may share some. ``metric`` is what decides. ``rows`` are those that all its trials
+    predict.
     """
 
     number: int
@@ -42,6 +43,7 @@ class RoundStart:
     known: tuple[VariantRecord, ...]
     fits: Mapping[str, Mapping[str, FitWork]] = field(default_factory=dict)
     metric: str = BMC.name
+    rows: int = 0
 
 
 def fit_work(plans: Sequence[VariantPlan]) -> dict[str, dict[str, FitWork]]:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -28,6 +29,7 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")
 DATA_ROOT_VARIABLE = "NUMERAI_RAY_DATA"
 CACHE_VARIABLE = "NUMERAI_RAY_CACHE"
 COPY_BYTES = 8 * 2**20
+LONGEST_TRIES = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, order=True)
@@ -304,7 +306,8 @@ def _connection(scheme: str, query: str, bucket: str, environment: tuple[tuple[s
         parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
         settings |= {"scheme": parts.scheme, "endpoint_override": parts.netloc}
     if scheme == "gs":
-        return fs.GcsFileSystem(**settings)
+        # By itself the client tries for a quarter of an hour.
+        return fs.GcsFileSystem(retry_time_limit=LONGEST_TRIES, **settings)
     region = options.pop("region", None) or known.get("region")
     if region is None:
         region = "us-east-1" if endpoint else fs.resolve_s3_region(bucket)

@@ -1,14 +1,16 @@
-"""What `numerai-ray plan` says of time and memory against what the run then takes, for several shapes of experiment.
+"""What is told of time and memory, by `plan` and while a run goes on, against what the run then takes.
 
 ``python tests/benchmarks/plan_accuracy.py [SHAPE ...]`` plans and runs each shape in a fresh folder, with nothing
 stored: the quickstart; two LightGBM rounds of many trees on a middle-sized market; a ladder of lengths; a round of
 CatBoost with two seeds each; a round of neural networks; a round of neutralization. Prints estimate, fact and their
-ratio of the time of the whole command and of the peak memory, and the rounds one by one. Exits 1 when the time or
-memory of a shape misses the limit. All of it takes about six minutes; it means something on a quiet machine only.
+ratio of the time of the whole command and of the peak memory, and the rounds one by one, with the time left that was
+told once a quarter of a round was over. Exits 1 when the time or memory of a shape misses the limit, or the time left
+of a round after the first its own. All of it takes about six minutes; it means something on a quiet machine only.
 """
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,8 @@ import psutil
 import yaml
 
 LIMIT = 0.25
+# Time left is told of a round under way, and may be off by this factor, or by seconds that nobody waits for.
+LEFT_FACTOR, LEFT_SLACK_S = 2.0, 3.0
 GB = 10**9
 CLI = [sys.executable, "-c", "from numerai_ray.cli import main; main()"]
 QUICKSTART = Path(__file__).parents[2] / "experiments"
@@ -75,6 +79,15 @@ SHAPES = {
 
 
 @dataclass(frozen=True)
+class Told:
+    """The time left of a round, as `status` had it at some time of the clock; None while it is not known."""
+
+    round: int | None  # None between rounds
+    at: float
+    left_s: float | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """A shape's estimates and facts: seconds of the whole run, bytes at the peak, and the rounds' records."""
 
@@ -84,6 +97,7 @@ class Measured:
     expected_bytes: int
     peak_bytes: int
     rounds: list[dict[str, Any]]
+    told: list[Told]
 
 
 def write_experiment(folder: Path, shape: Shape | None) -> Path:
@@ -122,11 +136,42 @@ def measure(shape: Shape | None, work: Path) -> Measured:
     first = time.perf_counter()
     told = json.loads(_out([*CLI, "plan", str(experiment), *data, "--json"]))
     began = time.perf_counter()
-    _out([*CLI, "run", str(experiment), *data])
+    told_left = _run([*CLI, "run", str(experiment), *data], experiment / "logs" / "progress.json")
     fact_s = time.perf_counter() - began
     records = [json.loads(line) for line in (experiment / "results" / "rounds.jsonl").read_text().splitlines()]
     peak = max(record["cost"].get("peak_bytes", 0) for record in records)
-    return Measured(told["seconds"], fact_s, began - first, told["memory_bytes"], peak, records)
+    return Measured(told["seconds"], fact_s, began - first, told["memory_bytes"], peak, records, told_left)
+
+
+def _run(command: list[str], progress: Path) -> list[Told]:
+    """Run it, and read meanwhile what it tells of the round under way."""
+    found: list[Told] = []
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(command, stdout=said, stderr=said) as process:
+            while process.poll() is None:
+                time.sleep(0.1)
+                if progress.exists() and (not found or progress.stat().st_mtime > found[-1].at):
+                    at, running = progress.stat().st_mtime, json.loads(progress.read_text())["running"] or {}
+                    found.append(Told(running.get("round"), at, running.get("seconds_left")))
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"{' '.join(command[3:])} ended with {process.returncode}:\n{said.read()[-2000:]}")
+    return found
+
+
+def left_of(number: int, told: list[Told]) -> list[tuple[float, float]]:
+    """Of a round, once a quarter of it was over: pairs of the seconds left that were told, and that were."""
+    mine = [each for each in told if each.round == number]
+    after = [each.at for each in told if mine and each.at > mine[-1].at]
+    if not after:
+        return []
+    quarter = mine[0].at + (after[0] - mine[0].at) / 4
+    return [(each.left_s, after[0] - each.at) for each in mine if each.left_s is not None and each.at >= quarter]
+
+
+def far_off(pair: tuple[float, float]) -> bool:
+    told, fact = pair
+    return abs(told - fact) > LEFT_SLACK_S and not 1 / LEFT_FACTOR <= told / fact <= LEFT_FACTOR
 
 
 def _out(command: list[str]) -> str:
@@ -145,6 +190,7 @@ def tell(name: str, found: Measured) -> bool:
         f"({memory_off:+.0%})   "
         f"plan took {found.plan_s:.0f} s"
     )
+    missed = 0
     for record in found.rounds:
         fits = sum(variant["fits_new"] for variant in record["variants"])
         busy = sum(variant["fit_seconds"] for variant in record["variants"])
@@ -153,7 +199,17 @@ def tell(name: str, found: Measured) -> bool:
             f"{record['wall_s']:6.1f} s taken; {fits} fits of {busy:.1f} s in all"
             + (f"; Ray's start {start_s:.1f} s" if (start_s := record["cost"].get("start_s")) else "")
         )
-    return max(abs(time_off), abs(memory_off)) <= LIMIT
+        pairs = left_of(record["number"], found.told)
+        if pairs:
+            told_s, left_s = max(pairs, key=lambda pair: abs(math.log(max(pair[0], 0.1) / pair[1])))
+            off = sum(map(far_off, pairs))
+            if record["number"] > 1:
+                missed += off
+            print(
+                f"{'':<29}time left was told {len(pairs)} times, {off} far off; "
+                f"at worst {told_s:.1f} s for {left_s:.1f} s"
+            )
+    return max(abs(time_off), abs(memory_off)) <= LIMIT and not missed
 
 
 def main() -> int:
@@ -164,7 +220,10 @@ def main() -> int:
     unknown = [name for name in options.shapes if name not in SHAPES]
     if unknown:
         parser.error(f"no such shape: {', '.join(unknown)}")
-    print(f"{psutil.cpu_count()} cores; limit: within {LIMIT:.0%}", flush=True)
+    print(
+        f"{psutil.cpu_count()} cores; limit: within {LIMIT:.0%}, time left within a factor of {LEFT_FACTOR:g}",
+        flush=True,
+    )
     good = []
     for name in options.shapes or SHAPES:
         with tempfile.TemporaryDirectory(prefix="plan-accuracy-") as folder:

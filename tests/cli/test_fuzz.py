@@ -50,7 +50,7 @@ dataset_eras = dataset.era_numbers
 
 def test_what_takes_too_long_is_a_finding(start: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz, "LONGEST_S", 0.0)
-    with pytest.raises(FindingError, match="took 0 s, twice"):
+    with pytest.raises(FindingError, match=r"took \d+ s, twice"):
         try_one("parquet", 0, start)
 
 

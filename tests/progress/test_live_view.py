@@ -249,13 +249,16 @@ def test_status_shows_what_the_driver_wrote(tmp_path: Path) -> None:
     file = ProgressFile(tmp_path / "progress.json")
     file.round_started(START)
     file._last = 0
-    file.observed(LOOK)
+    assert file._state is not None
+    file._state.began -= 60
+    look = replace(LOOK, fits=(replace(FIT, done=240),))
+    file.observed(look)
     running = json.loads(file.path.read_text())["running"]
     shown = text_of(running_table(running))
     assert "fitting r3/a/fold2" in shown
-    # A fit of cost 2 of 20 has 120 of its 400 trees after the ten seconds that it took.
-    assert running["seconds_left"] == pytest.approx(10 * 19.4 / 0.6, rel=0.1)
-    assert running == json.loads(json.dumps(progress_json(file._state, LOOK), default=str)) | {  # type: ignore[arg-type]
+    # A fit of cost 2 of 20 has 240 of its 400 trees after the ten seconds that it took.
+    assert running["seconds_left"] == pytest.approx(10 * 18.8 / 1.2, rel=0.1)
+    assert running == json.loads(json.dumps(progress_json(file._state, look), default=str)) | {
         "trials": running["trials"], "seconds_left": running["seconds_left"], "ray_dashboard": None,
     }  # fmt: skip
     assert usage_text(None) == ""

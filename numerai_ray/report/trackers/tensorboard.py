@@ -3,10 +3,11 @@
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numerai_ray.errors import EnvironmentFault
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader
@@ -16,13 +17,32 @@ from numerai_ray.report.trackers.facts import by_round, cumulative, metric_value
 ROUNDS = "rounds"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TensorBoardTracker:
     """Writes event files: curves over the rounds, and of each variant its metrics, cumulative scores and parameters."""
 
     paths: ExperimentPaths
+    _given_up: bool = field(default=False)
 
     def __call__(self, history: Sequence[RoundRecord]) -> None:
+        """Write what is not there yet.
+
+        Raises:
+            EnvironmentFault: the folder cannot be written; nothing is tried after that.
+
+        """
+        if self._given_up:
+            return
+        try:
+            self._write_all(history)
+        except OSError as error:
+            self._given_up = True
+            raise EnvironmentFault(
+                f"{self.paths.tensorboard}: cannot be written: {error.strerror or error} ({error.filename}); free "
+                f"space or move away what is there. `numerai-ray track {self.paths.root}` writes later what is missing"
+            ) from None
+
+    def _write_all(self, history: Sequence[RoundRecord]) -> None:
         missing = [(r, v) for r, v in new_variants(history) if not (self.paths.tensorboard / v.id).exists()]
         undrawn = [each for each in history if not self._curves(each).exists()]
         if not missing and not undrawn:

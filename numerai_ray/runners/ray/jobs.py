@@ -9,6 +9,7 @@ from typing import Any
 
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.runners.ray.needs import TOKEN_ADVICE, use_token
+from numerai_ray.system.services import Answer, in_time
 
 # isort: split
 use_token()  # Ray looks for it when it is imported
@@ -16,6 +17,11 @@ use_token()  # Ray looks for it when it is imported
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 POLL_S = 1.0
+# Ray's client waits for an answer without end: so long for one, and for what a job is handed to be uploaded.
+ANSWER_S = 30.0
+UPLOAD_S = 900.0
+# A head that says nothing for as long is no longer watched; its job may well go on.
+GONE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class JobDesk:
     def __init__(self, address: str):
         self.address = address
         try:
-            self._client = JobSubmissionClient(address)
+            self._client = in_time(lambda: JobSubmissionClient(address), ANSWER_S)
         except (OSError, RuntimeError, ValueError) as error:
             first = (str(error).splitlines() or [""])[0]
             if "Authentication" in str(error):
@@ -66,51 +72,60 @@ class JobDesk:
         if known is not None and not known.is_terminal():
             return False
         if known is not None:
-            self._client.delete_job(job.id)
+            self._asked(lambda: self._client.delete_job(job.id))
         runtime: dict[str, Any] = {"working_dir": str(job.folder), "env_vars": dict(job.variables)}
         if job.modules:
             runtime["py_modules"] = [str(path) for path in job.modules]
         try:
-            self._client.submit_job(
-                entrypoint=job.command, submission_id=job.id, runtime_env=runtime, metadata=dict(job.metadata)
+            in_time(
+                lambda: self._client.submit_job(
+                    entrypoint=job.command, submission_id=job.id, runtime_env=runtime, metadata=dict(job.metadata)
+                ),
+                UPLOAD_S,
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise RequestError(f"{self.address}: refuses job {job.id} ({error!s:.300})") from None
         return True
 
-    def follow(self, job_id: str, tell: Callable[[str], None], poll_s: float = POLL_S) -> JobEnd:
+    def follow(self, job_id: str, tell: Callable[[str], None]) -> JobEnd:
         """Tell the job's log as it grows, until it ends; a connection that drops is made again.
 
         Raises:
-            EnvironmentFault: the cluster no longer knows the job.
+            EnvironmentFault: the cluster no longer knows the job, or has not answered for :data:`GONE_S`.
 
         """
-        told = 0
+        told, answered = 0, time.monotonic()
         while True:
+            if time.monotonic() - answered > GONE_S:
+                raise EnvironmentFault(
+                    f"{self.address}: no answer for {GONE_S / 60:.0f} minutes; job {job_id} may go on without this "
+                    f"terminal: the same command watches it again"
+                )
             with suppress(OSError, RuntimeError):
-                status = self._client.get_job_status(job_id) if self._knows(job_id) else None
+                status = in_time(lambda: self._known(job_id), ANSWER_S)
                 if status is None:
                     raise EnvironmentFault(
                         f"{self.address}: no longer knows job {job_id}; its head was restarted: submit again to go on"
                     )
-                text = str(self._client.get_job_logs(job_id))
+                answered = time.monotonic()
+                text = str(in_time(lambda: self._client.get_job_logs(job_id), ANSWER_S))
                 if len(text) > told:
                     tell(text[told:])
                     told = len(text)
                 if status.is_terminal():
-                    info = self._client.get_job_info(job_id)
+                    info = in_time(lambda: self._client.get_job_info(job_id), ANSWER_S)
                     return JobEnd(str(status.value), info.driver_exit_code, info.message or "")
-            time.sleep(poll_s)
-
-    def stop(self, job_id: str) -> bool:
-        """Ask the job to stop, as an interrupt would."""
-        return bool(self._client.stop_job(job_id))
+            time.sleep(POLL_S)
 
     def _status(self, job_id: str) -> JobStatus | None:
+        return self._asked(lambda: self._known(job_id))
+
+    def _known(self, job_id: str) -> JobStatus | None:
+        known = any(job.submission_id == job_id for job in self._client.list_jobs())
+        return self._client.get_job_status(job_id) if known else None
+
+    def _asked(self, request: Callable[[], Answer]) -> Answer:
         try:
-            return self._client.get_job_status(job_id) if self._knows(job_id) else None
+            return in_time(request, ANSWER_S)
         except (OSError, RuntimeError) as error:
             raise EnvironmentFault(f"{self.address}: {error!s:.300}; try again") from None
-
-    def _knows(self, job_id: str) -> bool:
-        return any(job.submission_id == job_id for job in self._client.list_jobs())
