@@ -20,6 +20,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import difference
 from numerai_ray.experiment.standing import Headline, Standing, counted, p_text, searched
+from numerai_ray.experiment.verdicts import confirmation
 from numerai_ray.metrics.shrinkage import expected_gain, spread_of_gains
 from numerai_ray.metrics.significance import RULE, PairedDelta, Search, e4, verdict
 from numerai_ray.metrics.standard_error import Persistence
@@ -221,13 +222,7 @@ def _checks(standing: Standing) -> tuple[str, ...]:
     paired = headline.paired
     if paired is None or not headline.sure:
         return (f"On the kept eras it differs from {headline.theirs} by {headline.shown}",)
-    if paired.low > 0:
-        sure = "the gain is there"
-    elif paired.high < 0:
-        sure = "it loses there"
-    else:
-        sure = "which neither confirms the gain nor refutes it"
-    return (f"On {counted(paired.eras, 'era')} kept out of the search: {headline.shown}, {sure}",)
+    return (f"On {counted(paired.eras, 'era')} kept out of the search: {headline.shown}, {confirmation(paired)}",)
 
 
 def _flags(
