@@ -108,7 +108,8 @@ def test_on_ray_it_is_the_same_and_outlives_its_driver(undisturbed: Desk, tmp_pa
     desk = desk_in(tmp_path, market)
     with desk.start() as process:
         end = time.monotonic() + 300
-        while not (desk.folder / "configs" / "r02-base.yaml").exists() and process.poll() is None:
+        # The last file that is written before the round trains.
+        while not (desk.folder / "configs" / "r02-num_leaves=4.yaml").exists() and process.poll() is None:
             assert time.monotonic() < end
             time.sleep(0.01)
         process.kill()
