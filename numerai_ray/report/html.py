@@ -155,10 +155,10 @@ def _labelled(body: str) -> str:
 
         return re.sub(r"<tr>.*?</tr>", row, found[0], flags=re.DOTALL).replace("<table>", f'<table class="{kind}">')
 
-    asked = ((head, "answer"), (chapters, "card"))
-    made = [
-        re.sub(r"<table>.*?</table>", lambda each, k=kind: table(each, k), part, flags=re.S) for part, kind in asked
-    ]
+    def labelled(part: str, kind: str) -> str:
+        return re.sub(r"<table>.*?</table>", lambda found: table(found, kind), part, flags=re.DOTALL)
+
+    made = [labelled(head, "answer"), labelled(chapters, "card")]
     return "<h2".join(made) if chapters else made[0]
 
 
