@@ -35,7 +35,10 @@ def test_a_trade_off_is_said_first_by_report_run_and_json(
 ) -> None:
     desk = tradeoff_desk(tmp_path, market)
     planned, said = ran(desk, capsys)
-    assert "`accept: pareto`" not in planned
+    # What a round can tell is said before it runs, and the cheapest remedy.
+    assert "Smallest gain told from noise in 4 of 5 cases" in planned
+    assert "is below the smallest gain that a round can tell from noise" in " ".join(planned.split())
+    assert "`rounds.seeds: 3` sees" in planned
     first, *_ = desk.rounds()
     (tried,) = [each for each in first["variants"] if each["role"] == "variant"]
     (base,) = [each for each in first["variants"] if each["role"] == "base"]
