@@ -13,6 +13,7 @@ from typing import Any, Literal
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.answer_table import TableRow, answer_table, costs_of
+from numerai_ray.experiment.decision import TRADE_OFF
 from numerai_ray.experiment.front import FrontPoint, front_of, front_sentence
 from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.next_steps import NextStep, next_steps
@@ -20,7 +21,8 @@ from numerai_ray.experiment.own_ensemble import OwnEnsemble, own_ensemble
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import difference
-from numerai_ray.experiment.standing import Headline, Standing, counted, p_text, searched
+from numerai_ray.experiment.standing import Headline, Standing, counted, listed, p_text, searched
+from numerai_ray.experiment.verdicts import confirmation
 from numerai_ray.metrics.shrinkage import expected_gain, spread_of_gains
 from numerai_ray.metrics.significance import RULE, PairedDelta, Search, e4, verdict
 from numerai_ray.metrics.standard_error import Persistence
@@ -86,12 +88,19 @@ class Answer:
         steps = [f"next: {step.command}" + (f"  ({step.why})" if step.why else "") for step in self.next]
         front = [front_sentence(self.front)] if self.front else []
         told = [*self.costs, *self.checks, *front, *self.blended]
-        return [self.verdict, *told, *(f"note: {flag}" for flag in self.flags), *steps]
+        return [self.verdict, *told, *(f"note: {flag}" for flag in self.notes), *steps]
 
     @property
     def blended(self) -> tuple[str, ...]:
         """How the ensemble of its variants stands, where there is something to say of it."""
         return (self.ensemble.sentence,) if self.ensemble is not None and self.ensemble.sentence else ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The flags but for a trade-off that the verdict has told."""
+        if self.kind != TRADE_OFF:
+            return self.flags
+        return tuple(flag for flag in self.flags if not flag.startswith(f"{TRADE_OFF}:"))
 
 
 def _told(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
     ensemble = own_ensemble(plan.stages.ensemble, standing.paths, standing.history, finished=standing.finished)
     return Answer(
         kind=kind,
-        verdict=f"{WORDS[kind]}: {_sentence(standing, kind, headline, search)}",
+        verdict=f"{WORDS[kind]}: {_sentence(standing, kind, headline, search, lost)}",
         finished=standing.finished,
         stage=stage or "",
         winner="" if best is None else best.id,
@@ -181,7 +190,7 @@ def _kind(standing: Standing, best: VariantRecord | None, headline: Headline | N
     return "trade-off" if lost else "gain"
 
 
-def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search: Search) -> str:
+def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search: Search, lost: tuple[str, ...]) -> str:
     if kind == "nothing yet":
         return "no configuration has been scored."
     tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.searched), 'round')}"
@@ -201,7 +210,8 @@ def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search:
     luck = f"p = {p_text(paired.p_value)} for {searched(search)}"
     if kind == "not settled":
         return f"{who}: {shown}, inside the noise ({luck})."
-    return f"{who}: {shown}, clear of the noise ({luck})."
+    cost = f"; a {TRADE_OFF}, as it loses {listed(lost)}" if kind == TRADE_OFF else ""
+    return f"{who}: {shown}, clear of the noise ({luck}){cost}."
 
 
 def _expected(standing: Standing, headline: Headline | None, search: Search) -> float:
@@ -231,21 +241,16 @@ def _checks(standing: Standing) -> tuple[str, ...]:
     paired = headline.paired
     if paired is None or not headline.sure:
         return (f"On the kept eras it differs from {headline.theirs} by {headline.shown}",)
-    if paired.low > 0:
-        sure = "the gain is there"
-    elif paired.high < 0:
-        sure = "it loses there"
-    else:
-        sure = "which neither confirms the gain nor refutes it"
-    return (f"On {counted(paired.eras, 'era')} kept out of the search: {headline.shown}, {sure}",)
+    return (f"On {counted(paired.eras, 'era')} kept out of the search: {headline.shown}, {confirmation(paired)}",)
 
 
 def _flags(
     standing: Standing, best: VariantRecord | None, headline: Headline | None, lost: tuple[str, ...]
 ) -> tuple[str, ...]:
     """What makes the answer doubtful, or dear."""
-    found = [f"trade-off: it loses {' and '.join(lost)} by more than noise does"] if lost else []
-    found += [] if best is None else list(best.flags)
+    found = [f"{TRADE_OFF}: it loses {listed(lost)} by more than noise does"] if lost else []
+    # What the winner's own round said of its costs is said of all scored eras here.
+    found += [] if best is None else [flag for flag in best.flags if not (lost and flag.startswith(f"{TRADE_OFF}:"))]
     found += _repeated(standing)
     if headline is not None and (swings := standing.persistence(headline.stage)) is not None and swings.shows:
         found.append(_persistent(headline, swings))

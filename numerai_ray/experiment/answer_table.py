@@ -64,6 +64,12 @@ class _Statistic:
 _MEAN = _Statistic(lambda scores: summarize(scores).mean, lambda scores: scores, 5, in_e4=True)
 _LEVEL = _Statistic(lambda scores: summarize(scores).mean, lambda scores: scores, 3, in_e4=False)
 _SHARPE = _Statistic(lambda scores: summarize(scores).sharpe, sharpe_values, 2, in_e4=False)
+# Of the diagnostics, which say nothing of single eras' differences. Churn is known where ids come again.
+_DIAGNOSED = (
+    ("fnc", "Feature-neutral CORR", ("feature_neutral_corr", "mean"), 5),
+    ("churn", "Churn", ("churn", "mean"), 3),
+    ("turnover", "Turnover", ("churn", "turnover"), 3),
+)
 _DRAWDOWN = _Statistic(lambda scores: summarize(scores).max_drawdown, None, 3, in_e4=False)
 
 
@@ -94,8 +100,9 @@ def answer_table(standing: Standing, stage: Stage, best: VariantRecord) -> tuple
         ("corr_with_benchmark", "CORR with benchmark", "corr_with_benchmark", _LEVEL),
     ]
     rows = [_row(standing, stored, *each) for each in asked]
-    ours, theirs, benchmark = map(_neutral, stored)
-    rows.insert(-1, TableRow("fnc", "Feature-neutral CORR", ours, theirs, benchmark, None, rows[0].eras))
+    for name, title, where, digits in _DIAGNOSED:
+        ours, theirs, benchmark = (_diagnosed(each, *where) for each in stored)
+        rows.insert(-1, TableRow(name, title, ours, theirs, benchmark, None, rows[0].eras, digits))
     return tuple(row for row in rows if not all(map(math.isnan, (row.winner, row.baseline))))
 
 
@@ -177,6 +184,6 @@ def _only_last(scores: FloatArray, last: int) -> FloatArray:
     return found
 
 
-def _neutral(stored: StoredScores | None) -> float:
-    value = (stored.diagnostics.get("feature_neutral_corr") or {}).get("mean") if stored else None
+def _diagnosed(stored: StoredScores | None, part: str, key: str) -> float:
+    value = (stored.diagnostics.get(part) or {}).get(key) if stored else None
     return math.nan if value is None else float(value)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from numerai_ray.experiment.decision import TRADE_OFF
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
+from numerai_ray.experiment.standing import listed
 from numerai_ray.metrics.era_columns import FloatArray
 from numerai_ray.metrics.selection import LEVEL, best_of
 from numerai_ray.metrics.series import sharpe_values
@@ -44,6 +45,6 @@ def with_costs(
         gains = each.evidence is not None and each.evidence.to_base.mean > 0
         ours = reader.read(each.id) if gains else None
         lost = losses(ours, theirs, comparison) if ours is not None and theirs is not None else ()
-        flag = (f"{TRADE_OFF}: loses {' and '.join(lost)} by more than noise does",) if lost else ()
+        flag = (f"{TRADE_OFF}: loses {listed(lost)} by more than noise does",) if lost else ()
         found.append(replace(each, flags=each.flags + flag))
     return found

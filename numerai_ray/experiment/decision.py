@@ -96,7 +96,7 @@ def decide(
     honest = [variant for variant in fit if may_win(variant, settings)]
     pruned = sum(variant.pruned is not None for variant in variants)
     failed, suspect = len(variants) - len(fit) - pruned, len(fit) - len(honest)
-    free = [variant for variant in honest if settings.accept != "pareto" or TRADE_OFF not in _kinds(variant)]
+    free = [variant for variant in honest if is_free(variant, settings)]
     front = _on_front(free, base, settings)
     counts = (
         (failed, "failed"),
@@ -208,6 +208,11 @@ def _on_front(variants: Sequence[VariantRecord], base: VariantRecord, settings: 
 def may_win(variant: VariantRecord, settings: PolicySettings) -> bool:
     """Whether it ran, its metric is known, and it is no suspected leak (unless those are accepted)."""
     return is_known(variant) and (settings.accept_suspect or not is_suspect(variant))
+
+
+def is_free(variant: VariantRecord, settings: PolicySettings) -> bool:
+    """Whether what it costs does not bar it: where ``accept`` is pareto, a trade-off is barred in every stage."""
+    return settings.accept != "pareto" or TRADE_OFF not in _kinds(variant)
 
 
 def is_suspect(variant: VariantRecord) -> bool:

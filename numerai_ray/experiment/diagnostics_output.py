@@ -46,7 +46,7 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
     exposure = dict(zip(needs.features, look.exposure.tolist(), strict=True))
     neutral = summarize(look.neutral_corr)
     known = ~np.isnan(look.neutral_corr)
-    churned = look.churn[~np.isnan(look.churn)]
+    churned, turned = (each[~np.isnan(each)] for each in (look.churn, look.turnover))
     return {
         "eras": {
             "looked_at": len(look.eras),
@@ -75,6 +75,7 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
         "churn": {
             "mean": float(churned.mean()) if len(churned) else float("nan"),
             "n_eras": len(churned),
+            "turnover": float(turned.mean()) if len(turned) else float("nan"),
             "common_ids": float(look.common[~np.isnan(look.churn)].mean()) if len(churned) else 0.0,
         },
         "per_era": {
@@ -85,6 +86,7 @@ def _looked(outcome: VariantOutcome, look: Diagnosis) -> dict[str, Any]:
             "feature_neutral_corr": look.neutral_corr.tolist(),
             "corr": look.corr.tolist(),
             "churn": look.churn.tolist(),
+            "turnover": look.turnover.tolist(),
         },
     }
 

@@ -57,6 +57,7 @@ class _Neutral(_Shape):
 
 class _Churn(_Shape):
     mean: Unknown = None
+    turnover: Unknown = None
     n_eras: int = 0
 
 

@@ -1,7 +1,7 @@
 """Standing of an experiment: who won each stage, against whom, by how much. Worked out once for every reader."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -266,6 +266,12 @@ def searched(search: Search) -> str:
 def counted(count: int, what: str) -> str:
     """``1 round``, ``2 rounds``."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``A``, ``A and B``, ``A, B and C``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def p_text(p_value: float) -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import ScoreReader, difference, search_of, share_of
-from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, Verdict, verdict
+from numerai_ray.metrics.selection import best_of
+from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, PairedDelta, Verdict, verdict
 
 
 def overall_verdicts(
@@ -53,8 +54,20 @@ def overall_verdicts(
                 share = share_of(history, (variant, start), reader, comparison.overlap_eras)
                 how = judged if judged == ALONE else replace(judged, share=share)
                 paired = difference(variant, start, reader, comparison, how)
+                if paired is not None and own and variant.id != record.decision.winner:
+                    # One of many that nobody chose: it is a loss as the worst of them.
+                    paired = replace(paired, p_loss=best_of(paired.p_loss, search.variants))
                 found[record.stage, variant.id] = verdict(paired)
     return found
+
+
+def confirmation(paired: PairedDelta) -> str:
+    """What a difference on eras that chose nothing says about the gain that was found, by its interval."""
+    if paired.low > 0:
+        return "the gain is there"
+    if paired.high < 0:
+        return "it loses there"
+    return "which neither confirms the gain nor refutes it"
 
 
 def stored_comparison(history: Sequence[RoundRecord], reader: ScoreReader) -> Comparison:

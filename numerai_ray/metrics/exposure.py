@@ -12,6 +12,9 @@ is NaN.
 - Churn: 1 - Spearman correlation of one era's prediction with the next one's, over the ids that both have
   (``numerai_tools.signals.churn``). Numerai Classic gives every row a new id, so it has no churn: this is for ids
   that persist.
+- Turnover: half the sum of absolute changes of a portfolio's weights from one era to the next
+  (``numerai_tools.signals.turnover``). The weights are the era's centred ranks, their absolute values summing to 1; an
+  id that comes or goes had, or has, none.
 - Correlation of predictions: mean over eras of their Spearman correlation.
 """
 
@@ -43,9 +46,10 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Churn:
-    """Of each era but the first to the one before: ``churn`` and the number of ``common`` ids, both (n_eras - 1,)."""
+    """Of each era but the first to the one before, (n_eras - 1,): both measures, and how many ids are ``common``."""
 
     churn: FloatArray
+    turnover: FloatArray
     common: NDArray[np.int64]
 
 
@@ -113,11 +117,12 @@ def feature_neutral_corrs(
 
 
 def churn(prediction: ArrayLike, ids: ArrayLike, era_starts: ArrayLike) -> Churn:
-    """1 - Spearman correlation of each era's prediction with the era before, over ids with both.
+    """How far each era's prediction moves from that of the era before: churn over ids with both, turnover over all.
 
-    ``prediction`` and ``ids`` are (n,); ids are numbers, bytes or text. 0 is the same order, 1 an unrelated one, 2
-    the reverse. NaN under two common ids, and where either era's prediction is constant on them; the reference
-    refuses under 80 % of common ids, ``common`` lets the caller judge. Raises ValueError when an era has an id twice.
+    ``prediction`` and ``ids`` are (n,); ids are numbers, bytes or text. Of churn 0 is the same order, 1 an unrelated
+    one, 2 the reverse; of turnover 0 is the same portfolio, 1 wholly another one. NaN under two common ids, and where
+    either era's prediction is constant (churn: on them); the reference refuses under 80 % of common ids, ``common``
+    lets the caller judge. Raises ValueError when an era has an id twice.
     """
     p, names = column("prediction", prediction), np.asarray(ids)
     if names.shape != p.shape:
@@ -129,12 +134,24 @@ def churn(prediction: ArrayLike, ids: ArrayLike, era_starts: ArrayLike) -> Churn
         if len(np.unique(own)) < len(own):
             raise ValueError(f"an era must have each id once, but the era at position {position} has one twice")
         eras.append((own, p[rows][known]))
-    found, common = [], []
+    found, moved, common = [], [], []
     for (old_ids, old), (new_ids, new) in pairwise(eras):
         both, before, after = np.intersect1d(old_ids, new_ids, assume_unique=True, return_indices=True)
         found.append(1 - spearman(old[before], new[after]))
         common.append(len(both))
-    return Churn(np.array(found, np.float64), np.array(common, np.int64))
+        held, wanted = _weights(old), _weights(new)
+        kept = np.abs(held[before] - wanted[after]).sum()
+        rest = np.abs(np.delete(held, before)).sum() + np.abs(np.delete(wanted, after)).sum()
+        moved.append((kept + rest) / 2 if len(both) > 1 else np.nan)
+    return Churn(np.array(found, np.float64), np.array(moved, np.float64), np.array(common, np.int64))
+
+
+def _weights(prediction: FloatArray) -> FloatArray:
+    """(n,) centred ranks whose absolute values sum to 1; NaN where all are one."""
+    if not len(prediction) or is_constant(prediction):
+        return np.full(len(prediction), np.nan)
+    centred = uniform_ranks(prediction) - 0.5
+    return np.asarray(centred / np.abs(centred).sum(), np.float64)
 
 
 def prediction_correlations(predictions: Sequence[ArrayLike], era_starts: ArrayLike) -> PredictionCorrelations:

@@ -21,6 +21,8 @@ from numerai_ray.report.reading import Reading
 
 # A line of its own in the Markdown, which becomes a picture after everything else was escaped.
 _PLACE = "figure-of-the-report:{}"
+# Tables of as many columns do not fit a phone.
+CARD_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _page(title: str, body: str, data: Data) -> str:
     if data.leaderboard is not None:
         body = _with_leaderboard(body)
     body, contents = _with_anchors(body)
-    body = _answer_labelled(_folded(body))
+    body = _labelled(_folded(body))
     body = body.replace("<table", '<div class="wide" tabindex="0"><table').replace("</table>", "</table></div>")
     values = {"title": title, "heading": f"{title_line}</h1>", "body": body, "contents": contents}
     page = {"style": style(), "script": script(), "script_hash": script_hash(), "data": data.as_json()}
@@ -135,19 +137,29 @@ def _with_leaderboard(body: str) -> str:
     return re.sub(found, r'\1<div id="leaderboard">\2</div>', body, count=1, flags=re.DOTALL)
 
 
-def _answer_labelled(body: str) -> str:
-    """``body`` whose answer's table names the column in each cell: on a phone a row is a card."""
-    match = re.search(r"<table>.*?</table>", body.split("<h2", 1)[0], re.DOTALL)
-    if match is None or "Winner" not in match[0]:
-        return body
-    names = re.findall(r"<th[^>]*>(.*?)</th>", match[0])
+def _labelled(body: str) -> str:
+    """``body`` whose widest tables name the column in each cell: on a phone a row is a card.
 
-    def row(found: re.Match[str]) -> str:
-        labels = iter(names)
-        return re.sub("<td", lambda _: f'<td data-label="{next(labels, "")}"', found[0])
+    The answer's table stands before the first chapter, with a layout of its own.
+    """
+    head, chapters = body.split("<h2", 1) if "<h2" in body else (body, "")
 
-    table = re.sub(r"<tr>.*?</tr>", row, match[0], flags=re.DOTALL).replace("<table>", '<table class="answer">')
-    return body.replace(match[0], table, 1)
+    def table(found: re.Match[str], kind: str) -> str:
+        names = re.findall(r"<th[^>]*>(.*?)</th>", found[0])
+        if len(names) < CARD_COLUMNS:
+            return found[0]
+
+        def row(cells: re.Match[str]) -> str:
+            labels = iter(names)
+            return re.sub("<td", lambda _: f'<td data-label="{next(labels, "")}"', cells[0])
+
+        return re.sub(r"<tr>.*?</tr>", row, found[0], flags=re.DOTALL).replace("<table>", f'<table class="{kind}">')
+
+    def labelled(part: str, kind: str) -> str:
+        return re.sub(r"<table>.*?</table>", lambda found: table(found, kind), part, flags=re.DOTALL)
+
+    made = [labelled(head, "answer"), labelled(chapters, "card")]
+    return "<h2".join(made) if chapters else made[0]
 
 
 def _with_anchors(body: str) -> tuple[str, list[tuple[int, str, str]]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numerai_ray.experiment.decision import PolicySettings, decide, may_win, order, sanity_flags
+from numerai_ray.experiment.decision import PolicySettings, decide, is_free, may_win, order, sanity_flags
 from numerai_ray.experiment.records import REPLICATE, RoundRecord
 from numerai_ray.rounds.budget import search_ended
 from numerai_ray.rounds.focus import Focus
@@ -202,7 +202,7 @@ def _confirm(
         ({**record.base_changes, **variant.changes}, variant)
         for record in scouts
         for variant in record.variants
-        if variant.role == "variant" and may_win(variant, settings)
+        if variant.role == "variant" and may_win(variant, settings) and is_free(variant, settings)
     ]
     if not ran:
         return ConfirmRound(None, why)

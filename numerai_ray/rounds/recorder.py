@@ -13,7 +13,8 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.experiment.variant_output import write_variant
-from numerai_ray.metrics.significance import e4
+from numerai_ray.experiment.verdicts import confirmation
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.rounds.candidates import Candidate, identity
 from numerai_ray.runners.base import RoundRunner
 from numerai_ray.system.files import write_text
@@ -148,8 +149,13 @@ def holdout_decision(decision: Decision, winner: VariantRecord | None, history: 
     elif not found:
         reason = f"on the kept eras the winner differs from the base by {e4(gain)} {title}"
     else:
-        both = f"by {e4(gain)} {title}, in the search by {e4(found)}"
-        reason = f"on the kept eras the winner differs from the base {both}: {_survived(gain, found)}"
+        both, words = f"{e4(gain)} {title}", f"{_survived(gain, found)}, how sure is unknown"
+        paired = None if winner.evidence is None else winner.evidence.to_base
+        if paired is not None and not math.isnan(paired.low):
+            both = f"{both} ({INTERVAL_PERCENT} % interval {e4(paired.low)} to {e4(paired.high)})"
+            words = confirmation(paired)
+        both = f"by {both}, in the search by {e4(found)}"
+        reason = f"on the kept eras the winner differs from the base {both}: {words}"
     return replace(decision, winner=winner.id, promoted=False, changes=changes, reason=reason + again)
 
 

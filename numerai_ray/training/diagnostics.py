@@ -31,8 +31,9 @@ class Diagnosis:
 
     ``strongest``, ``mean`` (n_eras,) are the largest and the mean absolute exposure, ``feature`` (n_eras,) the
     position of the one with the largest (-1: none); ``exposure`` (k,) is each feature's mean over ``counted`` (k,)
-    eras. ``corr`` and ``neutral_corr`` (n_eras,) are CORR and feature-neutral CORR; ``churn`` (n_eras,) is that to the
-    era before, over ``common`` ids, NaN where it is not in the same fold or has no id in common.
+    eras. ``corr`` and ``neutral_corr`` (n_eras,) are CORR and feature-neutral CORR; ``churn`` and
+    ``turnover`` (n_eras,) are those from the era before, with which it has ``common`` ids; NaN where that is not in the
+    same fold or has no id in common.
     """
 
     eras: tuple[int, ...]
@@ -44,6 +45,7 @@ class Diagnosis:
     corr: Floats
     neutral_corr: Floats
     churn: Floats
+    turnover: Floats
     common: npt.NDArray[np.int64]
 
 
@@ -103,6 +105,7 @@ def diagnose_fold(plan: VariantPlan, position: int, predictions: Sequence[Floats
                 corr[each],
                 neutral_corr[each],
                 np.append(np.nan, turned.churn)[chosen],
+                np.append(np.nan, turned.turnover)[chosen],
                 np.append(0, turned.common)[chosen],
             )
         )
@@ -126,14 +129,15 @@ def joined(parts: Sequence[Diagnosis]) -> Diagnosis:
 
 
 def _churn(plan: VariantPlan, position: int, prediction: Floats, columns: Columns) -> Churn:
-    """That of the fold's eras; nothing where no id comes again, as in all of Numerai Classic."""
+    """Churn and turnover of the fold's eras; nothing where no id comes again, as in all of Numerai Classic."""
     eras = plan.folds.trainable[position].validation_eras
     if columns.ids_persist:
         return churn(prediction, take(columns.ids, plan.index.row_ranges(eras)), plan.index.starts_of(eras))
-    return Churn(np.full(len(eras) - 1, np.nan), np.zeros(len(eras) - 1, np.int64))
+    unknown = np.full(len(eras) - 1, np.nan)
+    return Churn(unknown, unknown, np.zeros(len(eras) - 1, np.int64))
 
 
-_PER_ERA = ("strongest", "mean", "feature", "corr", "neutral_corr", "churn", "common")
+_PER_ERA = ("strongest", "mean", "feature", "corr", "neutral_corr", "churn", "turnover", "common")
 
 
 def _ranked(prediction: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """The report of an experiment with 500 variants: all pictures, text and page from nothing, in a process of its own.
 
-Prints seconds and peak memory against the limits; exits 1 when one is missed.
+Prints seconds and peak memory against the limits, which hold for 2,000 variants too; exits 1 when one is missed.
 
     python tests/benchmarks/report_size.py
     python tests/benchmarks/report_size.py --variants 2000
@@ -26,7 +26,7 @@ from numerai_ray.metrics.significance import Comparison
 from numerai_ray.report.writer import write_report
 from numerai_ray.system.json_text import to_json
 
-LIMIT_S, LIMIT_BYTES = 10.0, 500e6
+LIMIT_S, LIMIT_BYTES = 10.0, 400e6
 VARIANTS, A_ROUND = 500, 4
 
 
@@ -64,7 +64,8 @@ def main(variants: int) -> int:
         done = subprocess.run([sys.executable, __file__, str(root)], check=True, capture_output=True, text=True)
         seconds, peak = time.perf_counter() - began, float(done.stdout)
         size = (root / "report.html").stat().st_size
-    print(f"{variants} variants: {seconds:.1f} s (limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit 500)")
+    limits = f"(limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit {LIMIT_BYTES / 1e6:.0f})"
+    print(f"{variants} variants: {seconds:.1f} s {limits}")
     print(f"report.html: {size / 1e6:.1f} MB")
     return 0 if seconds <= LIMIT_S and peak <= LIMIT_BYTES else 1
 

@@ -32,7 +32,6 @@ def test_the_stage_that_ran_last_has_a_table(finished: History) -> None:
     assert len({table[0] for table in tables}) == 1
     assert len({line.count("|") for table in tables for line in table}) == 1
     assert "`fncv3_features` (400 features)" in parts[0]
-    assert "Churn is unknown: no id comes again" in parts[0]
     assert parts[1] == "### Diagnostics of final"
     scouted = diagnostics_section(replace(reading(finished), history=tuple(finished.records[:3])))
     assert scouted[3].startswith("The 3 best of 8; the others stand in their `results/<id>.json`")

@@ -90,7 +90,7 @@ def test_results_have_every_part_and_are_json(outcome: VariantOutcome) -> None:
     groups = value["importance"]["by_group"]
     for name, members in outcome.plan.diagnosed.groups.items():
         assert groups.get(name, 0) == pytest.approx(sum(shares.get(each, 0) for each in members))
-    assert value["churn"] == {"mean": None, "n_eras": 0, "common_ids": 0.0}
+    assert value["churn"] == {"mean": None, "turnover": None, "n_eras": 0, "common_ids": 0.0}
     assert value["feature_neutral_corr"]["neutral_to"] == "fncv3_features"
 
 
@@ -192,6 +192,7 @@ def test_churn_where_ids_stay_with_their_stocks(market: Path, tmp_path: Path, ou
     slow = 1 - a.reset_index(drop=True)[:n].corr(b.reset_index(drop=True)[:n], method="spearman")
     assert look.churn[1] == pytest.approx(slow, abs=1e-12)
     assert look.common[1] == n
+    assert 0 < look.turnover[1] <= 1
 
 
 def test_likeness_of_a_round_counts_earlier_variants_and_only_those_of_the_same_rows(market, tmp_path) -> None:

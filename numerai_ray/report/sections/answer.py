@@ -31,7 +31,7 @@ def answer_block(answer: Answer) -> dict[str, Any]:
         "lead": lead,
         "rest": rest,
         "facts": facts,
-        "notes": [*answer.costs, *answer.checks, *answer.blended, *(f"Note: {flag}" for flag in answer.flags)],
+        "notes": [*answer.costs, *answer.checks, *answer.blended, *(f"Note: {flag}" for flag in answer.notes)],
         "header": list(TABLE_HEADER),
         "rows": [list(table_cells(row)) for row in answer.table],
         "next": [asdict(step) for step in answer.next],
@@ -47,8 +47,8 @@ def answer_section(reading: Reading) -> list[str]:
     parts += _state(reading)
     if not math.isnan(answer.expected):
         parts.append(
-            f"The gain to expect is {e4(answer.expected)}: the found one, shrunk by what all {answer.variants} "
-            f"variants gained."
+            f"The gain to expect is {e4(answer.expected)}: the found one, shrunk by what "
+            f"{counted(answer.variants, 'variant')} gained."
         )
     if block["rows"]:
         rows = [f"| {' | '.join(map(cell, row))} |" for row in block["rows"]]

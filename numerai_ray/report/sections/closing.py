@@ -183,8 +183,19 @@ def _noise(reading: Reading) -> str:
     return (
         f"Noise: the standard error of a variant's difference to its base is {e4(middle, sign=False)} (median), "
         f"{than} than the margin of {e4(margin, sign=False)}. It allows for overlapping labels, not for a market "
-        f"that changes."
+        f"that changes{_by_slow_swings(reading)}."
     )
+
+
+def _by_slow_swings(reading: Reading) -> str:
+    """How sure the answer's difference would be if only its slowest swings were believed."""
+    judging = [stage for stage in reversed(reading.stages) if stage != "holdout"]
+    headline = next((h for stage in judging if (h := reading.headline(stage)) is not None), None)
+    swings = None if headline is None else reading.persistence(headline.stage)
+    if headline is None or headline.paired is None or swings is None or math.isnan(swings.standard_error):
+        return ""
+    slow, usual = (e4(each, sign=False) for each in (swings.standard_error, headline.paired.standard_error))
+    return f"; by its slowest swings alone that of the {headline.stage} run's difference is {slow}, not {usual}"
 
 
 # By the rule that an experiment began with, what grows LightGBM's trees.

@@ -34,7 +34,6 @@ class DiagnosticsRow:
     exposed_to: str
     corr: float
     neutral_corr: float
-    churn: float
     nearest: str
     features: tuple[str, ...]
     groups: tuple[str, ...]
@@ -101,7 +100,6 @@ def _row(trial: str, value: Mapping[str, Any]) -> DiagnosticsRow:
         exposed_to=next(iter(exposure.get("top") or []), ""),
         corr=_number(neutral.get("corr_mean_same_eras")),
         neutral_corr=_number(neutral.get("mean")),
-        churn=_number((value.get("churn") or {}).get("mean")),
         nearest="" if nearest is None else f"{nearest} {alike[nearest]:.3f}",
         features=tuple(f"{name} {shares[name]:.1%}" for name in (importance.get("top") or [])[:NAMED]),
         groups=tuple(f"{name} {groups[name]:.0%}" for name in largest[:NAMED] if groups[name] > 0),
@@ -154,15 +152,10 @@ def _about(reading: Reading) -> str:
     eras, neutral = latest.get("eras") or {}, latest.get("feature_neutral_corr") or {}
     looked = f"{eras.get('looked_at')} of {eras.get('of')} predicted eras" if eras else "the predicted eras"
     to = f"`{neutral['neutral_to']}` ({neutral['features']} features)" if neutral.get("neutral_to") else "nothing"
-    churn = (
-        "Churn is 1 less the correlation with the era before, over ids in both"
-        if (latest.get("churn") or {}).get("n_eras")
-        else "Churn is unknown: no id comes again in a later era"
-    )
     return (
         f"Nothing here decides a round. Exposure is the largest correlation of an era's ranked predictions with a "
         f"feature, mean over {looked}. Left of CORR is the share that stays when predictions are made neutral to {to}. "
-        f"{churn}. Most alike is the round's variant with the highest Spearman correlation. "
+        f"Most alike is the round's variant with the highest Spearman correlation. "
         f"All of it stands in `results/<id>.json` under `diagnostics`."
     )
 

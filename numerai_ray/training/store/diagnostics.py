@@ -60,8 +60,10 @@ class DiagnosticsStore:
 def _decode(head: Mapping[str, Any], payload: bytes) -> Diagnosis:
     del head
     parts = np.load(BytesIO(payload), allow_pickle=False)
-    arrays = {field.name: parts[field.name] for field in fields(Diagnosis) if field.name != "eras"}
     eras = parts["eras"]
+    # Looks of version 0.2 knew no turnover.
+    held = {"turnover": np.full(len(eras), np.nan), **parts}
+    arrays = {field.name: held[field.name] for field in fields(Diagnosis) if field.name != "eras"}
     for name, each in arrays.items():
         of = arrays["exposure"] if name in ("exposure", "counted") else eras
         if each.shape != (len(of),) or each.dtype.kind not in "fi":
