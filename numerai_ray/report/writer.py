@@ -17,7 +17,7 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.report.markdown import report_text
 from numerai_ray.report.page_data import page_value
-from numerai_ray.report.plots.registry import captions, drawn_plots, gathered, write_plots
+from numerai_ray.report.plots.registry import captions, drawn_plots, gathered, said, write_plots
 from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
 from numerai_ray.system.services import masked
@@ -47,10 +47,11 @@ def write_report(
     from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
+    infos = gathered(reading)
+    text, page = markdown_and_page(reading, said(infos), {name: page_value(info) for name, info in infos.items()})
+    # What draws is loaded now, when what the text was made of has gone.
     with span("plots"):
-        infos = gathered(reading)
-        said = captions(write_plots(reading, infos), len(history))
-    text, page = markdown_and_page(reading, said, {name: page_value(info) for name, info in infos.items()})
+        write_plots(reading, infos)
     write_text(paths.report, text)
     write_text(paths.html, page)
     return paths.report
