@@ -15,6 +15,8 @@ from pathlib import Path
 
 import yaml
 from control_plane import Memory
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from numerai_ray.cli.main import run
 from numerai_ray.data.files.build import build
@@ -54,6 +56,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds: int = parser.parse_args().rounds
+    # What draws is loaded once, after some minutes of a run: that is no growth.
+    FigureCanvasAgg(Figure()).draw()
     with tempfile.TemporaryDirectory(prefix="numerai-ray-memory-") as folder:
         root = Path(folder)
         write_market(MarketSpec(eras=30, rows=50, features=10, seed=1), root / "data" / "tiny")
