@@ -39,6 +39,8 @@ FloatArray = NDArray[np.float64]
 # A gain is clear when noise brings one as large in at most this share of experiments.
 LEVEL = 0.05
 DRAWS = 40_000
+# Of a long search's draws these are held at a time: sums of so many moves, made of so many draws.
+MOST_SUMS, AT_ONCE = 512, 1_000
 SHARE_STEP = 0.05
 
 
@@ -81,8 +83,7 @@ def selected_p_value(tail: float, search: Search) -> float:
         return best_of(tail, search.judged[0])
     # In steps, upwards, so that searches alike share their draws.
     share = min(1.0, math.ceil(search.share / SHARE_STEP) * SHARE_STEP)
-    sums, smallest = _reference(tuple(sorted(search.judged)), round(share, 2))
-    column = sums[:, search.moves - 1]
+    column, smallest = _reference(tuple(sorted(search.judged)), round(share, 2), search.moves)
     # Both counts include the case at hand: never 0, and never an underestimate (Phipson and Smyth 2010).
     own = (1.0 + len(column) - np.searchsorted(column, -ndtri(tail), side="left")) / (1.0 + len(column))
     drawn = (1.0 + np.searchsorted(smallest, own, side="right")) / (1.0 + len(smallest))
@@ -105,20 +106,36 @@ def luck(search: Search) -> float:
     return high
 
 
-@lru_cache(maxsize=64)
-def _reference(judged: tuple[int, ...], share: float) -> tuple[FloatArray, FloatArray]:
-    """Draws of T_1 … T_R (by ``share``), each column ascending, and of the smallest p-value of a draw, ascending."""
+@lru_cache(maxsize=16)
+def _reference(judged: tuple[int, ...], share: float, moves: int) -> tuple[FloatArray, FloatArray]:
+    """Draws of T_moves (by ``share``), ascending, and of the smallest p-value of a draw, ascending; both (DRAWS,)."""
+    above = np.full(DRAWS, DRAWS, np.int64)
+    ranks = np.empty(DRAWS, np.int64)
+    falling = np.arange(DRAWS, 0, -1)
+    for first in range(0, len(judged), MOST_SUMS):
+        for number, sums in enumerate(_sums(judged, share, first), start=first + 1):
+            ranks[np.argsort(sums)] = falling
+            np.minimum(above, ranks, out=above)
+            if number == moves:
+                chosen = np.sort(sums)
+    return chosen, np.sort(above / (1.0 + DRAWS))
+
+
+def _sums(judged: tuple[int, ...], share: float, first: int) -> FloatArray:
+    """Draws of the T after ``first`` moves, at most :data:`MOST_SUMS` of them: (n, DRAWS), always the same ones."""
     rng = np.random.default_rng([len(judged), *judged])
-    # The best of k independent normals is the k-th root of a uniform, as a quantile.
-    best = ndtri(rng.random((DRAWS, len(judged))) ** (1.0 / np.array(judged)))
-    sums = np.sort(best, axis=1)[:, ::-1].cumsum(axis=1) / np.sqrt(np.arange(1, len(judged) + 1))
+    roots, moves = 1.0 / np.array(judged), np.arange(1, len(judged) + 1)
+    last = min(first + MOST_SUMS, len(judged))
+    sums = np.empty((last - first, DRAWS))
+    for start in range(0, DRAWS, AT_ONCE):
+        # The best of k independent normals is the k-th root of a uniform, as a quantile.
+        best = ndtri(rng.random((AT_ONCE, len(judged))) ** roots)
+        best.sort(axis=1)
+        sums[:, start : start + AT_ONCE] = (best[:, ::-1].cumsum(axis=1) / np.sqrt(moves))[:, first:last].T
     if share < 1:
-        sums = share * sums + math.sqrt(1 - share**2) * rng.standard_normal((DRAWS, 1))
-    ranks = np.empty_like(sums)
-    order = np.argsort(-sums, axis=0)
-    np.put_along_axis(ranks, order, np.arange(1.0, DRAWS + 1)[:, None], axis=0)
-    smallest = np.sort(ranks.min(axis=1) / (1.0 + DRAWS))
-    return np.sort(sums, axis=0), smallest
+        sums *= share
+        sums += math.sqrt(1 - share**2) * rng.standard_normal(DRAWS)
+    return sums
 
 
 def _ways(judged: Sequence[int], moves: int) -> float:

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.report.markdown import Picture, markdown_picture, report_text
+from numerai_ray.report.markdown import APPENDIX, Picture, markdown_picture, report_text
 from numerai_ray.report.page import script, script_hash, style, template
 from numerai_ray.report.page_data import leaderboard_data
 from numerai_ray.report.reading import Reading
@@ -77,7 +77,8 @@ def with_pictures(
         return [_PLACE.format(name)]
 
     text = make_text(picture)
-    body = _to_html(text)
+    # The leaderboard has the appendix's columns.
+    body = _to_html(text if data.leaderboard is None else text.rpartition(f"\n{APPENDIX}\n")[0])
     for each, (title, caption) in pictures.items():
         text = text.replace(_PLACE.format(each), "\n\n".join(markdown_picture(each, title, caption)), 1)
         shown = _drawn(plot, each, title) if each in data.figures else _held(plot, each, title)
@@ -131,8 +132,7 @@ def _data_uri(png: bytes) -> str:
 
 
 def _with_leaderboard(body: str) -> str:
-    """Without the appendix, whose columns the leaderboard has; the leaderboard where the script finds it."""
-    body = re.sub(r"<h2>Appendix: further figures</h2>.*\Z", "", body, flags=re.DOTALL)
+    """The leaderboard where the script finds it."""
     found = r"(<h2>Leaderboard</h2>\n)(<table>.*?</table>(?:\n<p>.*?</p>)?)"
     return re.sub(found, r'\1<div id="leaderboard">\2</div>', body, count=1, flags=re.DOTALL)
 

@@ -14,6 +14,9 @@ from numerai_ray.report.sections.plan import estimate_section, plan_section
 from numerai_ray.report.sections.rounds import round_sections
 from numerai_ray.report.sections.since import since_section
 
+# The last chapter's heading.
+APPENDIX = "## Appendix: further figures"
+
 Picture = Callable[[str, str, str], list[str]]
 
 
@@ -32,6 +35,8 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         show = picture or markdown_picture
         return [line for plot in drawn for line in show(plot.name, plot.title, captions[plot.name])]
 
+    # To judge a long search takes the most memory: it goes first, before all results are read for tables.
+    closing = closing_sections(reading)
     parts = [
         f"# {reading.loaded.name}",
         *answer_section(reading),
@@ -52,8 +57,8 @@ def report_text(reading: Reading, captions: Mapping[str, str], picture: Picture 
         *diagnostics_section(reading),
         *figures("Diagnostics"),
         *estimate_section(reading),
-        *closing_sections(reading),
-        "## Appendix: further figures",
+        *closing,
+        APPENDIX,
         *appendix_section(reading),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -9,7 +9,7 @@ import numpy as np
 
 from numerai_ray.report.plots.cumulative import CumulativeInfo, Line
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import COLUMNS, flat, leaderboard
+from numerai_ray.report.tables import COLUMNS, flat
 
 # What a picture of a thousand pixels can show.
 DIGITS = 6
@@ -53,12 +53,11 @@ def _per_era(sums: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
 
 def leaderboard_data(reading: Reading) -> dict[str, Any] | None:
     """Every row, a list each, with the names of the columns once; None where nothing ran."""
-    entries = leaderboard(reading.history, reading.reader, reading.comparison)
-    if not entries:
+    if not reading.leaderboard:
         return None
     columns = [name for name in COLUMNS if name not in LEFT_OUT]
     return {
         "metric": reading.metric.titled(reading.comparison.last),
         "columns": columns,
-        "rows": [[page_value(row.get(name)) for name in columns] for row in map(flat, entries)],
+        "rows": [[page_value(row.get(name)) for name in columns] for row in map(flat, reading.leaderboard)],
     }

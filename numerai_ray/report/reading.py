@@ -12,7 +12,7 @@ from numerai_ray.experiment.rechecks import read_rechecks
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.since import LiveRecord, live_record
 from numerai_ray.experiment.standing import Standing, primary_of, stage_of
-from numerai_ray.report.tables import Row, round_rows, rounds_ran
+from numerai_ray.report.tables import Row, leaderboard, round_rows, rounds_ran
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Reading(Standing):
                 if variant.role != "benchmark" and not math.isnan(primary_of(variant)):
                     found.setdefault(variant.id, variant)
         return sorted(found.values(), key=lambda variant: -primary_of(variant))
+
+    @cached_property
+    def leaderboard(self) -> list[dict[str, Any]]:
+        """See :func:`numerai_ray.report.tables.leaderboard`."""
+        return leaderboard(self.history, self.reader, self.comparison)
 
     @cached_property
     def _rows(self) -> dict[int, list[Row]]:

@@ -46,13 +46,14 @@ def write_report(
     """
     from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
     from numerai_ray.report.page_data import page_value  # noqa: PLC0415
-    from numerai_ray.report.plots.registry import captions, gathered, write_plots  # noqa: PLC0415
+    from numerai_ray.report.plots.registry import gathered, said, write_plots  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
+    infos = gathered(reading)
+    text, page = markdown_and_page(reading, said(infos), {name: page_value(info) for name, info in infos.items()})
+    # What draws is loaded now, when what the text was made of has gone.
     with span("plots"):
-        infos = gathered(reading)
-        said = captions(write_plots(reading, infos), len(history))
-    text, page = markdown_and_page(reading, said, {name: page_value(info) for name, info in infos.items()})
+        write_plots(reading, infos)
     write_text(paths.report, text)
     write_text(paths.html, page)
     return paths.report

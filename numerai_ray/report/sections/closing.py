@@ -9,7 +9,7 @@ from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.decision import spreads
 from numerai_ray.experiment.ledger import LAST_ERA, last_era_of
 from numerai_ray.experiment.records import JOINT, RoundRecord
-from numerai_ray.experiment.standing import searched
+from numerai_ray.experiment.standing import counted, searched
 from numerai_ray.metrics.selection import luck
 from numerai_ray.metrics.significance import e4
 from numerai_ray.report.plots.drawing import label_rooms, tightest
@@ -21,6 +21,11 @@ PACKAGES = ("numerai-ray", "lightgbm", "ray", "numpy")
 CLOSE_TO_BENCHMARK = 0.8
 # More names in one sentence are noise; the tables have them all.
 MOST_NAMES = 4
+# Of rounds, of which each has its own words, a paragraph holds more.
+MOST_TOLD = 60
+
+# A round's gain, and how it is told.
+Tried = tuple[float, str]
 
 
 def closing_sections(reading: Reading) -> list[str]:
@@ -42,18 +47,26 @@ def what_worked(reading: Reading) -> list[str]:
     """A line a round: promoted changes first, then dimensions that brought nothing."""
     if not reading.scouts:
         return ["Nothing was tried yet."]
-    worked: list[str] = []
-    did_not: list[str] = []
+    worked: list[Tried] = []
+    did_not: list[Tried] = []
     for record in reading.scouts:
         if record.decision.again and any(each.number == record.number + 1 for each in reading.scouts):
             continue  # told by the round that ran its best again
-        line = f"{_best_of_round(reading, record)} (round {record.number})"
-        (worked if record.decision.promoted else did_not).append(line)
+        gain, line = _best_of_round(reading, record)
+        (worked if record.decision.promoted else did_not).append((gain, f"{line} (round {record.number})"))
     also = {"significant": ", clear of the noise", "pareto": ", at no cost", "replicated": ", again with fresh seeds"}
     rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
-    parts = [f"Counted as gains by {rule}: {'; '.join(worked)}."] if worked else [f"Nothing reached {rule}."]
-    parts += [f"Did not: {'; '.join(did_not)}."] if did_not else []
+    parts = [f"Counted as gains by {rule}: {_largest(worked)}."] if worked else [f"Nothing reached {rule}."]
+    parts += [f"Did not: {_largest(did_not)}."] if did_not else []
     return parts + _importances(reading)
+
+
+def _largest(tried: Sequence[Tried]) -> str:
+    """Every round's gain in the order of rounds; of very many the largest, and how many more there are."""
+    largest = sorted(range(len(tried)), key=lambda place: -tried[place][0])[:MOST_TOLD]
+    hidden = len(tried) - len(largest)
+    shown = "; ".join(tried[place][1] for place in sorted(largest))
+    return f"{shown}; and {counted(hidden, 'round')} with less" if hidden else shown
 
 
 def _importances(reading: Reading) -> list[str]:
@@ -75,11 +88,11 @@ def _importances(reading: Reading) -> list[str]:
     return [f"{why}{spread}".strip()] if told or why else []
 
 
-def _best_of_round(reading: Reading, record: RoundRecord) -> str:
+def _best_of_round(reading: Reading, record: RoundRecord) -> Tried:
     rows = [row for row in reading.rows(record) if row.role == "variant" and not math.isnan(row.delta)]
     if not rows:
-        return f"no variant of {record.dimension or record.kind} could be judged"
-    return f"{cell(rows[0].name)} {e4(rows[0].delta)}"
+        return -math.inf, f"no variant of {record.dimension or record.kind} could be judged"
+    return rows[0].delta, f"{cell(rows[0].name)} {e4(rows[0].delta)}"
 
 
 def threats(reading: Reading) -> list[str]:

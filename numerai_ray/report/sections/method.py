@@ -1,12 +1,15 @@
 """How numbers of a report come about, and the table of everything that ran."""
 
+import math
+
 from numerai_ray.config.search_space import merged_changes
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta, e4_interval
 from numerai_ray.report.reading import Reading
-from numerai_ray.report.tables import UNKNOWN, Row, appendix_table, cell, change_text, leaderboard, number
+from numerai_ray.report.tables import UNKNOWN, Row, appendix_table, cell, change_text, number
 
 # The best of a stage; the appendix and `numerai-ray leaderboard` list the rest.
 MOST_ROWS = 3
+MOST_FURTHER = 200
 
 
 def method(reading: Reading) -> list[str]:
@@ -43,7 +46,7 @@ def method(reading: Reading) -> list[str]:
 
 def leaderboard_section(reading: Reading) -> list[str]:
     """Every configuration once a stage, best first; stages do not compare with each other."""
-    entries = leaderboard(reading.history, reading.reader, reading.comparison)
+    entries = reading.leaderboard
     if not entries:
         return ["Nothing has run yet."]
     primary = reading.metric.titled(reading.score_config.score.last_eras)
@@ -83,4 +86,10 @@ def appendix_section(reading: Reading) -> list[str]:
             rows.setdefault(row.id, row)
     if not rows:
         return ["Nothing has run yet."]
-    return [appendix_table([(name, row) for name, row in rows.items() if row.role != "benchmark"])]
+    told = {name: row for name, row in rows.items() if row.role != "benchmark"}
+    ranked = sorted(told, key=lambda name: (math.isnan(told[name].primary), -told[name].primary))
+    best = set(ranked[:MOST_FURTHER])
+    shown = [(name, row) for name, row in told.items() if name in best]
+    hidden = len(told) - len(shown)
+    more = [f"The {len(shown)} best; {hidden} more: `numerai-ray leaderboard {reading.paths.root.name}`."]
+    return [appendix_table(shown), *(more if hidden else [])]

@@ -1,12 +1,14 @@
 """The rounds of a report: what changed and why, the table, the decision."""
 
 import math
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
 from numerai_ray.config.search_space import changes_label
 from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
-from numerai_ray.experiment.standing import p_text, stage_of
+from numerai_ray.experiment.standing import counted, p_text, stage_of
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row, cell, e4_judged, markdown_table
@@ -23,6 +25,9 @@ SECTIONS = {
     "holdout": ("Holdout", "The base and the winner on eras that no fit and no decision has seen."),
 }
 
+# A longer search has tables of this many scout rounds alone: the latest, and before them those that moved the base.
+MOST_ROUNDS, LATEST_ROUNDS = 60, 20
+
 # What a round's title says of its kind.
 KINDS = {"focus": " (focus)", "manual": " (by hand)", REPLICATE: " (again, with fresh seeds)"}
 
@@ -35,14 +40,47 @@ def round_sections(reading: Reading, figure: list[str]) -> list[str]:
     parts += ["## Scout rounds", *figure]
     if not reading.scouts:
         parts.append("None yet.")
-    for record in reading.scouts:
-        kind = KINDS.get(record.kind, "")
-        what = "several dimensions at once" if record.kind == "joint" else record.dimension or "?"
-        parts += [f"### Round {record.number}: {what}{kind}", *_scout(reading, record)]
+    told = _told_in_full(reading.scouts)
+    for full, group in groupby(reading.scouts, lambda each: each.number in told):
+        if not full:
+            parts += _together(reading, list(group))
+            continue
+        for record in group:
+            parts += _scout(reading, record)
     for stage in ("confirm", "scale", "final", "holdout"):
         if stage in reading.stages:
             parts += _stage_section(reading, stage)
     return parts
+
+
+def _told_in_full(scouts: Sequence[RoundRecord]) -> set[int]:
+    """Numbers of the rounds with a table: all of a search of ordinary length; of a long one what a reader looks for."""
+    if len(scouts) <= MOST_ROUNDS:
+        return {record.number for record in scouts}
+    earlier, latest = scouts[:-LATEST_ROUNDS], scouts[-LATEST_ROUNDS:]
+    marked = [record for record in earlier if record.decision.promoted or record.edits]
+    return {record.number for record in (*marked[LATEST_ROUNDS - MOST_ROUNDS :], *latest)}
+
+
+def _together(reading: Reading, records: Sequence[RoundRecord]) -> list[str]:
+    """Rounds in a row of a long search, in two sentences."""
+    first, last = records[0].number, records[-1].number
+    rows = [(record.number, row) for record in records for row in reading.rows(record) if row.role == "variant"]
+    judged = [(number, row) for number, row in rows if not math.isnan(row.delta)]
+    moved = sum(record.decision.promoted for record in records)
+    parts = [f"{counted(moved, 'round')} moved the base." if moved else "The base stayed."]
+    if judged:
+        number, best = max(judged, key=lambda each: each[1].delta)
+        to_base = best.evidence.to_base if best.evidence else None
+        parts.append(
+            f"Of {counted(len(judged), 'variant')} {cell(best.name)} in round {number} did best: "
+            f"{e4_judged(best.delta, to_base)}."
+        )
+    if len(judged) < len(rows):
+        parts.append(f"{counted(len(rows) - len(judged), 'variant')} could not be judged.")
+    parts.append(f"All are in `numerai-ray leaderboard {reading.paths.root.name}`.")
+    title = f"### Rounds {first} to {last}" if last > first else f"### Round {first}"
+    return [title, " ".join(parts)]
 
 
 def _stage_section(reading: Reading, stage: str) -> list[str]:
@@ -76,7 +114,10 @@ def _scout(reading: Reading, record: RoundRecord) -> list[str]:
         what = f"Varies `{dimension.path}`{coupled}{why}."
     if record.why:
         what = f"{what} {cell(record.why[:1].upper() + record.why[1:], 300).rstrip('.')}."
-    return [*_edits(record), f"{what} The round's base is {_base(record)}.", *_round(reading, record)]
+    kind = KINDS.get(record.kind, "")
+    title = "several dimensions at once" if record.kind == "joint" else record.dimension or "?"
+    heading = f"### Round {record.number}: {title}{kind}"
+    return [heading, *_edits(record), f"{what} The round's base is {_base(record)}.", *_round(reading, record)]
 
 
 def _base(record: RoundRecord) -> str:
