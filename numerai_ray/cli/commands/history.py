@@ -16,6 +16,8 @@ from numerai_ray.progress.terminal import say
 from numerai_ray.session.history import OUTCOMES, Wanted, history_of
 from numerai_ray.system.json_text import without_nan
 
+EXPERIMENTS = Path("experiments")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -27,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def history(
     root: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder that holds experiments; else experiments.")
-    ] = Path("experiments"),
+    ] = EXPERIMENTS,
     find: Annotated[
         str, typer.Option("--find", metavar="WORDS", help="All of them in idea, novelty, name or tags.")
     ] = "",
@@ -47,7 +49,9 @@ def history(
     asked = next((each for each in OUTCOMES if each == outcome), None)
     if outcome is not None and asked is None:
         raise RequestError(f"--outcome: no outcome {outcome!r}{nearest(outcome, OUTCOMES)}")
-    found = history_of(root, Wanted(find, dimension, target, asked))
+    # Before the first experiment the folder of all of them is not there: nothing was tried.
+    first = root == EXPERIMENTS and not root.exists()
+    found = [] if first else history_of(root, Wanted(find, dimension, target, asked))
     if as_json:
         rows = [each.as_json() for each in found]
         say(json.dumps(without_nan({"root": str(root), "experiments": rows}), indent=2))
