@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from numerai_ray.cli.options import JsonOption
 from numerai_ray.config import nearest
 from numerai_ray.errors import RequestError
-from numerai_ray.metrics.significance import e4
-from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.history import OUTCOMES, Wanted, history_of
 from numerai_ray.system.json_text import without_nan
@@ -53,12 +50,17 @@ def history(
     first = root == EXPERIMENTS and not root.exists()
     found = [] if first else history_of(root, Wanted(find, dimension, target, asked))
     if as_json:
-        rows = [each.as_json() for each in found]
-        say(json.dumps(without_nan({"root": str(root), "experiments": rows}), indent=2))
+        rows = ",\n".join(json.dumps(without_nan(each.as_json())) for each in found)  # indented, thousands take seconds
+        say(f'{{"root": {json.dumps(str(root))}, "experiments": [\n{rows}\n]}}')
         return
     if not found:
         say(f"{root}: no experiment like this; start one with `numerai-ray new {root}/NAME`")
         return
+    from rich.table import Table
+
+    from numerai_ray.metrics.significance import e4
+    from numerai_ray.progress.live_view import wide_console
+
     table = Table(box=None, pad_edge=False)
     for name in ("experiment", "state", "outcome", "gain", "changes", "varies", "idea"):
         table.add_column(name, overflow="fold", justify="right" if name == "gain" else "left")
