@@ -6,6 +6,7 @@ and where the program is the same. A file that is damaged, or of another program
 written nothing is kept.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -51,10 +52,14 @@ class HistoryCache:
     @contextmanager
     def open(self) -> Iterator["HistoryCache"]:
         """With what was kept before; what is new is kept at the end, also of a listing that was broken off."""
+        collects = gc.isenabled()
+        gc.disable()  # nothing of what is made here is garbage, and looking for it takes as long as making it
         self._kept = self._read()
         try:
             yield self
         finally:
+            if collects:
+                gc.enable()
             gone = self._kept.keys() - set(self.names)
             if self._changed or gone:
                 self._write({name: each for name, each in self._kept.items() if name not in gone})

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def history(
     first = root == EXPERIMENTS and not root.exists()
     found = [] if first else history_of(root, Wanted(find, dimension, target, asked))
     if as_json:
-        rows = ",\n".join(json.dumps(without_nan(each.as_json())) for each in found)  # indented, thousands take seconds
+        rows = ",\n".join(_line(each.as_json()) for each in found)  # indented, thousands take seconds
         say(f'{{"root": {json.dumps(str(root))}, "experiments": [\n{rows}\n]}}')
         return
     if not found:
@@ -71,3 +71,10 @@ def history(
         told = each.problem.splitlines()[0] if each.problem else each.idea
         table.add_row(Path(each.experiment).name, each.state, each.outcome, gain, changes, varies, told)
     wide_console().print(table)
+
+
+def _line(row: dict[str, Any]) -> str:
+    try:
+        return json.dumps(row, allow_nan=False)
+    except ValueError:
+        return json.dumps(without_nan(row))
