@@ -76,12 +76,14 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
     data_errors: list[DataError] = []
     room = this_machine().memory_bytes
     code: dict[str, None] = {}
+    leaves_told = False
     for place, config in asked:
         tell_code(*(new := [each for each in model_code(config) if each not in code]))
         code |= dict.fromkeys(new)
         try:
             plan = catalog.plan("check", place, config)
-            leaf = _leaf_problems(plan) if _is_judged(place) else []
+            leaf = _leaf_problems(plan) if _is_judged(place) and not leaves_told else []
+            leaves_told |= bool(leaf)  # in every stage they are the same, on other rows
             for problem in [*_memory_problems(plan, catalog, room), *leaf]:
                 found.setdefault((problem.path, problem.message), _placed(place, problem))
         except ConfigError as error:
