@@ -133,8 +133,8 @@ def fold_notes(config: Config, folds: Folds, index: DatasetIndex) -> tuple[str, 
     """What a reader of the results must know about the folds."""
     few = f"fewer than {config.cv.min_train_eras}" if config.cv.min_train_eras > 1 else "no"
     notes = [
-        f"validation eras {block[0]:04d}–{block[-1]:04d} have {few} training eras before them and are not predicted"
-        for block in folds.untrainable
+        f"validation eras {first:04d}–{last:04d} have {few} training eras before them and are not predicted"
+        for first, last in _together(folds)
     ]
     needed = least_honest_gap(_label_names(config))
     if folds.gap_eras < needed:
@@ -144,6 +144,18 @@ def fold_notes(config: Config, folds: Folds, index: DatasetIndex) -> tuple[str, 
         count = f"{len(alone)} of {len(predicted)} predicted eras, the first {alone[0]:04d}, have a single row"
         notes.append(f"{count}, which cannot be neutralized: they have no prediction and no score")
     return tuple(notes)
+
+
+def _together(folds: Folds) -> list[tuple[int, int]]:
+    """First and last eras of what is not predicted, blocks that follow each other as one."""
+    begins = {fold.validation_eras[0] for fold in folds.trainable}
+    found: list[tuple[int, int]] = []
+    for block in folds.untrainable:
+        if found and not any(found[-1][1] < each < block[0] for each in begins):
+            found[-1] = (found[-1][0], block[-1])
+        else:
+            found.append((block[0], block[-1]))
+    return found
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,8 @@ def decide(
     """
     # Without the base's metric no variant can be judged.
     if base.metrics is None or not is_known(base):
-        constant = base.metrics is not None and base.metrics.constant_eras
-        lacks = "meta model" if base.metrics and base.metrics.metric.series == "mmc" else "benchmark"
-        why = "its predictions are constant" if constant else f"no scored era has the {lacks}"
-        reason = base.error or f"its primary metric is unknown: {why}"
-        return Decision(None, promoted=False, gain=None, changes=base_changes, reason=f"the base failed: {reason}")
+        reason = f"the base failed: {_why_unknown(base)}"
+        return Decision(None, promoted=False, gain=None, changes=base_changes, reason=reason)
 
     # A failed trial or an unknown metric cannot win; a suspected leak only when the user accepts it.
     fit = [variant for variant in variants if is_known(variant)]
@@ -144,10 +141,11 @@ def choose(readings: Sequence[VariantRecord], settings: PolicySettings) -> Decis
     """
     honest = [each for each in readings if may_win(each, settings)]
     if not honest:
-        errors = "; ".join(f"{each.name}: {each.error or 'suspect, or its metric is unknown'}" for each in readings)
-        return Decision(
-            None, promoted=False, gain=None, changes={}, reason=f"no interpretation can be judged: {errors}"
-        )
+        told = ((each.name, ", ".join(each.flags) if is_known(each) else _why_unknown(each)) for each in readings)
+        reason = f"no interpretation can be judged: {'; '.join(f'{name}: {why}' for name, why in told)}"
+        leak = any(is_known(each) for each in readings)
+        remedy = "; where there is no leak, --accept-suspect lets one of them be the base" if leak else ""
+        return Decision(None, promoted=False, gain=None, changes={}, reason=f"{reason}{remedy}")
     best, *rest = sorted(honest, key=order, reverse=True)
     ahead = f", {e4(order(best)[0] - order(rest[0])[0], sign=False)} ahead of {rest[0].name}" if rest else ""
     failed = f"; {len(readings) - len(honest)} failed or set aside" if len(honest) < len(readings) else ""
@@ -178,6 +176,14 @@ def sanity_flags(variant: VariantRecord, base: VariantRecord | None) -> tuple[st
 def is_known(variant: VariantRecord) -> bool:
     """Whether it ran and its primary metric is a number."""
     return variant.metrics is not None and not math.isnan(variant.metrics.primary)
+
+
+def _why_unknown(variant: VariantRecord) -> str:
+    """Why its primary metric is no number."""
+    constant = variant.metrics is not None and variant.metrics.constant_eras
+    lacks = "meta model" if variant.metrics and variant.metrics.metric.series == "mmc" else "benchmark"
+    why = "its predictions are constant" if constant else f"no scored era has the {lacks}"
+    return variant.error or f"its primary metric is unknown: {why}"
 
 
 def metric_name(variant: VariantRecord | None) -> str:

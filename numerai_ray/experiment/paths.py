@@ -205,6 +205,11 @@ def summary_file(folder: Path) -> Path:
     return folder / "summary.md"
 
 
+def history_file(folder: Path) -> Path:
+    """What was worked out of the experiments in a folder, kept beside them; may be removed at any time."""
+    return folder / ".history"
+
+
 def experiment_identity(paths: ExperimentPaths) -> str:
     """Made once, and carried along when the experiment's folder moves or is renamed."""
     with suppress(OSError, ValueError):

@@ -63,6 +63,11 @@ class ScoreReader:
             self._held[variant] = self._read(variant)
         return self._held[variant]
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Variants whose files were looked for, whether they are there or not."""
+        return tuple(self._held)
+
     def judged(self, variant: VariantRecord | None) -> Series | None:
         """The primary metric by era, None for a trial that failed or lost its file."""
         stored = None if variant is None or variant.metrics is None else self.read(variant.id)

@@ -73,6 +73,9 @@ PAGES = (
 EXP = Input("experiment", "Folder of an experiment, e.g. experiments/wider-trees.", path=True, required=True)
 VARIANT = Input("variant", "A variant's id, e.g. r02-num_leaves=63, or its name.", required=True)
 IN_PROCESS = Input("in_process", "No Ray: one fit at a time, for debugging.", "boolean", "--in-process")
+ACCEPT_SUSPECT = Input(
+    "accept_suspect", "Let a variant win although it looks like a leak.", "boolean", "--accept-suspect"
+)
 TIMEOUT = Input("timeout_s", "Answer after so many seconds at the latest; 50 unless given, 600 at most.", "number")
 
 TOOLS = (
@@ -149,7 +152,7 @@ TOOLS = (
             Input("rounds", "Stop after so many more rounds.", "integer", "--rounds"),
             Input("stop_after", "Stop when this stage is over, e.g. scout.", flag="--stop-after"),
             Input("extend", "Go on scouting after a finished experiment.", "boolean", "--extend"),
-            Input("accept_suspect", "Let a variant win although it looks like a leak.", "boolean", "--accept-suspect"),
+            ACCEPT_SUSPECT,
         ),
         "runs",
         data=True,
@@ -164,6 +167,7 @@ TOOLS = (
             IN_PROCESS,
             Input("hours", "Begin no round after so many hours.", "number", "--hours"),
             Input("rounds", "So many rounds over all at most.", "integer", "--rounds"),
+            ACCEPT_SUSPECT,
         ),
         "runs",
         data=True,
@@ -172,7 +176,7 @@ TOOLS = (
         "round",
         "Start one round of one variable by hand, in the background.",
         ("round",),
-        (EXP, IN_PROCESS, Input("vary", "PATH=V1,V2: the one variable.", flag="--vary", required=True)),
+        (EXP, IN_PROCESS, Input("vary", "PATH=V1,V2: the one variable.", flag="--vary", required=True), ACCEPT_SUSPECT),
         "runs",
         data=True,
     ),

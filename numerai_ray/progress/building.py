@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from numerai_ray.data.files.build import BuildSpec, build
+from numerai_ray.data.files.build import BuildSpec, BuiltFile, build
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.progress.terminal import Console
@@ -29,11 +29,13 @@ def make_market(spec: MarketSpec, version_dir: Path) -> None:
         write_market(spec, version_dir, lambda done, total: progress.update(task, completed=done, total=total))
 
 
-def build_files(version_dir: Path, spec: BuildSpec) -> list[str]:
-    """Build full and downsampled files, showing progress; a line about each."""
+def build_files(version_dir: Path, spec: BuildSpec) -> tuple[BuiltFile, ...]:
+    """Build full and downsampled files, showing progress."""
     with _progress() as progress:
         task = progress.add_task(f"building full and downsampled files in {version_dir}", total=None)
-        built = build(version_dir, spec, lambda done, total: progress.update(task, completed=done, total=total))
-    return [
-        f"{file.path}: {file.rows:,} rows, {file.eras:,} eras{'' if file.fresh else ' (up to date)'}" for file in built
-    ]
+        return build(version_dir, spec, lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def built_line(file: BuiltFile) -> str:
+    """What a built file holds, and whether it was there."""
+    return f"{file.path}: {file.rows:,} rows, {file.eras:,} eras{'' if file.fresh else ' (up to date)'}"

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +154,13 @@ def fetch_results(folder: Path, results: str | None) -> None:
         raise RequestError(f"--results: {results}: holds no experiment yet; check the URL, or wait for its first round")
 
 
-def open_experiment(folder: Path, data_dir: str | None = None) -> tuple[ExperimentPaths, LoadedPlan]:
+def open_experiment(
+    folder: Path, data_dir: str | None = None, on_data: Callable[[Place], None] | None = None
+) -> tuple[ExperimentPaths, LoadedPlan]:
     """An experiment and its checked plan; one that comes with the package is put in place on first use.
 
     ``data_dir`` is the data root as it was given: a plan that names no data version means the newest one there.
+    ``on_data`` is called with the data root where what the plan means depends on it.
     """
     shipped = shipped_plan(folder.name)
     if not folder.exists() and shipped is not None:
@@ -166,5 +169,11 @@ def open_experiment(folder: Path, data_dir: str | None = None) -> tuple[Experime
         write_text(ExperimentPaths(folder).plan, shipped.read_text(encoding="utf-8"))
     paths = experiment_paths(folder)
     root, option = _data_root(data_dir)
-    defaults = data_defaults(root, ran_on(paths), lambda root: answering(root, option))
+
+    def reached(root: Place) -> Place:
+        if on_data is not None:
+            on_data(root)
+        return answering(root, option)
+
+    defaults = data_defaults(root, ran_on(paths), reached)
     return paths, load_plan(paths.plan, lambda kind, name: find_shipped(kind, name, folder), defaults)

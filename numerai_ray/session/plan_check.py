@@ -1,5 +1,6 @@
 """Everything that a plan asks for by itself, tried on the data files before the first round."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -16,11 +17,12 @@ from numerai_ray.system.resources import GB, RAY_BYTES
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.spec import VariantPlan
 
-BASE = "$.base"
+BASE, READING, STAGE = "$.base", "$.interpretations.", "$.stages."
+LEAF = "min_data_in_leaf"
 
 
 def check_plan(loaded: LoadedPlan, catalog: Catalog, source: str) -> None:
-    """Plan the base and the baseline of every stage, and every listed value.
+    """Plan the base and the baseline of every stage, every interpretation, and every listed value.
 
     So a value that LightGBM refuses, or a file that only the last stage reads, is found before hours of work.
 
@@ -74,12 +76,15 @@ def _check(catalog: Catalog, asked: Iterable[tuple[str, Config]], source: str) -
     data_errors: list[DataError] = []
     room = this_machine().memory_bytes
     code: dict[str, None] = {}
+    leaves_told = False
     for place, config in asked:
         tell_code(*(new := [each for each in model_code(config) if each not in code]))
         code |= dict.fromkeys(new)
         try:
             plan = catalog.plan("check", place, config)
-            for problem in _memory_problems(plan, catalog, room):
+            leaf = _leaf_problems(plan) if _is_judged(place) and not leaves_told else []
+            leaves_told |= bool(leaf)  # in every stage they are the same, on other rows
+            for problem in [*_memory_problems(plan, catalog, room), *leaf]:
                 found.setdefault((problem.path, problem.message), _placed(place, problem))
         except ConfigError as error:
             for problem in error.problems:
@@ -105,6 +110,26 @@ def _memory_problems(plan: VariantPlan, catalog: Catalog, room: int) -> list[Pro
     return [Problem("$.model.resources.memory_gb", f"{rule}; {remedy}")]
 
 
+def _is_judged(place: str) -> bool:
+    """Whether rounds stand on it: the base in any stage, or an interpretation; no value of several, no baseline."""
+    return place == BASE or place.startswith(READING) or (place.startswith(STAGE) and "," not in place)
+
+
+def _leaf_problems(plan: VariantPlan) -> list[Problem]:
+    """LightGBM whose leaves take more rows than any fold has for two of them: all it predicts would be a constant."""
+    model = plan.config.model
+    if model.type != "lightgbm" or plan.config.ensemble is not None or not plan.fits:
+        return []
+    trees = plan.fits[0].model
+    least = trees.canonical_params(model.params).get(LEAF, 0)
+    rows = min(max(fit.train_rows for fit in plan.fits), model.max_train_samples or sys.maxsize)
+    if not isinstance(least, int) or 2 * least <= rows:
+        return []
+    name = next(key for key in model.params if LEAF in trees.canonical_params({key: least}))
+    why = f"a leaf takes {least:,} rows, so no tree splits: the largest fold trains on {rows:,}"
+    return [Problem(f"$.model.params.{name}", f"{why}, and every prediction would be the same; set it to {rows // 50}")]
+
+
 def pin(loaded: LoadedPlan, catalog: Catalog, history: Sequence[RoundRecord]) -> None:
     """Keep to the eras that the experiment first ran on, or is about to; what is wrong is left for the check to say."""
     configs = [config for _, config in _asked_for(loaded)]
@@ -117,6 +142,8 @@ def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
     base = loaded.config("scout", {})
     yield BASE, base
     yield "$.baseline", loaded.baseline_config("scout")
+    for name in loaded.plan.interpretations:
+        yield f"{READING}{name}", loaded.interpreted(name).config("interpret", {})
     for name, dimension in loaded.space.dimensions.items():
         for value in dimension.examples() if dimension.applies(base.to_json()) else []:
             changes = changes_for(dimension, value, base.to_json())
@@ -129,4 +156,6 @@ def _asked_for(loaded: LoadedPlan) -> Iterator[tuple[str, Config]]:
 def _placed(place: str, problem: Problem) -> Problem:
     """``$.base`` and ``$.model.params.num_leaves`` are ``$.base.model.params.num_leaves``."""
     inner = problem.path.removeprefix("$")
-    return Problem(f"{place}{inner}" if place == BASE else f"{place}, at ${inner}", problem.message)
+    return Problem(
+        f"{place}{inner}" if place == BASE or place.startswith(READING) else f"{place}, at ${inner}", problem.message
+    )

@@ -122,11 +122,11 @@ def _download(order: WeeklyOrder, folder: Path) -> Said:
 
 def _build(folder: Path) -> Said:
     from numerai_ray.data.files.build import BuildSpec
-    from numerai_ray.progress.building import build_files
+    from numerai_ray.progress.building import build_files, built_line
 
     if not (folder / "train.parquet").exists():
         return Said(["no train.parquet there: files made elsewhere are used as they are"], skipped=True)
-    return Said([line.removeprefix(f"{folder}/") for line in build_files(folder, BuildSpec())])
+    return Said([built_line(each).removeprefix(f"{folder}/") for each in build_files(folder, BuildSpec())])
 
 
 def _recheck(order: WeeklyOrder, session: Session) -> Said:

@@ -214,23 +214,39 @@ def files_below(where: Place) -> list[FileFacts]:
         EnvironmentFault: a folder below it cannot be read: what is in there would be missing without a word.
 
     """
+    return sorted(each_file_below(where))
+
+
+def each_file_below(where: Place) -> Iterator[FileFacts]:
+    """The same in no order, and never more in memory than one of its folders holds (of ``gs://`` all at once).
+
+    Raises:
+        EnvironmentFault: as :func:`files_below`.
+
+    """
     if isinstance(where, Path):
-        found = []
         for folder, _, names in os.walk(where, onerror=_unreadable):
-            for path in (Path(folder, name) for name in names):
+            below = folder.removeprefix(str(where)).lstrip("/")
+            for name in names:
                 with suppress(FileNotFoundError):  # another thread or process puts files in place meanwhile
-                    status = path.stat()
+                    status = os.stat(f"{folder}/{name}")  # noqa: PTH116 - of a million files
                     if stat.S_ISREG(status.st_mode):  # reading a pipe may wait for ever
-                        name = path.relative_to(where).as_posix()
-                        found.append(FileFacts(name, status.st_size, status.st_mtime_ns))
-        return sorted(found)
-    with _storage_errors(where):
-        infos = _listed(where, recursive=True)
-    return sorted(
-        FileFacts(info.path.removeprefix(f"{where.key}/"), info.size, info.mtime_ns or 0)
-        for info in infos
-        if info.type.name == "File"
-    )
+                        yield FileFacts(f"{below}/{name}" if below else name, status.st_size, status.st_mtime_ns)
+        return
+    # pyarrow sees a folder of gs only where something made an object for it.
+    at_once = where.scheme == "gs"
+    folders = []
+    for info in _listed(where, where.key, recursive=at_once):
+        if info.type.name == "Directory":
+            folders.append(info.path)
+        else:
+            yield _facts(where, info)
+    for folder in () if at_once else folders:
+        yield from (_facts(where, info) for info in _listed(where, folder) if info.type.name == "File")
+
+
+def _facts(where: Url, info: Any) -> FileFacts:
+    return FileFacts(info.path.removeprefix(f"{where.key}/"), info.size, info.mtime_ns or 0)
 
 
 def _unreadable(error: OSError) -> None:
@@ -244,15 +260,15 @@ def folders_in(where: Place) -> list[str]:
         return sorted(path.name for path in where.iterdir() if path.is_dir()) if where.is_dir() else []
     if where.scheme == "gs":  # pyarrow sees a folder there only where something made an object for it
         return sorted({each.name.split("/", 1)[0] for each in files_below(where) if "/" in each.name})
-    with _storage_errors(where):
-        infos = _listed(where, recursive=False)
+    infos = _listed(where, where.key, recursive=False)
     return sorted(PurePosixPath(info.path).name for info in infos if info.type.name == "Directory")
 
 
-def _listed(where: Url, *, recursive: bool) -> Any:
+def _listed(where: Url, key: str, *, recursive: bool = True) -> Any:
     from pyarrow import fs  # noqa: PLC0415
 
-    return _filesystem(where).get_file_info(fs.FileSelector(where.key, allow_not_found=True, recursive=recursive))
+    with _storage_errors(where):
+        return _filesystem(where).get_file_info(fs.FileSelector(key, allow_not_found=True, recursive=recursive))
 
 
 def upload(source: Path, target: Place) -> None:

@@ -12,7 +12,8 @@ import pytest
 from places import PAGES, ROOT
 
 from numerai_ray.cli.main import run
-from numerai_ray.training.store.care import DAY_S, Limits, StoreFile, removals, store_files
+from numerai_ray.training.store.care import DAY_S, Limits, StoreFiles, removals
+from numerai_ray.training.store.cut import StoreFile
 from numerai_ray.training.store.fits import FitStore, StoredFit
 
 KEYS = [f"{number:02x}" + "0" * 62 for number in range(5)]
@@ -79,18 +80,18 @@ def test_gc_keeps_the_newest_up_to_a_size() -> None:
     files = [StoreFile(f"{key[:2]}/{key}.fit", 10, (5 - i) * DAY_S, "fit") for i, key in enumerate(KEYS)]
     assert [each.file.key for each in removals(files, Limits(size_bytes=25))] == KEYS[:3]
     assert [each.file.key for each in removals(files, Limits(days=4, size_bytes=30))] == KEYS[:2]
-    assert removals(files, Limits(size_bytes=50)) == []
+    assert not list(removals(files, Limits(size_bytes=50)))
     assert [each.file.key for each in removals(files, Limits(size_bytes=0))] == KEYS
 
 
 def test_what_a_writer_is_at_right_now_stays() -> None:
-    assert removals([StoreFile("aa/.x.fit.abc.partial", 10, 5.0, "partial")], Limits(days=0)) == []
+    assert not list(removals([StoreFile("aa/.x.fit.abc.partial", 10, 5.0, "partial")], Limits(days=0)))
 
 
 def test_a_file_from_the_future_is_new(root: Path) -> None:
     store = FitStore(root / "store")
     os.utime(store.path(KEYS[0]), (time.time() + 9 * DAY_S,) * 2)
-    ages = {file.key: file.age_s for file in store_files(store, time.time()) if file.kind == "fit"}
+    ages = {file.key: file.age_s for file in StoreFiles(store, time.time()) if file.kind == "fit"}
     assert ages[KEYS[0]] == 0.0
 
 

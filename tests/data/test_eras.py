@@ -1,13 +1,16 @@
 """Folds: those of the official pipeline, and what must hold for any eras, splits and embargo."""
 
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import oracle_era_folds
 
-from numerai_ray.config import CvConfig
+from numerai_ray.config import Config, CvConfig
 from numerai_ray.config.schema import EmbargoUnit
 from numerai_ray.data.eras import Fold, FoldError, Folds, era_folds, era_label, era_number
+from numerai_ray.data.folds import fold_notes
 
 ERAS = st.lists(st.integers(1, 1300), min_size=1, max_size=60)
 MODES = st.sampled_from(["expanding", "blocked"])
@@ -135,6 +138,10 @@ def test_blocks_without_training_eras_are_reported() -> None:
     assert folds.untrainable == (tuple(range(1, 21)), tuple(range(21, 41)), tuple(range(41, 61)))
     assert [fold.index for fold in folds.trainable] == [3, 4]
     assert folds.trainable[0].train_eras == tuple(range(1, 16))
+    index: Any = None
+    config = Config.model_validate({"data": {"target": "target_ender_20"}, "model": {"type": "lightgbm"}})
+    note, *_ = fold_notes(config, folds, index)
+    assert note == "validation eras 0001–0060 have no training eras before them and are not predicted"
 
 
 # Refusals

@@ -116,6 +116,7 @@ def test_every_command_and_flag_is_there(name: str) -> None:
         command = COMMANDS[named(words)]
         flags = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= flags, words
+        assert "--json" in words, words
 
 
 @pytest.mark.parametrize("name", SKILLS)

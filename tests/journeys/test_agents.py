@@ -107,6 +107,7 @@ class Shell:
         process.wait()
 
     def run(self, *experiments: str) -> Any:
+        assert "numerai-ray run EXP --accept-suspect" in self.read("numerai-experiment")
         ended = self._run(["run", *experiments, "--in-process", "--accept-suspect", "--json"])
         assert ended.returncode == 0, ended.stderr
         return [json.loads(line) for line in ended.stdout.splitlines()]
@@ -154,7 +155,7 @@ class Tools:
 
     def run(self, *experiments: str) -> Any:
         if len(experiments) > 1:
-            self.ask("queue", experiments=list(experiments), in_process=True)
+            self.ask("queue", experiments=list(experiments), in_process=True, accept_suspect=True)
         else:
             self.ask("run", experiment=experiments[0], in_process=True, accept_suspect=True)
         while True:
@@ -222,6 +223,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)  # some forty processes; a busy machine takes ten minutes for them
 @pytest.mark.parametrize("by", [shell, tools])
 def test_a_line_of_inquiry_is_taken_to_its_end_without_a_guess(
     by: Any, root: Path, account: Account, environment: Any

@@ -252,7 +252,10 @@ def test_the_best_interpretation_becomes_the_base_whatever_its_margin() -> None:
 def test_no_interpretation_can_be_judged() -> None:
     decision = choose([variant("a", FAILED), variant("b", NAN)], SETTINGS)
     assert decision.winner is None
-    assert "a: fold 2: out of memory; b: suspect, or its metric is unknown" in decision.reason
+    why = "b: its primary metric is unknown: no scored era has the benchmark"
+    assert decision.reason == f"no interpretation can be judged: a: fold 2: out of memory; {why}"
+    told = choose([variant("a", FAILED), variant("leak", 0.9, SUSPECT)], SETTINGS).reason
+    assert f"leak: {SUSPECT[0]}; where there is no leak, --accept-suspect" in told
 
 
 # The kept eras

@@ -80,6 +80,21 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "$.interpretations",
         "write it as base",
     ),
+    "a target that is not there, in an interpretation": (
+        {"interpretations": {"week": {}, "quarter": {"data": {"target": "target_ender60"}}}},
+        "$.interpretations.quarter",
+        "did you mean 'target_ender_60'?",
+    ),
+    "a parameter that the library does not have, in an interpretation": (
+        {"interpretations": {"few": {}, "many": {"model": {"params": {"num_leafs": 63}}}}},
+        "$.interpretations.many.model.params.num_leafs",
+        "did you mean 'num_leaves'?",
+    ),
+    "leaves of more rows than there are to train on": (
+        {"base": {"model": {"params": {"min_data_in_leaf": 10_000}}}},
+        "$.base.model.params.min_data_in_leaf",
+        "no tree splits",
+    ),
     "a key of a stage that it does not have": (
         {"stages": {"scout": {"features": "small"}}},
         "$.stages.scout.features",

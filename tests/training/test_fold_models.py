@@ -20,7 +20,8 @@ from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import fit_of, fold_model
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.spec import VariantPlan
-from numerai_ray.training.store.care import Limits, StoreFile, removals
+from numerai_ray.training.store.care import Limits, removals
+from numerai_ray.training.store.cut import StoreFile
 from numerai_ray.training.store.fits import FitStore, StoredFit, is_stored
 from numerai_ray.training.store.models import ModelStore
 

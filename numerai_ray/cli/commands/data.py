@@ -1,19 +1,20 @@
 """``numerai-ray data``: make and build the files that experiments read."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from numerai_ray.cli.commands import download, info
-from numerai_ray.cli.options import DataDirOption, within
+from numerai_ray.cli.options import DataDirOption, JsonOption, within
 from numerai_ray.config import nearest
 from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.data.files.build import BuildSpec
 from numerai_ray.data.synthetic.layout import layout_of
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.errors import RequestError
-from numerai_ray.progress.building import build_files, make_market
+from numerai_ray.progress.building import build_files, built_line, make_market
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.places import data_root, writable_folder
 from numerai_ray.session.versions import newest_known, newest_present
@@ -43,6 +44,8 @@ def synth(
         int, typer.Option("--features", callback=within(10, 5000), help="Features, from 10 to 5000.")
     ] = 400,
     seed: Annotated[int, typer.Option("--seed", callback=within(0, 2**32), help="Same seed, same market.")] = 0,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a synthetic market in Numerai's exact file layout, and build its full and downsampled files.
 
@@ -56,8 +59,7 @@ def synth(
     version_dir = _version_dir(root, version)
     spec = MarketSpec(eras=eras, rows=rows, features=features, seed=seed, layout=layout_of(version).version)
     make_market(spec, version_dir)
-    for line in build_files(version_dir, BuildSpec()):
-        say(line)
+    _build(version_dir, BuildSpec(), as_json=as_json)
 
 
 @app.command("build", epilog="Example: numerai-ray data build --data-dir data")
@@ -70,6 +72,8 @@ def build_command(
         int, typer.Option("--step", callback=within(1), help="Keep every n-th era in the downsampled file.")
     ] = 4,
     offset: Annotated[int, typer.Option("--offset", callback=within(0), help="First era kept, below the step.")] = 0,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Build full.parquet, downsampled_full.parquet and their benchmark files; skip what is up to date."""
     if offset >= step:
@@ -81,8 +85,17 @@ def build_command(
         there = [folder.name for folder in root.iterdir() if folder.is_dir()]
         hint = nearest(version, there) or "; download a version there, or make one with `numerai-ray data synth`"
         raise RequestError(f"--version: {root} holds no folder {version!r}{hint}")
-    for line in build_files(version_dir, BuildSpec(step, offset)):
-        say(line)
+    _build(version_dir, BuildSpec(step, offset), as_json=as_json)
+
+
+def _build(version_dir: Path, spec: BuildSpec, *, as_json: bool) -> None:
+    built = build_files(version_dir, spec)
+    if as_json:
+        files = [{**vars(file), "path": str(file.path)} for file in built]
+        say(json.dumps({"version": version_dir.name, "folder": str(version_dir), "files": files}, indent=2))
+        return
+    for file in built:
+        say(built_line(file))
 
 
 def _version_dir(root: Path, version: str) -> Path:

@@ -2,8 +2,9 @@
 
 import json
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.progress import Progress
@@ -13,13 +14,14 @@ from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import data_place
 
 if TYPE_CHECKING:
-    from numerai_ray.training.store.care import StoreFile
-    from numerai_ray.training.store.fits import FitStore
+    from numerai_ray.training.store.care import StoreFiles
+    from numerai_ray.training.store.cut import StoreFile
 
 app = typer.Typer(help="See, check and tidy up the store of trained fits.", no_args_is_help=True)
 
 
 SOME_DAMAGED = 3
+AGES = {"of today": 1, "of this week": 7, "of this month": 31, "older": float("inf")}
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -31,39 +33,43 @@ def register(program: typer.Typer) -> None:
 @app.command(epilog="Example: numerai-ray store info --data-dir data --json")
 def info(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> None:
     """How many fits, models and looks at predictions there are, how large and how old."""
-    from numerai_ray.training.store.care import Kind
-
-    store, files = _open(data_dir)
-    kinds = {kind: [file for file in files if file.kind == kind] for kind in get_args(Kind)}
-    ages = [file.age_s for file in kinds["fit"]]
+    files = _open(data_dir)
+    store = files.store
+    kinds: dict[str, Tally] = defaultdict(Tally)
+    by_age: dict[str, Tally] = {name: Tally() for name in AGES}
+    for file in files:
+        kinds[file.kind].add(file)
+        if file.kind == "fit":
+            by_age[_age(file)].add(file)
+    fits = kinds["fit"]
     value = {
         "store": str(store.root),
-        "fits": len(kinds["fit"]),
-        "bytes": _bytes(kinds["fit"]),
-        "oldest_days": _days(max(ages)) if ages else None,
-        "newest_days": _days(min(ages)) if ages else None,
-        "by_age": _by_age(kinds["fit"]),
-        "models": len(kinds["model"]),
-        "model_bytes": _bytes(kinds["model"]),
-        "looks": len(kinds["look"]),
-        "look_bytes": _bytes(kinds["look"]),
-        "damaged": len(kinds["damaged"]),
-        "partial": len(kinds["partial"]),
-        "removable_bytes": _bytes([*kinds["damaged"], *kinds["partial"]]),
+        "fits": fits.files,
+        "bytes": fits.bytes,
+        "oldest_days": _days(fits.oldest_s) if fits.files else None,
+        "newest_days": _days(fits.newest_s) if fits.files else None,
+        "by_age": {name: {"fits": each.files, "bytes": each.bytes} for name, each in by_age.items() if each.files},
+        "models": kinds["model"].files,
+        "model_bytes": kinds["model"].bytes,
+        "looks": kinds["look"].files,
+        "look_bytes": kinds["look"].bytes,
+        "damaged": kinds["damaged"].files,
+        "partial": kinds["partial"].files,
+        "removable_bytes": kinds["damaged"].bytes + kinds["partial"].bytes,
     }
     if as_json:
         say(json.dumps(value, indent=2))
         return
-    say(f"{value['store']}: {value['fits']:,} fits, {_size(_bytes(kinds['fit']))}")
-    for age, group in _by_age(kinds["fit"]).items():
-        say(f"  {age:<18} {group['fits']:>6,} fits  {_size(group['bytes']):>9}")
-    if kinds["model"]:
-        say(f"  {len(kinds['model']):,} trained models  {_size(_bytes(kinds['model']))}")
-    if kinds["look"]:
-        say(f"  {len(kinds['look']):,} looks at predictions  {_size(_bytes(kinds['look']))}")
-    if kinds["damaged"] or kinds["partial"]:
+    say(f"{store.root}: {fits.files:,} fits, {_size(fits.bytes)}")
+    for age, group in by_age.items():
+        if group.files:
+            say(f"  {age:<18} {group.files:>6,} fits  {_size(group.bytes):>9}")
+    for kind, told in (("model", "trained models"), ("look", "looks at predictions")):
+        if kinds[kind].files:
+            say(f"  {kinds[kind].files:,} {told}  {_size(kinds[kind].bytes)}")
+    if kinds["damaged"].files or kinds["partial"].files:
         say(
-            f"  {len(kinds['damaged'])} damaged and {len(kinds['partial'])} unfinished files; "
+            f"  {kinds['damaged'].files} damaged and {kinds['partial'].files} unfinished files; "
             f"`numerai-ray store gc --delete` removes them"
         )
 
@@ -89,21 +95,25 @@ def gc(
 
     No report and no decided round needs a fit or a model: one that is asked for again is trained again.
     """
-    from numerai_ray.training.store.care import Limits, removals, remove
+    from numerai_ray.training.store.care import Limits, Reason, removals, remove
 
-    store, files = _open(data_dir)
+    files = _open(data_dir)
+    store = files.store
     going = removals(files, Limits(older_than, None if keep_gb is None else keep_gb * 10**9, not models))
-    if delete:
-        remove(store, going)
-    reasons = {reason: [each.file for each in going if each.reason == reason] for reason in _in_order(going)}
+    reasons: dict[str, Tally] = defaultdict(Tally)
+    for each in going:
+        if delete:
+            remove(store, [each])
+        reasons[each.reason].add(each.file)
+    told = {reason: reasons[reason] for reason in get_args(Reason) if reason in reasons}
     if as_json:
-        shown = {reason: {"files": len(group), "bytes": _bytes(group)} for reason, group in reasons.items()}
-        total = _bytes([each.file for each in going])
+        shown = {reason: {"files": group.files, "bytes": group.bytes} for reason, group in told.items()}
+        total = sum(group.bytes for group in told.values())
         say(json.dumps({"store": str(store.root), "deleted": delete, "bytes": total, "why": shown}, indent=2))
         return
-    for reason, group in reasons.items():
-        say(f"{reason}: {len(group):,} files, {_size(_bytes(group))}")
-    if not going:
+    for reason, group in told.items():
+        say(f"{reason}: {group.files:,} files, {_size(group.bytes)}")
+    if not told:
         say(f"{store.root}: nothing to remove")
     elif not delete:
         say("nothing was removed; add --delete to remove them")
@@ -115,9 +125,11 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
 
     Exit code 3 when something was damaged, or could not be read and may be either.
     """
-    from numerai_ray.training.store.care import ENTRIES, check_store
+    from numerai_ray.training.store.care import check_store
+    from numerai_ray.training.store.cut import ENTRIES
 
-    store, files = _open(data_dir)
+    files = _open(data_dir)
+    store = files.store
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("checking", total=sum(file.kind in ENTRIES for file in files))
@@ -136,35 +148,31 @@ def verify(data_dir: DataDirOption = None, *, as_json: JsonOption = False) -> No
         raise typer.Exit(SOME_DAMAGED)
 
 
-def _open(data_dir: str | None) -> tuple["FitStore", list["StoreFile"]]:
-    from numerai_ray.training.store.care import store_files
+@dataclass
+class Tally:
+    """Files of a kind, or of an age: how many, how large, how old."""
+
+    files: int = 0
+    bytes: int = 0
+    oldest_s: float = 0.0
+    newest_s: float = float("inf")
+
+    def add(self, file: "StoreFile") -> None:
+        self.files += 1
+        self.bytes += file.size_bytes
+        self.oldest_s, self.newest_s = max(self.oldest_s, file.age_s), min(self.newest_s, file.age_s)
+
+
+def _open(data_dir: str | None) -> "StoreFiles":
+    from numerai_ray.training.store.care import StoreFiles
     from numerai_ray.training.store.fits import FitStore
 
-    store = FitStore.below(data_place(data_dir))
-    return store, store_files(store, time.time())
+    return StoreFiles(FitStore.below(data_place(data_dir)), time.time())
 
 
-def _by_age(fits: list["StoreFile"]) -> dict[str, dict[str, int]]:
-    """Fits and bytes by how long ago they were written."""
-    from numerai_ray.training.store.care import DAY_S
-
-    limits = {"of today": 1, "of this week": 7, "of this month": 31, "older": float("inf")}
-    found: dict[str, dict[str, int]] = {}
-    low = 0.0
-    for name, days in limits.items():
-        group = [file for file in fits if low <= file.age_s / DAY_S < days]
-        if group:
-            found[name] = {"fits": len(group), "bytes": _bytes(group)}
-        low = days
-    return found
-
-
-def _in_order(going: list[Any]) -> list[Any]:
-    return list(dict.fromkeys(each.reason for each in going))
-
-
-def _bytes(files: list["StoreFile"]) -> int:
-    return sum(file.size_bytes for file in files)
+def _age(fit: "StoreFile") -> str:
+    """How long ago it was written."""
+    return next(name for name, days in AGES.items() if fit.age_s / 86_400 < days)
 
 
 def _days(seconds: float) -> float:

@@ -4,43 +4,27 @@ Nothing in a store is needed by a decided round: the ledger and the results file
 trained again when a later round asks for it, and that is all it costs.
 """
 
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from numerai_ray.errors import EnvironmentFault
-from numerai_ray.system.storage import FileFacts, Place, files_below
+from numerai_ray.system.storage import FileFacts, Place, each_file_below
+from numerai_ray.training.store.cut import ENTRIES, KINDS, StoreFile, beyond
 from numerai_ray.training.store.diagnostics import DiagnosticsStore
 from numerai_ray.training.store.fits import FitStore
 from numerai_ray.training.store.models import ModelStore
 
-Kind = Literal["fit", "model", "look", "damaged", "partial"]
-KINDS: dict[str, Kind] = {f".{kind}": kind for kind in get_args(Kind)}
-# What somebody may ask for again.
-ENTRIES = ("fit", "model", "look")
 DAY_S = 86_400.0
 # A writer takes seconds; what is older was left behind by one that died.
 PARTIAL_S = 3_600.0
 # Why a file is removed; the first that holds.
 Reason = Literal["damaged", "left behind by a writer that died", "a model", "older than asked", "beyond the size asked"]
-
-
-@dataclass(frozen=True)
-class StoreFile:
-    """A file of a store: its name below the root, size, and age since it was written (never below 0)."""
-
-    name: str
-    size_bytes: int
-    age_s: float
-    kind: Kind
-
-    @property
-    def key(self) -> str:
-        """The key of a fit or of a look; the name of a model, which is a fit's key or a ladder's and a length."""
-        return self.name.rsplit("/", 1)[-1].split(".", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -73,59 +57,64 @@ class StoreCheck:
     unread: tuple[str, ...] = ()
 
 
-def store_files(store: FitStore, now_s: float) -> list[StoreFile]:
-    """Every file of the store that is or was to be an entry, oldest first; ``now_s`` is seconds since 1970.
+@dataclass(frozen=True)
+class StoreFiles:
+    """Every file of a store that is or was to be an entry, in no order; ``now_s`` is seconds since 1970.
 
+    It is read from the disk each time it is gone through, and never held: a store may have millions.
     A folder under the name of an entry is one too: it stands where that was to be.
 
     Raises:
         EnvironmentFault: a folder of the store cannot be read.
 
     """
-    found = []
-    for file in [*files_below(store.root), *_folders(store.root)]:
-        kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
-        if kind is not None:
-            # A clock that was set back makes a file come from the future: it is new then.
-            found.append(StoreFile(file.name, file.size_bytes, max(0.0, now_s - file.changed_ns / 1e9), kind))
-    return sorted(found, key=lambda file: (-file.age_s, file.name))
+
+    store: FitStore
+    now_s: float
+
+    def __iter__(self) -> Iterator[StoreFile]:
+        for file in chain(each_file_below(self.store.root), _folders(self.store.root)):
+            kind = KINDS.get("." + file.name.rsplit(".", 1)[-1])
+            if kind is not None:
+                # A clock that was set back makes a file come from the future: it is new then.
+                yield StoreFile(file.name, file.size_bytes, max(0.0, self.now_s - file.changed_ns / 1e9), kind)
 
 
-def _folders(root: Place) -> list[FileFacts]:
+def _folders(root: Place) -> Iterator[FileFacts]:
     """Folders below the root that have the name of an entry; object storage has none."""
-    if not isinstance(root, Path):
-        return []
-    there = [path for path in root.glob("*/*") if path.suffix in KINDS and path.is_dir()]
-    return [FileFacts(path.relative_to(root).as_posix(), 0, path.stat().st_mtime_ns) for path in there]
+    if isinstance(root, Path):
+        for shard in sorted(root.glob("*/")):
+            with os.scandir(shard) as entries:
+                there = [each for each in entries if each.is_dir() and Path(each.name).suffix in KINDS]
+            yield from (FileFacts(f"{shard.name}/{each.name}", 0, each.stat().st_mtime_ns) for each in there)
 
 
-def removals(files: Sequence[StoreFile], limits: Limits) -> list[Removal]:
-    """What may go, in the order in which it is best removed: rubbish, then the oldest entries.
+def removals(files: Iterable[StoreFile], limits: Limits) -> Iterator[Removal]:
+    """What may go, one after the other: ``files`` is gone through once, and some times more beyond a size.
 
-    Beyond a size models go first: they are the larger part, and no round asks for them.
+    Beyond a size the oldest entries go, models first: they are the larger part, and no round asks for them.
     """
-    found = [Removal(file, "damaged") for file in files if file.kind == "damaged"]
-    found += [
-        Removal(file, "left behind by a writer that died")
-        for file in files
-        if file.kind == "partial" and file.age_s >= PARTIAL_S
-    ]
-    entries = [file for file in files if file.kind in ENTRIES]
-    if not limits.models:
-        found += [Removal(file, "a model") for file in entries if file.kind == "model"]
-        entries = [file for file in entries if file.kind != "model"]
-    if limits.days is not None:
-        old = [file for file in entries if file.age_s >= limits.days * DAY_S]
-        found += [Removal(file, "older than asked") for file in old]
-        entries = entries[len(old) :]
+
+    def kept() -> Iterator[StoreFile]:
+        return (file for file in files if file.kind in ENTRIES and _own_reason(file, limits) is None)
+
+    for file in files:
+        reason = _own_reason(file, limits)
+        if reason is not None:
+            yield Removal(file, reason)
     if limits.size_bytes is not None:
-        beyond = sum(file.size_bytes for file in entries) - limits.size_bytes
-        for file in sorted(entries, key=lambda file: file.kind != "model"):
-            if beyond <= 0:
-                break
-            found.append(Removal(file, "beyond the size asked"))
-            beyond -= file.size_bytes
-    return found
+        yield from (Removal(file, "beyond the size asked") for file in beyond(kept, limits.size_bytes))
+
+
+def _own_reason(file: StoreFile, limits: Limits) -> Reason | None:
+    """Why a file may go whatever else is there."""
+    if file.kind == "damaged":
+        return "damaged"
+    if file.kind == "partial":
+        return "left behind by a writer that died" if file.age_s >= PARTIAL_S else None
+    if file.kind == "model" and not limits.models:
+        return "a model"
+    return "older than asked" if limits.days is not None and file.age_s >= limits.days * DAY_S else None
 
 
 def remove(store: FitStore, going: Iterable[Removal]) -> None:
@@ -138,7 +127,7 @@ def remove(store: FitStore, going: Iterable[Removal]) -> None:
             where.unlink(missing_ok=True)
 
 
-def check_store(store: FitStore, files: Sequence[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
+def check_store(store: FitStore, files: Iterable[StoreFile], on_file: Callable[[], None]) -> StoreCheck:
     """Read every entry to its last byte and set aside what is damaged, as reading it in a round would.
 
     Args:
