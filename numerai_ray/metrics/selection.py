@@ -105,7 +105,8 @@ def luck(search: Search) -> float:
     return high
 
 
-@lru_cache(maxsize=64)
+# Of 60 rounds one is 19 MB, and every round asks for another one.
+@lru_cache(maxsize=12)
 def _reference(judged: tuple[int, ...], share: float) -> tuple[FloatArray, FloatArray]:
     """Draws of T_1 … T_R (by ``share``), each column ascending, and of the smallest p-value of a draw, ascending."""
     rng = np.random.default_rng([len(judged), *judged])
