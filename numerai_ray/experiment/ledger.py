@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -61,7 +62,9 @@ def whole_lines(path: Path) -> list[bytes]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
 
 
+@lru_cache(maxsize=512)
 def _round(number: int, line: bytes) -> RoundRecord:
+    """A line's record, kept: whoever follows a run reads its decided rounds again after every one, and none changes."""
     record = round_from_json(parse_json(line))
     if record.number != number:
         raise ValueError(f"it holds round {record.number}, but must hold round {number}")

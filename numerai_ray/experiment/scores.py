@@ -140,13 +140,8 @@ def deltas_of(ours: VariantRecord, theirs: VariantRecord, reader: ScoreReader) -
     return np.array([era for era, _ in known], np.int64), np.array([delta for _, delta in known])
 
 
-def share_of(
-    history: Sequence[RoundRecord],
-    pair: tuple[VariantRecord, VariantRecord],
-    reader: ScoreReader,
-    overlap_eras: int,
-) -> float:
-    """How far a comparison rests on the last eras of the scout rounds, by whose mean they chose: a correlation."""
+def chosen_by(history: Sequence[RoundRecord], reader: ScoreReader) -> NDArray[np.int64]:
+    """The eras by whose mean the scout rounds chose, ascending: the last ones that their bases have."""
     chosen = set[int]()
     for record in history:
         base = record.find("base")
@@ -157,10 +152,17 @@ def share_of(
             known = np.asarray(stored.eras)[~np.isnan(np.asarray(stored.judged.values))]
             recent = base.metrics.metric.recent
             chosen |= set(known[max(0, len(known) - base.metrics.bmc_last.n_eras) if recent else 0 :].tolist())
+    return np.array(sorted(chosen), np.int64)
+
+
+def share_of(
+    chosen: NDArray[np.int64], pair: tuple[VariantRecord, VariantRecord], reader: ScoreReader, overlap_eras: int
+) -> float:
+    """How far a comparison rests on the eras ``chosen`` by which the rounds chose: a correlation."""
     eras, delta = deltas_of(*pair, reader)
-    if not chosen or not len(delta):
+    if not len(chosen) or not len(delta):
         return 1.0
-    return correlation_with_part(delta, eras, np.isin(eras, sorted(chosen)), overlap_eras)
+    return correlation_with_part(delta, eras, np.isin(eras, chosen), overlap_eras)
 
 
 def search_of(history: Sequence[RoundRecord], *, to_baseline: bool = False) -> Search:

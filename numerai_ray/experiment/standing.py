@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numerai_ray.config import Config
 from numerai_ray.config.plan import LoadedPlan
@@ -18,6 +19,7 @@ from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.scores import (
     ScoreReader,
     StoredScores,
+    chosen_by,
     comparison_of,
     deltas_of,
     difference,
@@ -113,6 +115,11 @@ class Standing:
         """Of what the search found: all scored eras, for the selection is allowed for and more eras tell more."""
         return replace(comparison_of(self.score_config.score), last=ALL_ERAS)
 
+    @cached_property
+    def _chosen(self) -> NDArray[np.int64]:
+        """Eras that chose."""
+        return chosen_by(self.history, self.reader)
+
     @property
     def scouts(self) -> list[RoundRecord]:
         return self.of("scout")
@@ -185,7 +192,7 @@ class Standing:
         search, pair = search_of(self.history, to_baseline=stage == "final"), self.pair(stage)
         if search == ALONE or pair is None:
             return search
-        return replace(search, share=share_of(self.history, pair, self.reader, self.overall.overlap_eras))
+        return replace(search, share=share_of(self._chosen, pair, self.reader, self.overall.overlap_eras))
 
     def headline(self, stage: Stage) -> Headline | None:
         """The stage's comparison, or None when there is nothing to compare.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.experiment.scores import ScoreReader, difference, search_of, share_of
+from numerai_ray.experiment.scores import ScoreReader, chosen_by, difference, search_of, share_of
 from numerai_ray.metrics.selection import best_of
 from numerai_ray.metrics.significance import ALL_ERAS, ALONE, Comparison, PairedDelta, Verdict, verdict
 
@@ -31,6 +31,7 @@ def overall_verdicts(
     """
     found: dict[tuple[str, str], Verdict] = {}
     bases: dict[str, VariantRecord] = {}
+    chosen = chosen_by(history, reader)
     for number, record in enumerate(history):
         base = record.find("base")
         if base is not None and not record.base_changes:
@@ -38,7 +39,7 @@ def overall_verdicts(
         start, baseline = bases.get(record.stage), record.find("baseline")
         if record.stage == "final" and base is not None and baseline is not None:
             whole = search_of(history, to_baseline=True)
-            share = share_of(history, (base, baseline), reader, comparison.overlap_eras)
+            share = share_of(chosen, (base, baseline), reader, comparison.overlap_eras)
             how = whole if whole == ALONE else replace(whole, share=share)
             paired = difference(base, baseline, reader, comparison, how)
             found[record.stage, base.id] = verdict(paired)
@@ -51,7 +52,7 @@ def overall_verdicts(
         for variant in record.variants:
             asked = variant.role == "variant" and (variants is None or variant.id in variants)
             if asked and record.stage != "holdout" and (record.stage, variant.id) not in found:
-                share = share_of(history, (variant, start), reader, comparison.overlap_eras)
+                share = share_of(chosen, (variant, start), reader, comparison.overlap_eras)
                 how = judged if judged == ALONE else replace(judged, share=share)
                 paired = difference(variant, start, reader, comparison, how)
                 if paired is not None and own and variant.id != record.decision.winner:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from numerai_ray.metrics.by_content import ByContent
 from numerai_ray.metrics.selection import ALONE, LEVEL, FloatArray, Search, best_of, selected_p_value
 from numerai_ray.metrics.standard_error import degrees_of_freedom, standard_errors
 
@@ -57,16 +58,15 @@ __all__ = [
 
 Verdict = Literal["clear gain", "clear loss", "inside the noise", "no difference", "unknown"]
 
-# The version of the rule in the module's text.
-RULE = 2
-# A window that leaves no era out.
-ALL_ERAS = 10**9
+RULE = 2  # the version of the rule in the module's text
+ALL_ERAS = 10**9  # a window that leaves no era out
 # Both ends of an interval leave out LEVEL, so that it excludes 0 exactly when one variant alone would be clear.
 INTERVAL_PERCENT = round(100 * (1 - 2 * LEVEL))
 # Under this many common eras an interval is itself a guess.
 MIN_ERAS = 10
 # Deltas that differ by less than this are one number and rounding.
 ROUNDING = 1e-12
+_JUDGED = ByContent(4096)  # an experiment of hundreds of variants asks for thousands of comparisons
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,8 @@ def _certainty(values: FloatArray, eras: NDArray[np.int64], comparison: Comparis
     result[:, n < MIN_ERAS] = np.nan
     varies &= n >= MIN_ERAS
     if varies.any():
-        result[:, varies] = _of_varying(values[:, varies], eras, comparison)
+        asked = values[:, varies]
+        result[:, varies] = _JUDGED.get((asked, eras), comparison, lambda: _of_varying(asked, eras, comparison))
     return result
 
 

@@ -26,6 +26,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 from scipy.special import fdtrc
 
+from numerai_ray.metrics.by_content import ByContent
+
 FloatArray = NDArray[np.float64]
 
 SHAPE_STEPS = 30
@@ -33,6 +35,7 @@ SHAPE_STEPS = 30
 SLOWEST = 8
 # Persistence is told of when chance shows as much in one case of a hundred.
 PERSISTENT = 0.01
+_CORRELATIONS = ByContent(2048)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,12 @@ def correlation_with_part(
         return 0.0
     if count == n or n < 4 * SLOWEST or np.ptp(delta) <= 0:
         return 1.0
-    return correlation_by_model(spread_of(delta, eras, overlap_eras)[1], eras, part, overlap_eras)
+    found = _CORRELATIONS.get((delta, eras, part), overlap_eras, lambda: _with_part(delta, eras, part, overlap_eras))
+    return float(found)
+
+
+def _with_part(delta: FloatArray, eras: NDArray[np.int64], part: NDArray[np.bool_], overlap_eras: int) -> FloatArray:
+    return np.asarray(correlation_by_model(spread_of(delta, eras, overlap_eras)[1], eras, part, overlap_eras))
 
 
 def correlation_by_model(

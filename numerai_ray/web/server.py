@@ -17,6 +17,7 @@ from importlib import resources
 from typing import Any
 
 from aiohttp import web
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.errors import EnvironmentFault, NumeraiRayError, RequestError
 from numerai_ray.report.page import SHARED, shared_file
@@ -24,10 +25,22 @@ from numerai_ray.system.json_text import without_nan
 from numerai_ray.web.guard import Access, Handler, add_headers, guard, report_policy
 from numerai_ray.web.live import HEARTBEAT_S, LOOK_S, Live, as_event
 from numerai_ray.web.sources import Sources
+from numerai_ray.web.tags import tag_of
 from numerai_ray.web.values import Reader, compared, json_bytes
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 STATIC = resources.files("numerai_ray.web") / "static"
+
+
+# What is asked of one experiment: the end of the address, and what makes the answer of a query.
+OF_ONE: dict[str, Callable[[Reader, Any], Any]] = {
+    "status": lambda reader, _: reader.status(),
+    "leaderboard": lambda reader, _: reader.leaderboard(),
+    "overview": lambda reader, _: reader.overview(),
+    "per-era": lambda reader, query: reader.per_era(query.get("id", "")),
+    "diff": lambda reader, query: reader.diff(query.get("first", ""), query.get("second", "")),
+    "log": lambda reader, query: reader.log(query.get("id")),
+}
 
 
 class Readers(dict[str, Reader]):
@@ -76,14 +89,10 @@ def make_app(sources: Sources, access: Access, look_s: float = LOOK_S) -> web.Ap
         ("/report", partial(report, readers)),
         ("/api/events", partial(events, live)),
         ("/api/experiments", partial(answer, lambda _: _listed(readers))),
-        ("/api/status", partial(answer, lambda q: _of(readers, q).status())),
-        ("/api/leaderboard", partial(answer, lambda q: _of(readers, q).leaderboard())),
-        ("/api/overview", partial(answer, lambda q: _of(readers, q).overview())),
-        ("/api/per-era", partial(answer, lambda q: _of(readers, q).per_era(q.get("id", "")))),
-        ("/api/diff", partial(answer, lambda q: _of(readers, q).diff(q.get("first", ""), q.get("second", "")))),
-        ("/api/log", partial(answer, lambda q: _of(readers, q).log(q.get("id")))),
         ("/api/compare", partial(answer, lambda q: compared(sources, readers, _pairs(q)))),
     ]
+    for name, make in OF_ONE.items():
+        routes.append((f"/api/{name}", partial(answer_of_one, readers, name, make)))
     for prefix in dict.fromkeys(("", access.prefix)):
         for path, handler in routes:
             app.router.add_get(f"{prefix}{path}", handler)
@@ -143,6 +152,21 @@ async def answer(make: Callable[[Any], Any], request: web.Request) -> web.Stream
     return response
 
 
+async def answer_of_one(
+    readers: Readers, name: str, make: Callable[[Reader, Any], Any], request: web.Request
+) -> web.StreamResponse:
+    """An answer of one experiment; that it has not changed, to a page that has it by its tag."""
+    query, held = request.query, {each.value for each in request.if_none_match or ()}
+    # The tag first: what changes in between has another one, and is sent again rather than held for what it is not.
+    tag = await asyncio.to_thread(_tag, readers, name, query)
+    if tag is not None and tag in held:
+        return web.Response(status=304)
+    response = await answer(lambda query: make(_of(readers, query), query), request)
+    if tag is not None and response.status == 200:
+        response.headers["ETag"] = f'W/"{tag}"'
+    return response
+
+
 async def events(live: Live, request: web.Request) -> web.StreamResponse:
     """What changes, as long as the page is open."""
     if request.method == "HEAD":
@@ -174,6 +198,12 @@ async def _to_folder(request: web.Request) -> web.StreamResponse:
 
 def _listed(readers: Readers) -> dict[str, Any]:
     return {"experiments": [readers[each.key].entry() for each in readers.sources.all()]}
+
+
+def _tag(readers: Readers, name: str, query: Any) -> str | None:
+    with suppress(KeyError):  # what is not there is told by the answer
+        return tag_of(name, _of(readers, query), query)
+    return None
 
 
 def _of(readers: Readers, query: Any) -> Reader:
@@ -223,7 +253,9 @@ def serve(sources: Sources, access: Access, ready: Callable[[str], None]) -> Non
 
     """
     listening = bound(access)
-    asyncio.run(_serve(make_app(sources, access), access, listening, ready))
+    # Small products of matrices gain nothing from several threads, which wait for each other on the run's cores.
+    with threadpool_limits(1):
+        asyncio.run(_serve(make_app(sources, access), access, listening, ready))
 
 
 async def _serve(app: web.Application, access: Access, listening: socket.socket, ready: Callable[[str], None]) -> None:

@@ -44,6 +44,8 @@ ENSEMBLE = ("ensemble_results", "ensemble_page", "ensemble_failure")
 STAMPED = ("plan", "ledger", "notes", *ENSEMBLE)
 # Files that decide the answer and the leaderboard: both cost the most, and neither a note nor a report changes them.
 DECISIVE = ("plan", "ledger", *ENSEMBLE)
+# Files that ``status`` tells of.
+OF_STATUS = (*STAMPED, "report", "html")
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Reader:
     def status(self) -> dict[str, Any]:
         """As ``status --json``."""
         shown = self.source.shown
-        told = self._made("status", (*STAMPED, "report", "html"), lambda: self._status(shown))
+        told = self._made("status", OF_STATUS, lambda: self._status(shown))
         return {**told, **self.live()}
 
     def leaderboard(self) -> dict[str, Any]:
@@ -134,7 +136,29 @@ class Reader:
 
     def stamp(self) -> tuple[Any, ...]:
         """Changes whenever a file of the experiment that the page shows does; the running round's own aside."""
-        return self._signature(STAMPED)
+        return self.signature(STAMPED)
+
+    def signature(self, kinds: tuple[str, ...]) -> tuple[Any, ...]:
+        """Size and time of files; raises where one must not be read."""
+        found: list[Any] = []
+        for kind in kinds:
+            path: Path = getattr(self.source.paths, kind)
+            if kind == "ensemble":  # a folder, in which files are replaced
+                found.append(_ended(path))
+            elif self.source.has(kind, path):
+                stat = path.stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+            else:
+                found.append(None)
+        return tuple(found)
+
+    def file_of(self, kind: str, variant: str | None) -> Path:
+        """A variant's file, or the driver's log where ``variant`` is None; raises where it must not be read."""
+        paths = self.source.paths
+        if variant is None:
+            return self.source.file("log", paths.driver_log)
+        place = {"results": paths.results, "config": paths.config, "log": paths.trial_log}[kind]
+        return self.source.file(kind, place(self._id(variant)))
 
     # -- below -----------------------------------------------------------------------------------------------------
 
@@ -160,17 +184,8 @@ class Reader:
         history = self._history()
         value: dict[str, Any] = {"key": self.source.key, "experiment": self.source.shown, "notes": [], "error": None}
         value |= {"name": self.source.key, "idea": "", "novelty": "", "tags": [], "data_version": None, "stages": []}
-        value |= {
-            "joint": None,
-            "sweeps": [],
-            "rounds_plot": None,
-            "answer": None,
-            "headline": None,
-            "margin": None,
-            "budget_rounds": None,
-            "last": 200,
-            "metric": "Metric",
-        }
+        value |= {"joint": None, "sweeps": [], "rounds_plot": None, "answer": None, "headline": None, "margin": None}
+        value |= {"budget_rounds": None, "last": 200, "metric": "Metric"}
         try:
             if self.source.has("notes", self.source.paths.notes):
                 value["notes"] = [asdict(each) for each in read_notes(self.source.paths.notes)]
@@ -271,22 +286,10 @@ class Reader:
         for kind in kinds:
             self.source.has(kind, getattr(self.source.paths, kind))
 
-    def _signature(self, kinds: tuple[str, ...]) -> tuple[Any, ...]:
-        """Size and time of files; raises where one must not be read."""
-        found: list[Any] = []
-        for kind in kinds:
-            path: Path = getattr(self.source.paths, kind)
-            if self.source.has(kind, path):
-                stat = path.stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
-            else:
-                found.append(None)
-        return tuple(found)
-
     def _made(self, name: str, kinds: tuple[str, ...], make: Callable[[], Any]) -> Any:
         # A page asks for several values at once, and two of them need the same answer: the second waits for it.
         with self._making.setdefault(name, threading.Lock()):
-            signature = self._signature(kinds)
+            signature = self.signature(kinds)
             held = self._held.get(name)
             if held is None or held[0] != signature:
                 held = (signature, make())

@@ -1,6 +1,8 @@
 """What a page that is open asks of the server: the answer once a round, and few looks when nothing changes."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,10 @@ def test_looks_are_rare_while_nothing_changes_and_often_again_when_something_doe
     monkeypatch.setattr(live.asyncio, "sleep", sleep)
     asyncio.run(work())
     assert slept == [100.0, 100.0, 100.0, 300.0, 300.0, 100.0, 100.0]
+
+
+def test_the_server_loads_nothing_that_trains_or_draws() -> None:
+    heavy = ["pandas", "ray", "matplotlib", "lightgbm", "optuna", "numba", "sklearn", "numerai_ray.training"]
+    code = f"import sys, numerai_ray.web; print([name for name in {heavy} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

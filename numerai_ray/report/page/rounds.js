@@ -61,11 +61,11 @@ export function roundsList(host, records, opened) {
         h("div", {}, `${cut(base?.name ?? "no base")} → `, h("span", { class: record.decision.promoted ? "won" : "" }, cut(won?.name ?? "nobody")),
           known(record.decision.gain) && record.decision.promoted ? h("span", { class: "num" }, ` ${e4(record.decision.gain)} ${delta ? interval(delta.low, delta.high) : ""}`) : ""),
         h("div", { class: "dim" }, cut(record.decision.reason, 400)),
-        record.why ? h("div", { class: "dim" }, cut(record.why, 240)) : null,
+        record.why && !record.decision.reason.includes(record.why) ? h("div", { class: "dim" }, cut(record.why, 240)) : null,
         warnings.slice(0, 4).map((each) => h("div", { class: "warn" }, cut(each, 240))),
         warnings.length > 4 ? h("div", { class: "dim" }, `and ${warnings.length - 4} more warnings`) : null));
   });
   const more = shown.length < records.length
     ? h("button", { type: "button", onclick: () => { opened.all = true; roundsList(host, records, opened); } }, `Show all ${records.length} rounds`) : null;
-  host.replaceChildren(h("ol", { class: "rounds" }, items), more ?? "");
+  host.replaceChildren(items.length ? h("ol", { class: "rounds" }, items) : h("p", { class: "dim" }, "No round is decided yet."), more ?? "");
 }

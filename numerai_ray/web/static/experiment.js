@@ -27,7 +27,7 @@ export function experimentPage(main, key) {
   head.append(h("p", { class: "dim", role: "status" }, "Loading…"));
   const grid = h("div", { class: "grid", hidden: true }, answer.card, now, chart.card, list.card, board.card, lines.card, trade.card, sweep.card, several.card, diff.card, logs.card, notes.card);
   main.replaceChildren(head, grid);
-  const table = leaderboard(board.body, chosen, choose), plot = curves(lines.body);
+  const drawNow = runningCard(now), table = leaderboard(board.body, chosen, choose), plot = curves(lines.body);
 
   function choose(id, on) {
     touched = true;
@@ -54,10 +54,10 @@ export function experimentPage(main, key) {
       overview.error ? h("p", { class: "warn" }, cut(overview.error, 600)) : "");
   }
   function drawAnswer() {
-    if (overview.answer && overview.answer.kind !== "nothing yet") return answerBlock(answer.body, overview.answer);
+    if (overview.answer && overview.answer.kind !== "nothing yet") return answerBlock(answer.body, state === "running" ? { ...overview.answer, next: [] } : overview.answer);
     const best = status.best, found = overview.headline;
     const last = status.rounds[status.rounds.length - 1];
-    if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
+    if (!best) return answer.body.replaceChildren(h("p", { class: "dim" }, state === "running" ? "No round is decided yet; the first one is on its way." : `No round is decided yet; \`numerai-ray run ${status.experiment}\` starts.`));
     put(answer.body,
       h("div", { class: "big" }, found ? `${e4(found.gain)} ${cut(overview.metric, 30)}` : `${cut(overview.metric, 30)} ${fixed(rows.find((row) => row.id === best.id)?.primary)}`),
       h("p", {}, found ? `${interval(found.low, found.high)} ${found.ours} against ${found.theirs} in ${found.stage}: ${found.verdict}.` : "Nothing to hold it against yet."),
@@ -67,7 +67,7 @@ export function experimentPage(main, key) {
       best.flags.map((each) => h("p", { class: "warn" }, cut(each, 300))));
   }
   function drawRunning(running) {
-    runningCard(now, running, state, overview?.metric);
+    drawNow(running, state, overview?.metric);
     answer.card.classList.toggle("half", !now.hidden);
   }
   function drawNotes() {
@@ -76,8 +76,8 @@ export function experimentPage(main, key) {
       : [h("p", { class: "dim" }, `None yet: numerai-ray note ${status.experiment} "…"`)]));
   }
 
-  // Two choices of variants that stay as they were set while rounds come in.
-  const selects = ["first", "second"].map((name) => ({ name, id: newId(name), node: h("select", { onchange: drawDiff }) }));
+  // Two choices of variants that stay as they were set while rounds come in; until then the best so far.
+  const selects = ["first", "second"].map((name) => ({ name, id: newId(name), node: h("select", { onchange: (event) => { event.target.dataset.set = ""; drawDiff(); } }) }));
   selects.forEach((each) => each.node.setAttribute("id", each.id));
   const rowsOfDiff = h("div", { class: "wide tall", tabindex: "0", role: "region", "aria-label": "Differences" });
   diff.body.replaceChildren(h("div", { class: "tools" }, selects.map((each) => [h("label", { for: each.id }, each.name), each.node])), rowsOfDiff);
@@ -112,7 +112,7 @@ export function experimentPage(main, key) {
     const options = (select, extra, preferred) => {
       const before = select.value;
       select.replaceChildren(...extra, ...ids.map((id) => h("option", { value: id }, cut(id, 60))));
-      select.value = ids.includes(before) ? before : preferred;
+      select.value = ids.includes(before) && (select === whose || "set" in select.dataset) ? before : preferred;
     };
     const base = status.rounds[0]?.variants.find((each) => each.role === "base")?.id ?? ids[0];
     options(selects[0].node, [], base);
