@@ -13,9 +13,10 @@ from desk import Desk
 from jsonschema import Draft202012Validator
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
-from numerai_ray import DataError, Experiment, RequestError, compare, evaluate, load_targets
+from numerai_ray import Experiment, RequestError, compare, evaluate, load_targets
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
+from numerai_ray.errors import DataError
 
 TARGET, BENCHMARK = "target_ender_20", "v52_lgbm_ender20"
 
