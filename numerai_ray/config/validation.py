@@ -186,6 +186,9 @@ def value_at(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
         path: such as ``model.params.num_leaves``.
         default: what is given back where nothing stands there.
 
+    Returns:
+        What stands there, as it is.
+
     """
     node: Any = tree
     for part in path.split("."):

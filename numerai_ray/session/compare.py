@@ -63,6 +63,9 @@ class Compared:
             start_era: where sums begin; else where the comparison does.
             dark: draw for a dark page.
 
+        Returns:
+            The figure, ``ax``'s own where that is given.
+
         Raises:
             RequestError: no per-era score is there to draw.
 
@@ -90,6 +93,9 @@ def compare(items: Iterable[Any], *, start_era: int | None = None, **scoring: Un
             :func:`evaluate`; paths of files of predictions; or mappings of names to frames of predictions.
         start_era: count eras from this one on.
         **scoring: see :class:`Scoring`; what it leaves out is as in the first experiment's latest stage.
+
+    Returns:
+        What is compared: :meth:`Compared.table` is a frame, :meth:`Compared.plot` a figure.
 
     Raises:
         RequestError: an experiment has no decided round, or an item is none of these.

@@ -102,6 +102,9 @@ class Ensemble:
             feature_sets: how many distinct ones they may read; None is any.
             blocks: in how many blocks of later eras it is chosen anew and reported.
 
+        Returns:
+            The ensemble, whose folder is written.
+
         Raises:
             RequestError: fewer than two candidates, or too few eras in common.
             DataError: a file is missing or damaged, or the data are others than the experiments'.

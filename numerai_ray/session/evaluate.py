@@ -119,6 +119,9 @@ class Evaluation:
             start_era: where sums begin; else at the first era.
             dark: draw for a dark page.
 
+        Returns:
+            The figure, ``ax``'s own where that is given.
+
         Raises:
             RequestError: no era is left to draw.
 

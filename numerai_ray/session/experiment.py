@@ -98,6 +98,9 @@ class Experiment(StoredExperiment):
             base: changes on top of the baseline's config, with :class:`Model` wherever a ``model`` section may stand.
             **settings: see :class:`PlanSettings`.
 
+        Returns:
+            The experiment, with the rounds that were decided before.
+
         Raises:
             ConfigError: everything that is wrong with the plan, at once; nothing is left behind.
             RequestError: another plan is there already.

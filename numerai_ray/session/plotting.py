@@ -93,7 +93,7 @@ class ExperimentPlots:
         """
         asked = self._asked("delta", look)
         info = variants_delta_info(asked, asked.wanted) if asked.wanted else delta_info(asked)
-        return self._draw(info, draw_delta, look)
+        return self._draw(info, draw_delta, look, why="no stage has a winner that differs from what it began with")
 
     def sweep(self, dimension: str | None = None, **look: Unpack[Look]) -> Any:
         """The primary metric against the values of a dimension, a panel a round; of all dimensions without a name.
@@ -123,7 +123,12 @@ class ExperimentPlots:
         return self._draw(per_era_info(asked), draw_per_era, look, asked.start_era)
 
     def correlation(self, **look: Unpack[Look]) -> Any:
-        """How alike the out-of-fold predictions of variants are; one panel."""
+        """How alike the out-of-fold predictions of variants are; one panel.
+
+        Raises:
+            RequestError: one of ``variants`` predicted other rows than the others.
+
+        """
         asked = self._asked("correlation", look).in_one_stage()
         info = correlation_info(asked, asked.start_era or 0)
         lost = [name for name in asked.wanted if info is not None and name not in info.names]
@@ -135,6 +140,10 @@ class ExperimentPlots:
         """CORR against BMC or MMC of all variants of the stage that has most, with the Pareto front; one panel.
 
         ``metric`` is "bmc" or "mmc"; without it, MMC where the plan decides by it, else BMC.
+
+        Raises:
+            RequestError: there is no such metric, or fewer than two variants.
+
         """
         if metric not in (None, "bmc", "mmc"):
             raise RequestError(f"tradeoff: metric must be 'bmc' or 'mmc', but is {metric!r}")
@@ -159,11 +168,21 @@ class ExperimentPlots:
         loaded = own.loaded.interpreted(chosen_interpretation(own.rounds))
         return excerpt(Reading(loaded, own.paths, tuple(own.rounds)), wanted, first)
 
-    def _draw(self, info: Any, draw: Callable[[Any, Any, Any], Any], look: Look, start_era: int | None = None) -> Any:
+    def _draw(
+        self,
+        info: Any,
+        draw: Callable[[Any, Any, Any], Any],
+        look: Look,
+        start_era: int | None = None,
+        *,
+        why: str = "nothing of this kind was scored",
+    ) -> Any:
         """The figure; ``start_era`` is told in it where its axes do not show eras."""
+        if info is None and not self._experiment.rounds:
+            rule = "no round is decided yet, so there is nothing to draw; run it first"
+            raise RequestError(f"{self._experiment.name}: {rule}")
         if info is None:
-            what = "no round is decided yet" if not self._experiment.rounds else "nothing of this kind was scored"
-            raise RequestError(f"{self._experiment.name}: {what}, so there is nothing to draw; run it first")
+            raise RequestError(f"{self._experiment.name}: {why}, so there is nothing to draw; run more rounds")
         ax = look.get("ax")
         figure = draw_figure(lambda theme: draw(info, theme, ax), DARK if look.get("dark") else LIGHT)
         if start_era is not None:

@@ -211,7 +211,13 @@ class StoredExperiment:
         return parse_yaml(read_text(path), str(path))
 
     def results(self, variant: str | None) -> dict[str, Any]:
-        """A variant's results in the official pipeline's schema."""
+        """A variant's results in the official pipeline's schema.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing or damaged.
+
+        """
         name = self.id_of(variant)
         path = self.paths.results(name)
         try:

@@ -73,6 +73,11 @@ def test_it_says_what_it_is_and_what_it_takes(name: str) -> None:
     assert len(text.split()) > 1, "has no docstring"
     if inspect.isclass(each):
         return
+    raised = re.search(r"^\s+raise \w", inspect.getsource(each), re.M)
+    assert raised is None or "aises" in text, "does not say what it raises"
+    given = inspect.signature(each).return_annotation
+    if len(parameters(each)) >= MANY and given not in (None, "None"):
+        assert "Returns:\n" in text, f"does not say what {given} it gives back"
     section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", text, re.M)
     if len(parameters(each)) < MANY and section is None:
         return

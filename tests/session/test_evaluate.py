@@ -137,6 +137,7 @@ def test_what_is_wrong_is_refused_with_what_to_do(labels: pd.DataFrame, market: 
         (tmp_path / "none.parquet", "no such file"),
         (tmp_path / "none.txt", r"must be a \.parquet or \.csv"),
         (7, "must be a DataFrame of pandas or polars"),
+        (pl.Series("prediction", [0.5]), "must be a DataFrame of pandas or polars, .* but are Series"),
     ]
     for given, rule in cases:
         with pytest.raises(RequestError, match=rule):
