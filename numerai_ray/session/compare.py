@@ -18,7 +18,7 @@ from numerai_ray.metrics.scoring import Metrics, score_eras
 from numerai_ray.session.evaluate import Evaluation, Scoring, evaluate
 from numerai_ray.session.places import open_experiment
 from numerai_ray.session.plotting import figure_of_lines
-from numerai_ray.session.settings import check_named
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.subject import Subject
 from numerai_ray.session.winners import paths_of
 from numerai_ray.system.storage import Place
@@ -55,7 +55,7 @@ class Compared:
         """A row a configuration: whose it is, in which stage, whether it won, and its metrics; NaN where unknown."""
         return pd.DataFrame(self.rows)
 
-    def plot(self, *, ax: Any = None, start_era: int | None = None, dark: bool = False) -> Any:
+    def plot(self, *, ax: Any = None, start_era: int | str | None = None, dark: bool = False) -> Any:
         """Cumulative CORR and BMC of winners and foreign predictions: a matplotlib figure of two panels.
 
         Args:
@@ -79,7 +79,7 @@ class Compared:
         return f"{shown.to_html(index=False, float_format='{:.5f}'.format, na_rep='–')}{note}"
 
 
-def compare(items: Iterable[Any], *, start_era: int | None = None, **scoring: Unpack[Scoring]) -> Compared:
+def compare(items: Iterable[Any], *, start_era: int | str | None = None, **scoring: Unpack[Scoring]) -> Compared:
     """Put experiments and predictions from anywhere side by side.
 
     >>> from numerai_ray import compare, load_targets
@@ -98,13 +98,15 @@ def compare(items: Iterable[Any], *, start_era: int | None = None, **scoring: Un
         What is compared: :meth:`Compared.table` is a frame, :meth:`Compared.plot` a figure.
 
     Raises:
-        RequestError: an experiment has no decided round, or an item is none of these.
+        RequestError: nothing is given, an experiment has no decided round, or an item is none of these.
         DataError: predictions or data are missing or damaged.
 
     """
     check_named(Scoring, scoring, "compare")
     listed = list(items)
-    together = Compared("Latest stage of each", "each one's benchmark", start_era)
+    if not listed:
+        raise RequestError("compare: nothing is given; give experiments, files or frames of predictions")
+    together = Compared("Latest stage of each", "each one's benchmark", first_era(start_era))
     settled = _scoring_of(listed, scoring)
     for item in listed:
         if isinstance(item, Mapping):

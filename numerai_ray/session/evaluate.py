@@ -111,7 +111,7 @@ class Evaluation:
             columns["mmc"] = scores.mmc
         return pd.DataFrame(columns, index=pd.Index(self.found.eras, name="era"))
 
-    def plot(self, *, ax: Any = None, start_era: int | None = None, dark: bool = False) -> Any:
+    def plot(self, *, ax: Any = None, start_era: int | str | None = None, dark: bool = False) -> Any:
         """Cumulative CORR and BMC beside the references: a matplotlib figure of two panels.
 
         Args:

@@ -18,7 +18,7 @@ from numerai_ray.session.foreign import TrainEras, add_foreign
 from numerai_ray.session.opening import Session
 from numerai_ray.session.places import answering, data_place, data_root, open_experiment, writable_folder
 from numerai_ray.session.running import HowFar, forecast_of, known_stage, run_round, run_rounds
-from numerai_ray.session.settings import check_named
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.shown import Forecast
 from numerai_ray.session.status import status_json
 from numerai_ray.session.stored import StoredExperiment
@@ -183,8 +183,10 @@ class Experiment(StoredExperiment):
         """What ``numerai-ray status --json`` tells: state, best, decided rounds, the running one, report."""
         return status_json(self.paths, self.paths.root)
 
-    def report(self, *, start_era: int | None = None) -> Path:
+    def report(self, *, start_era: int | str | None = None) -> Path:
         """Write the report again, and give the path of ``experiment.md``; ``report.html`` is beside it.
+
+        With a ``start_era`` its cumulative pictures begin there.
 
         Raises:
             RequestError: no round is decided yet.
@@ -192,9 +194,10 @@ class Experiment(StoredExperiment):
         """
         from numerai_ray.report.writer import write_report
 
+        first = first_era(start_era)
         if not self.refresh().rounds:
             raise RequestError(f"{self.name}: no round is decided yet; run it first")
-        return write_report(self.loaded, self.paths, self.rounds, start_era)
+        return write_report(self.loaded, self.paths, self.rounds, first)
 
     def export(
         self,

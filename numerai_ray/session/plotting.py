@@ -6,7 +6,6 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from numerai_ray.data.columns import era_of
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.paths import FOREIGN
@@ -22,7 +21,7 @@ from numerai_ray.report.plots.rounds import draw_rounds, rounds_info
 from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_info
 from numerai_ray.report.plots.tradeoff import Contribution, draw_tradeoff, tradeoff_info
 from numerai_ray.report.reading import Reading
-from numerai_ray.session.settings import check_named
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.subject import Subject
 
 
@@ -31,9 +30,8 @@ class Look(TypedDict, total=False):
 
     ``ax`` is an axes of yours, an array of them where the picture has several panels; ``variants`` are ids or names,
     of :meth:`Experiment.table` or of predictions that were added: what is shown beside the bases, the baseline and the
-    benchmark;
-    ``start_era`` counts scores from that era on, everywhere: sums, means, intervals, correlations (what rounds decided
-    stays as it was); ``dark`` draws for a dark page.
+    benchmark; ``start_era`` counts scores from that era on, everywhere: sums, means, intervals, correlations (what
+    rounds decided stays as it was); ``dark`` draws for a dark page.
     """
 
     ax: Any
@@ -46,7 +44,7 @@ def figure_of_lines(
     title: str,
     lines: Mapping[str, StoredScores],
     ax: Any,
-    start_era: int | None,
+    start_era: int | str | None,
     *,
     dark: bool,
     against: str = "the benchmark",
@@ -57,7 +55,8 @@ def figure_of_lines(
         RequestError: no era is left to draw.
 
     """
-    drawn = [cumulative_line(name, each, start_era) for name, each in lines.items()]
+    first = first_era(start_era)
+    drawn = [cumulative_line(name, each, first) for name, each in lines.items()]
     info = compare_info(title, drawn, against)
     if info is None:
         raise RequestError("no per-era score is there to draw; lower start_era")
@@ -154,10 +153,7 @@ class ExperimentPlots:
         """What the picture is of; with ``rounds``, of decided rounds alone, in which predictions of others are not."""
         check_named(Look, look, f"plot.{plot}")
         own = self._experiment
-        start, variants = look.get("start_era"), look.get("variants")
-        first = None if start is None else era_of(start)
-        if start is not None and first is None:
-            raise RequestError(f"start_era: must be an era, as 575 or '0575', but is {start!r}")
+        first, variants = first_era(look.get("start_era")), look.get("variants")
         listed = [variants] if isinstance(variants, str) else variants
         wanted = None if listed is None else list(dict.fromkeys(own.id_of(each) for each in listed))
         if wanted == []:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import finished_experiment
@@ -23,6 +24,8 @@ def test_a_misspelt_setting_is_refused_before_anything_is_done(tmp_path: Path) -
         experiment.round({"model.params.num_leaves": [5]}, **wrong)
     with pytest.raises(RequestError, match="no setting 'in_proces'"):
         experiment.export(tmp_path / "model.pkl", **wrong)
+    with pytest.raises(RequestError, match="compare: nothing is given"):
+        compare([])
     version: Any = {"data_versoin": "tiny"}
     with pytest.raises(RequestError, match="evaluate: no setting 'data_versoin'; did you mean 'data_version'"):
         evaluate(frame, **version)
@@ -39,6 +42,20 @@ def test_a_misspelt_setting_is_refused_before_anything_is_done(tmp_path: Path) -
         era_folds([1, 2, 3], n_split=2)
     with pytest.raises(ConfigError, match="did you mean 'budget'"):
         Experiment.create(tmp_path / "new", idea="x" * 30, novelty="y" * 30, budgte={})  # type: ignore[typeddict-item]
+
+
+def test_an_era_is_one_however_it_is_written(tmp_path: Path) -> None:
+    history = finished_experiment(tmp_path / "demo")
+    experiment = Experiment.load(history.paths.root)
+    for era in (801, "0801", np.int64(801), 801.0):
+        found = compare([experiment], start_era=era)  # type: ignore[arg-type]
+        assert found.start_era == 801
+        assert found.plot(start_era=era).axes[0].get_lines()[0].get_xdata()[0] == 801  # type: ignore[arg-type]
+    own = found.table().set_index("id").loc["r05-winner"]
+    assert own["bmc"] == pytest.approx(experiment.per_era("r05-winner").loc[801:, "bmc"].mean())
+    for call in (lambda: compare([experiment], start_era="first"), lambda: experiment.report(start_era="first")):
+        with pytest.raises(RequestError, match="start_era: must be an era, as 575"):
+            call()
 
 
 def test_every_key_of_a_plan_can_be_given_in_code() -> None:
