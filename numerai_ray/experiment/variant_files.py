@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
@@ -48,6 +45,10 @@ def _wrong(paths: ExperimentPaths, variant: VariantRecord) -> Iterator[tuple[Pat
         yield path, f"damaged ({error})"
     if variant.role == "benchmark":  # its predictions are a column of the benchmark file
         return
+    import pyarrow.parquet as pq  # noqa: PLC0415 - who only needs this module's words does not wait for it
+
+    from numerai_ray.data.columns import UNREADABLE  # noqa: PLC0415
+
     path = paths.predictions(variant.id)
     try:
         there = pq.read_metadata(path).num_rows

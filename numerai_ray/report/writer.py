@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.errors import NumeraiRayError
@@ -15,13 +15,13 @@ from numerai_ray.experiment.decision import is_finished
 from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.report.markdown import report_text
-from numerai_ray.report.page_data import page_value
-from numerai_ray.report.plots.registry import captions, drawn_plots, gathered, write_plots
-from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import write_text
+from numerai_ray.system.json_text import read_json
 from numerai_ray.system.services import masked
 from numerai_ray.system.timeline import span
+
+if TYPE_CHECKING:
+    from numerai_ray.report.reading import Reading
 
 # All pictures of a report take about this long to draw on one core.
 DRAWING_S = 5.0
@@ -45,6 +45,8 @@ def write_report(
 
     """
     from numerai_ray.report.html import markdown_and_page  # noqa: PLC0415
+    from numerai_ray.report.page_data import page_value  # noqa: PLC0415
+    from numerai_ray.report.plots.registry import captions, gathered, write_plots  # noqa: PLC0415
 
     reading = _reading(loaded, paths, history, start_era)
     with span("plots"):
@@ -59,6 +61,9 @@ def write_report(
 @span("report")
 def write_report_text(loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord]) -> Path:
     """Write ``experiment.md`` alone, at once, with the plots as they were last drawn."""
+    from numerai_ray.report.markdown import report_text  # noqa: PLC0415
+    from numerai_ray.report.plots.registry import captions, drawn_plots  # noqa: PLC0415
+
     reading = _reading(loaded, paths, history)
     write_text(paths.report, report_text(reading, captions(drawn_plots(paths), len(history))))
     return paths.report
@@ -66,8 +71,10 @@ def write_report_text(loaded: LoadedPlan, paths: ExperimentPaths, history: Seque
 
 def _reading(
     loaded: LoadedPlan, paths: ExperimentPaths, history: Sequence[RoundRecord], start_era: int | None = None
-) -> Reading:
+) -> "Reading":
     """Of several readings of the idea, the report follows the one that the experiment went on with."""
+    from numerai_ray.report.reading import Reading  # noqa: PLC0415
+
     return Reading(loaded.interpreted(chosen_interpretation(history)), paths, tuple(history), start_era)
 
 
@@ -75,9 +82,9 @@ class ReportWriter:
     """Called with the history after every round, and when a run goes on: all is written beside the next round.
 
     The text is written after every round; where rounds are faster, one text tells of several. Pictures and page are
-    drawn while a long round runs, and when the experiment is finished. A short round is not held up by them: then they
-    are drawn at the end, unless the whole run was short too and is going on later. Trackers are told of every round. A
-    fault of theirs, or of a drawing, never ends a run: it is kept in ``problems``.
+    drawn while a long round runs, and once the experiment is finished, while the runner is let go. A short round is
+    not held up by them: then they are drawn at the end, unless the whole run was short too and is going on later.
+    Trackers are told of every round. A fault of theirs, or of a drawing, never ends a run: it is kept in ``problems``.
     """
 
     def __init__(self, loaded: LoadedPlan, paths: ExperimentPaths, trackers: Sequence[Tracker] = ()):
@@ -86,10 +93,11 @@ class ReportWriter:
         self.trackers = tuple(trackers)
         self.problems: list[str] = []
         self._began = time.monotonic()
-        self._history: tuple[RoundRecord, ...] = ()
+        self._history: tuple[RoundRecord, ...] | None = None
         self._aside = ThreadPoolExecutor(1, "report")
         self._text: Future[None] | None = None
         self._drawing: Future[None] | None = None
+        self._drawn = 0  # of how many rounds pictures are drawn, or about to be
 
     def __enter__(self) -> Self:
         return self
@@ -112,22 +120,26 @@ class ReportWriter:
 
         """
         self._raise_text_fault()
-        if self._history == tuple(history) and self._text is not None:
+        if self._history == tuple(history):
             return
-        known, self._history = len(self._history), tuple(history)
+        known, self._history = len(self._history or ()), tuple(history)
         waits = self._text is not None and not (self._text.running() or self._text.done())
-        if not waits:  # else the one that waits writes of this round, too
+        once_more = not known and is_finished(self._history) and self._is_current()
+        if not (waits or once_more):  # else it is there, or the one that waits writes of this round, too
             self._text = self._aside.submit(self._write_text)
         if len(self._history) == known:
             return
         for tracker in self.trackers:
             self._aside.submit(self._safely, f"{type(tracker).__name__}: ", partial(tracker, self._history))
         idle = self._drawing is None or self._drawing.done()
-        if idle and self._history and self._history[-1].wall_s * SHARE >= DRAWING_S:
+        long = bool(self._history) and self._history[-1].wall_s * SHARE >= DRAWING_S
+        if is_finished(self._history):
+            self._draw_at_the_end()
+        elif idle and long:
             self._draw()
 
     def _write_text(self) -> None:
-        write_report_text(self.loaded, self.paths, self._history)
+        write_report_text(self.loaded, self.paths, self._history or ())
 
     def _raise_text_fault(self) -> None:
         if self._text is not None and self._text.done():
@@ -135,16 +147,28 @@ class ReportWriter:
 
     def _draw_at_the_end(self) -> None:
         history = self._history
-        drawn = drawn_plots(self.paths)
-        current = drawn and self.paths.html.exists() and all(each.rounds == len(history) for each in drawn.values())
-        if not history or current:
+        if not history or self._drawn == len(history) or self._is_current():
             return
         finished = is_finished(history)
         if finished or (time.monotonic() - self._began) * SHARE >= DRAWING_S:
             self._draw()
 
+    def _is_current(self) -> bool:
+        """Whether text, page and pictures were written after all that they tell of."""
+        paths = self.paths
+        told = (paths.ledger, paths.plan, paths.notes, paths.rechecks)
+        try:
+            written = min(each.stat().st_mtime_ns for each in (paths.report, paths.html, paths.plot_index))
+            changed = max(each.stat().st_mtime_ns for each in told if each.exists())
+        except (OSError, ValueError):
+            return False
+        rounds = {each.get("rounds") for each in read_json(paths.plot_index).values() if isinstance(each, dict)}
+        return changed < written and rounds == {len(self._history or ())}
+
     def _draw(self) -> None:
-        draw = partial(write_report, self.loaded, self.paths, self._history)
+        history = self._history or ()
+        self._drawn = len(history)
+        draw = partial(write_report, self.loaded, self.paths, history)
         self._drawing = self._aside.submit(self._safely, "plots: ", draw)
 
     def _safely(self, what: str, work: Callable[[], object]) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numerai_ray.rounds.scheduler import RoundScheduler
     from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
     from numerai_ray.runners.ray.runner import TuneRunner
+    from numerai_ray.runners.ray.start import RaySettings
     from numerai_ray.training.catalog import Catalog
     from numerai_ray.training.store.fits import FitStore
 
@@ -157,10 +158,15 @@ def tell_devices(session: Session, catalog: Catalog) -> None:
         tell(session, note)
 
 
-def prepare_data(loaded: LoadedPlan, root: Place) -> None:
+def _no_work() -> None:
+    """Nothing waits for the making of data."""
+
+
+def prepare_data(loaded: LoadedPlan, root: Place, begins: Callable[[], object] = _no_work) -> None:
     """Make what an experiment reads and the data root lacks: its market, the full and downsampled files.
 
-    A data root in object storage is only read: its files are made elsewhere and copied there.
+    A data root in object storage is only read: its files are made elsewhere and copied there. ``begins`` is called
+    where there is something to make.
     """
     if isinstance(root, Url):
         return
@@ -175,6 +181,7 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
 
         # A version's own layout; a folder of another name has that of v5.2, as every market of a plan once had.
         layout = layout_of(version_dir.name if version_number(version_dir.name) else "v5.2").version
+        begins()
         spec = MarketSpec(market.eras, market.rows, market.features, market.seed, layout=layout)
         make_market(spec, version_dir)
     needed = {root / name for config in configs for name in config.data.files()}
@@ -182,7 +189,30 @@ def prepare_data(loaded: LoadedPlan, root: Place) -> None:
         from numerai_ray.data.files.build import BuildSpec
         from numerai_ray.progress.building import build_files
 
+        begins()
         build_files(version_dir, BuildSpec())
+
+
+@contextmanager
+def ray_ahead(session: Session) -> Iterator[Callable[[], None]]:
+    """What starts Ray beside other work, where it will be needed on this machine; let go where nobody took it over."""
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        if not (begun or session.in_process or session.address):
+            from numerai_ray.runners.ray.ahead import begin as begin_ray
+
+            begun = True
+            begin_ray(_ray_settings(session.paths.root, None))
+
+    try:
+        yield begin
+    finally:
+        if begun:
+            from numerai_ray.runners.ray.ahead import end
+
+            end()
 
 
 @contextmanager
@@ -234,11 +264,15 @@ def training_runner(
 def _ray_runner(store: FitStore, folder: Path, address: str | None) -> TuneRunner:
     """Rounds of the experiment in ``folder`` on Ray; where that is lost, the command starts over."""
     from numerai_ray.runners.ray.runner import TuneRunner
+
+    return TuneRunner(store, _ray_settings(folder, address))
+
+
+def _ray_settings(folder: Path, address: str | None) -> RaySettings:
     from numerai_ray.runners.ray.start import RaySettings
 
     paths = ExperimentPaths(folder)
-    settings = RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)
-    return TuneRunner(store, settings)
+    return RaySettings(paths.trials, paths.driver_log, address, experiment=folder.name, on_lost=start_over)
 
 
 def settings_of(loaded: LoadedPlan, *, accept_suspect: bool, extend: bool = False) -> PolicySettings:

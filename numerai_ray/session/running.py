@@ -19,6 +19,7 @@ from numerai_ray.session.opening import (
     Session,
     catalog_of,
     prepare_data,
+    ray_ahead,
     sampler_of,
     scheduler_at_work,
     settings_of,
@@ -72,13 +73,15 @@ def _run_rounds(session: Session, how_far: HowFar, times: RoundTimes) -> "tuple[
         experiment_lock(paths.lock),
         mirrored(paths.root, session.results) as mirror,
         alerting(session.webhook, loaded.name, lambda note: tell(session, note)) as alerts,
+        ray_ahead(session) as begin_ray,
     ):
         for folder in (paths.root, *([root / FOLDER] if isinstance(root, Path) else [])):
             tidy(folder)
         history = read_ledger(paths.ledger)
         if how_far.extend or not is_finished(history):
             with span("data"):
-                prepare_data(loaded, root)
+                # Where data are made, no fit on them is stored.
+                prepare_data(loaded, root, begin_ray)
                 pin(loaded, catalog, history)
             with span("plan"):
                 check_plan(loaded, catalog, str(paths.plan))
@@ -142,26 +145,30 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     from numerai_ray.training.store.fits import FitStore
 
     paths, loaded, root, console = session.paths, session.loaded, session.root, session.console
-    prepare_data(loaded, root)
-    catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
-    pin(loaded, catalog, history)
-    check_plan(loaded, catalog, str(paths.plan))
-    loaded = loaded.interpreted(chosen_interpretation(history))
-    search = Search(loaded, sampler_of(loaded), history)
-    store = FitStore.below(root, keep_models=loaded.plan.keep_models)
-    outlook = Outlook(loaded, search, catalog, store, this_machine(), BaselineStore.below(root), ScoreReader(paths))
-    setups = first_setups(outlook)
-    known = read_calibration(paths)
-    if calibrate:
-        with console.status("training a few trees"):
-            known = measured(
-                catalog,
-                configs_to_measure(setups),
-                known,
-                lambda: training_runner(root, paths.root, session.address, in_process=session.in_process),
-            )
-        write_calibration(paths, known)
-    found = forecast(outlook, setups, known)
+    machine = this_machine()  # before Ray takes memory of it
+    with ray_ahead(session) as begin_ray:
+        known = read_calibration(paths)
+        if calibrate and not known.speeds:
+            begin_ray()
+        prepare_data(loaded, root)
+        catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
+        pin(loaded, catalog, history)
+        check_plan(loaded, catalog, str(paths.plan))
+        loaded = loaded.interpreted(chosen_interpretation(history))
+        search = Search(loaded, sampler_of(loaded), history)
+        store = FitStore.below(root, keep_models=loaded.plan.keep_models)
+        outlook = Outlook(loaded, search, catalog, store, machine, BaselineStore.below(root), ScoreReader(paths))
+        setups = first_setups(outlook)
+        if calibrate:
+            with console.status("training a few trees"):
+                known = measured(
+                    catalog,
+                    configs_to_measure(setups),
+                    known,
+                    lambda: training_runner(root, paths.root, session.address, in_process=session.in_process),
+                )
+            write_calibration(paths, known)
+        found = forecast(outlook, setups, known)
     tell_devices(session, catalog)
     return found
 

@@ -14,7 +14,6 @@ from numerai_ray.experiment.mirror import last_sign
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
 from numerai_ray.progress.round_state import running_of
-from numerai_ray.session.ensemble_stage import ensemble_json
 from numerai_ray.session.places import open_experiment
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.system.storage import place
@@ -37,7 +36,7 @@ def status_json(
         "answer": _answer(paths, exp, history) if answer is None else answer(),
         "rounds": [record_json(record) for record in history],
         "running": running(paths, results),
-        "ensemble": ensemble_json(paths),
+        "ensemble": _ensemble(paths),
         "report": str(paths.report) if paths.report.exists() else None,
         "page": str(paths.html) if paths.html.exists() else None,
     }
@@ -50,6 +49,14 @@ def _answer(paths: ExperimentPaths, exp: str | Path, history: Sequence[RoundReco
     except NumeraiRayError:
         return None
     return answer_json(experiment_answer(loaded, paths, history, exp))
+
+
+def _ensemble(paths: ExperimentPaths) -> dict[str, Any] | None:
+    if not paths.ensemble.is_dir():
+        return None
+    from numerai_ray.session.ensemble_stage import ensemble_json
+
+    return ensemble_json(paths)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:

@@ -14,11 +14,8 @@ from numerai_ray.config.versions import DataDefaults, benchmark_in, benchmark_na
 from numerai_ray.errors import DataError, EnvironmentFault, NumeraiRayError, RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.system.http import Patience
 from numerai_ray.system.storage import Place, folders_in
 
-# A default is not worth waiting for: there is another one.
-ONE_TRY = Patience(tries=1, connect_s=5.0, stall_s=10.0)
 _BENCHMARK_FILES = ("full", "downsampled_full", "validation", "train", "live")
 
 
@@ -40,9 +37,10 @@ def newest_known(root: Place) -> tuple[str, str | None]:
     if here is not None:
         return here, None
     from numerai_ray.data.download.numerai_api import newest_listed
+    from numerai_ray.system.http import Patience
 
-    try:
-        return newest_listed(ONE_TRY), None
+    try:  # a default is not worth waiting for: there is another one
+        return newest_listed(Patience(tries=1, connect_s=5.0, stall_s=10.0)), None
     except (EnvironmentFault, RequestError):
         told = (
             f"{root} holds no data, and Numerai's list cannot be had: {NEWEST_VERSION} is taken, the newest known here"

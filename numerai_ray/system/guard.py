@@ -48,12 +48,16 @@ class Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del os.environ[MARK]
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.write(STARTED)
-                self._process.stdin.flush()
+        self.started()
         if kind is not None:
             self.close()
+
+    def started(self) -> None:
+        """From now on there is nothing to say about the end of this process."""
+        if self._process.stdin is not None:
+            with suppress(OSError, ValueError):
+                self._process.stdin.write(STARTED)
+                self._process.stdin.flush()
 
     def close(self) -> None:
         """End what is left of what was started within the block, and wait for that."""

@@ -1,8 +1,9 @@
 """Places that hold files: a local path, or a URL of object storage (``s3://bucket/…``, ``gs://bucket/…``).
 
-The thin edge over pyarrow's filesystems. A :class:`Url` has the part of :class:`pathlib.Path` that this project uses
-on data and stores, so the same lines read either. Where the server is and who asks come from the environment
-(``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or the machine's own role), never from the URL.
+The thin edge over pyarrow's filesystems, imported where storage is spoken to: most commands never do. A :class:`Url`
+has the part of :class:`pathlib.Path` that this project uses on data and stores, so the same lines read either. Where
+the server is and who asks come from the environment (``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, … or
+the machine's own role), never from the URL.
 """
 
 import atexit
@@ -16,9 +17,6 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
-
-import pyarrow as pa
-from pyarrow import fs
 
 from numerai_ray.errors import EnvironmentFault, RequestError
 from numerai_ray.system.files import whole_file
@@ -66,13 +64,13 @@ class Url:
         return Url(self.scheme, str(PurePosixPath(self.key).with_suffix(suffix)), self.query)
 
     def exists(self) -> bool:
-        return bool(self._info().type != fs.FileType.NotFound)
+        return bool(self._info().type.name != "NotFound")
 
     def is_file(self) -> bool:
-        return bool(self._info().type == fs.FileType.File)
+        return bool(self._info().type.name == "File")
 
     def is_dir(self) -> bool:
-        return bool(self._info().type == fs.FileType.Directory)
+        return bool(self._info().type.name == "Directory")
 
     def read_bytes(self) -> bytes:
         with _storage_errors(self), _filesystem(self).open_input_file(self.key) as handle:
@@ -177,6 +175,8 @@ def open_random(where: Place) -> Any:
 
     """
     if isinstance(where, Path):
+        import pyarrow as pa  # noqa: PLC0415
+
         return pa.memory_map(str(where))
     with _storage_errors(where):
         return _filesystem(where).open_input_file(where.key)
@@ -200,7 +200,7 @@ def facts(where: Place) -> FileFacts:
         status = where.stat()
         return FileFacts(where.name, status.st_size, status.st_mtime_ns)
     info = where._info()
-    if info.type != fs.FileType.File:
+    if info.type.name != "File":
         raise FileNotFoundError(str(where))
     return FileFacts(where.name, info.size, info.mtime_ns or 0)
 
@@ -223,12 +223,11 @@ def files_below(where: Place) -> list[FileFacts]:
                         found.append(FileFacts(name, status.st_size, status.st_mtime_ns))
         return sorted(found)
     with _storage_errors(where):
-        selector = fs.FileSelector(where.key, allow_not_found=True, recursive=True)
-        infos = _filesystem(where).get_file_info(selector)
+        infos = _listed(where, recursive=True)
     return sorted(
         FileFacts(info.path.removeprefix(f"{where.key}/"), info.size, info.mtime_ns or 0)
         for info in infos
-        if info.type == fs.FileType.File
+        if info.type.name == "File"
     )
 
 
@@ -244,8 +243,14 @@ def folders_in(where: Place) -> list[str]:
     if where.scheme == "gs":  # pyarrow sees a folder there only where something made an object for it
         return sorted({each.name.split("/", 1)[0] for each in files_below(where) if "/" in each.name})
     with _storage_errors(where):
-        infos = _filesystem(where).get_file_info(fs.FileSelector(where.key, allow_not_found=True))
-    return sorted(PurePosixPath(info.path).name for info in infos if info.type == fs.FileType.Directory)
+        infos = _listed(where, recursive=False)
+    return sorted(PurePosixPath(info.path).name for info in infos if info.type.name == "Directory")
+
+
+def _listed(where: Url, *, recursive: bool) -> Any:
+    from pyarrow import fs  # noqa: PLC0415
+
+    return _filesystem(where).get_file_info(fs.FileSelector(where.key, allow_not_found=True, recursive=recursive))
 
 
 def upload(source: Path, target: Place) -> None:
@@ -287,6 +292,8 @@ def local_folder(where: Place) -> Path:
 
 @cache
 def _connection(scheme: str, query: str, bucket: str, environment: tuple[tuple[str, str], ...]) -> Any:
+    from pyarrow import fs  # noqa: PLC0415
+
     options: dict[str, Any] = {name: values[-1] for name, values in parse_qs(query).items()}
     known = dict(environment)
     anonymous = options.pop("anonymous", "false").lower() in ("1", "true", "yes")
@@ -314,6 +321,8 @@ def _connection(scheme: str, query: str, bucket: str, environment: tuple[tuple[s
 
 def leave_unfinished() -> None:
     """Have the end of this process not wait for requests that no storage answers."""
+    from pyarrow import fs  # noqa: PLC0415
+
     atexit.unregister(fs.ensure_s3_finalized)
 
 
@@ -334,6 +343,8 @@ def _filesystem(url: Url) -> Any:
 @contextmanager
 def _storage_errors(url: Url) -> Iterator[None]:
     """What a storage client says becomes a sentence of ours; a missing file stays a FileNotFoundError."""
+    import pyarrow as pa  # noqa: PLC0415
+
     try:
         yield
     except FileNotFoundError:

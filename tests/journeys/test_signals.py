@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from desk import CLI, Desk
+from places import ROOT
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
@@ -190,3 +192,26 @@ def test_nothing_that_ray_started_outlives_the_command(tmp_path: Path, market: P
     output, _ = process.communicate(timeout=30)
     assert process.returncode == (143 if number == signal.SIGTERM else -9), output
     assert wait(lambda: not alive(children), 5.0), [" ".join(each.cmdline())[-200:] for each in alive(children)]
+
+
+@pytest.mark.ray
+def test_ray_that_starts_beside_the_making_of_data_ends_with_the_command(tmp_path: Path) -> None:
+    """Of the command alone: one whose Ray was stopped with it in this very second waits for it, up to 30 s."""
+    shutil.copytree(ROOT / "experiments" / "quickstart", tmp_path / "quickstart")
+    process = subprocess.Popen(
+        [*CLI, "run", str(tmp_path / "quickstart"), "--data-dir", str(tmp_path / "data")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process(process.pid).children(recursive=True)
+
+    assert wait(lambda: any("gcs_server" in " ".join(each.cmdline()[:1]) for each in alive(children())), 60)
+    started = children()
+    assert not (tmp_path / "quickstart" / "results" / "rounds.jsonl").exists()
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 143, output
+    assert "does not start" not in output
+    assert "starting over" not in output
+    assert wait(lambda: not alive(started), 5.0), [" ".join(each.cmdline())[-200:] for each in alive(started)]

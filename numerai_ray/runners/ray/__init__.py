@@ -28,6 +28,7 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 __all__ = [
+    "ahead",
     "fit_tasks",
     "fold_tasks",
     "jobs",

@@ -27,6 +27,7 @@ from numerai_ray.models.engine import FIVE_VALUES
 from numerai_ray.models.user import is_user_model
 from numerai_ray.runners.base import OnProgress
 from numerai_ray.runners.pruning import given_up
+from numerai_ray.runners.ray.ahead import machine_before, taken
 from numerai_ray.runners.ray.fit_tasks import (
     LOST,
     ClusterLost,
@@ -47,7 +48,7 @@ from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read
 from numerai_ray.runners.ray.showing import Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 from numerai_ray.system.cluster import RoundCost, Spent
-from numerai_ray.system.machine import PeakMemory, this_machine
+from numerai_ray.system.machine import PeakMemory
 from numerai_ray.system.resources import ResourcePlan, plan_resources
 from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import is_assembled
@@ -74,7 +75,7 @@ class TuneRunner:
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
         # Diagnosed at once: what our own object store takes later is not missing.
-        self._machine = this_machine()
+        self._machine = machine_before()
         self._run_id = uuid4().hex[:12]
         self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         self._clock: NodeClock | None = None
@@ -201,9 +202,9 @@ class TuneRunner:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
         with span("waiting for Tune"):
-            self._showing.end()
+            shown = self._showing.end()
         with span("Ray"):
-            disconnect()
+            disconnect(in_use=not shown)
         forget_lone_retries(self._run_id)
 
     def _resources(self, specs: Sequence[FitSpec]) -> ResourcePlan:
@@ -229,9 +230,13 @@ class TuneRunner:
                 if not shared.holds(side)
             }
             blocks = pool.submit(read_ahead, missing, shared)
-            if not is_ready(resources.object_store_bytes):
-                with span("Ray"):
-                    self.dashboard_url = connect(self.settings, self._machine, resources.object_store_bytes)
+            needed = resources.object_store_bytes
+            with span("Ray"):
+                new, url = taken()
+                if not is_ready(needed, new=new):
+                    new, url = True, connect(self.settings, self._machine, needed)
+            if new:
+                self.dashboard_url = url
                 self._warm_up(missing, resources.fits_at_once)
             self._ahead = Ahead(blocks.result(), {side: each.result() for side, each in columns.items()})
         return resources

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from numerai_ray.training.spec import VariantPlan
 
 # The longest that the first round's trials are shown after its fits have begun.
 FIRST_FIT_S = 5.0
+# From the beginning of one round's showing to that of the next: a process for its trials, which imports Ray Tune, takes
+# two seconds of a core, more than many a round's fits.
+EVERY_S = 10.0
 # The longest that the end waits for Tune to say its last words.
 LAST_WORDS_S = 10.0
 
@@ -23,13 +27,16 @@ class Showing:
     """Rounds of one Ray, shown one after the other; those that are over before their turn comes are left out.
 
     A trial's process, Tune itself and its import take as long as many fits, and have nothing to tell before the first
-    of them: they come after it. A fault of theirs loses nothing.
+    of them: they come after it. The next begins :data:`EVERY_S` after that at the soonest. A fault of theirs loses
+    nothing.
     """
 
     def __init__(self, trial_dir: Path, at_once: int, run_id: str):
         self._trial_dir, self._at_once, self._run_id = trial_dir, at_once, run_id
         self._last: threading.Thread | None = None
         self._first = True
+        self._began = -EVERY_S
+        self._ends = threading.Event()
 
     def show(self, plans: Sequence[VariantPlan], waits: Waits) -> None:
         """Show a round once the one before has been; ``waits`` are by trial."""
@@ -37,11 +44,14 @@ class Showing:
         self._last = thread
         thread.start()
 
-    def end(self, patience_s: float = LAST_WORDS_S) -> None:
-        """Let Tune finish what it shows now."""
+    def end(self, patience_s: float = LAST_WORDS_S) -> bool:
+        """Let Tune finish what it shows now; whether it has."""
         last, self._last, self._first = self._last, None, True
+        self._ends.set()
         if last is not None:
             last.join(patience_s)
+        self._ends = threading.Event()
+        return last is None or not last.is_alive()
 
     def _show(self, plans: Sequence[VariantPlan], waits: Waits, before: threading.Thread | None) -> None:
         try:
@@ -51,8 +61,11 @@ class Showing:
                 first = {ref for folds in waits.values() for ref, _ in folds}
                 ray.wait(list(first), timeout=FIRST_FIT_S)
                 self._first = False
-            elif self._last is not threading.current_thread():
-                return  # the rounds went on meanwhile, or ended
+            else:
+                self._ends.wait(self._began + EVERY_S - time.monotonic())
+                if self._last is not threading.current_thread():
+                    return  # the rounds went on meanwhile, or ended
+            self._began = time.monotonic()
             with span("imports"):
                 from numerai_ray.runners.ray.tune import run_trials  # noqa: PLC0415
             with span("shown by Tune"):

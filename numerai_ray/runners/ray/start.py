@@ -6,9 +6,10 @@ import atexit
 import gc
 import logging
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,16 @@ class RaySettings:
 
 @dataclass
 class _Watched:
-    """Who looks after the Ray that was started here, how much its store holds, and whether runners leave it running."""
+    """Who looks after the Ray that was started here, how much its store holds, and whether runners leave it running.
+
+    ``gone`` is set when it has ended.
+    """
 
     by: RayWatch | None = None
     guard: Guard | None = None
     store_bytes: int = 0
     kept: bool = False
+    gone: threading.Event = field(default_factory=threading.Event)
 
 
 _watched = _Watched()
@@ -88,15 +93,15 @@ def connect(settings: RaySettings, machine: Machine, store_bytes: int) -> str | 
         # A raylet that dies just when this process says hello to it makes Ray's core end the process (exit code 1).
         words = f"error: Ray does not start on {where}, and ended this command; {after}"
         with own_handlers(), Guard(words) as guard:
+            _watched.guard = guard if settings.address is None else None
+            _watched.gone = threading.Event()
             context: Any = ray.init(**options)
     except ray.exceptions.AuthenticationError as error:
         raise EnvironmentFault(f"Ray on {where}: {str(error).split('.')[0]}; {TOKEN_ADVICE}") from None
     except Exception as error:  # when a part of it dies or hangs while it starts, Ray raises no class of its own
         raise EnvironmentFault(f"Ray does not start on {where}: {error}; {after}") from error
     _watched.store_bytes = options.get("object_store_memory", 0)
-    if settings.address is None:
-        _watched.guard = guard
-    else:
+    if settings.address is not None:
         guard.close()
     if settings.address is None and settings.on_lost is not None:
         _watched.by = RayWatch(settings.on_lost)
@@ -120,17 +125,27 @@ def kept_running() -> Iterator[None]:
         disconnect()
 
 
-def is_ready(store_bytes: int) -> bool:
-    """Whether a Ray is there that holds so much; one that was kept for others and is too small for it is let go."""
-    if ray.is_initialized() and _watched.kept and store_bytes > _watched.store_bytes:
+def is_ready(store_bytes: int, *, new: bool = False) -> bool:
+    """Whether a Ray is there that holds so much.
+
+    One that is too small is let go where it was kept for others, or is ``new`` and holds nothing yet.
+    """
+    if ray.is_initialized() and (_watched.kept or new) and store_bytes > _watched.store_bytes:
         disconnect(kept_too=True)
     return bool(ray.is_initialized())
 
 
-def disconnect(*, kept_too: bool = False) -> None:
+def hush() -> None:
+    """Have the guard say nothing of the start within which this process ends now: it was stopped."""
+    if _watched.guard is not None:
+        _watched.guard.started()
+
+
+def disconnect(*, kept_too: bool = False, in_use: bool = False) -> None:
     """Let go of Ray; one that was started here ends, a cluster that was there before stays.
 
-    One that is kept running for the next runner stays too, unless it is lost: ``kept_too``.
+    One that is kept running for the next runner stays too, unless it is lost: ``kept_too``. One that a thread of this
+    process may still ask for something is ``in_use``: it is left to the guard, which ends it with this process.
 
     A reference to an object that is freed while Ray's core worker goes makes Ray end the whole process (exit code 1,
     "The core worker has already been shutdown"). Garbage is collected in whatever thread allocates next, such as one
@@ -146,6 +161,9 @@ def disconnect(*, kept_too: bool = False) -> None:
     if _watched.by is not None:
         _watched.by.stop()
         _watched.by = None
+    if in_use and _watched.guard is not None:  # whoever asks a Ray that goes ends the process, too
+        atexit.unregister(ray.shutdown)
+        return
     if not ray.is_initialized():
         return
     gc.collect()
@@ -159,6 +177,12 @@ def disconnect(*, kept_too: bool = False) -> None:
         if _watched.guard is not None:
             _watched.guard.close()
             _watched.guard = None
+        _watched.gone.set()
+
+
+def wait_until_gone() -> None:
+    """Wait for the end of the Ray that was started here: its processes die with the thread that started them."""
+    _watched.gone.wait()
 
 
 def smallest_node_cores() -> int:
