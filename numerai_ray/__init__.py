@@ -9,6 +9,9 @@ In Python and in notebooks (``numerai_ray/docs/tutorial.ipynb`` goes through all
     experiment.table()
     experiment.plot.cumulative()
     evaluate("mine.parquet", data_version="v5.3", against=[experiment])
+
+Errors are :class:`RequestError`, with :class:`ConfigError` below it, which lists its problems, and :class:`FitError`;
+the other kinds of requests that cannot be carried out stand in :mod:`numerai_ray.errors`.
 """
 
 import os
@@ -16,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numerai_ray.errors import ConfigError, DataError, FitError, NumeraiRayError, RequestError
+    from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, RequestError
     from numerai_ray.models.described import Model
     from numerai_ray.session.authoring import Dimension
     from numerai_ray.session.checking import check_model
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         post_process,
         transform_target,
     )
+    from numerai_ray.session.ensemble import Ensemble
     from numerai_ray.session.evaluate import evaluate
     from numerai_ray.session.experiment import Experiment
 
@@ -39,8 +43,8 @@ for _name, _value in {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}.items(
 
 __all__ = [
     "ConfigError",
-    "DataError",
     "Dimension",
+    "Ensemble",
     "Experiment",
     "FitError",
     "Model",
@@ -62,6 +66,7 @@ WINDOWS_ADVICE = (
 )
 _HOMES = {
     "Dimension": "numerai_ray.session.authoring",
+    "Ensemble": "numerai_ray.session.ensemble",
     "Experiment": "numerai_ray.session.experiment",
     "Model": "numerai_ray.models.described",
     "check_model": "numerai_ray.session.checking",

@@ -49,7 +49,20 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def validate(kind: type[S], value: Mapping[str, Any], source: str) -> S:
-    """``value`` as a ``kind``; raises one :class:`ConfigError` with every problem."""
+    """``value`` as a ``kind``.
+
+    Args:
+        kind: the section that it must be.
+        value: plain values, as a file has them.
+        source: where it is from, for the error.
+
+    Returns:
+        The section, every default filled in.
+
+    Raises:
+        ConfigError: everything that is wrong with it, at once.
+
+    """
     try:
         problems = [Problem(path, message) for path, message in _not_json(value, "$")]
     except RecursionError:
@@ -166,7 +179,17 @@ def apply_overrides(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Json
 
 
 def value_at(tree: Mapping[str, Any], path: str, default: Any = None) -> Any:
-    """Value at a dotted path such as ``model.params.num_leaves``."""
+    """Value at a dotted path.
+
+    Args:
+        tree: nested mappings.
+        path: such as ``model.params.num_leaves``.
+        default: what is given back where nothing stands there.
+
+    Returns:
+        What stands there, as it is.
+
+    """
     node: Any = tree
     for part in path.split("."):
         if not isinstance(node, Mapping) or part not in node:

@@ -73,7 +73,12 @@ _Compiled = _as_compiled(_Loader)
 
 
 def parse_yaml(text: str, source: str) -> Json:
-    """The mapping in ``text`` (YAML or JSON)."""
+    """The mapping in ``text`` (YAML or JSON).
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else; ``source`` names it, and JSON by its ending.
+
+    """
     language = "JSON" if source.endswith(".json") else "YAML"
     try:
         value = _parse(text)
@@ -141,7 +146,12 @@ def _pairs_without_repeats(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file that the user named, or one clear error."""
+    """Text of a file that the user named.
+
+    Raises:
+        ConfigError: it is not there, or no text.
+
+    """
     try:
         return read_plain_text(path)
     except FileNotFoundError:

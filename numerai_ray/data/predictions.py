@@ -1,5 +1,6 @@
 """Predictions from anywhere: a frame of pandas, polars or Arrow, or a file, as ids and numbers in one form."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def _table(given: Any, source: str) -> pa.Table:
     if isinstance(given, pa.Table):
         return given
     if hasattr(given, "__arrow_c_stream__"):
-        return pa.table(given)
+        with suppress(pa.ArrowException, TypeError):  # a single column is no table
+            return pa.table(given)
     if hasattr(given, "collect"):  # a lazy frame of polars
         return _table(given.collect(), source)
     rule = "must be a DataFrame of pandas or polars, a table of Arrow, or the path of a .parquet or .csv file"

@@ -1,5 +1,6 @@
 """Confirmation: finalists scored exactly, by the judge, on all rows; and what their differences owe to luck."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,9 +86,11 @@ def confirm(
         pieces["ensemble"].append((block.reported, ours))
         pieces["single"].append((block.reported, theirs))
         pieces["single_post"].append((block.reported, exact(choice.plain)))
-        gains.append(float((ours.bmc - theirs.bmc)[block.chosen].mean()))
+        # Neutral to the benchmark, a prediction that is constant in an era leaves nothing there: no score.
+        gains.append(_mean((ours.bmc - theirs.bmc)[block.chosen]))
         off = stats.per_era(choice.blend) - ours.bmc
-        off_era, off_mean = max(off_era, float(np.abs(off).max())), max(off_mean, abs(float(off.mean())))
+        off = off[~np.isnan(off)]
+        off_era, off_mean = max(off_era, float(np.abs(off).max(initial=0.0))), max(off_mean, abs(_mean(off)))
         # Members of later blocks alone are kept in memory.
         later = {each for rest in evaluation.choices[number:] for each in (*rest.blend.members, *rest.single.members)}
         for member in [each for each in predictions if each not in later]:
@@ -131,8 +134,14 @@ def judge_gain(
         last_block=delta(ours, confirmed.single.bmc, last.reported),
         chosen=delta(confirmed.delivered.bmc, confirmed.delivered_single.bmc, last.chosen, candidates),
         gain_chosen=float(np.mean(confirmed.gains_chosen)),
-        gain_later=float(later.mean()),
+        gain_later=_mean(later),
     )
+
+
+def _mean(values: FloatArray) -> float:
+    """Over the eras that have one; NaN for none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
 
 
 def _spliced(pieces: list[tuple[slice, EraScores]], n_eras: int) -> EraScores:

@@ -15,7 +15,7 @@ from numerai_ray.experiment.records import REPLICATE, RoundRecord, VariantRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.score_values import per_era_scores
 from numerai_ray.metrics.registry import BMC, METRICS, Primary
-from numerai_ray.metrics.scoring import EraScores
+from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of
 from numerai_ray.metrics.significance import (
     ALL_ERAS,
     ALONE,
@@ -50,12 +50,27 @@ class StoredScores:
         """A registered metric by era."""
         return Series(self.eras, METRICS[name].per_era(self.scores, self.primary.terms))
 
+    def since(self, start_era: int | None) -> "StoredScores":
+        """The scores of the eras from ``start_era`` on; all of them without one."""
+        if start_era is None:
+            return self
+        first = int(np.searchsorted(self.eras, start_era))
+        return replace(self, eras=self.eras[first:], scores=self.scores.at(slice(first, None)))
+
+    def metrics(self, last: int) -> Metrics:
+        """Summaries over all its eras, and over the ``last`` scored ones."""
+        return metrics_of(self.scores, last, self.primary)
+
 
 @dataclass
 class ScoreReader:
-    """Reads results files by variant id, each once; a file that is missing or damaged reads as None."""
+    """Reads results files by variant id, each once; a file that is missing or damaged reads as None.
+
+    With a ``start_era`` it gives the scores from that era on.
+    """
 
     paths: ExperimentPaths
+    start_era: int | None = None
     _held: dict[str, StoredScores | None] = field(default_factory=dict)
 
     def read(self, variant: str) -> StoredScores | None:
@@ -86,7 +101,7 @@ class ScoreReader:
         except (OSError, ValueError):
             return None
         cv, data, diagnostics = (value.get(each) or {} for each in ("cv", "data", "diagnostics"))
-        return StoredScores(eras, scores, cv, data, diagnostics, _primary_in(value))
+        return StoredScores(eras, scores, cv, data, diagnostics, _primary_in(value)).since(self.start_era)
 
 
 def _primary_in(results: Mapping[str, Any]) -> Primary:

@@ -80,6 +80,9 @@ def engine_of(model: ModelConfig, missing: str, canonical: Mapping[str, Any], ru
         canonical: its parameters under LightGBM's main names.
         rule: what its experiment began with.
 
+    Returns:
+        Its name, and why it is this one.
+
     """
     if model.type != "lightgbm":
         return Engine(model.type)

@@ -89,8 +89,16 @@ def settled(model: Model, config: ModelConfig, *, elsewhere: bool = False) -> tu
     """``config`` as it can be trained, and a note where that is not as it is written.
 
     A GPU that is asked for and cannot be had is replaced by the processor, whose predictions differ: so it is settled
-    before a fit gets its key. With ``elsewhere`` the fits run on other machines than this one, and only what the
-    build of a library lacks is known here.
+    before a fit gets its key.
+
+    Args:
+        model: the registered model that trains.
+        config: the plan's ``model`` section.
+        elsewhere: fits run on other machines than this one, and only what the build of a library lacks is known here.
+
+    Returns:
+        The config to train with, and the note ("" where it is the one that was given).
+
     """
     if not isinstance(model, Accelerated) or not model.gpus(config.params):
         return config, ""

@@ -203,9 +203,10 @@ def _luck(value: Value) -> list[str]:
     ]
     survives = value["survives"]
     share = "nothing can be said of a share" if survives is None else f"{100 * survives:.0f} % of it survive"
+    chosen, later = _e4(value["mean_gain_where_chosen"]), _e4(value["mean_gain_later"])
     survival = (
-        f"On the eras that they were chosen on, the ensembles gain {e4(value['mean_gain_where_chosen'])} over the best "
-        f"single model, on later eras {e4(value['mean_gain_later'])}: {share}."
+        f"On the eras that they were chosen on, the ensembles gain {chosen} over the best single model, on later eras "
+        f"{later}: {share}."
     )
     looks = (
         f"On later eras there is one comparison, so its p-value is that of one. On the eras of choice it is that of "

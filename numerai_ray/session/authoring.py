@@ -53,13 +53,16 @@ Dimensions = Sequence[PlannedDimension] | Mapping[str, PlannedDimension]
 class PlanSettings(TypedDict, total=False):
     """Keys of ``experiment.yaml`` that :meth:`Experiment.create` takes as they stand there, each with its default.
 
-    ``baseline``, ``benchmark``, ``data_version``, ``interpretations``, ``rounds``, ``stages``, ``budget``,
-    ``holdout_eras``, ``market``, ``keep_models``; ``search_space`` names a file instead of ``dimensions``.
+    ``baseline``, ``benchmark``, ``data_version``, ``metric``, ``payout``, ``interpretations``, ``rounds``, ``stages``,
+    ``budget``, ``holdout_eras``, ``market``, ``keep_models``, ``name``, ``tags``; ``search_space`` names a file instead
+    of ``dimensions``.
     """
 
     baseline: str
     benchmark: str
     data_version: str
+    metric: str
+    payout: Mapping[str, float]
     interpretations: Mapping[str, Mapping[str, Any]]
     rounds: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]]
@@ -67,6 +70,8 @@ class PlanSettings(TypedDict, total=False):
     holdout_eras: int
     market: Mapping[str, int]
     keep_models: bool
+    name: str
+    tags: Sequence[str]
     search_space: str
 
 

@@ -14,10 +14,11 @@ from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
-from numerai_ray.metrics.scoring import EraScores, Metrics, metrics_of, score_eras
+from numerai_ray.metrics.scoring import Metrics, score_eras
 from numerai_ray.session.evaluate import Evaluation, Scoring, evaluate
 from numerai_ray.session.places import open_experiment
 from numerai_ray.session.plotting import figure_of_lines
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.subject import Subject
 from numerai_ray.session.winners import paths_of
 from numerai_ray.system.storage import Place
@@ -54,8 +55,16 @@ class Compared:
         """A row a configuration: whose it is, in which stage, whether it won, and its metrics; NaN where unknown."""
         return pd.DataFrame(self.rows)
 
-    def plot(self, *, ax: Any = None, start_era: int | None = None, dark: bool = False) -> Any:
+    def plot(self, *, ax: Any = None, start_era: int | str | None = None, dark: bool = False) -> Any:
         """Cumulative CORR and BMC of winners and foreign predictions: a matplotlib figure of two panels.
+
+        Args:
+            ax: two axes of yours; else a new figure is made.
+            start_era: where sums begin; else where the comparison does.
+            dark: draw for a dark page.
+
+        Returns:
+            The figure, ``ax``'s own where that is given.
 
         Raises:
             RequestError: no per-era score is there to draw.
@@ -70,7 +79,7 @@ class Compared:
         return f"{shown.to_html(index=False, float_format='{:.5f}'.format, na_rep='–')}{note}"
 
 
-def compare(items: Iterable[Any], *, start_era: int | None = None, **scoring: Unpack[Scoring]) -> Compared:
+def compare(items: Iterable[Any], *, start_era: int | str | None = None, **scoring: Unpack[Scoring]) -> Compared:
     """Put experiments and predictions from anywhere side by side.
 
     >>> from numerai_ray import compare, load_targets
@@ -85,13 +94,19 @@ def compare(items: Iterable[Any], *, start_era: int | None = None, **scoring: Un
         start_era: count eras from this one on.
         **scoring: see :class:`Scoring`; what it leaves out is as in the first experiment's latest stage.
 
+    Returns:
+        What is compared: :meth:`Compared.table` is a frame, :meth:`Compared.plot` a figure.
+
     Raises:
-        RequestError: an experiment has no decided round, or an item is none of these.
+        RequestError: nothing is given, an experiment has no decided round, or an item is none of these.
         DataError: predictions or data are missing or damaged.
 
     """
+    check_named(Scoring, scoring, "compare")
     listed = list(items)
-    together = Compared("Latest stage of each", "each one's benchmark", start_era)
+    if not listed:
+        raise RequestError("compare: nothing is given; give experiments, files or frames of predictions")
+    together = Compared("Latest stage of each", "each one's benchmark", first_era(start_era))
     settled = _scoring_of(listed, scoring)
     for item in listed:
         if isinstance(item, Mapping):
@@ -128,8 +143,8 @@ def add_experiment(item: str | Path | Subject, together: Compared) -> None:
         plain = variant.name in {variant.role, "winner"}
         stored = reader.read(variant.id)
         metrics = variant.metrics
-        if stored is not None:
-            metrics = since(stored.eras, stored.scores, together.start_era) or metrics
+        if stored is not None and metrics is not None and together.start_era is not None:
+            metrics = stored.since(together.start_era).metrics(metrics.bmc_last.n_eras)
         together.rows.append(
             {
                 "experiment": name_of_all,
@@ -155,19 +170,11 @@ def add_evaluation(found: Evaluation, together: Compared) -> None:
             "configuration": own.name,
             "id": own.name,
             "winner": False,
-            **numbers(since(own.eras, own.scores, together.start_era, own.score.last_eras) or own.metrics),
+            **numbers(own.stored.since(together.start_era).metrics(own.score.last_eras)),
             "changes": {},
         }
     )
     together.lines[own.name] = own.stored
-
-
-def since(eras: tuple[int, ...], scores: EraScores, start_era: int | None, last: int = 200) -> Metrics | None:
-    """Metrics from an era on, None where all eras count."""
-    if start_era is None:
-        return None
-    keep = [era >= start_era for era in eras]
-    return metrics_of(scores.at(keep), last)
 
 
 def benchmarks_of(folder: Path, root: Place, start_era: int | None) -> Compared:
@@ -231,5 +238,6 @@ def as_latest_stage(paths: ExperimentPaths, scoring: Scoring) -> Scoring:
         "target": config.score.target,
         "benchmark": config.score.benchmark,
         "last_eras": config.score.last_eras,
+        "metric": config.score.metric,
     }
     return {**own, **scoring}

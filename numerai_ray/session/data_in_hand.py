@@ -17,6 +17,7 @@ from numerai_ray.data.dataset import Columns, DatasetIndex, feature_names, load_
 from numerai_ray.errors import DataError, RequestError
 from numerai_ray.metrics.neutralization import neutralize as neutralized
 from numerai_ray.session.places import data_place
+from numerai_ray.session.settings import check_named
 from numerai_ray.training import post, target_transforms
 
 Rows = npt.NDArray[np.int64]
@@ -242,6 +243,7 @@ def post_process(
 def _open(
     version: str, where: Where, targets: Sequence[str], benchmarks: Sequence[str] = ()
 ) -> tuple[DatasetIndex, Columns, DataConfig, Any]:
+    check_named(Where, where, "load_features, load_targets")
     given = where.get("data")
     root = data_place(None if given is None else str(given))
     data = DataConfig(version=version, file=where.get("file", "downsampled"))

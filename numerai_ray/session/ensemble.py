@@ -60,7 +60,23 @@ class SearchOrder:
 
 
 class Ensemble:
-    """An ensemble's folder, read and never changed; make one with :meth:`search`, read one with :meth:`load`."""
+    """A combination of what experiments predicted, in its folder; make one with :meth:`search`, read with :meth:`load`.
+
+    Where an experiment lies in ``experiments/leaves`` (that of :class:`numerai_ray.Experiment`'s example):
+
+    >>> from numerai_ray import Ensemble
+    >>> ensemble = Ensemble.search(["experiments/leaves"], "ensembles/leaves", members=3, blocks=2)
+    >>> round(sum(ensemble.weights.values()), 6), len(ensemble.blocks())
+    (1.0, 2)
+    >>> ensemble.verdict in ("clear gain", "inside the noise", "clear loss", "no difference", "unknown")
+    True
+    >>> ensemble.oof().columns.tolist()
+    ['id', 'era', 'target_ender_20', 'prediction', 'chosen_on']
+    >>> Ensemble.load("ensembles/leaves").weights == ensemble.weights
+    True
+
+    Chosen on earlier eras and reported on later ones; nothing is trained. The folder is never changed afterwards.
+    """
 
     def __init__(self, paths: EnsemblePaths, value: dict[str, Any]):
         self.paths = paths
@@ -86,6 +102,9 @@ class Ensemble:
             members: how many it may have at most; the whole also fits Numerai's container.
             feature_sets: how many distinct ones they may read; None is any.
             blocks: in how many blocks of later eras it is chosen anew and reported.
+
+        Returns:
+            The ensemble, whose folder is written.
 
         Raises:
             RequestError: fewer than two candidates, or too few eras in common.
@@ -113,6 +132,7 @@ class Ensemble:
 
     @property
     def name(self) -> str:
+        """The folder's."""
         return self.paths.name
 
     @property

@@ -23,6 +23,7 @@ from numerai_ray.metrics.registry import MEAN
 from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, verdict
 from numerai_ray.session.places import data_place
+from numerai_ray.session.settings import check_named
 from numerai_ray.session.subject import Subject
 from numerai_ray.session.winners import winner_of
 from numerai_ray.system.storage import Place, folders_in
@@ -73,6 +74,7 @@ class Evaluation:
 
     @property
     def name(self) -> str:
+        """What the predictions are called in tables and pictures."""
         return self.found.name
 
     @property
@@ -109,8 +111,21 @@ class Evaluation:
             columns["mmc"] = scores.mmc
         return pd.DataFrame(columns, index=pd.Index(self.found.eras, name="era"))
 
-    def plot(self, *, ax: Any = None, start_era: int | None = None, dark: bool = False) -> Any:
-        """Cumulative CORR and BMC beside the references: a matplotlib figure; ``ax`` takes two axes of yours."""
+    def plot(self, *, ax: Any = None, start_era: int | str | None = None, dark: bool = False) -> Any:
+        """Cumulative CORR and BMC beside the references: a matplotlib figure of two panels.
+
+        Args:
+            ax: two axes of yours; else a new figure is made.
+            start_era: where sums begin; else at the first era.
+            dark: draw for a dark page.
+
+        Returns:
+            The figure, ``ax``'s own where that is given.
+
+        Raises:
+            RequestError: no era is left to draw.
+
+        """
         from numerai_ray.session.plotting import figure_of_lines
 
         lines = {self.name: self.found.stored, **self.references}
@@ -165,9 +180,10 @@ def evaluate(
 
     Raises:
         DataError: an id stands twice, no id is in the data, or the data version is not there.
-        RequestError: which column, version, target or benchmark is meant is not clear.
+        RequestError: which column, version, target or benchmark is meant is not clear, or a setting is unknown.
 
     """
+    check_named(Scoring, scoring, "evaluate")
     given = read_predictions(predictions, scoring.get("column"), source=_source(predictions))
     ground = ground_of(scoring)
     name = scoring.get("name") or _name(predictions)

@@ -18,6 +18,7 @@ from numerai_ray.session.foreign import TrainEras, add_foreign
 from numerai_ray.session.opening import Session
 from numerai_ray.session.places import answering, data_place, data_root, open_experiment, writable_folder
 from numerai_ray.session.running import HowFar, forecast_of, known_stage, run_round, run_rounds
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.shown import Forecast
 from numerai_ray.session.status import status_json
 from numerai_ray.session.stored import StoredExperiment
@@ -60,6 +61,7 @@ class Experiment(StoredExperiment):
     ...     base={"model": {"params": {"n_estimators": 20, "num_leaves": 7}}},
     ...     baseline="quickstart_lgbm_ender20",
     ...     data_version="tiny",
+    ...     stages={"scout": {"data": "full"}},
     ... )
     >>> experiment.run(rounds=1, in_process=True, quiet=True)
     <Experiment leaves: 1 round>
@@ -96,6 +98,9 @@ class Experiment(StoredExperiment):
             base: changes on top of the baseline's config, with :class:`Model` wherever a ``model`` section may stand.
             **settings: see :class:`PlanSettings`.
 
+        Returns:
+            The experiment, with the rounds that were decided before.
+
         Raises:
             ConfigError: everything that is wrong with the plan, at once; nothing is left behind.
             RequestError: another plan is there already.
@@ -115,6 +120,15 @@ class Experiment(StoredExperiment):
         """Run from wherever it stands: to its end, for so many ``rounds`` more, or until a stage is over.
 
         An interrupt stops it; the next call, or ``numerai-ray run``, goes on. Trials that fail are in :meth:`table`.
+
+        Args:
+            rounds: how many more; None: all that are left.
+            stop_after: the stage after which it stops, "scout" for instance.
+            extend: go on scouting after the search has ended.
+            **settings: see :class:`RunSettings`.
+
+        Returns:
+            This experiment, which sees what was decided.
 
         Raises:
             RequestError: the plan, the data or the machine will not do; nothing was trained.
@@ -169,8 +183,10 @@ class Experiment(StoredExperiment):
         """What ``numerai-ray status --json`` tells: state, best, decided rounds, the running one, report."""
         return status_json(self.paths, self.paths.root)
 
-    def report(self, *, start_era: int | None = None) -> Path:
+    def report(self, *, start_era: int | str | None = None) -> Path:
         """Write the report again, and give the path of ``experiment.md``; ``report.html`` is beside it.
+
+        With a ``start_era`` its cumulative pictures begin there.
 
         Raises:
             RequestError: no round is decided yet.
@@ -178,9 +194,10 @@ class Experiment(StoredExperiment):
         """
         from numerai_ray.report.writer import write_report
 
+        first = first_era(start_era)
         if not self.refresh().rounds:
             raise RequestError(f"{self.name}: no round is decided yet; run it first")
-        return write_report(self.loaded, self.paths, self.rounds, start_era)
+        return write_report(self.loaded, self.paths, self.rounds, first)
 
     def export(
         self,
@@ -190,7 +207,16 @@ class Experiment(StoredExperiment):
         python: str | None = None,
         **settings: Unpack[RunSettings],
     ) -> "Verification":
-        """Refit a variant (the winner without one) into a pickle for Numerai, proved in its container's Python.
+        """Refit a variant into a pickle for Numerai, proved in its container's Python.
+
+        Args:
+            out: the pickle's path.
+            variant: its id or name; the winner without one.
+            python: the container's, "3.12" for instance; else that of the command line.
+            **settings: see :class:`RunSettings`; what concerns rounds alone is of no use here.
+
+        Returns:
+            What was found: ``ok``, else ``problems``; ``agreement`` with our own predictions.
 
         Raises:
             RequestError: no such variant, or the container cannot run it; nothing was written.
@@ -199,6 +225,7 @@ class Experiment(StoredExperiment):
         """
         from numerai_ray.submission.export.packing import pickle_path
 
+        check_named(RunSettings, settings, self.name)
         given, path = settings.get("data"), pickle_path(Path(out))
         writable_folder(path.parent, "out")
         asked = ExportAsked(
@@ -235,6 +262,7 @@ class Experiment(StoredExperiment):
         return self.foreign()
 
     def _session(self, settings: RunSettings) -> Session:
+        check_named(RunSettings, settings, self.name)
         data, results = settings.get("data"), settings.get("results")
         given = None if data is None else str(data)
         paths, loaded = open_experiment(self.paths.root, given)

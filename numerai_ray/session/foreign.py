@@ -18,6 +18,7 @@ from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import SCORING_VERSION
 from numerai_ray.session.compare import as_latest_stage
 from numerai_ray.session.evaluate import Ground, Scoring, ground_of
+from numerai_ray.session.settings import check_named
 from numerai_ray.session.subject import Subject
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import read_json, write_json
@@ -30,6 +31,7 @@ def add_foreign(experiment: Subject, name: str, predictions: Any, train_eras: Tr
     """Score and keep predictions as ``foreign-NAME``; see :meth:`Experiment.add_predictions`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}", name):
         raise RequestError(f"name must be letters, digits and ._=+- (at most 100), but is {name!r}; give another")
+    check_named(Scoring, scoring, "add_predictions, scoring")
     ground = ground_of(as_latest_stage(experiment.paths, scoring))
     given = read_predictions(predictions, scoring.get("column"), source=name)
     matched = match(given, ground.index, ground.columns)
@@ -119,6 +121,7 @@ def _write(
             "metrics": official_metrics(found.metrics),
             "per_era": per_era_json(found.eras, found.scores),
             "scoring_version": SCORING_VERSION,
+            "config": {"score": {"metric": ground.score.metric}},
             "data": {"score_target": ground.score.target, "fingerprint": index.fingerprint},
             "foreign": {"coverage": told["coverage"], "flags": list(flags), "benchmark": ground.score.benchmark},
         },

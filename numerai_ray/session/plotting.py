@@ -2,32 +2,49 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
 
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.ledger import chosen_interpretation
-from numerai_ray.experiment.records import RoundRecord
+from numerai_ray.experiment.paths import FOREIGN
 from numerai_ray.experiment.scores import StoredScores
+from numerai_ray.report.excerpt import Excerpt, excerpt
 from numerai_ray.report.plots.compare import compare_info, draw_compare
 from numerai_ray.report.plots.correlation import correlation_info, draw_correlation
 from numerai_ray.report.plots.cumulative import cumulative_info, cumulative_line, draw_cumulative
-from numerai_ray.report.plots.delta import delta_info, draw_delta
-from numerai_ray.report.plots.drawing import DARK, LIGHT, draw_figure
+from numerai_ray.report.plots.delta import delta_info, draw_delta, variants_delta_info
+from numerai_ray.report.plots.drawing import DARK, LIGHT, draw_figure, say_start
 from numerai_ray.report.plots.per_era import draw_per_era, per_era_info
 from numerai_ray.report.plots.rounds import draw_rounds, rounds_info
 from numerai_ray.report.plots.sweeps import draw_sweeps, sweeps_info
 from numerai_ray.report.plots.tradeoff import Contribution, draw_tradeoff, tradeoff_info
 from numerai_ray.report.reading import Reading
+from numerai_ray.session.settings import check_named, first_era
 from numerai_ray.session.subject import Subject
 
-Variants = Iterable[str] | None
+
+class Look(TypedDict, total=False):
+    """What every picture of an experiment takes.
+
+    ``ax`` is an axes of yours, an array of them where the picture has several panels; ``variants`` are ids or names,
+    of :meth:`Experiment.table` or of predictions that were added: what is shown beside the bases, the baseline and the
+    benchmark; ``start_era`` counts scores from that era on, everywhere: sums, means, intervals, correlations (what
+    rounds decided stays as it was); ``dark`` draws for a dark page.
+    """
+
+    ax: Any
+    variants: Iterable[str] | None
+    start_era: int | str | None
+    dark: bool
 
 
 def figure_of_lines(
     title: str,
     lines: Mapping[str, StoredScores],
     ax: Any,
-    start_era: int | None,
+    start_era: int | str | None,
     *,
     dark: bool,
     against: str = "the benchmark",
@@ -38,7 +55,8 @@ def figure_of_lines(
         RequestError: no era is left to draw.
 
     """
-    drawn = [cumulative_line(name, each, start_era) for name, each in lines.items()]
+    first = first_era(start_era)
+    drawn = [cumulative_line(name, each, first) for name, each in lines.items()]
     info = compare_info(title, drawn, against)
     if info is None:
         raise RequestError("no per-era score is there to draw; lower start_era")
@@ -48,87 +66,123 @@ def figure_of_lines(
 class ExperimentPlots:
     """The pictures of one experiment: each method gives a matplotlib figure, drawn as in the report.
 
-    ``ax`` is an axes of yours (an array of them where the picture has several panels), ``variants`` the ids or names
-    that are shown beside base, baseline and benchmark; ``dark`` draws for a dark page.
+    All of them take what :class:`Look` names: ``ax``, ``variants``, ``start_era``, ``dark``. Each raises
+    :class:`RequestError` where nothing is there to draw, and says why.
     """
 
     def __init__(self, experiment: Subject):
         self._experiment = experiment
 
-    def cumulative(
-        self, *, ax: Any = None, variants: Variants = None, start_era: int | None = None, dark: bool = False
-    ) -> Any:
+    def cumulative(self, **look: Unpack[Look]) -> Any:
         """Sums of CORR and BMC over the eras of the latest stage: best, base, baseline, benchmark; or ``variants``.
 
-        Two panels; sums begin at ``start_era``.
+        Two panels. ``variants`` alone are drawn where they are given, of any stage.
         """
-        if variants is None:
-            return self._draw(cumulative_info(self._reading(None, start_era)), draw_cumulative, ax, dark=dark)
-        wanted = [self._experiment.id_of(each) for each in variants]
-        stored = {name: self._experiment.stored_scores(name) for name in wanted}
-        return figure_of_lines(f"Variants of {self._experiment.name}", stored, ax, start_era, dark=dark)
+        asked = self._asked("cumulative", look)
+        if not asked.wanted:
+            return self._draw(cumulative_info(asked), draw_cumulative, look)
+        stored = {name: self._experiment.stored_scores(name) for name in asked.wanted}
+        title = f"Variants of {self._experiment.name}"
+        return figure_of_lines(title, stored, look.get("ax"), asked.start_era, dark=look.get("dark", False))
 
-    def delta(self, *, ax: Any = None, dark: bool = False) -> Any:
-        """What each stage gained over what it is compared with, era by era; a panel a stage."""
-        return self._draw(delta_info(self._reading()), draw_delta, ax, dark=dark)
+    def delta(self, **look: Unpack[Look]) -> Any:
+        """What each stage gained over what it is compared with, era by era, a panel a stage; or each of ``variants``.
 
-    def sweep(
-        self, dimension: str | None = None, *, ax: Any = None, variants: Variants = None, dark: bool = False
-    ) -> Any:
+        A variant is held against its round's base, and judged as there; the band ends at the interval of the mean.
+        """
+        asked = self._asked("delta", look)
+        info = variants_delta_info(asked, asked.wanted) if asked.wanted else delta_info(asked)
+        return self._draw(info, draw_delta, look, why="no stage has a winner that differs from what it began with")
+
+    def sweep(self, dimension: str | None = None, **look: Unpack[Look]) -> Any:
         """The primary metric against the values of a dimension, a panel a round; of all dimensions without a name.
 
         Raises:
             RequestError: no scout round varied it.
 
         """
-        info = sweeps_info(self._reading(variants))
+        asked = self._asked("sweep", look, rounds=True)
+        info = sweeps_info(asked)
         if info is not None and dimension is not None:
             there = dict.fromkeys(panel.dimension for panel in info.panels)
             panels = tuple(each for each in info.panels if dimension in (each.dimension, each.path))
             if not panels:
                 raise RequestError(f"sweep: no round varied {dimension!r}; varied were {', '.join(there)}")
             info = replace(info, panels=panels, rounds=len(panels))
-        return self._draw(info, draw_sweeps, ax, dark=dark)
+        return self._draw(info, draw_sweeps, look, asked.start_era)
 
-    def rounds(self, *, ax: Any = None, variants: Variants = None, dark: bool = False) -> Any:
+    def rounds(self, **look: Unpack[Look]) -> Any:
         """The primary metric round by round, with the best so far; one panel."""
-        return self._draw(rounds_info(self._reading(variants)), draw_rounds, ax, dark=dark)
+        asked = self._asked("rounds", look, rounds=True)
+        return self._draw(rounds_info(asked), draw_rounds, look, asked.start_era)
 
-    def per_era(self, *, ax: Any = None, variants: Variants = None, dark: bool = False) -> Any:
-        """The distribution of per-era CORR and BMC in the latest stage; two panels."""
-        return self._draw(per_era_info(self._reading(variants)), draw_per_era, ax, dark=dark)
+    def per_era(self, **look: Unpack[Look]) -> Any:
+        """The distribution of per-era CORR and BMC in the latest stage, or that of ``variants``; two panels."""
+        asked = self._asked("per_era", look).in_one_stage()
+        return self._draw(per_era_info(asked), draw_per_era, look, asked.start_era)
 
-    def correlation(self, *, ax: Any = None, variants: Variants = None, dark: bool = False) -> Any:
-        """How alike the out-of-fold predictions of variants are; one panel."""
-        return self._draw(correlation_info(self._reading(variants)), draw_correlation, ax, dark=dark)
+    def correlation(self, **look: Unpack[Look]) -> Any:
+        """How alike the out-of-fold predictions of variants are; one panel.
 
-    def tradeoff(
-        self, metric: Contribution | None = None, *, ax: Any = None, variants: Variants = None, dark: bool = False
-    ) -> Any:
+        Raises:
+            RequestError: one of ``variants`` predicted other rows than the others.
+
+        """
+        asked = self._asked("correlation", look).in_one_stage()
+        info = correlation_info(asked, asked.start_era or 0)
+        lost = [name for name in asked.wanted if info is not None and name not in info.names]
+        if lost:
+            raise RequestError(f"correlation: {lost[0]} has no predictions of the same rows as the others")
+        return self._draw(info, draw_correlation, look, asked.start_era)
+
+    def tradeoff(self, metric: Contribution | None = None, **look: Unpack[Look]) -> Any:
         """CORR against BMC or MMC of all variants of the stage that has most, with the Pareto front; one panel.
 
         ``metric`` is "bmc" or "mmc"; without it, MMC where the plan decides by it, else BMC.
+
+        Raises:
+            RequestError: there is no such metric, or fewer than two variants.
+
         """
         if metric not in (None, "bmc", "mmc"):
             raise RequestError(f"tradeoff: metric must be 'bmc' or 'mmc', but is {metric!r}")
-        return self._draw(tradeoff_info(self._reading(variants), metric), draw_tradeoff, ax, dark=dark)
+        asked = self._asked("tradeoff", look).in_one_stage()
+        return self._draw(tradeoff_info(asked, metric), draw_tradeoff, look, asked.start_era)
 
-    def _reading(self, variants: Variants = None, start_era: int | None = None) -> Reading:
+    def _asked(self, plot: str, look: Look, *, rounds: bool = False) -> Excerpt:
+        """What the picture is of; with ``rounds``, of decided rounds alone, in which predictions of others are not."""
+        check_named(Look, look, f"plot.{plot}")
         own = self._experiment
-        history = tuple(own.rounds)
-        if variants is not None:
-            wanted = {own.id_of(each) for each in variants}
-            history = tuple(_with_only(record, wanted) for record in history)
-        return Reading(own.loaded.interpreted(chosen_interpretation(own.rounds)), own.paths, history, start_era)
+        first, variants = first_era(look.get("start_era")), look.get("variants")
+        listed = [variants] if isinstance(variants, str) else variants
+        wanted = None if listed is None else list(dict.fromkeys(own.id_of(each) for each in listed))
+        if wanted == []:
+            raise RequestError("variants: names none; leave it out to see all of them")
+        foreign = [each for each in wanted or () if each.startswith(FOREIGN)]
+        if rounds and foreign:
+            raise RequestError(f"{plot}: {foreign[0]} ran in no round; cumulative, delta and tradeoff draw it")
+        loaded = own.loaded.interpreted(chosen_interpretation(own.rounds))
+        return excerpt(Reading(loaded, own.paths, tuple(own.rounds)), wanted, first)
 
-    def _draw(self, info: Any, draw: Callable[[Any, Any, Any], Any], ax: Any, *, dark: bool) -> Any:
+    def _draw(
+        self,
+        info: Any,
+        draw: Callable[[Any, Any, Any], Any],
+        look: Look,
+        start_era: int | None = None,
+        *,
+        why: str = "nothing of this kind was scored",
+    ) -> Any:
+        """The figure; ``start_era`` is told in it where its axes do not show eras."""
+        if info is None and not self._experiment.rounds:
+            rule = "no round is decided yet, so there is nothing to draw; run it first"
+            raise RequestError(f"{self._experiment.name}: {rule}")
         if info is None:
-            what = "no round is decided yet" if not self._experiment.rounds else "nothing of this kind was scored"
-            raise RequestError(f"{self._experiment.name}: {what}, so there is nothing to draw; run it first")
-        return draw_figure(lambda theme: draw(info, theme, ax), DARK if dark else LIGHT)
-
-
-def _with_only(record: RoundRecord, wanted: set[str]) -> RoundRecord:
-    """A round without the variants that are not asked for; what they are held against stays."""
-    kept = tuple(each for each in record.variants if each.role != "variant" or each.id in wanted)
-    return replace(record, variants=kept)
+            raise RequestError(f"{self._experiment.name}: {why}, so there is nothing to draw; run more rounds")
+        ax = look.get("ax")
+        figure = draw_figure(lambda theme: draw(info, theme, ax), DARK if look.get("dark") else LIGHT)
+        if start_era is not None:
+            own = [each for each in figure.axes if each.get_visible() and each.get_label() != "<colorbar>"]
+            for axes in own if ax is None else np.ravel(np.asarray(ax, object)):
+                say_start(axes, start_era)
+        return figure

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from numerai_ray.config.search_space import changes_label
+from numerai_ray.experiment.answer import experiment_answer
 from numerai_ray.experiment.decision import last_compared, metric_name
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
@@ -47,12 +48,18 @@ def leaderboard_rows(paths: ExperimentPaths, history: Sequence[RoundRecord]) -> 
 
 
 def experiment_html(experiment: Subject) -> str:
-    """Name, idea, what is best so far and why, and the head of the leaderboard."""
+    """Name, idea, the answer so far, what is best and why, and the head of the leaderboard."""
     rounds = experiment.rounds
     decided = f"{len(rounds)} round{'s'[: len(rounds) > 1]} decided" if rounds else "not started"
     name, idea = html.escape(experiment.name), html.escape(experiment.loaded.plan.idea)
     parts = [f"<p><b>{name}</b> ({'finished' if experiment.finished else decided})<br><i>{idea}</i></p>"]
     last, best = last_compared(rounds), best_variant(rounds)
+    if rounds:
+        answer = experiment_answer(experiment.loaded, experiment.paths, rounds)
+        lead, _, rest = answer.verdict.partition(": ")
+        parts.append(f"<p><b>{html.escape(lead)}</b>{': ' if rest else ''}{html.escape(rest)}</p>")
+        notes = [*answer.costs, *answer.checks, *answer.flags]
+        parts.append(f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in notes)}</ul>" if notes else "")
     if last is not None and best is not None and best.metrics is not None:
         changes = html.escape(changes_label(last.decision.changes))
         primary = number(best.metrics.primary)

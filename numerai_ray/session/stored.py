@@ -95,6 +95,7 @@ class StoredExperiment:
 
     @property
     def name(self) -> str:
+        """The folder's."""
         return self.paths.root.resolve().name
 
     @property
@@ -167,10 +168,19 @@ class StoredExperiment:
     def model(
         self, variant: str, fold: int, *, part: str | None = None, data: str | Path | None = None, train: bool = False
     ) -> FoldModel:
-        """The trained model of a fold, where the plan said ``keep_models: true``; with ``train``, else trained here.
+        """The trained model of a fold, where the plan said ``keep_models: true``.
 
-        ``data`` is the data root (else ``$NUMERAI_RAY_DATA``, else ``./data``); ``part`` tells fits of one fold apart
-        (member, target, seed). Models of scikit-learn and of your own are pickles: reading one runs code.
+        Models of scikit-learn and of your own are pickles: reading one runs code.
+
+        Args:
+            variant: its id, or a name that one variant has.
+            fold: from 0, as in the column ``cv_fold``.
+            part: tells fits of one fold apart (member, target, seed); only where there are several.
+            data: the data root, else ``$NUMERAI_RAY_DATA``, else ``./data``.
+            train: train it here where it is not kept.
+
+        Returns:
+            The model with the names of its features; ``native`` is the library's own object.
 
         Raises:
             RequestError: no such variant, fold or part.
@@ -201,7 +211,13 @@ class StoredExperiment:
         return parse_yaml(read_text(path), str(path))
 
     def results(self, variant: str | None) -> dict[str, Any]:
-        """A variant's results in the official pipeline's schema."""
+        """A variant's results in the official pipeline's schema.
+
+        Raises:
+            RequestError: no such variant.
+            DataError: its file is missing or damaged.
+
+        """
         name = self.id_of(variant)
         path = self.paths.results(name)
         try:

@@ -13,9 +13,9 @@ from desk import BASELINE, PLAN
 from submission_desk import needs_python
 
 import numerai_ray
+from numerai_ray import Ensemble
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
-from numerai_ray.session.ensemble import Ensemble
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (Path(numerai_ray.__file__).parent / "docs" / "ensembles.md").read_text(encoding="utf-8")

@@ -12,12 +12,12 @@ from desk import Desk
 from jsonschema import Draft202012Validator
 from submission_desk import PYTHONS, needs_python
 
+from numerai_ray import Ensemble
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
 from numerai_ray.ensembles.candidates import gather
 from numerai_ray.ensembles.sources import all_found
 from numerai_ray.errors import RequestError
-from numerai_ray.session.ensemble import Ensemble
 from numerai_ray.submission.container.verify import Verification
 from numerai_ray.submission.export import exporting
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from desk import BASELINE, Desk
 
+from numerai_ray import Ensemble
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides
 from numerai_ray.ensembles.candidates import Candidate, LeftOut, gather
 from numerai_ray.ensembles.sources import all_found
 from numerai_ray.experiment.baselines import BaselineStore
-from numerai_ray.session.ensemble import Ensemble
 from numerai_ray.session.experiment import Experiment
 
 pytestmark = pytest.mark.slow

@@ -7,10 +7,10 @@ import pytest
 from desk import Desk
 from jsonschema import Draft202012Validator
 
+from numerai_ray import Ensemble
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
 from numerai_ray.ensembles.outcome import is_ensemble
-from numerai_ray.session.ensemble import Ensemble
 from numerai_ray.session.experiment import Experiment
 
 pytestmark = pytest.mark.slow

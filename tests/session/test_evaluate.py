@@ -13,9 +13,10 @@ from desk import Desk
 from jsonschema import Draft202012Validator
 from numerai_tools.scoring import correlation_contribution, numerai_corr
 
-from numerai_ray import DataError, Experiment, RequestError, compare, evaluate, load_targets
+from numerai_ray import Experiment, RequestError, compare, evaluate, load_targets
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
+from numerai_ray.errors import DataError
 
 TARGET, BENCHMARK = "target_ender_20", "v52_lgbm_ender20"
 
@@ -136,6 +137,7 @@ def test_what_is_wrong_is_refused_with_what_to_do(labels: pd.DataFrame, market: 
         (tmp_path / "none.parquet", "no such file"),
         (tmp_path / "none.txt", r"must be a \.parquet or \.csv"),
         (7, "must be a DataFrame of pandas or polars"),
+        (pl.Series("prediction", [0.5]), "must be a DataFrame of pandas or polars, .* but are Series"),
     ]
     for given, rule in cases:
         with pytest.raises(RequestError, match=rule):

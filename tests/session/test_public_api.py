@@ -12,11 +12,12 @@ from builders import History, experiment, finished_experiment
 from report_text import write_predictions
 
 import numerai_ray
-from numerai_ray import DataError, Experiment, RequestError
+from numerai_ray import Experiment, RequestError
+from numerai_ray.errors import DataError
 
-ERRORS = {"ConfigError", "DataError", "FitError", "NumeraiRayError", "RequestError"}
+ERRORS = {"ConfigError", "FitError", "NumeraiRayError", "RequestError"}
 PUBLIC = ERRORS | {
-    *("Dimension", "Experiment", "Model", "check_model", "compare", "evaluate"),
+    *("Dimension", "Ensemble", "Experiment", "Model", "check_model", "compare", "evaluate"),
     *("era_folds", "load_features", "load_targets", "post_process", "transform_target"),
 }
 

@@ -11,6 +11,8 @@ from builders import History, finished_experiment
 from desk import Desk
 
 from numerai_ray import Experiment
+from numerai_ray.experiment.answer import experiment_answer
+from numerai_ray.session import shown
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +79,20 @@ def test_what_users_wrote_is_shown_and_not_obeyed(finished: History) -> None:
     assert "script" not in Page(record._repr_html_()).tags
 
 
-def test_an_experiment_and_its_forecast_are_tables(tmp_path: Path, market: Path, finished: History) -> None:
+def test_an_experiment_and_its_forecast_are_tables(
+    tmp_path: Path, market: Path, finished: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = Experiment.load(finished.paths.root)
     page = experiment._repr_html_()
     assert {"p", "table"} <= Page(page).tags
     assert "best so far" in page
+    answer = experiment_answer(experiment.loaded, experiment.paths, experiment.rounds)
+    lead, _, rest = answer.verdict.partition(": ")
+    assert f"<b>{html.escape(lead)}</b>: {html.escape(rest)}</p>" in page
+    doubtful = replace(answer, costs=("CORR is lower",), flags=("suspect: <b>a leak</b>",))
+    monkeypatch.setattr(shown, "experiment_answer", lambda *_: doubtful)
+    page = experiment._repr_html_()
+    assert "<ul><li>CORR is lower</li><li>suspect: &lt;b&gt;a leak&lt;/b&gt;</li></ul>" in page
     desk = Desk(tmp_path, market)
     forecast = Experiment.load(desk.folder).forecast(calibrate=False, data=desk.data)
     stages, rounds = Page(forecast._repr_html_()).tables

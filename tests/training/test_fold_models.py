@@ -11,10 +11,10 @@ import pytest
 from contracts import SMALL, config, ignore, params, same_outcome
 from desk import Desk
 
-from numerai_ray import DataError, Experiment, RequestError
+from numerai_ray import Experiment, RequestError
 from numerai_ray.cli.main import run
 from numerai_ray.config import apply_overrides, validate
-from numerai_ray.errors import FitError
+from numerai_ray.errors import DataError, FitError
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.fitted_fold import fit_of, fold_model

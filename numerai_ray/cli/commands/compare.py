@@ -13,7 +13,7 @@ from numerai_ray.errors import RequestError
 from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.round_state import number
 from numerai_ray.progress.terminal import say
-from numerai_ray.session.compare import COLUMNS, Compared, benchmarks_of, numbers, since
+from numerai_ray.session.compare import COLUMNS, Compared, benchmarks_of, numbers
 from numerai_ray.session.compare import compare as compare_items
 from numerai_ray.session.evaluate import Scoring
 from numerai_ray.session.places import data_place, data_root
@@ -85,6 +85,7 @@ def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: As
         why = store.why_not(plan) or f"{name} was not run on these data"
         raise RequestError(f"--baseline: {why}; run it with `numerai-ray baseline {name}`")
     eras, scores = per_era_scores(entry.value["per_era"])
+    stored = StoredScores(eras, scores, {}, {})
     data = entry.config["data"]
     together.rows.append(
         {
@@ -93,11 +94,11 @@ def _add_baseline(name: str, data_dir: str | None, together: Compared, asked: As
             "configuration": f"{name} (stored baseline)",
             "id": name,
             "winner": False,
-            **numbers(since(eras, scores, asked.start_era) or entry.metrics),
+            **numbers(stored.since(asked.start_era).metrics(entry.metrics.bmc_last.n_eras)),
             "changes": {},
         }
     )
-    together.lines[name] = StoredScores(eras, scores, {}, {})
+    together.lines[name] = stored
 
 
 def _show(found: Compared, asked: Asked) -> None:

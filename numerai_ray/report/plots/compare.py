@@ -61,5 +61,6 @@ def draw_compare(info: CompareInfo, theme: Theme, ax: Any = None) -> Any:
     more = f"; {info.left_out} more not shown" if info.left_out else ""
     upper.set_title(f"{info.title}, from era {first}{more}", loc="left", fontsize=12, color=theme.text)
     figure.align_ylabels()
-    era_axis(lower)
+    for axes in (lower,) if ax is None else (upper, lower):
+        era_axis(axes)
     return figure

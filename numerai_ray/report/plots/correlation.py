@@ -35,8 +35,11 @@ class CorrelationInfo:
     left_out: int
 
 
-def correlation_info(reading: Reading) -> CorrelationInfo | None:
-    """Of the stage that has most variants to compare, the later at a tie; None for fewer than two."""
+def correlation_info(reading: Reading, start_era: int = 0) -> CorrelationInfo | None:
+    """Of the stage that has most variants to compare, the later at a tie; None for fewer than two.
+
+    Predictions of eras before ``start_era`` are left out.
+    """
     stages = reading.stages
     chosen = {stage: reading.configurations(stage) for stage in stages}
     stage = max(stages, key=lambda each: (len(chosen[each]), stages.index(each)))
@@ -49,6 +52,9 @@ def correlation_info(reading: Reading) -> CorrelationInfo | None:
         return None
     starts = _era_starts(first["era"])
     spans = list(zip(starts, [*starts[1:], len(first)], strict=True))
+    spans = [span for span in spans if int(first["era"][span[0]].as_py()) >= start_era]
+    if not spans:
+        return None
     picked = [spans[i] for i in np.unique(np.linspace(0, len(spans) - 1, MOST_ERAS).round().astype(int))]
     rows = np.concatenate([np.arange(start, stop) for start, stop in picked])
     lengths = [stop - start for start, stop in picked]

@@ -143,7 +143,8 @@ def draw_cumulative(info: CumulativeInfo, theme: Theme, ax: Any = None) -> Any:
     title = f"Stage {info.stage}; best: {info.best.replace('=target_', '=')}"
     upper.set_title(shortened(title, 88), loc="left", fontsize=10.5, color=theme.text)
     figure.align_ylabels()
-    era_axis(lower)
+    for axes in (lower,) if ax is None else (upper, lower):
+        era_axis(axes)
     return figure
 
 

@@ -1,14 +1,18 @@
 """What each stage gained over what it is compared with, era by era, with the band of its interval."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.experiment.standing import Headline
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4, verdict
+from numerai_ray.errors import RequestError
+from numerai_ray.experiment.paths import FOREIGN
+from numerai_ray.experiment.records import RoundRecord, VariantRecord
+from numerai_ray.experiment.scores import deltas_of, difference
+from numerai_ray.experiment.standing import Headline, stage_of
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4, verdict
 from numerai_ray.report.plots.drawing import Theme, canvas, era_axis, shortened
 from numerai_ray.report.reading import Reading
 
@@ -46,29 +50,62 @@ def delta_info(reading: Reading) -> DeltaInfo | None:
     return DeltaInfo(tuple(lines), reading.metric.metric.title) if lines else None
 
 
+def variants_delta_info(reading: Reading, wanted: Sequence[str]) -> DeltaInfo | None:
+    """Differences of single variants to the base of their round, as the round judged them; a line each.
+
+    What was itself a base is held against the experiment's, in its stage.
+
+    Raises:
+        RequestError: one of them is what the others are compared with.
+
+    """
+    lines = []
+    for name in wanted:
+        record, variant = _ran(reading, name)
+        base = record.find("base") if variant.role != "base" else reading.base(stage_of(record.stage))
+        if base is None or base.id == name:
+            raise RequestError(f"delta: {name} is what the others are held against; name variants of a round")
+        judged = next((row.evidence for row in reading.rows(record) if row.id == name), None)
+        paired = difference(variant, base, reading.reader, reading.comparison) if judged is None else judged.to_base
+        if paired is not None:
+            title = f"{variant.name} minus {base.name}, {e4(paired.mean)} an era: {verdict(paired)}"
+            where = f"round {record.number} ({record.stage})"
+            lines.append(_summed(reading, (variant, base), paired, (where, title), reading.comparison.last))
+    return DeltaInfo(tuple(lines), reading.metric.metric.title) if lines else None
+
+
+def _ran(reading: Reading, name: str) -> tuple[RoundRecord, VariantRecord]:
+    """The first round in which a variant ran, and its record there; as a base it stands in later ones too.
+
+    Predictions of others ran in none, and stand in the latest.
+    """
+    found = [(record, each) for record in reading.history for each in record.variants if each.id == name]
+    return found[-1 if name.startswith(FOREIGN) else 0]
+
+
 def _line(reading: Reading, headline: Headline) -> DeltaLine | None:
     pair = reading.pair(headline.stage)
     if pair is None or headline.paired is None:
         return None
-    ours, theirs = (reading.scores(each) for each in pair)
-    if ours is None or theirs is None:
-        return None
-    base = dict(zip(theirs.eras, np.asarray(theirs.judged.values).tolist(), strict=True))
-    own = zip(ours.eras, np.asarray(ours.judged.values).tolist(), strict=True)
-    both = [(era, value - base.get(era, math.nan)) for era, value in own]
-    counted = [(era, delta) for era, delta in both if not math.isnan(delta)][-reading.overall.last :]
-    eras = tuple(era for era, _ in counted)
-    total = np.cumsum([delta for _, delta in counted])
-    paired, count = headline.paired, np.arange(1, len(counted) + 1)
-    reach = np.sqrt(count * len(counted))
-    return DeltaLine(
-        headline.stage,
-        f"{_short(headline.ours)} minus {_short(headline.theirs)}, {e4(headline.difference)} an era: {verdict(paired)}",
-        eras,
-        total,
-        total - reach * (paired.mean - paired.low),
-        total + reach * (paired.high - paired.mean),
-    )
+    gain = f"{e4(headline.difference)} an era: {verdict(headline.paired)}"
+    title = f"{_short(headline.ours)} minus {_short(headline.theirs)}, {gain}"
+    return _summed(reading, pair, headline.paired, (headline.stage, title), reading.overall.last)
+
+
+def _summed(
+    reading: Reading,
+    pair: tuple[VariantRecord, VariantRecord],
+    paired: PairedDelta,
+    names: tuple[str, str],
+    last: int,
+) -> DeltaLine:
+    """The line of a pair's differences over its ``last`` eras, with the band that ends at the interval."""
+    eras, deltas = deltas_of(*pair, reading.reader)
+    eras, total = eras[-last:], np.cumsum(deltas[-last:])
+    count = np.arange(1, len(eras) + 1)
+    reach = np.sqrt(count * len(eras))
+    low, high = total - reach * (paired.mean - paired.low), total + reach * (paired.high - paired.mean)
+    return DeltaLine(*names, tuple(eras.tolist()), total, low, high)
 
 
 def _short(name: str) -> str:

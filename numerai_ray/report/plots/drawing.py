@@ -38,6 +38,7 @@ __all__ = [
     "labels_need",
     "new_figure",
     "put_legend",
+    "say_start",
     "shortened",
     "spread",
     "tightest",
@@ -199,6 +200,12 @@ def canvas(size: tuple[float, float], grid: tuple[int, int] = (1, 1), ax: Any = 
         rule = f"must be {wanted} axes, as an array or list" if wanted > 1 else "must be one axes"
         raise RequestError(f"ax: {rule}, because this picture has so many panels, but holds {len(axes)}")
     return axes[0].figure, axes.reshape(grid)
+
+
+def say_start(axes: Any, start_era: int) -> None:
+    """From which era on scores are counted, where eras are not what stands along x."""
+    named = axes.get_xlabel()
+    axes.set_xlabel(f"{named}{'; ' if named else ''}eras from {era_label(start_era)} on")
 
 
 def put_legend(figure: Any, axes: Any, named: tuple[Sequence[Any], Sequence[str]], ax: Any) -> None:

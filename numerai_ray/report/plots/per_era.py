@@ -89,8 +89,10 @@ def draw_per_era(info: PerEraInfo, theme: Theme, ax: Any = None) -> Any:
                 axes.annotate(
                     "0 by definition", (0, place), (8, 0), textcoords="offset points", va="center", fontsize=11
                 )
-    pair[0].set_yticks(range(len(info.spreads)), [spread.label for spread in info.spreads])
-    pair[0].set_ylim(len(info.spreads) - 0.4, -0.6)
+    for axes in pair:  # axes of somebody else do not share theirs
+        axes.set_yticks(range(len(info.spreads)), [spread.label for spread in info.spreads])
+        axes.set_ylim(len(info.spreads) - 0.4, -0.6)
+    pair[1].tick_params(labelleft=False)
     return figure
 
 

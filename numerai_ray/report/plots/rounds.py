@@ -11,6 +11,8 @@ from numerai_ray.report.plots.drawing import Theme, canvas, counted_eras, put_le
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import Row
 
+# A round's name upright takes as much.
+NAME_INCHES = 1.1
 MARKERS = {"variant": "o", "base": "s", "baseline": "D", "winner": "o"}
 
 
@@ -142,6 +144,7 @@ def _name_rounds(axes: Any, ticks: tuple[tuple[int, str], ...]) -> None:
 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return
-    crowded = len(ticks) > 6
+    width = axes.get_position().width * axes.figure.get_figwidth()
+    crowded = width / len(ticks) < NAME_INCHES
     names = [f"{x} {name}" if crowded else f"{x}\n{name}" for x, name in ticks]
     axes.set_xticks(positions, names, rotation=35 if crowded else 0, ha="right" if crowded else "center")
