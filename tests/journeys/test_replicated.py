@@ -104,6 +104,7 @@ def test_killed_or_interrupted_while_one_is_pending_it_goes_on(
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_on_ray_it_is_the_same_and_outlives_its_driver(undisturbed: Desk, tmp_path: Path, market: Path) -> None:
     desk = desk_in(tmp_path, market)
     with desk.start() as process:

@@ -29,7 +29,7 @@ LONG = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_after_the_first_round_it_is_right_within_a_factor_of_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
