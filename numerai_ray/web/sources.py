@@ -166,8 +166,9 @@ class Sources:
             return list(found.values())
 
     def find(self, key: str) -> Source | None:
-        """The experiment of this key; keys are compared and never become paths."""
-        return next((each for each in list(self._known.values()) or self.all() if each.key == key), None)
+        """The experiment of this key, looked for afresh where it is new; keys are compared and never become paths."""
+        known = next((each for each in list(self._known.values()) if each.key == key), None)
+        return known or next((each for each in self.all() if each.key == key), None)
 
     def _source(self, shown: str, where: Place, found: dict[str, Source]) -> Source:
         name = where.resolve().name if isinstance(where, Path) else where.name

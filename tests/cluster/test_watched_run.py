@@ -48,7 +48,7 @@ def two_nodes() -> Iterator[str]:
 @pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)")
 def test_the_page_goes_on_by_itself_when_a_run_is_killed_and_continued(tmp_path: Path, market: Path) -> None:
-    desk = Desk(tmp_path, market, {"base": {"model": {"params": {"n_estimators": 400}}}, "budget": {"rounds": 2}})
+    desk = Desk(tmp_path, market, {"base": {"model": {"params": {"n_estimators": 6000}}}, "budget": {"rounds": 2}})
     pictures = Path(os.environ.get("NUMERAI_RAY_PICTURES", tmp_path))
     with s3_server("numerai") as bucket, two_nodes() as nodes:
         environment = {**os.environ, **bucket}
