@@ -5,10 +5,8 @@ afterwards), builds the full and downsampled files with features and benchmarks 
 same, builds the same market with twice the rows, prints ratios and limits and exits 1 when one is missed.
 """
 
-import argparse
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +41,6 @@ def same(one: Path, other: Path) -> bool:
     return True
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=300)
-    parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--features", type=int, default=512)
-    options = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="build-speed-"))
-    try:
-        return compare(work, options.eras, options.rows, options.features)
-    finally:
-        shutil.rmtree(work)
-
-
 def compare(work: Path, eras: int, rows: int, features: int) -> int:
     log = work / "log"
     size = eras * rows * features
@@ -83,4 +68,4 @@ def compare(work: Path, eras: int, rows: int, features: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(random_market.compared(__doc__, compare, (300, 10_000, 512)))

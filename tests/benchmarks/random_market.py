@@ -6,7 +6,10 @@ gives ``train``, ``validation`` and their benchmark files (half of the eras each
 features.json with one feature set, ``all``. A market that means something is made by ``numerai-ray data synth``.
 """
 
+import argparse
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,16 @@ def write(folder: Path, eras: int, rows: int, features: int) -> None:
     for part, first, stop in (("train", 1, half + 1), ("validation", half + 1, eras + 1)):
         _write_part(folder / part, range(first, stop), rows, names, eras - 2)
     (folder / "features.json").write_text(json.dumps({"feature_sets": {"all": names}, "targets": list(TARGETS)}))
+
+
+def compared(doc: str | None, compare: Callable[[Path, int, int, int], int], size: tuple[int, int, int]) -> int:
+    """The exit code of ``compare`` in a folder that is deleted afterwards, at this size or the one asked for."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in zip(("--eras", "--rows", "--features"), size, strict=True):
+        parser.add_argument(name, type=int, default=value)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as work:
+        return compare(Path(work), options.eras, options.rows, options.features)
 
 
 def _write_part(stem: Path, eras: range, rows: int, names: list[str], last_labelled: int) -> None:

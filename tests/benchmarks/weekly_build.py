@@ -7,11 +7,9 @@ processor seconds of both (medians), how many row groups were taken over, and wh
 1 when they do not, or when less than 30 % of the time was won.
 """
 
-import argparse
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -66,18 +64,5 @@ def compare(work: Path, eras: int, rows: int, features: int) -> int:
     return 0 if equal and over <= LARGEST_SHARE * nothing else 1
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--features", type=int, default=1500)
-    options = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="weekly-build-"))
-    try:
-        return compare(work, options.eras, options.rows, options.features)
-    finally:
-        shutil.rmtree(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(random_market.compared(__doc__, compare, (400, 1000, 1500)))
