@@ -8,6 +8,7 @@ in it is unpickled: the folder is the user's alone, and never a shared temporary
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from pathlib import Path
 # Where kernels are kept; the processes of a driver that had to make a folder of its own find it by this.
 FOLDER_VARIABLE = "NUMERAI_RAY_KERNELS"
 _LOCK, _FILLED = "compiling.lock", "filled"
+# More than the largest kernel takes.
+_ROOM_BYTES = 1 << 20
 
 
 @cache
@@ -51,14 +54,16 @@ def folder() -> Path | None:
         found = parent / identity()
         with suppress(OSError):
             found.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_ours(found):
+        if _is_ours(found) and _has_room(found):
             return found
     with suppress(OSError):  # for this process and those that it starts
         parent = Path(tempfile.mkdtemp(prefix="numerai-ray-kernels-"))
-        os.environ[FOLDER_VARIABLE] = str(parent)
         found = parent / identity()
         found.mkdir(mode=0o700)
-        return found
+        if _has_room(found):
+            os.environ[FOLDER_VARIABLE] = str(parent)
+            return found
+        shutil.rmtree(parent)
     return None
 
 
@@ -69,6 +74,18 @@ def _parents() -> Iterator[Path]:
     with suppress(RuntimeError):  # there is no home
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numerai-ray" / "kernels"
     yield Path(__file__).parent / "__pycache__" / "kernels"
+
+
+def _has_room(place: Path) -> bool:
+    """Whether kernels lie there, or could: numba raises where it cannot keep one, which is no fault of a fit."""
+    if _mark(place, "plain").exists():
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_ROOM_BYTES))
+    except OSError:
+        return False
+    return True
 
 
 def _is_ours(place: Path) -> bool:
@@ -98,14 +115,24 @@ def _keeps_what_lies_in_it(above: Path) -> bool:
 
 @contextmanager
 def compiling(what: str) -> Iterator[None]:
-    """Compile in this block: one process at a time, so that others then find what the first has made."""
+    """Compile in this block: one process at a time, so that others then find what the first has made.
+
+    Raises:
+        OSError: what was compiled cannot be kept; ``strerror`` says what to do.
+
+    """
     place = folder()
     if place is None:
         yield
         return
     with (place / _LOCK).open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        except OSError as error:  # numba does not name the file
+            why = f"compiled kernels cannot be written there: {error.strerror}"
+            remedy = f"free some space, or name another folder by {FOLDER_VARIABLE}"
+            raise OSError(error.errno, f"{why}; {remedy}", str(place)) from error
         with suppress(OSError):
             _mark(place, what).touch()
 

@@ -1,5 +1,6 @@
 """The cache of compiled kernels: whose it is, where it lies if nothing can be written, who compiles and who waits."""
 
+import errno
 import json
 import os
 import shutil
@@ -40,10 +41,10 @@ def copied_package(to: Path) -> Path:
     return to
 
 
-def python(code: str, where: Path, **environment: str) -> str:
+def python(code: str, where: Path, *arguments: str, **environment: str) -> str:
     """What Python prints, run on the package below ``where``, with no more of the environment than this."""
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(where), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=where, env=given, check=True, capture_output=True, text=True).stdout
 
 
@@ -181,6 +182,33 @@ def test_without_any_folder_kernels_are_compiled_all_the_same(home: Path, monkey
         assert compiled.kernel(lambda x: x + 1)(2) == 3
     kernel_cache.fill_beside()
     assert list(home.rglob("*")) == []
+
+
+COMPILE_ON_A_FULL_DISK = f"""
+import os, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+from numerai_ray.trees import draws, kernel_cache
+{SHOW}
+with kernel_cache.compiling("one"):
+    print(len(draws.sampled_rows(30, 20, 1)))
+"""
+
+
+@pytest.mark.parametrize("size", ["0", "1000"])
+def test_where_a_disk_is_full_kernels_are_compiled_and_not_kept(size: str, tmp_path: Path) -> None:
+    told = python(COMPILE_ON_A_FULL_DISK, PACKAGE.parents[1], size, HOME=str(tmp_path), TMPDIR=str(tmp_path))
+    assert told.split() == ["None", "20"]
+
+
+def test_a_disk_that_fills_while_kernels_are_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_cache, "folder", lambda: tmp_path)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    told = "cannot be written there: No space left on device; free some space"
+    with pytest.raises(OSError, match=told) as raised, kernel_cache.compiling("plain"):
+        raise full
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path))
+    assert not list(tmp_path.glob("filled*"))
 
 
 def test_numba_is_not_imported_to_find_the_cache() -> None:
