@@ -14,7 +14,6 @@ from numerai_ray.config.validation import (
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
     validate,
     value_at,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "canonical_json",
     "fingerprint",
     "leaves",
-    "nearest",
     "parse_yaml",
     "read_text",
     "validate",

@@ -24,10 +24,10 @@ from numerai_ray.config.validation import (
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
     value_at,
     without,
 )
+from numerai_ray.errors import nearest
 from numerai_ray.metrics.registry import BMC, PayoutTerms, Primary, primary_named, primary_names
 
 DataFile = Literal["full", "downsampled"]

@@ -1,6 +1,5 @@
 """Validation: values against a schema, all problems at once with place, value and nearest key; trees of values."""
 
-import difflib
 import hashlib
 import json
 import math
@@ -9,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, Problem, nearest
 
 Place = tuple[str | int, ...]
 # A name that becomes a column, a folder or part of a file name.
@@ -224,13 +223,3 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'num_leaves'?`` or, with nothing near, the known words."""
-    candidates = list(known)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    listed = ", ".join(sorted(candidates)[:12]) + (", …" if len(candidates) > 12 else "")
-    return f"; known: {listed}" if listed else ""

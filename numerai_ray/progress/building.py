@@ -1,41 +1,23 @@
-"""Building: markets and data files in the making, with a bar where there is a terminal."""
+"""Building: a bar for markets and data files in the making, where there is a terminal."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from numerai_ray.data.files.build import BuildSpec, BuiltFile, build
-from numerai_ray.data.synthetic.files import write_market
-from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.progress.terminal import Console
 
 
-def _progress() -> Progress:
-    return Progress(
+@contextmanager
+def building(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar while ``what`` is made; it moves when it is called with the steps done and those in all."""
+    console = Console(stderr=True)
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not Console(stderr=True).is_terminal,
     )
-
-
-def make_market(spec: MarketSpec, version_dir: Path) -> None:
-    """Write a synthetic market, showing progress."""
-    with _progress() as progress:
-        task = progress.add_task(f"making a synthetic market in {version_dir}", total=spec.eras)
-        write_market(spec, version_dir, lambda done, total: progress.update(task, completed=done, total=total))
-
-
-def build_files(version_dir: Path, spec: BuildSpec) -> tuple[BuiltFile, ...]:
-    """Build full and downsampled files, showing progress."""
-    with _progress() as progress:
-        task = progress.add_task(f"building full and downsampled files in {version_dir}", total=None)
-        return build(version_dir, spec, lambda done, total: progress.update(task, completed=done, total=total))
-
-
-def built_line(file: BuiltFile) -> str:
-    """What a built file holds, and whether it was there."""
-    return f"{file.path}: {file.rows:,} rows, {file.eras:,} eras{'' if file.fresh else ' (up to date)'}"
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -100,7 +100,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
 
 def _run(name: str, plan: Any, store: Any, root: Place, address: str | None, *, in_process: bool, quiet: bool) -> Any:
     from numerai_ray.data.leaks import leaks
-    from numerai_ray.rounds.recorder import data_flags
+    from numerai_ray.experiment.variant_output import data_flags
 
     console = Console(stderr=True, quiet=quiet)
     features = tuple(sorted({feature for fit in plan.fits for feature in fit.features}))

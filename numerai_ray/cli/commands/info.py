@@ -15,8 +15,7 @@ from rich.text import Text
 
 from numerai_ray.cli.commands.drift import draw, read_drift, shown
 from numerai_ray.cli.options import DataDirOption, JsonOption, within
-from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import data_root

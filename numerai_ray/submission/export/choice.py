@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
+from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
 from numerai_ray.ensembles.deployment import with_members
 from numerai_ray.ensembles.outcome import read_outcome
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.paths import EnsemblePaths, ExperimentPaths
