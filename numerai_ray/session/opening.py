@@ -27,6 +27,7 @@ from numerai_ray.system.storage import Place, Url
 from numerai_ray.system.timeline import span
 
 if TYPE_CHECKING:
+    from numerai_ray.config import Config
     from numerai_ray.experiment.mirror import ResultsMirror
     from numerai_ray.report.writer import ReportWriter
     from numerai_ray.rounds.candidates import Search
@@ -214,6 +215,12 @@ def ray_ahead(session: Session) -> Iterator[Callable[[], None]]:
             from numerai_ray.runners.ray.ahead import end
 
             end()
+
+
+def model_code(config: Config) -> list[str]:
+    """What of a config names code of the user's: ``model.type`` of it or of its members."""
+    types = [member.model.type for member in config.trained().values()]
+    return [f"model.type {name}" for name in types if ":" in name]
 
 
 @contextmanager
