@@ -25,11 +25,14 @@ Weight = Annotated[float, Field(gt=0, le=1e9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+EVERY_KEY = frozenset({"*"})
+
+
 class Section(BaseModel):
     """Base of every part of a file: frozen, no unknown keys, no silent conversion of types.
 
     Keys in ``added`` came after the first release: they are written only where they differ from their default, so
-    that a config without them is written, and has the fingerprint, that it always had.
+    that a config without them is written, and has the fingerprint, that it always had. ``EVERY_KEY`` is all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -38,8 +41,9 @@ class Section(BaseModel):
     @model_serializer(mode="wrap")
     def _without_untouched(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
+        added = fields if self.added is EVERY_KEY else self.added
         untouched = {
-            name for name in self.added if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+            name for name in added if getattr(self, name) == fields[name].get_default(call_default_factory=True)
         }
         return {name: value for name, value in serialize(self).items() if name not in untouched}
 
