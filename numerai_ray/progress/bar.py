@@ -1,4 +1,4 @@
-"""Building: a bar for markets and data files in the making, where there is a terminal."""
+"""Bar: how far something that takes a while is, where there is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from numerai_ray.progress.terminal import Console
 
 
 @contextmanager
-def building(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar while ``what`` is made; it moves when it is called with the steps done and those in all."""
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar while ``what`` is done; it moves when it is called with the steps done and those in all."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
