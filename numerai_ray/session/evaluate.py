@@ -24,8 +24,7 @@ from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, verdict
 from numerai_ray.session.places import data_place
 from numerai_ray.session.settings import check_named
-from numerai_ray.session.subject import Subject
-from numerai_ray.session.winners import winner_of
+from numerai_ray.session.subject import Subject, winner_of
 from numerai_ray.system.storage import Place, folders_in
 from numerai_ray.training.outcome import era_scores
 
