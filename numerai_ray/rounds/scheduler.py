@@ -24,7 +24,7 @@ from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
-from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of
+from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of, scouts_file
 from numerai_ray.rounds.parts import RunParts
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
@@ -139,7 +139,7 @@ class RoundScheduler:
     def _check_origin(self, history: Sequence[RoundRecord]) -> None:
         """Refuse to mix results of different bases or data: they do not compare."""
         if history:
-            file = self.parts.catalog.index(self.written.config("scout", {}).data).fingerprint
+            file = scouts_file(self.written, self.parts.catalog)
             check_origin(self.parts.paths, history, self._origin, self._looks, file)
 
     @cached_property
