@@ -55,8 +55,8 @@ class DataConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"last_era"})
 
-    # A plan or baseline that names none is given the newest there is before this is asked; what the default says is what
-    # stored configs without one have meant, and their fingerprints with them.
+    # A plan or baseline that names none is given the newest there is before this is asked; what the default says is
+    # what stored configs without one have meant, and their fingerprints with them.
     version: Name = Field(
         default="v5.2", description="Folder of a data version below the data root.", examples=["v5.2"]
     )
