@@ -111,23 +111,26 @@ def largest_gradient(score, rows, start, stop):
 
 
 @kernel
-def _gradients(score, target, weight, first, n, steps, adds):
+def _gradients(score, target, weight, first, n, steps, gradient):
     """The gradients of ``n`` rows, ``steps`` of them to 1, 0 where the target is unknown. Returns the largest size.
 
     LightGBM's own are float32 (``RegressionL2loss::GetGradients``), so nearly nothing is lost.
     """
-    for i in range(n):
-        value = np.float32(np.float32(score[first + i] - target[first + i]) * weight_of(weight, first + i))
+    at = np.uint64(first)
+    for i in range(np.uint64(n)):
+        value = np.float32(np.float32(score[at + i] - target[at + i]) * weight_of(weight, at + i))
         exact = np.rint(value * steps)
-        adds[0, i] = np.int64(exact) if exact == exact else np.int64(0)  # noqa: PLR0124
-    largest = np.int64(0)
-    for i in range(n):
-        largest = max(largest, abs(adds[0, i]))
-    return largest
+        gradient[at + i] = np.int32(exact) if exact == exact else np.int32(0)  # noqa: PLR0124
+    largest = np.int32(0)
+    for i in range(np.uint64(n)):
+        largest = max(largest, abs(gradient[at + i]))
+    return np.int64(largest)
 
 
 # Kernels below take whole arrays and places in them: each view of an array costs numba two atomic counts of references,
-# which by the block and quad came to a sixth of a tree.
+# which by the block and quad came to a sixth of a tree. Places are unsigned where they are worked out: numba looks
+# whether a signed one is negative, and no loop over such places is done by vector instructions (gradients took 6 times
+# as long).
 
 
 @kernel
@@ -152,29 +155,33 @@ def _code_block(columns, features, first, n, quads, codes):
 
 @kernel
 def _join(codes, quad, quads, n, joined, place):
-    """The codes of ``quads`` quads from ``quad`` as words (n,), at ``place`` of ``joined``."""
-    for i in range(n):
-        joined[place, i] = codes[quad, i]
-    for more in range(1, quads):
+    """The codes of ``quads`` quads from ``quad``, four at least, as words (n,), at ``place`` of ``joined``."""
+    q = np.uint64(quad)
+    b1, b2, b3 = np.uint64(CODE_BITS), np.uint64(2 * CODE_BITS), np.uint64(3 * CODE_BITS)
+    q1, q2, q3 = q + np.uint64(1), q + np.uint64(2), q + np.uint64(3)
+    for i in range(np.uint64(n)):
+        low = np.uint64(codes[q, i]) | np.uint64(codes[q1, i]) << b1
+        joined[place, i] = low | np.uint64(codes[q2, i]) << b2 | np.uint64(codes[q3, i]) << b3
+    for more in range(QUAD, quads):
         shift = np.uint64(CODE_BITS * more)
-        for i in range(n):
+        for i in range(np.uint64(n)):
             joined[place, i] |= np.uint64(codes[quad + more, i]) << shift
 
 
 @kernel
 def _pack(codes, quads, n, first, records, joined):
     """Write the records of ``n`` rows from ``first``: two words at a time, which lie side by side."""
-    last = records.shape[1]
+    last, at = records.shape[1], np.uint64(first)
     for word in range(0, last - 1, 2):
         _join(codes, word * quads, quads, n, joined, 0)
         _join(codes, (word + 1) * quads, quads, n, joined, 1)
-        for i in range(n):
-            records[first + i, word] = joined[0, i]
-            records[first + i, word + 1] = joined[1, i]
+        for i in range(np.uint64(n)):
+            records[at + i, word] = joined[0, i]
+            records[at + i, word + 1] = joined[1, i]
     if last % 2:
         _join(codes, (last - 1) * quads, quads, n, joined, 0)
-        for i in range(n):
-            records[first + i, last - 1] = joined[0, i]
+        for i in range(np.uint64(n)):
+            records[at + i, last - 1] = joined[0, i]
 
 
 @kernel
@@ -202,19 +209,21 @@ def _add_coded_weighted(codes, quads, adds, n, tables):
 @kernel
 def _add_block(hessian, used, first, n, quads, codes, adds, tables, gradient):
     """Add the ``n`` rows from ``first``, whose codes and gradients are there, to all tables; unused ones add 0."""
+    at = np.uint64(first)
     if hessian is None:
-        for i in range(n):
-            counts = np.int64(used[first + i])
-            value = adds[0, i] * counts
-            gradient[first + i] = np.int32(value)
-            adds[0, i] = (value << COUNT_BITS) + counts
+        for i in range(np.uint64(n)):
+            counts = np.int32(used[at + i])
+            value = np.int32(gradient[at + i] * counts)
+            gradient[at + i] = value
+            adds[0, i] = (np.int64(value) << COUNT_BITS) + np.int64(counts)
         _add_coded(codes, quads, adds, n, tables)
     else:
-        for i in range(n):
-            counts = np.int64(used[first + i])
-            adds[0, i] *= counts
-            gradient[first + i] = np.int32(adds[0, i])
-            adds[1, i] = np.int64(hessian[first + i]) * counts
+        for i in range(np.uint64(n)):
+            counts = np.int32(used[at + i])
+            value = np.int32(gradient[at + i] * counts)
+            gradient[at + i] = value
+            adds[0, i] = value
+            adds[1, i] = np.int64(hessian[at + i] * counts)
         _add_coded_weighted(codes, quads, adds, n, tables)
 
 
@@ -281,7 +290,7 @@ def root_histogram(score, rows, packed, steps, start, stop, scratch, out):
         since += n
         _code_block(rows.columns, packed.features, first, n, quads, codes)
         _pack(codes, packed.quads_a_word, n, first, packed.records, scratch.joined)
-        largest = max(largest, _gradients(score, rows.target, rows.weight, first, n, steps, adds))
+        largest = max(largest, _gradients(score, rows.target, rows.weight, first, n, steps, packed.gradient))
         _add_block(packed.hessian, rows.used, first, n, quads, codes, adds, tables, packed.gradient)
     _empty_all(packed.hessian, tables, out)
     return largest
