@@ -42,6 +42,25 @@ def _pointer(_context, address):
 _pointer_to: Any = _pointer  # numba passes its context itself
 
 
+@intrinsic
+def _prefetch(_context, address):
+    signature = numba.types.void(address)
+
+    def code(context, builder, _signature, arguments):
+        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        of = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], of)
+        to_read, to_keep, data = whole(0), whole(3), whole(1)
+        builder.call(fetch, [builder.inttoptr(arguments[0], byte), to_read, to_keep, data])
+        return context.get_dummy_value()
+
+    return signature, code
+
+
+#: Has the line of memory at an address (np.uintp) brought near. It changes no result, and no address is a wrong one.
+prefetch: Any = _prefetch
+
+
 @kernel
 def values_at(address, first, n):
     """Values ``first`` to ``first + n`` of the int8 column at an address.
