@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numerai_ray.trees.compiled import kernel, prefetch, values_at
+from numerai_ray.trees.compiled import ROWS_AHEAD, kernel, prefetch, values_at
 from numerai_ray.trees.histograms import QUAD, VALUES
 
 EPSILON = 1e-15  # LightGBM's kEpsilon, which sums of hessians begin with
-# Where fewer rows than one in SPARSE are read, the processor does not foresee which lines of memory are next: they are
-# asked for so many rows ahead.
-SPARSE, ROWS_AHEAD = 8, 64
+# Where fewer rows than one in so many are read, the processor does not foresee which lines of memory are next.
+SPARSE = 8
 
 
 class Rules(NamedTuple):
