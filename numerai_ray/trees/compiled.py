@@ -57,8 +57,8 @@ def _prefetch(_context, address):
     return signature, code
 
 
-#: Has the line of memory at an address (np.uintp) brought to the second-level cache, which takes more such lines at once
-#: than the first: a large leaf's rows came twice as fast. It changes no result, and no address is a wrong one.
+#: Has the line of memory at an address (np.uintp) brought to the second-level cache, which takes more such lines at
+#: once than the first: a large leaf's rows came twice as fast. It changes no result, and no address is a wrong one.
 prefetch: Any = _prefetch
 # How many rows ahead that is worth it.
 ROWS_AHEAD = 128
