@@ -16,8 +16,9 @@ from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, 
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
 from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition
 
-# Nodes of so many rows are expanded by all threads together, smaller ones by one thread each.
-ROWS_FOR_ALL = 1 << 15
+# Nodes of so many rows are expanded by all threads together, smaller ones by one thread each: the former is two waits
+# for the slowest a node, the latter one for many.
+ROWS_FOR_ALL = 1 << 17
 # Up to so many leaves, rows find theirs sooner through the tree, in order, than as the leaves list them.
 MOST_LEAVES_READ = 64
 
