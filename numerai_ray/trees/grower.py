@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.trees import histograms, nodes
+from numerai_ray.trees import histograms, leaf_histograms, nodes
 from numerai_ray.trees.bins import SAMPLED_ROWS, Bins, bins_of
 from numerai_ray.trees.compiled import Team, kernel
 from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
@@ -238,7 +238,7 @@ class Grower:
         total = growth.pool[left["slot"]]
         sums = [total, *(np.empty_like(total) for _ in shares[1:])]
         team.run(
-            histograms.leaf_histogram,
+            leaf_histograms.leaf_histogram,
             [
                 (packed, out, a, b, scratch, into)
                 for (a, b), scratch, into in zip(shares, self._memory.scratch, sums, strict=False)

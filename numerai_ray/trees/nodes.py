@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.trees import histograms, splits
+from numerai_ray.trees import leaf_histograms, splits
 from numerai_ray.trees.compiled import ROWS_AHEAD, kernel, prefetch
 from numerai_ray.trees.splits import Rules, partition
 
@@ -189,7 +189,7 @@ def _expand(growth, node, rows, packed, ends, rules, scratch):
     smaller = smaller_child(growth, node, rules)
     if smaller >= 0:
         summed = nodes[smaller]
-        histograms.leaf_histogram(
+        leaf_histograms.leaf_histogram(
             packed, growth.ids[summed.buffer], summed.begin, summed.end, scratch, growth.pool[left.slot]
         )
         find_children(growth, node, smaller, packed, ends, rules)
