@@ -12,7 +12,8 @@
     └── FitError                one fit failed for a reason of its own (a parameter the library refuses)
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # A longer line holds a long value. Its beginning names the place, its end says what to do.
@@ -26,6 +27,16 @@ def shortened(text: str) -> str:
         line if len(line) <= MOST_LINE else f"{line[:BEGINNING]} … {len(line):,} characters … {line[-END:]}"
         for line in text.split("\n")
     )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'num_leaves'?`` or, with nothing near, the known words."""
+    candidates = list(known)
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    listed = ", ".join(sorted(candidates)[:12]) + (", …" if len(candidates) > 12 else "")
+    return f"; known: {listed}" if listed else ""
 
 
 class NumeraiRayError(Exception):

@@ -5,8 +5,16 @@ Beside what is named here, ``plan``, ``plan_schema``, ``plan_template``, ``searc
 ``official_words`` and ``shipped`` are imported as modules. Nothing here opens a data file.
 """
 
-from numerai_ray.config.schema import SCORE_BENCHMARK, Config, CvConfig, DataConfig, ScoreConfig
-from numerai_ray.config.sections import EraSample, EraWeights, FeatureSample, ModelConfig, PostConfig, Resources
+from numerai_ray.config.schema import Config, CvConfig, DataConfig, ScoreConfig
+from numerai_ray.config.sections import (
+    SCORE_BENCHMARK,
+    EraSample,
+    EraWeights,
+    FeatureSample,
+    ModelConfig,
+    PostConfig,
+    Resources,
+)
 from numerai_ray.config.validation import (
     Json,
     Section,
@@ -14,7 +22,6 @@ from numerai_ray.config.validation import (
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
     validate,
     value_at,
 )
@@ -38,7 +45,6 @@ __all__ = [
     "canonical_json",
     "fingerprint",
     "leaves",
-    "nearest",
     "parse_yaml",
     "read_text",
     "validate",

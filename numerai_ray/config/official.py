@@ -17,10 +17,10 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from numerai_ray.config.schema import Config
 from numerai_ray.config.sections import TargetTransform
-from numerai_ray.config.validation import DataPath, Json, Name, Section, nearest, validate
+from numerai_ray.config.validation import DataPath, Json, Name, Section, validate
 from numerai_ray.config.versions import benchmark_named
 from numerai_ray.config.yaml_files import parse_yaml, read_text
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, Problem, nearest
 
 MODEL_TYPES = {"LGBMRegressor": "lightgbm"}
 # Thread counts and chattiness: neither changes a prediction.

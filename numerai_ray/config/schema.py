@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from numerai_ray.config.schema_rules import only_with
-from numerai_ray.config.sections import EnsembleConfig, ModelConfig, PostConfig
+from numerai_ray.config.sections import SCORE_BENCHMARK, EnsembleConfig, ModelConfig, PostConfig
 from numerai_ray.config.validation import (
     DataPath,
     Json,
@@ -24,10 +24,10 @@ from numerai_ray.config.validation import (
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
     value_at,
     without,
 )
+from numerai_ray.errors import nearest
 from numerai_ray.metrics.registry import BMC, PayoutTerms, Primary, primary_named, primary_names
 
 DataFile = Literal["full", "downsampled"]
@@ -37,8 +37,6 @@ DATA_FILES: dict[DataFile, tuple[str, str]] = {
     "full": ("full.parquet", "full_benchmark_models.parquet"),
     "downsampled": ("downsampled_full.parquet", "downsampled_full_benchmark_models.parquet"),
 }
-# Stands for the benchmark that scores are taken against, wherever a benchmark column can be named.
-SCORE_BENCHMARK = "benchmark"
 # Mappings of names that are one value: weights, shares, members. Another one replaces them; all others are merged.
 WHOLE = ("data.target", "ensemble.members", "ensemble.weights", "post.blend")
 # A setting, its default, and what belongs to its value: with another value, that is gone unless it is given again.
@@ -57,6 +55,8 @@ class DataConfig(Section):
 
     added: ClassVar[frozenset[str]] = frozenset({"last_era"})
 
+    # A plan or baseline that names none is given the newest there is before this is asked; what the default says is
+    # what stored configs without one have meant, and their fingerprints with them.
     version: Name = Field(
         default="v5.2", description="Folder of a data version below the data root.", examples=["v5.2"]
     )
@@ -295,7 +295,7 @@ class Config(Section):
         """Every benchmark column that training, post-processing or scoring looks at, each once."""
         transforms = [member.model.target_transform for member in self.trained().values()]
         named = [each.benchmark or SCORE_BENCHMARK for each in transforms if each is not None and each.needs_benchmark]
-        named += [name for post in self.posts().values() for name in post.blend or ()]
+        named += [name for post in self.posts().values() for name in post.benchmarks]
         return tuple(dict.fromkeys((self.score.benchmark, *(self.benchmark(name) for name in named))))
 
     def benchmark(self, name: str) -> str:

@@ -5,7 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from numerai_ray.config.schema_rules import CHANGES, WHOLE_OR_FRACTION, keys_by_type, only_with
-from numerai_ray.config.validation import ModelType, Name, Section, Seed, Share, Weight
+from numerai_ray.config.validation import EVERY_KEY, ModelType, Name, Section, Seed, Share, Weight
+
+# Stands for the benchmark that scores are taken against, wherever a benchmark column can be named.
+SCORE_BENCHMARK = "benchmark"
 
 
 class TargetTransform(Section):
@@ -267,7 +270,7 @@ class PostConfig(Section):
     ``blend`` has the share of each benchmark column (``benchmark`` is the score's); the prediction has the rest.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"rank", "neutralize", "blend"})
+    added: ClassVar[frozenset[str]] = EVERY_KEY
 
     rank: bool = Field(default=False, description="Rank the result within its era.", examples=[True])
     neutralize: NeutralizeConfig | None = Field(
@@ -284,3 +287,15 @@ class PostConfig(Section):
             total = sum(self.blend.values())
             raise ValueError(f"blended shares must leave some to the prediction (a sum under 1), but add up to {total}")
         return self
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What each key says that is not left at its default, by key."""
+        fields = type(self).model_fields
+        return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Benchmarks that it looks at, each once; ``benchmark`` is the score's."""
+        neutral = self.neutralize is not None and SCORE_BENCHMARK in self.neutralize.names
+        return tuple(dict.fromkeys((*(self.blend or ()), *([SCORE_BENCHMARK] if neutral else []))))

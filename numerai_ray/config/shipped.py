@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from numerai_ray.config.validation import nearest
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, Problem, nearest
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # kind -> folder below a root

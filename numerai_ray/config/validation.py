@@ -1,6 +1,5 @@
 """Validation: values against a schema, all problems at once with place, value and nearest key; trees of values."""
 
-import difflib
 import hashlib
 import json
 import math
@@ -9,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, Problem, nearest
 
 Place = tuple[str | int, ...]
 # A name that becomes a column, a folder or part of a file name.
@@ -26,11 +25,14 @@ Weight = Annotated[float, Field(gt=0, le=1e9)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+EVERY_KEY = frozenset({"*"})
+
+
 class Section(BaseModel):
     """Base of every part of a file: frozen, no unknown keys, no silent conversion of types.
 
     Keys in ``added`` came after the first release: they are written only where they differ from their default, so
-    that a config without them is written, and has the fingerprint, that it always had.
+    that a config without them is written, and has the fingerprint, that it always had. ``EVERY_KEY`` is all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -39,8 +41,9 @@ class Section(BaseModel):
     @model_serializer(mode="wrap")
     def _without_untouched(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
+        added = fields if self.added is EVERY_KEY else self.added
         untouched = {
-            name for name in self.added if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+            name for name in added if getattr(self, name) == fields[name].get_default(call_default_factory=True)
         }
         return {name: value for name, value in serialize(self).items() if name not in untouched}
 
@@ -224,13 +227,3 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'num_leaves'?`` or, with nothing near, the known words."""
-    candidates = list(known)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    listed = ", ".join(sorted(candidates)[:12]) + (", …" if len(candidates) > 12 else "")
-    return f"; known: {listed}" if listed else ""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from numerai_ray.config import DataConfig, nearest
+from numerai_ray.config import DataConfig
 from numerai_ray.data.columns import (
     EXTREMES_RULE,
     LIVE,
@@ -31,7 +31,7 @@ from numerai_ray.data.columns import (
     type_problem,
 )
 from numerai_ray.data.features import FeatureMatrix, RowRange, values_seen
-from numerai_ray.errors import DataError, EnvironmentFault
+from numerai_ray.errors import DataError, EnvironmentFault, nearest
 from numerai_ray.system.files import plain_file, read_plain_text
 from numerai_ray.system.json_text import parse_json, read_json
 from numerai_ray.system.storage import Place, Url, chunks, facts, folders_in, local_folder, open_random, write_whole

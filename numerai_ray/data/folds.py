@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from numerai_ray.config import SCORE_BENCHMARK, Config, CvConfig, DataConfig
+from numerai_ray.config import Config, CvConfig, DataConfig
 from numerai_ray.data.dataset import META_MODEL, DatasetIndex, load_columns, open_parquet, read_group
 from numerai_ray.data.eras import FoldError, Folds, Holdout, era_folds, era_label, least_honest_gap
 from numerai_ray.errors import ConfigError, DataError, Problem
@@ -207,9 +207,8 @@ def _untaught(lacking: Sequence[Lesson], coverage: EraCoverage) -> Iterator[str]
 
 def _unscored(config: Config, folds: Folds, coverage: EraCoverage) -> Iterator[str]:
     """Whether no era that is predicted has all that its score takes."""
-    post, score = config.post, config.score
-    read = [score.benchmark, *(config.benchmark(name) for name in post.blend or ())]
-    read += [score.benchmark] if post.neutralize and SCORE_BENCHMARK in post.neutralize.names else []
+    score = config.score
+    read = [score.benchmark, *map(config.benchmark, config.post.benchmarks)]
     known = _known(coverage, [score.target], read)
     predicted = sorted(era for fold in folds.trainable for era in fold.validation_eras)
     if known.isdisjoint(predicted):

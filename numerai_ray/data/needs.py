@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from numerai_ray.config import Config, DataConfig, nearest
+from numerai_ray.config import Config, DataConfig
 from numerai_ray.data.columns import Role, type_problem
 from numerai_ray.data.dataset import DatasetIndex
-from numerai_ray.errors import DataError
+from numerai_ray.errors import DataError, nearest
 
 _NAME_IDS = "name the index 'id' before writing it, or download or build the file again"
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from numerai_ray.config import nearest
 from numerai_ray.data.columns import (
     EXTREMES_RULE,
     UNREADABLE,
@@ -24,7 +23,7 @@ from numerai_ray.data.columns import (
     type_problem,
 )
 from numerai_ray.data.dataset import open_parquet
-from numerai_ray.errors import DataError, RequestError
+from numerai_ray.errors import DataError, RequestError, nearest
 from numerai_ray.system.files import plain_file
 
 PREDICTION, FOLD = "prediction", "cv_fold"

@@ -27,10 +27,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from numerai_ray.ensembles.blends import Blend, Post
+from numerai_ray.metrics.distributions import ndtri
 from numerai_ray.metrics.era_columns import FloatArray, gaussianize
 
 # So much of the candidates' columns is read at a time.

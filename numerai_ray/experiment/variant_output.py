@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 
 from numerai_ray.config.official_words import to_official
 from numerai_ray.data.dataset import Columns
-from numerai_ray.data.eras import era_label
+from numerai_ray.data.eras import era_label, least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, diagnostics_json
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
 from numerai_ray.metrics.scoring import SCORING_VERSION
 from numerai_ray.system.files import whole_file
 from numerai_ray.system.json_text import write_json
 from numerai_ray.training.outcome import FoldRecord, VariantOutcome
+
+# Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.
+THIN_COVERAGE = 0.2
 
 
 def results_json(
@@ -150,3 +153,24 @@ def write_variant(
         pq.write_table(predictions_table(outcome, columns), partial, compression="zstd", compression_level=1)
     relative = predictions.relative_to(root) if predictions.is_relative_to(root) else predictions
     write_json(results, results_json(outcome, place, str(relative), alike, told))
+
+
+def data_flags(outcome: VariantOutcome) -> tuple[str, ...]:
+    """What folds and coverage say about a result: eras too close together, labels or benchmarks missing."""
+    if outcome.error is not None or outcome.metrics is None:
+        return ()
+    flags = []
+    config, gap = outcome.plan.config, outcome.plan.folds.gap_eras
+    needed = least_honest_gap((*outcome.plan.targets, *config.score.targets))
+    if gap < needed:
+        flags.append(f"suspect: training and validation eras are {gap} apart, labels overlap for {needed - 1}")
+    dropped = sum(fold.dropped_rows for fold in outcome.folds)
+    rows = dropped + sum(fold.train_rows for fold in outcome.folds)
+    if rows and dropped / rows > THIN_COVERAGE:
+        flags.append(f"coverage: {dropped / rows:.0%} of the training rows have no label")
+    scored = np.asarray(config.score.primary.values(outcome.scores), np.float64)
+    missing = float(np.isnan(scored).mean()) if len(scored) else 0.0
+    if missing > THIN_COVERAGE:
+        needs = "meta model" if config.score.primary.series == "mmc" else "benchmark"
+        flags.append(f"coverage: {missing:.0%} of the predicted eras have no {needs} or label to score with")
+    return tuple(flags)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import leaves
 from numerai_ray.experiment.answer import experiment_answer
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.session.experiment import Experiment
 from numerai_ray.session.places import open_experiment
+from numerai_ray.session.side_by_side import config_differences
 from numerai_ray.session.status import answer_json
 from numerai_ray.system.json_text import without_nan
 
@@ -32,10 +32,8 @@ def config_diff(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Every key that differs, with both values; null where a configuration has none."""
     experiment = Experiment.load(folder)
     names = [experiment.id_of(given[each]) for each in ("variant", "other")]
-    one, other = (leaves(experiment.config(name)) for name in names)
-    keys = sorted(one.keys() | other.keys())
-    differs = {key: [one.get(key), other.get(key)] for key in keys if one.get(key) != other.get(key)}
-    return {"variants": names, "differs": differs}
+    one, other = (experiment.config(name) for name in names)
+    return {"variants": names, "differs": config_differences(one, other)}
 
 
 READINGS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {

@@ -15,8 +15,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import NumeraiRayError, RequestError
+from numerai_ray.errors import NumeraiRayError, RequestError, nearest
 from numerai_ray.mcp_server.answers import answer
 from numerai_ray.mcp_server.commands import Background, answer_of, as_text
 from numerai_ray.mcp_server.reading import READINGS

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+
+from numerai_ray.metrics.distributions import ndtri
 
 FloatArray = NDArray[np.float64]
 # (k, n) for all rows, or a function: position of an era -> (k, rows of that era).

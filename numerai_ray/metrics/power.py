@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
 
+from numerai_ray.metrics.distributions import ndtr, ndtri, stdtrit
 from numerai_ray.metrics.selection import Search, luck
 from numerai_ray.metrics.standard_error import degrees_of_freedom
 

@@ -32,7 +32,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+
+from numerai_ray.metrics.distributions import ndtri
 
 FloatArray = NDArray[np.float64]
 

@@ -32,8 +32,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import logsumexp, ndtri, stdtrit
 
+from numerai_ray.metrics.distributions import logsumexp, ndtri, stdtrit
 from numerai_ray.metrics.significance import LEVEL, MIN_ERAS, Series
 from numerai_ray.metrics.standard_error import degrees_of_freedom, noise_parts
 
@@ -166,7 +166,7 @@ def judge_live(series: Series, promise: Promise) -> Live:
         math.log(share) + half * (at_promise - np.log(freedom + sums.distance(expected - shift * unit, shared)))
         for shift, share in zip(SHIFTS, SHARES, strict=True)
     ]
-    against = np.asarray(logsumexp(below, axis=0))
+    against = np.asarray(logsumexp(below))
     favour = np.full(len(eras), -np.inf)
     if expected > 0:
         nothing = np.log(freedom + sums.distance(0.0, 0.0))

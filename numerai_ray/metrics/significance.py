@@ -26,9 +26,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from numerai_ray.metrics.by_content import ByContent
+from numerai_ray.metrics.distributions import ndtr, ndtri, stdtr, stdtrit
 from numerai_ray.metrics.selection import ALONE, LEVEL, FloatArray, Search, best_of, selected_p_value
 from numerai_ray.metrics.standard_error import degrees_of_freedom, standard_errors
 

@@ -23,10 +23,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import dct
-from scipy.special import fdtrc
 
 from numerai_ray.metrics.by_content import ByContent
+from numerai_ray.metrics.distributions import fdtrc
 
 FloatArray = NDArray[np.float64]
 
@@ -139,7 +138,7 @@ def _fitted(
 
 def _likeliest(deltas: FloatArray, shapes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """A and b (2, k) by maximum likelihood, I_j (n - 1, k), and what both are divided by (k,)."""
-    power = dct(deltas, norm="ortho", axis=0)[1:] ** 2
+    power = _cosines(deltas)[1:] ** 2
     # Relative to its variance, every column is of size 1, whatever its units.
     scale = power.mean(axis=0)
     power = power / scale
@@ -161,13 +160,21 @@ def noise_parts(deltas: FloatArray, positions: tuple[int, ...], overlap_eras: in
     return parts
 
 
+def _cosines(values: FloatArray) -> FloatArray:
+    """The orthonormal cosine transform of columns (n, k)."""
+    from scipy.fft import dct  # noqa: PLC0415, as in distributions
+
+    found: FloatArray = dct(values, norm="ortho", axis=0)
+    return found
+
+
 @lru_cache(maxsize=16)
 def _overlap_model(positions: tuple[int, ...], overlap_eras: int) -> tuple[FloatArray, FloatArray]:
     """Expected power on n - 1 cosines, (n - 1, 2), and variance of the mean, (2,): of overlap and of independence."""
     n = len(positions)
     at = np.array(positions, np.float64)
     shape = np.clip(1.0 - np.abs(at[:, None] - at) / (overlap_eras + 1.0), 0.0, None)
-    cosines = dct(np.eye(n), norm="ortho", axis=0)[1:]
+    cosines = _cosines(np.eye(n))[1:]
     power = ((cosines @ shape) * cosines).sum(axis=1)
     # A shape can have cosines without any power; rounding must not make it negative.
     shapes = np.column_stack([np.maximum(power, 1e-9), np.ones(n - 1)])

@@ -5,14 +5,16 @@ rest LightGBM trains itself. Which of them it is follows from config and data, a
 began with, never from what happens to be installed where a fit runs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from numerai_ray import trees
 from numerai_ray.config import ModelConfig
 from numerai_ray.config.ranges import is_number
 from numerai_ray.errors import EnvironmentFault
+from numerai_ray.trees.kernel_cache import fill_beside
 
 FIVE_VALUES, LIGHTGBM = "five_values", "lightgbm"
 # Before there were engines, fits shared bins of all rows, and so drew from features that LightGBM itself leaves out.
@@ -40,6 +42,17 @@ LIBRARY = Engine()
 def has_numba() -> bool:
     """Whether the fast engine can run here; a new Python may have no numba yet."""
     return find_spec("numba") is not None
+
+
+def fast_version() -> int:
+    """The version of the fast engine's trees, part of the key of every fit that it grows."""
+    return trees.VERSION
+
+
+def prepare(engines: Iterable[Engine]) -> None:
+    """Have another process compile what these engines need, unless it is there; whoever needs it before waits."""
+    if any(engine.name == FIVE_VALUES for engine in engines):
+        fill_beside()
 
 
 def rule_here() -> Rule:

@@ -35,6 +35,16 @@ class EngineComparison:
         """How many times as fast ours is."""
         return self.lightgbm_seconds / self.own_seconds if self.own_seconds else 0.0
 
+    def __str__(self) -> str:
+        """As ``check-model`` says it."""
+        if not self.trees:
+            return f"engine: {self.engine}"
+        return (
+            f"engine: {self.engine}; of {self.trees} trees {self.same_trees} are LightGBM's, predictions differ by at "
+            f"most {self.difference:.1e}; {self.own_seconds:.2f} s of one core against LightGBM's "
+            f"{self.lightgbm_seconds:.2f}, binning included ({self.ratio:.1f} times as fast here)"
+        )
+
 
 def compare_engines(config: ModelConfig) -> EngineComparison:
     """Train both on one market; where a round would leave the params to LightGBM, say so and train nothing."""

@@ -16,8 +16,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import FitError
+from numerai_ray.errors import FitError, nearest
 from numerai_ray.metrics.importance import Importance, importance_of
 from numerai_ray.models.dense import blamed, others
 from numerai_ray.models.protocol import Batch, FitResult, NoDevice, Params, Rungs

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from numerai_ray.config import Section, nearest
-from numerai_ray.errors import FitError
+from numerai_ray.config import Section
+from numerai_ray.errors import FitError, nearest
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, library, spread_rows
 from numerai_ray.models.protocol import NoDevice, Params
 from numerai_ray.models.reports import beat

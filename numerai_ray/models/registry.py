@@ -5,8 +5,8 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
-from numerai_ray.config import ModelConfig, Resources, nearest
-from numerai_ray.errors import ConfigError, EnvironmentFault, Problem
+from numerai_ray.config import ModelConfig, Resources
+from numerai_ray.errors import ConfigError, EnvironmentFault, Problem, nearest
 from numerai_ray.models.engine import FIVE_VALUES, UNFILTERED
 from numerai_ray.models.protocol import Accelerated, Model
 from numerai_ray.models.user import ModelSource, UserModel, find_source, is_user_model

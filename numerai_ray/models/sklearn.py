@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import FitError
+from numerai_ray.errors import FitError, nearest
 from numerai_ray.models.dense import (
     DenseModel,
     FittedDense,

@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from numerai_ray.config import Resources, nearest, validate
-from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem
+from numerai_ray.config import Resources, validate
+from numerai_ray.errors import ConfigError, FitError, NumeraiRayError, Problem, nearest
 from numerai_ray.models.dense import DenseModel, FittedDense, Rows, pickled, unpickled
 from numerai_ray.models.protocol import Params
 from numerai_ray.system.files import read_plain_text

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import FitError
+from numerai_ray.errors import FitError, nearest
 from numerai_ray.models.dense import (
     DenseLadder,
     FittedDense,

@@ -8,15 +8,12 @@ import codecs
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich.console
 from rich.segment import Segment
 
 from numerai_ray.errors import RequestError, shortened
-
-if TYPE_CHECKING:
-    from numerai_ray.config import Config
 
 # Controls but for the end of a line and the tab, what turns the direction of text around, halves of no character.
 # DEL does nothing on a terminal, and JSON has it as it is.
@@ -53,12 +50,6 @@ def tell_code(*sources: str) -> None:
     """Say on stderr, before it is read, what of a request is a program."""
     for each in dict.fromkeys(sources):
         say(f"note: {each}: is code, and runs with your rights; run only what you trust", err=True)
-
-
-def model_code(config: "Config") -> list[str]:
-    """What of a config names code of the user's: ``model.type`` of it or of its members."""
-    types = [member.model.type for member in config.trained().values()]
-    return [f"model.type {name}" for name in types if ":" in name]
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:

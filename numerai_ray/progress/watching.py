@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
@@ -13,31 +13,6 @@ from numerai_ray.runners.base import Progress
 
 if TYPE_CHECKING:
     from numerai_ray.runners.in_process import InProcessRunner, StoredFirst
-
-
-def check_trackers(mlflow: str | None, wandb: str | None) -> None:
-    """Find out before anything is trained that a tracker which was asked for cannot work as it stands.
-
-    Raises:
-        RequestError, EnvironmentFault: see :func:`check_mlflow` and :func:`check_wandb`.
-
-    """
-    if mlflow is not None or wandb is not None:
-        from numerai_ray.report.trackers import check_mlflow, check_wandb
-
-        if mlflow is not None:
-            check_mlflow(mlflow)
-        if wandb is not None:
-            check_wandb(wandb)
-
-
-def trackers(paths: ExperimentPaths, name: str, mlflow: str | None, wandb: str | None) -> list[Any]:
-    """TensorBoard always, MLflow where a server is named, Weights & Biases where a project is."""
-    from numerai_ray.report.trackers import MLflowTracker, TensorBoardTracker, WandbTracker
-
-    found: list[Any] = [TensorBoardTracker(paths)]
-    found += [MLflowTracker(paths, name, mlflow)] if mlflow else []
-    return found + ([WandbTracker(paths, name, wandb)] if wandb else [])
 
 
 class View(Protocol):

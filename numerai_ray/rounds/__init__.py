@@ -21,4 +21,5 @@ __all__ = [
     "scheduler",
     "start",
     "time_model",
+    "work",
 ]

@@ -97,6 +97,11 @@ def looks_of(loaded: LoadedPlan, catalog: Catalog) -> dict[str, Any]:
     return found
 
 
+def scouts_file(loaded: LoadedPlan, catalog: Catalog) -> str:
+    """The fingerprint of the scouts' data file; raises :class:`~numerai_ray.errors.DataError`."""
+    return catalog.index(loaded.config("scout", {}).data).fingerprint
+
+
 def check_origin(
     paths: ExperimentPaths, history: Sequence[RoundRecord], now: Mapping[str, str], looks: Mapping[str, Any], file: str
 ) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from numerai_ray.config import Config, fingerprint
-from numerai_ray.data.eras import least_honest_gap
 from numerai_ray.experiment.diagnostics_output import Alike, correlations_of_round
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import Decision, RoundRecord, VariantRecord
 from numerai_ray.experiment.score_values import official_metrics, per_era_json
-from numerai_ray.experiment.variant_output import write_variant
+from numerai_ray.experiment.variant_output import data_flags, write_variant
 from numerai_ray.experiment.verdicts import confirmation
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, e4
 from numerai_ray.rounds.candidates import Candidate, identity
@@ -22,9 +21,6 @@ from numerai_ray.system.json_text import write_json
 from numerai_ray.system.timeline import span
 from numerai_ray.training.outcome import VariantOutcome, era_scores, metrics_by
 from numerai_ray.training.rows import take
-
-# Rows without a label, or scored eras without a benchmark, beyond this share of all are worth a word.
-THIN_COVERAGE = 0.2
 
 
 @dataclass(frozen=True)
@@ -110,27 +106,6 @@ def round_alike(
     there = {trial: outcome for trial, outcome in outcomes.items() if outcome.metrics is not None}
     first = next(iter(there.values()), None)
     return correlations_of_round(there, earlier, paths, None if first is None else runner.columns(first.plan))
-
-
-def data_flags(outcome: VariantOutcome) -> tuple[str, ...]:
-    """What folds and coverage say about a result: eras too close together, labels or benchmarks missing."""
-    if outcome.error is not None or outcome.metrics is None:
-        return ()
-    flags = []
-    config, gap = outcome.plan.config, outcome.plan.folds.gap_eras
-    needed = least_honest_gap((*outcome.plan.targets, *config.score.targets))
-    if gap < needed:
-        flags.append(f"suspect: training and validation eras are {gap} apart, labels overlap for {needed - 1}")
-    dropped = sum(fold.dropped_rows for fold in outcome.folds)
-    rows = dropped + sum(fold.train_rows for fold in outcome.folds)
-    if rows and dropped / rows > THIN_COVERAGE:
-        flags.append(f"coverage: {dropped / rows:.0%} of the training rows have no label")
-    scored = np.asarray(config.score.primary.values(outcome.scores), np.float64)
-    missing = float(np.isnan(scored).mean()) if len(scored) else 0.0
-    if missing > THIN_COVERAGE:
-        needs = "meta model" if config.score.primary.series == "mmc" else "benchmark"
-        flags.append(f"coverage: {missing:.0%} of the predicted eras have no {needs} or label to score with")
-    return tuple(flags)
 
 
 def holdout_decision(decision: Decision, winner: VariantRecord | None, history: Sequence[RoundRecord]) -> Decision:

@@ -24,13 +24,12 @@ from numerai_ray.metrics.significance import ALONE
 from numerai_ray.rounds.budget import overrun, time_left, used_up_within, usual_seconds
 from numerai_ray.rounds.candidates import Candidate, Search, Setup, identity
 from numerai_ray.rounds.focus import find_focus
-from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of
+from numerai_ray.rounds.origin import check_origin, keep_looks, looks_of, origin_of, scouts_file
 from numerai_ray.rounds.parts import RunParts
 from numerai_ray.rounds.policy import Step, Stop, next_step
 from numerai_ray.rounds.recorder import Recorder, holdout_decision, round_alike
 from numerai_ray.rounds.replication import decide_replication, pending, search_of_replication
-from numerai_ray.rounds.start import RoundStart, fit_work
-from numerai_ray.rounds.time_model import predicted_rows
+from numerai_ray.rounds.work import Began, Ran, Work, features_read, records_of, start_of, trial_id
 from numerai_ray.system.files import write_text
 from numerai_ray.system.json_text import read_json, write_json
 from numerai_ray.system.process import DeadlineReached, deadline, finish_first, interruptible
@@ -140,7 +139,7 @@ class RoundScheduler:
     def _check_origin(self, history: Sequence[RoundRecord]) -> None:
         """Refuse to mix results of different bases or data: they do not compare."""
         if history:
-            file = self.parts.catalog.index(self.written.config("scout", {}).data).fingerprint
+            file = scouts_file(self.written, self.parts.catalog)
             check_origin(self.parts.paths, history, self._origin, self._looks, file)
 
     @cached_property
@@ -162,71 +161,72 @@ class RoundScheduler:
     # --- running and recording ---------------------------------------------------------------------------------
 
     def _round(self, setup: Setup, history: Sequence[RoundRecord], edits: tuple[str, ...]) -> RoundRecord:
-        started, clock = datetime.now(UTC), time.monotonic()
-        number, known = len(history) + 1, known_by_fingerprint(history)
-        kept, kept_notes = self._kept_baseline(setup, history)
-        known = {**known, **kept}
-        new = {
-            f"r{number:02d}-{each.name}": each
-            for each in setup.candidates
-            if identity(each.config, setup.stage) not in known
-        }
-        plans = self._plans(new, number, setup.stage)
-        self.parts.watcher.round_started(_start(setup, number, new, plans, known))
-        expected = self.parts.estimate(plans, self.parts.runner.spent().cores)
-        # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
-        limited = setup.stage == "scout" and setup.kind != "manual"
-
-        def left() -> tuple[float, str]:
-            return time_left(history, self.settings, self.parts.runner.spent(), time.monotonic() - clock)
-
-        # Nobody waits for the search for leaks while Ray starts.
-        with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left if limited else None):
-            looking = {plan.id: pool.submit(leaks, plan.index, _features(plan), plan.targets) for plan in plans}
-            with span("round"):
-                outcomes = self.parts.runner.run(plans, self.parts.watcher.trial_progress) if plans else {}
-        suspects = {trial: each.result() for trial, each in looking.items()}
-        earlier = [known[own].id for each in setup.candidates if (own := identity(each.config, setup.stage)) in known]
-        alike = round_alike(outcomes, earlier, self.parts.paths, self.parts.runner)
-        recorder = Recorder(self.parts.paths, self.parts.runner, known, setup.stage, alike)
-        trials = {id(each): trial for trial, each in new.items()}
-
-        def recorded(each: Candidate) -> VariantRecord:
-            trial = trials.get(id(each), "")
-            return recorder.variant(each, outcomes.get(trial), suspects.get(trial, ()))
-
-        # Predictions are packed side by side, two at a time: each holds a table of all rows meanwhile.
-        with span("recording"), ThreadPoolExecutor(2, "record") as pool:
-            records = list(pool.map(recorded, setup.candidates))
-        base, rest, others = self._judged(records, setup, history)
-        rule = f"{self.settings.of_stage(setup.stage).rule}/{rule_version(history)}"
-        decision = replace(self._decision(base, rest, setup, history), rule=rule)
-        if decision.winner is None:
-            # Not a decided round: the plan has to change, or the cause to go away, and then it is run again.
-            raise FitError(f"{self.parts.paths.plan}, round {number}: {decision.reason}; see the logs folder beside it")
-        wall_s = time.monotonic() - clock
-        notes = [note for plan in plans for note in outcomes[plan.id].notes]
-        cost, cores = self.parts.runner.cost.to_json() if plans else {}, self.parts.runner.spent().cores
+        """Plan, run, record, judge, decide, and keep what came of it."""
+        began = Began(datetime.now(UTC), time.monotonic())
+        work = self._work(setup, history)
+        self.parts.watcher.round_started(start_of(setup, work))
+        expected = self.parts.estimate(work.plans, self.parts.runner.spent().cores)
+        ran = self._trained(work, setup, history, began)
+        recorder = self._recorder(work, ran, setup)
+        base, rest, others = self._judged(records_of(recorder, work, ran, setup), setup, history)
+        decision = self._decided(base, rest, setup, history)
         winner = next((each for each in (base, *rest) if each.id == decision.winner), base)
+        cost = self.parts.runner.cost.to_json() if work.plans else {}
         record = RoundRecord(
-            number=number,
+            number=work.number,
             stage=setup.stage,
             dimension=setup.dimension,
             base_changes=setup.base_changes,
-            variants=(base, *rest, *others, *recorder.benchmark(setup.candidates[0].config, outcomes)),
+            variants=(base, *rest, *others, *recorder.benchmark(setup.candidates[0].config, ran.outcomes)),
             decision=decision,
             origin=self._origin,
-            started=started.isoformat("T", "seconds"),
-            wall_s=round(wall_s, 3),
-            notes=tuple(dict.fromkeys([*notes, *kept_notes])),
+            started=began.at.isoformat("T", "seconds"),
+            wall_s=round(began.seconds(), 3),
+            notes=tuple(dict.fromkeys([*ran.notes(), *work.notes])),
             kind=setup.kind,
             why=setup.why,
             choice=winner.name if setup.stage == "interpret" else "",
             edits=edits,
-            cores=cores,
+            cores=self.parts.runner.spent().cores,
             estimated_s=None if expected is None else expected.in_all(started="start_s" in cost),
             cost=cost,
         )
+        return self._kept(record, history)
+
+    def _work(self, setup: Setup, history: Sequence[RoundRecord]) -> Work:
+        """What the round has to train: its candidates without those whose results are known."""
+        number = len(history) + 1
+        kept, notes = self._kept_baseline(setup, history)
+        known = {**known_by_fingerprint(history), **kept}
+        missing = [each for each in setup.candidates if identity(each.config, setup.stage) not in known]
+        new = {trial_id(number, each): each for each in missing}
+        return Work(number, new, known, self._plans(new, number, setup.stage), notes)
+
+    def _trained(self, work: Work, setup: Setup, history: Sequence[RoundRecord], began: Began) -> Ran:
+        """Outcomes of the plans, and the features of each that look like leaks."""
+        # A budget ends the search, and only that: what follows it, or is asked for by hand, takes the time it needs.
+        limited = setup.stage == "scout" and setup.kind != "manual"
+
+        def left() -> tuple[float, str]:
+            return time_left(history, self.settings, self.parts.runner.spent(), began.seconds())
+
+        # Nobody waits for the search for leaks while Ray starts.
+        with ThreadPoolExecutor(1, "leaks") as pool, interruptible(), deadline(left if limited else None):
+            looking = {
+                plan.id: pool.submit(leaks, plan.index, features_read(plan), plan.targets) for plan in work.plans
+            }
+            with span("round"):
+                outcomes = self.parts.runner.run(work.plans, self.parts.watcher.trial_progress) if work.plans else {}
+        return Ran(outcomes, {trial: each.result() for trial, each in looking.items()})
+
+    def _recorder(self, work: Work, ran: Ran, setup: Setup) -> Recorder:
+        paths, runner = self.parts.paths, self.parts.runner
+        owns = [identity(each.config, setup.stage) for each in setup.candidates]
+        earlier = [work.known[own].id for own in owns if own in work.known]
+        return Recorder(paths, runner, work.known, setup.stage, round_alike(ran.outcomes, earlier, paths, runner))
+
+    def _kept(self, record: RoundRecord, history: Sequence[RoundRecord]) -> RoundRecord:
+        """The record with what it says about dimensions, once it is in the ledger and everybody knows."""
         after = self._search([*history, record])
         record = replace(record, importances=after.importances())
         with span("ledger"):
@@ -246,7 +246,7 @@ class RoundScheduler:
         if self.parts.baselines is None or each is None:
             return {}, ()
         number = len(history) + 1
-        trial = f"r{number:02d}-{each.name}"
+        trial = trial_id(number, each)
         (plan,) = self._plans({trial: each}, number, setup.stage)
         entry = self.parts.baselines.find(plan)
         if entry is None:
@@ -277,6 +277,23 @@ class RoundScheduler:
         if rule > 1:
             rest = with_costs(base, rest, reader, comparison)
         return base, rest, with_evidence(base, others, reader, comparison)
+
+    def _decided(
+        self, base: VariantRecord, rest: Sequence[VariantRecord], setup: Setup, history: Sequence[RoundRecord]
+    ) -> Decision:
+        """The decision, under the name of the rule that made it.
+
+        Raises:
+            FitError: there is no winner. That is no decided round: the plan has to change, or the cause to go away, and
+                then it is run again.
+
+        """
+        rule = f"{self.settings.of_stage(setup.stage).rule}/{rule_version(history)}"
+        decision = replace(self._decision(base, rest, setup, history), rule=rule)
+        if decision.winner is None:
+            where = f"{self.parts.paths.plan}, round {len(history) + 1}"
+            raise FitError(f"{where}: {decision.reason}; see the logs folder beside it")
+        return decision
 
     def _decision(
         self, base: VariantRecord, rest: Sequence[VariantRecord], setup: Setup, history: Sequence[RoundRecord]
@@ -318,36 +335,7 @@ class RoundScheduler:
         return plans
 
 
-def _features(plan: VariantPlan) -> tuple[str, ...]:
-    """Every feature that any of its fits reads."""
-    return tuple(sorted({name for fit in plan.fits for name in fit.features}))
-
-
 def _is_over(stage: Stage, next_stage: Stage, history: Sequence[RoundRecord]) -> bool:
     """Whether ``stage`` was reached and the next round belongs to a later one."""
     later = ALL_STAGES.index(next_stage) > ALL_STAGES.index(stage)
     return later and any(record.stage == stage for record in history)
-
-
-def _start(
-    setup: Setup,
-    number: int,
-    new: Mapping[str, Candidate],
-    plans: Sequence[VariantPlan],
-    known: Mapping[str, VariantRecord],
-) -> RoundStart:
-    return RoundStart(
-        number=number,
-        stage=setup.stage,
-        dimension=setup.dimension,
-        trials={trial: each.name for trial, each in new.items()},
-        folds={plan.id: len(plan.fold_fits) for plan in plans},
-        known=tuple(
-            replace(ran, name=each.name, role=each.role)
-            for each in setup.candidates
-            if (ran := known.get(identity(each.config, setup.stage)))
-        ),
-        fits=fit_work(plans),
-        metric=setup.candidates[0].config.score.metric,
-        rows=sum(map(predicted_rows, plans)),
-    )

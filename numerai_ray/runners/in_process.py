@@ -19,10 +19,11 @@ from numerai_ray.runners.pruning import Stops, given_up
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.process import finish_first
 from numerai_ray.system.timeline import span
-from numerai_ray.training.assembly import LinearParts, assemble_fold, is_stacked
+from numerai_ray.training.assembly import assemble_fold, is_stacked
 from numerai_ray.training.batches import Training, carry_out, is_earlier, trainings
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
 from numerai_ray.training.fit import run_fits
+from numerai_ray.training.linear_parts import LinearParts
 from numerai_ray.training.outcome import (
     FoldScore,
     VariantOutcome,

@@ -1,4 +1,4 @@
-"""Checks of a model in a notebook: the promises of ``check-model`` as a frame."""
+"""Checks of a model: the promises of ``check-model``, and the same as a frame for a notebook."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from numerai_ray.config import ModelConfig, validate
 from numerai_ray.models import ModelSource, source_of
 from numerai_ray.models import check as promises
 from numerai_ray.models.described import Model
+from numerai_ray.models.engine_check import EngineComparison, compare_engines
 
 
 def check_model(what: Any, **params: Any) -> pd.DataFrame:
@@ -42,3 +43,10 @@ def check_model(what: Any, **params: Any) -> pd.DataFrame:
         source = ModelSource(f"models/{model.source.name}.py", model.source.text)
     found = pd.DataFrame([asdict(each) for each in promises.check_model(config, source)])
     return found.rename(columns={"name": "promise"}).set_index("promise")
+
+
+def check_with_engines(config: ModelConfig) -> tuple[list[promises.Finding], EngineComparison | None]:
+    """The promises of a model whose source lies here; of LightGBM's, where all are kept, both engines side by side."""
+    findings = promises.check_model(config, source_of(config, Path.cwd()))
+    compared = config.type == "lightgbm" and all(each.kept for each in findings)
+    return findings, compare_engines(config) if compared else None

@@ -19,8 +19,7 @@ from numerai_ray.session.evaluate import Evaluation, Scoring, evaluate
 from numerai_ray.session.places import open_experiment
 from numerai_ray.session.plotting import figure_of_lines
 from numerai_ray.session.settings import check_named, first_era
-from numerai_ray.session.subject import Subject
-from numerai_ray.session.winners import paths_of
+from numerai_ray.session.subject import Subject, paths_of
 from numerai_ray.system.storage import Place
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import metrics_by

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from numerai_ray.config import CvConfig, DataConfig, nearest, validate
+from numerai_ray.config import CvConfig, DataConfig, validate
 from numerai_ray.config.schema import DataFile
 from numerai_ray.data import dataset
 from numerai_ray.data import eras as era_cuts
 from numerai_ray.data.columns import era_of
 from numerai_ray.data.dataset import Columns, DatasetIndex, feature_names, load_columns, open_index
-from numerai_ray.errors import DataError, RequestError
+from numerai_ray.errors import DataError, RequestError, nearest
 from numerai_ray.metrics.neutralization import neutralize as neutralized
 from numerai_ray.session.places import data_place
 from numerai_ray.session.settings import check_named

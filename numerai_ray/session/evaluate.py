@@ -9,12 +9,12 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from numerai_ray.config import DataConfig, Json, ScoreConfig, nearest, validate
+from numerai_ray.config import DataConfig, Json, ScoreConfig, validate
 from numerai_ray.config.official import OfficialData
 from numerai_ray.config.schema import DATA_FILES, DataFile
 from numerai_ray.data.dataset import META_MODEL, Columns, DatasetIndex, load_columns, open_index
 from numerai_ray.data.predictions import Predictions, read_predictions
-from numerai_ray.errors import DataError, RequestError
+from numerai_ray.errors import DataError, RequestError, nearest
 from numerai_ray.experiment.baselines import BaselineStore
 from numerai_ray.experiment.evaluation import Against, Evaluated, evaluated, match, with_references
 from numerai_ray.experiment.score_values import per_era_scores
@@ -24,8 +24,7 @@ from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, verdict
 from numerai_ray.session.places import data_place
 from numerai_ray.session.settings import check_named
-from numerai_ray.session.subject import Subject
-from numerai_ray.session.winners import winner_of
+from numerai_ray.session.subject import Subject, winner_of
 from numerai_ray.system.storage import Place, folders_in
 from numerai_ray.training.outcome import era_scores
 

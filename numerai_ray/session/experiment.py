@@ -10,7 +10,7 @@ from numerai_ray.errors import RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.terminal import Console, say
-from numerai_ray.progress.watching import check_trackers
+from numerai_ray.report.trackers import check_trackers
 from numerai_ray.session.authoring import Dimensions, PlanSettings, write_plan
 from numerai_ray.session.evaluate import Scoring
 from numerai_ray.session.exporting import ExportAsked, export_variant

@@ -1,5 +1,7 @@
 """Export of an experiment's variant: what a command and a notebook ask for, carried out by ``submission``."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numerai_ray.config.plan import LoadedPlan
-from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.errors import RequestError
+from numerai_ray.experiment.paths import EnsemblePaths, ExperimentPaths
+from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.system.process import start_over
 from numerai_ray.system.storage import Place
 
@@ -52,9 +56,6 @@ def export_variant(
 
 def export_ensemble(folder: Path, asked: ExportAsked, on_step: Callable[[str], None]) -> "Verification":
     """Refit the members of an ensemble, each once, into one pickle that stands alone; raises as above."""
-    from numerai_ray.experiment.paths import EnsemblePaths
-    from numerai_ray.submission.export.choice import choose_ensemble
-
     return _export(EnsemblePaths(folder), lambda: choose_ensemble(folder, asked.variant), [], asked, on_step)
 
 
@@ -114,3 +115,63 @@ def live_of(root: Place | None, version: str) -> "LiveData | None":
     version_dir = root / version
     found = LiveData(version_dir / "live.parquet", version_dir / "live_benchmark_models.parquet")
     return found if found.complete else None
+
+
+def choose_ensemble(folder: Path, part: str | None) -> "Choice":
+    """An ensemble, or the ``best-N`` of its members, or ``library-N`` without models of the user's own, in proportion.
+
+    Raises:
+        RequestError: there is no such part, or the ensemble's results are damaged.
+        ConfigError: its config is damaged.
+
+    """
+    from numerai_ray.ensembles.deployment import with_members
+    from numerai_ray.ensembles.outcome import read_outcome
+    from numerai_ray.experiment.score_values import per_era_scores
+    from numerai_ray.submission.export.choice import Choice, refit_config
+    from numerai_ray.training.outcome import metrics_by
+
+    paths = EnsemblePaths(folder)
+    outcome = read_outcome(paths)
+    names: dict[str, list[str]] = {}
+    light: dict[str, list[str]] = {}
+    part_scores: dict[str, float] = {}
+    for kind, found, listed in (("best", names, "parts"), ("library", light, "library_parts")):
+        for each in outcome["ensemble"].get(listed, ()):
+            name = f"{kind}-{len(each['members'])}"
+            found[name], part_scores[name] = each["members"], _score(each["bmc_where_chosen"])
+    alone = outcome["ensemble"].get("without_model", [])
+    if alone and (part in (None, paths.name) or not names):
+        told = f"of {', '.join(alone)} there are predictions alone, and no model to train"
+        offer = (
+            f"export the best part without them: --variant {next(iter(names))}" if names else "it has no other member"
+        )
+        raise RequestError(f"{folder}: the ensemble cannot be exported whole: {told}; {offer}")
+    config = refit_config(paths.recipe)
+    source = str(paths.recipe)
+    parts = {name: with_members(config, members, source) for name, members in names.items()}
+    by_score = sorted(light, key=lambda name: -part_scores[name])
+    lighter = {name: with_members(config, light[name], source) for name in by_score}
+    if part in (None, paths.name):
+        scores = per_era_scores(outcome["per_era"])[1]
+        metrics = metrics_by(config.score, scores)
+        record = VariantRecord(paths.name, paths.name, "variant", outcome["fingerprint"], {}, metrics)
+        return Choice(paths.name, record, "ensemble", {}, config, parts, lighter, part_scores)
+    every = {**parts, **lighter}
+    if part not in every:
+        known = ", ".join([paths.name, *every])
+        raise RequestError(f"--variant: the ensemble {paths.name} has no part {part!r}; choose one of {known}")
+    # Only the whole was scored; a part's scores are not the whole's.
+    record = VariantRecord(part, part, "variant", every[part].fingerprint(), {}, None)
+    smaller, light_smaller = (
+        {name: each for name, each in found.items() if _size(name) < _size(part)} for found in (parts, lighter)
+    )
+    return Choice(paths.name, record, "ensemble", {}, every[part], smaller, light_smaller, part_scores)
+
+
+def _score(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _size(part: str) -> int:
+    return int(re.sub(r"\D", "", part))

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.metrics.sequential import Live, Promise, eras_needed, expected_range, judge_live, weekly
 from numerai_ray.metrics.significance import Series
 from numerai_ray.session.recheck import drift_findings

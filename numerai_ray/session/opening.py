@@ -19,13 +19,15 @@ from numerai_ray.progress.live_view import LiveView, MirrorWatcher, PlainView, W
 from numerai_ray.progress.notebook_view import NotebookView, in_notebook
 from numerai_ray.progress.round_state import Budget
 from numerai_ray.progress.terminal import Console, say
-from numerai_ray.progress.watching import View, trackers, watching
+from numerai_ray.progress.watching import View, watching
+from numerai_ray.report.trackers import trackers
 from numerai_ray.session.places import writable_place
 from numerai_ray.system.process import start_over, two_step_interrupts
 from numerai_ray.system.storage import Place, Url
 from numerai_ray.system.timeline import span
 
 if TYPE_CHECKING:
+    from numerai_ray.config import Config
     from numerai_ray.experiment.mirror import ResultsMirror
     from numerai_ray.report.writer import ReportWriter
     from numerai_ray.rounds.candidates import Search
@@ -177,7 +179,7 @@ def prepare_data(loaded: LoadedPlan, root: Place, begins: Callable[[], object] =
         from numerai_ray.config.versions import version_number
         from numerai_ray.data.synthetic.layout import layout_of
         from numerai_ray.data.synthetic.market import MarketSpec
-        from numerai_ray.progress.building import make_market
+        from numerai_ray.session.building import make_market
 
         # A version's own layout; a folder of another name has that of v5.2, as every market of a plan once had.
         layout = layout_of(version_dir.name if version_number(version_dir.name) else "v5.2").version
@@ -187,7 +189,7 @@ def prepare_data(loaded: LoadedPlan, root: Place, begins: Callable[[], object] =
     needed = {root / name for config in configs for name in config.data.files()}
     if not all(file.exists() for file in needed) and (version_dir / "train.parquet").exists():
         from numerai_ray.data.files.build import BuildSpec
-        from numerai_ray.progress.building import build_files
+        from numerai_ray.session.building import build_files
 
         begins()
         build_files(version_dir, BuildSpec())
@@ -213,6 +215,12 @@ def ray_ahead(session: Session) -> Iterator[Callable[[], None]]:
             from numerai_ray.runners.ray.ahead import end
 
             end()
+
+
+def model_code(config: Config) -> list[str]:
+    """What of a config names code of the user's: ``model.type`` of it or of its members."""
+    types = [member.model.type for member in config.trained().values()]
+    return [f"model.type {name}" for name in types if ":" in name]
 
 
 @contextmanager

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import nearest
 from numerai_ray.config.plan import LoadedPlan, load_plan
 from numerai_ray.config.shipped import find_shipped, shipped_experiments, shipped_plan
 from numerai_ray.config.versions import DataDefaults
-from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.errors import EnvironmentFault, RequestError, nearest
 from numerai_ray.experiment.mirror import ResultsMirror
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say

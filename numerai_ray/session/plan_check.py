@@ -10,8 +10,9 @@ from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.search_space import Dimension, changes_for
 from numerai_ray.errors import ConfigError, DataError, Problem
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.progress.terminal import model_code, tell_code
+from numerai_ray.progress.terminal import tell_code
 from numerai_ray.rounds.origin import pin_eras
+from numerai_ray.session.opening import model_code
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import GB, RAY_BYTES
 from numerai_ray.training.catalog import Catalog

@@ -4,14 +4,19 @@ Commands, the dashboard and tools for agents call these functions, so that all o
 writes. How an experiment stands is told by :mod:`numerai_ray.session.status`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.errors import DataError, RequestError
-from numerai_ray.experiment.ledger import read_ledger
+from numerai_ray.experiment.ledger import chosen_interpretation, read_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
+from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.experiment.results import read_results
 from numerai_ray.experiment.variant_files import AGAIN
+from numerai_ray.rounds.candidates import Search
+from numerai_ray.rounds.samplers import ListedSampler
 from numerai_ray.session.shown import COLUMNS, leaderboard_rows
 from numerai_ray.system.json_text import without_nan
 
@@ -50,3 +55,8 @@ def per_era_json(paths: ExperimentPaths, variant: str) -> dict[str, Any]:
         return dict(read_results(path)["per_era"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: missing or damaged; {AGAIN.format(paths.root)}") from error
+
+
+def search_so_far(loaded: LoadedPlan, history: Sequence[RoundRecord]) -> Search:
+    """The search as the ledger tells it, for those who look at it and propose nothing."""
+    return Search(loaded.interpreted(chosen_interpretation(history)), ListedSampler(), history)

@@ -131,7 +131,7 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     """What a run will do: stages, first rounds, fits, time and memory; ``calibrate`` trains a few trees for the time.
 
     Raises:
-        RequestError: the plan or the data will not do.
+        RequestError: the plan or the data will not do, or are others than the rounds so far stand on.
 
     """
     from numerai_ray.experiment.baselines import BaselineStore
@@ -139,6 +139,7 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
     from numerai_ray.rounds.calibrate import calibrate as measured
     from numerai_ray.rounds.candidates import Search
     from numerai_ray.rounds.forecast import Outlook, configs_to_measure, first_setups, forecast
+    from numerai_ray.rounds.origin import check_origin, looks_of, origin_of, scouts_file
     from numerai_ray.rounds.time_model import read_calibration, write_calibration
     from numerai_ray.session.plan_check import check_plan, pin
     from numerai_ray.system.machine import this_machine
@@ -154,6 +155,9 @@ def forecast_of(session: Session, *, calibrate: bool) -> "Forecast":
         catalog, history = catalog_of(loaded, root, paths, session.address), read_ledger(paths.ledger)
         pin(loaded, catalog, history)
         check_plan(loaded, catalog, str(paths.plan))
+        if history:
+            looks = looks_of(loaded, catalog)
+            check_origin(paths, history, origin_of(loaded, catalog, looks), looks, scouts_file(loaded, catalog))
         loaded = loaded.interpreted(chosen_interpretation(history))
         search = Search(loaded, sampler_of(loaded), history)
         store = FitStore.below(root, keep_models=loaded.plan.keep_models)

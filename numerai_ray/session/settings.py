@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from numerai_ray.config import nearest
 from numerai_ray.data.columns import era_of
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 
 
 def check_named(kind: type, given: Mapping[str, Any], where: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray.config import parse_yaml, read_text
+from numerai_ray.config import leaves, parse_yaml, read_text
 from numerai_ray.errors import DataError, NumeraiRayError, RequestError
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.scores import ScoreReader, StoredScores
@@ -74,6 +74,13 @@ def side_by_side(chosen: Sequence[Chosen], comparison: Comparison | None = None)
         )
     eras = {"count": len(common), "first": common[0], "last": common[-1]}
     return dict(without_nan({"eras": eras, "last": how.last, "rows": rows, "notes": _notes(chosen)}))
+
+
+def config_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Dotted path -> the value in each, wherever two complete configs differ; None where one has no such key."""
+    first, second = leaves(one), leaves(other)
+    keys = sorted(first.keys() | second.keys())
+    return {key: [first.get(key), second.get(key)] for key in keys if first.get(key) != second.get(key)}
 
 
 def _scores(chosen: Chosen) -> StoredScores:

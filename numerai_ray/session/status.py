@@ -85,8 +85,13 @@ def best_variant(history: Sequence[RoundRecord]) -> VariantRecord | None:
 
 def running(paths: ExperimentPaths, results: str | None = None) -> dict[str, Any] | None:
     """The round that runs right now, as its driver last wrote it; None when no driver holds the lock or the lease."""
-    found = running_of(paths.progress)
+    found = as_written(paths)
     return found if found and holder(paths, results) else None
+
+
+def as_written(paths: ExperimentPaths) -> dict[str, Any] | None:
+    """The round as a driver last wrote it, whoever runs it now; None where nothing readable is there."""
+    return running_of(paths.progress)
 
 
 def holder(paths: ExperimentPaths, results: str | None = None) -> str | None:

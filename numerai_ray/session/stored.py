@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from numerai_ray.config import Config, nearest, parse_yaml, read_text, validate
+from numerai_ray.config import Config, parse_yaml, read_text, validate
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.plan_schema import ExperimentPlan
 from numerai_ray.data.columns import UNREADABLE
 from numerai_ray.data.eras import Holdout
-from numerai_ray.errors import DataError, RequestError
+from numerai_ray.errors import DataError, RequestError, nearest
 from numerai_ray.experiment.decision import is_finished, last_compared
 from numerai_ray.experiment.ledger import read_ledger, remembered_of
 from numerai_ray.experiment.paths import ExperimentPaths

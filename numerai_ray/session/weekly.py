@@ -122,7 +122,7 @@ def _download(order: WeeklyOrder, folder: Path) -> Said:
 
 def _build(folder: Path) -> Said:
     from numerai_ray.data.files.build import BuildSpec
-    from numerai_ray.progress.building import build_files, built_line
+    from numerai_ray.session.building import build_files, built_line
 
     if not (folder / "train.parquet").exists():
         return Said(["no train.parquet there: files made elsewhere are used as they are"], skipped=True)

@@ -1,60 +1,23 @@
-"""The linear parts of a round: variants that neutralize one prediction by different proportions solve it once.
+"""Assembly: a fold's out-of-fold prediction, made of its fits: seeds, targets, members mixed or stacked, then post."""
 
-Least squares are most of what a round without a fit to train has to do, see :mod:`numerai_ray.metrics.neutralization`.
-They run on one BLAS thread, several eras side by side where there are cores for them: an era is too small for several
-threads, which spend most of their time waiting for each other, all the more on a machine that has other work.
-"""
-
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from numerai_ray.config import SCORE_BENCHMARK, Config, PostConfig
+from numerai_ray.config import Config, PostConfig
 from numerai_ray.data.dataset import Columns
-from numerai_ray.data.era_slabs import Slab, era_slabs
-from numerai_ray.data.eras import Fold
 from numerai_ray.data.folds import one_row_eras
-from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
-from numerai_ray.metrics.neutralization import linear_part, remove_part
+from numerai_ray.training.linear_parts import LinearParts
 from numerai_ray.training.post import Stack, StackPlan, blend, rank, stack
+from numerai_ray.training.post_steps.base import PostFold, SlabsOf
+from numerai_ray.training.post_steps.registry import after_steps
 from numerai_ray.training.rows import take
 from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import StoredFit
 
 Floats = npt.NDArray[np.float64]
-# Names of features -> their values in each era of a fold, in order.
-SlabsOf = Callable[[Sequence[str]], Iterator[Slab]]
-# Four folds of full data are 50 MB; beyond this the oldest go.
-ROOM_BYTES = 400 * 2**20
-
-
-class LinearParts:
-    """Found parts by prediction and by what it is made neutral to; the round's own, and gone with it.
-
-    ``threads`` is how many eras whoever solves may solve side by side.
-    """
-
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
-        self._found: dict[tuple[str, Any], Floats] = {}
-
-    def of(self, prediction: Floats, against: Any, solve: Callable[[], Floats]) -> Floats:
-        """(n,): what ``solve`` gives for ``prediction`` (n,), solved once for equal predictions.
-
-        ``against`` (hashable) tells apart eras and neutralizers.
-        """
-        key = (hashlib.sha256(np.ascontiguousarray(prediction).tobytes()).hexdigest(), against)
-        if key not in self._found:
-            with threadpool_limits(1, user_api="blas"):
-                self._found[key] = solve()
-            while sum(part.nbytes for part in self._found.values()) > ROOM_BYTES and len(self._found) > 1:
-                del self._found[next(iter(self._found))]
-        return self._found[key]
 
 
 @dataclass(frozen=True)
@@ -135,7 +98,7 @@ def coverage_notes(plan: VariantPlan, eras: Sequence[int], prediction: Floats) -
     unknown = np.isnan(prediction)
     posts = plan.config.posts().values()
     neutral = any(post.neutralize is not None for post in posts)
-    looks = any(post.blend or (post.neutralize and SCORE_BENCHMARK in post.neutralize.names) for post in posts)
+    looks = any(post.benchmarks for post in posts)
     if not looks or not unknown.any():
         return ()
     rows = np.add.reduceat(unknown, plan.index.starts_of(eras)[:-1])
@@ -285,46 +248,6 @@ def _stack_plan(plan: VariantPlan, config: Config, eras: Sequence[int], folds: S
 
 
 def posted(inputs: Inputs, position: int, prediction: Floats, post: PostConfig, path: str = "") -> Floats:
-    """(n,): a fold's ``prediction`` after the ``post`` section at ``path``: neutralized, blended, ranked.
-
-    One thread of BLAS neutralizes, whoever calls: the last bit of the least squares depends on how many there are.
-    """
-    plan, columns = inputs.plan, inputs.columns
-    index, fold = plan.index, plan.folds.trainable[position]
-    ranges = index.row_ranges(fold.validation_eras)
-    starts = index.starts_of(fold.validation_eras)
-    if post.neutralize is not None:
-        # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
-        shape = by_era(gaussianize, prediction, starts)
-        names = plan.neutralizers_of(path)
-        benchmark = plan.config.score.benchmark if SCORE_BENCHMARK in post.neutralize.names else None
-        matrix = _neutralizers(inputs, fold, names, benchmark)
-        against = (index.fingerprint, fold.validation_eras, names, benchmark)
-        parts = inputs.parts or LinearParts()
-        threads = parts.threads
-        part = parts.of(shape, against, lambda: linear_part(shape, matrix, starts, threads))
-        prediction = remove_part(shape, part, post.neutralize.proportion)
-    if post.blend:
-        shares = {plan.config.benchmark(name): share for name, share in post.blend.items()}
-        mixed = [prediction, *(take(columns.benchmarks[name], ranges) for name in shares)]
-        prediction = blend(mixed, [1 - sum(shares.values()), *shares.values()], starts)
-    return rank(prediction, starts) if post.rank else prediction
-
-
-def _neutralizers(inputs: Inputs, fold: Fold, names: Sequence[str], benchmark: str | None) -> EraMatrix:
-    """What the fold's predictions are made neutral to: features, a benchmark, or both; eras are asked for in order."""
-    index = inputs.plan.index
-    ranges = [index.row_ranges([era])[0] for era in fold.validation_eras]
-    column = None if benchmark is None else inputs.columns.benchmarks[benchmark]
-    slabs = None
-    if names:
-        slabs = inputs.slabs(names) if inputs.slabs else era_slabs(index, names, fold.validation_eras)
-
-    def of_era(position: int) -> npt.NDArray[Any]:
-        rows = slice(*ranges[position])
-        parts: list[npt.NDArray[Any]] = [] if slabs is None else [next(slabs)]
-        if column is not None:
-            parts.append(column[np.newaxis, rows])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    return of_era
+    """(n,): a fold's ``prediction`` after the steps that the ``post`` section at ``path`` asks for."""
+    fold = inputs.plan.folds.trainable[position]
+    return after_steps(prediction, post, PostFold(inputs.plan, fold, inputs.columns, path, inputs.slabs, inputs.parts))

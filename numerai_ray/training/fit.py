@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from numerai_ray import trees
 from numerai_ray.data.dataset import Columns
 from numerai_ray.data.features import FeatureMatrix
 from numerai_ray.errors import FitError
 from numerai_ray.metrics.importance import Importance
 from numerai_ray.models import Batch, FitResult, Ladder, Rungs
-from numerai_ray.models.engine import FIVE_VALUES
+from numerai_ray.models.engine import FIVE_VALUES, fast_version
 from numerai_ray.training.key import library_version
 from numerai_ray.training.rows import training_data, validation_batch
 from numerai_ray.training.spec import FitSpec
@@ -70,7 +69,7 @@ def run_fits(
 
 def _made_by(spec: FitSpec) -> str:
     if spec.engine.name == FIVE_VALUES:
-        return f"{FIVE_VALUES} {trees.VERSION}"
+        return f"{FIVE_VALUES} {fast_version()}"
     return ", ".join(f"{name} {library_version(name)}" for name in spec.model.libraries)
 
 

@@ -5,11 +5,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from numerai_ray import trees
 from numerai_ray.config import Config, fingerprint
 from numerai_ray.data.eras import Fold
 from numerai_ray.models import Engine, Ladder, Model
-from numerai_ray.models.engine import FIVE_VALUES
+from numerai_ray.models.engine import FIVE_VALUES, fast_version
 from numerai_ray.models.user import UserModel
 
 # Raised whenever the code comes to train differently from the same values.
@@ -79,7 +78,7 @@ def fit_identity(
         "libraries": {name: library_version(name) for name in model.libraries},
     }
     if engine.name == FIVE_VALUES:
-        decides["engine"] = [FIVE_VALUES, trees.VERSION]
+        decides["engine"] = [FIVE_VALUES, fast_version()]
     if config.model.target_transform is not None:
         transform = config.model.target_transform
         own = {name: getattr(transform, name) for name in sorted(transform.own_keys[transform.type] - {"benchmark"})}

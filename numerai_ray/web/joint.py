@@ -6,10 +6,8 @@ from typing import Any
 from numerai_ray.config.plan import LoadedPlan
 from numerai_ray.config.ranges import is_number
 from numerai_ray.config.search_space import Dimension
-from numerai_ray.experiment.ledger import chosen_interpretation
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.rounds.candidates import Search
-from numerai_ray.rounds.samplers import ListedSampler
+from numerai_ray.session.reading import search_so_far
 
 # More lines are a surface; the latest are shown.
 MOST_LINES = 600
@@ -19,7 +17,7 @@ def joint_lines(loaded: LoadedPlan, history: Sequence[RoundRecord]) -> dict[str,
     """Axes, metrics and lines of all scout configurations; None where no round varied several dimensions."""
     if not any(record.kind == "joint" for record in history):
         return None
-    search = Search(loaded.interpreted(chosen_interpretation(history)), ListedSampler(), history)
+    search = search_so_far(loaded, history)
     dimensions = search.joined()
     if not dimensions:
         return None

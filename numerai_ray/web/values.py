@@ -21,7 +21,6 @@ from numerai_ray.experiment.answer import Answer, experiment_answer
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.experiment.notes import read_notes
 from numerai_ray.experiment.records import RoundRecord
-from numerai_ray.progress.round_state import running_of
 from numerai_ray.report.plots.rounds import rounds_info
 from numerai_ray.report.plots.sweeps import sweeps_info
 from numerai_ray.report.reading import Reading
@@ -29,7 +28,7 @@ from numerai_ray.report.sections.answer import answer_block
 from numerai_ray.session.places import defaults_here
 from numerai_ray.session.reading import leaderboard_json, per_era_json
 from numerai_ray.session.side_by_side import Chosen, side_by_side
-from numerai_ray.session.status import answer_json, best_variant, state_of, status_json
+from numerai_ray.session.status import answer_json, as_written, best_variant, state_of, status_json
 from numerai_ray.system.json_text import without_nan
 from numerai_ray.web.joint import joint_lines
 from numerai_ray.web.sources import Source, Sources
@@ -96,7 +95,7 @@ class Reader:
         self._check("ledger", "progress")
         paths = self.source.paths
         state = state_of(paths, self._history(), self.source.results)
-        now = self._made("running", ("progress",), lambda: running_of(paths.progress)) if state == "running" else None
+        now = self._made("running", ("progress",), lambda: as_written(paths)) if state == "running" else None
         return {"state": state, "running": now}
 
     def diff(self, first: str, second: str) -> dict[str, Any]:

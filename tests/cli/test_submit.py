@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from bad_requests import Desk, make_market, refuse, set_desk
 
-from numerai_ray.cli.commands.submit import job_variables, stable_id, stage_experiment
 from numerai_ray.errors import RequestError
 from numerai_ray.session.places import open_experiment
+from numerai_ray.session.submitting import job_variables, stable_id, stage_experiment
 
 
 @pytest.fixture(scope="module")

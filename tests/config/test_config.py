@@ -17,7 +17,6 @@ from numerai_ray.config import (
     canonical_json,
     fingerprint,
     leaves,
-    nearest,
     parse_yaml,
     read_text,
     validate,
@@ -26,7 +25,7 @@ from numerai_ray.config import (
 )
 from numerai_ray.config.search_space import SearchSpace, with_changes
 from numerai_ray.config.validation import nested
-from numerai_ray.errors import ConfigError, Problem
+from numerai_ray.errors import ConfigError, Problem, nearest
 
 KEYS = st.text("abcxyz_0", min_size=1, max_size=4)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -25,6 +25,25 @@ history = finished_experiment(Path(sys.argv[1]))
 write_report(history.loaded, history.paths, history.records)
 print(history.paths.report.read_text())
 """
+CLIPPED = """
+import sys
+from pathlib import Path
+from contracts import config, ignore
+from numerai_ray.errors import RequestError
+from numerai_ray.runners.in_process import InProcessRunner
+from numerai_ray.submission.export.assembly import plan_refit
+from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.store.fits import FitStore
+
+catalog, store = Catalog(Path(sys.argv[1])), FitStore(Path("store"))
+clipped = config({"post": {"clip": 0.2}, "model": {"engine": "lightgbm"}})
+found = InProcessRunner(store, threads=1).run([catalog.plan("one", "t/r1/one", clipped)], ignore)["one"]
+print(found.prediction.min(), found.prediction.max(), sep="\\n")
+try:
+    plan_refit(clipped, catalog, store)
+except RequestError as error:
+    print(error)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +69,14 @@ def ran(command: list[str | Path], copy: Path, where: Path) -> str:
     return done.stdout
 
 
-def test_four_things_are_a_file_and_its_line() -> None:
+def test_five_things_are_a_file_and_its_line() -> None:
     found = {title: diffs for title, diffs in DIFFS.items() if diffs}
-    assert list(found) == ["A plot", "A model", "A metric", "A command"]
+    assert list(found) == ["A plot", "A model", "A metric", "A post step", "A command"]
     for (diff,) in found.values():
-        new, known = re.split(r"(?=^--- a/)", diff, flags=re.MULTILINE)
+        new, known, *key = re.split(r"(?=^--- a/)", diff, flags=re.MULTILINE)
         assert new.startswith("--- /dev/null")
         assert len(re.findall(r"^\+(?!\+)", known, re.MULTILINE)) <= 2, "an import and an entry"
+        assert all(len(re.findall(r"^\+(?!\+)", each, re.MULTILINE)) == 1 for each in key), "what a config calls it"
 
 
 def test_they_are_of_this_house(copy: Path) -> None:
@@ -88,6 +108,12 @@ def test_the_metric_is_in_the_answer_and_a_plan_may_ask_for_it(copy: Path, tmp_p
     assert "| Even score |" in report
     code = "from numerai_ray.config import ScoreConfig; print(ScoreConfig(metric='even').primary.name)"
     assert ran([sys.executable, "-c", code], copy, tmp_path).strip() == "even_last_200_eras.mean"
+
+
+def test_the_post_step_is_done_where_a_config_asks_for_it(copy: Path, market: Path, tmp_path: Path) -> None:
+    lowest, highest, refused = ran([sys.executable, "-c", CLIPPED, market], copy, tmp_path).splitlines()
+    assert (float(lowest), float(highest)) == (0.2, 0.8)
+    assert refused.startswith("post.clip cannot be exported")
 
 
 def test_the_command_says_each_idea(copy: Path, tmp_path: Path) -> None:

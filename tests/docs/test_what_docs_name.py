@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 import typer
-from places import PACKAGE, PAGES, ROOT
+from places import PACKAGE, ROOT, TEXTS
 from whole_program import app
 
 from numerai_ray.experiment.paths import ExperimentPaths
 
-FILES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted(PAGES.glob("*.md")), *sorted(PAGES.glob("skills/*/SKILL.md"))]
-TEXTS = {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in FILES}
 OURS = ("numerai_ray/", "tests/", "cluster/", "experiments/baselines/", "experiments/quickstart/", "search_spaces/")
 # What a command makes, and what a reader is to make.
 MADE = {"experiments/quickstart/experiment.md"}

@@ -13,8 +13,8 @@ from numerai_ray.config import Config, validate
 from numerai_ray.ensembles.blends import Blend
 from numerai_ray.ensembles.outcome import library_parts_json, parts_json
 from numerai_ray.experiment.paths import EnsemblePaths
+from numerai_ray.session.exporting import choose_ensemble
 from numerai_ray.submission.export import exporting
-from numerai_ray.submission.export.choice import choose_ensemble
 
 LIBRARY = validate(Config, {"data": {"target": "target_ender_20"}, "model": {"type": "lightgbm"}}, "a")
 OWN = validate(Config, {"data": {"target": "target_ender_20"}, "model": {"type": "heavy.py:Heavy"}}, "b")

@@ -138,10 +138,11 @@ def test_a_changed_era_is_named(weekly: Weekly, capsys: pytest.CaptureFixture[st
     pq.write_table(changed.set_column(place, changed.schema.field(place), pa.array(values)), whole)
     weekly.fetch()
     capsys.readouterr()
-    assert weekly.run(folder, "--rounds", "1") == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "3 of 112 eras of tiny/full.parquet (0060, 0090–0091) changed since round 1" in said
-    assert "new experiment's folder" in said
+    for command in ("plan", "run"):
+        assert run([command, str(folder), "--data-dir", str(weekly.data), "--in-process"]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "3 of 112 eras of tiny/full.parquet (0060, 0090–0091) changed since round 1" in said
+        assert "new experiment's folder" in said
     # What may be done: a copy of the plan trains what read these eras, and no other fit.
     shutil.rmtree(folder / "results")
     copy = weekly.plan("copy", {})

@@ -15,7 +15,8 @@ from numerai_ray.config import Config, validate
 from numerai_ray.errors import ConfigError, FitError, Problem, RequestError, shortened
 from numerai_ray.experiment.ledger import append_ledger
 from numerai_ray.experiment.paths import ExperimentPaths
-from numerai_ray.progress.terminal import Console, harmless, model_code, say
+from numerai_ray.progress.terminal import Console, harmless, say
+from numerai_ray.session.opening import model_code
 
 TITLE = "\x1b]0;owned\x07"
 EVIL = {

@@ -19,7 +19,7 @@ from numerai_ray.data.files.build import build
 from numerai_ray.data.leaks import leaks
 from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.rounds.recorder import data_flags
+from numerai_ray.experiment.variant_output import data_flags
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.outcome import VariantOutcome

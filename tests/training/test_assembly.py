@@ -21,8 +21,8 @@ from numerai_ray.errors import ConfigError
 from numerai_ray.experiment.variant_output import results_json
 from numerai_ray.runners.in_process import InProcessRunner
 from numerai_ray.system.json_text import to_json
-from numerai_ray.training.assembly import LinearParts
 from numerai_ray.training.catalog import Catalog
+from numerai_ray.training.linear_parts import LinearParts
 from numerai_ray.training.outcome import VariantOutcome
 from numerai_ray.training.post import blend, rank, rank_gauss
 from numerai_ray.training.store.fits import FitStore
@@ -257,7 +257,7 @@ def test_a_prediction_is_solved_once_for_all_proportions(monkeypatch: pytest.Mon
     for prediction, against in ((one, "a"), (one.copy(), "a"), (other, "a"), (one, "b"), (one, "a")):
         assert parts.of(prediction, against, solve).tolist() == [1, 1]
     assert len(solved) == 3
-    monkeypatch.setattr("numerai_ray.training.assembly.ROOM_BYTES", 20)
+    monkeypatch.setattr("numerai_ray.training.linear_parts.ROOM_BYTES", 20)
     parts.of(other, "b", solve)
     parts.of(one, "a", solve)
     assert len(solved) == 5, "the oldest went"

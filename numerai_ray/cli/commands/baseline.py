@@ -13,8 +13,8 @@ from numerai_ray.errors import ConfigError, FitError, RequestError
 from numerai_ray.experiment.score_values import official_metrics
 from numerai_ray.metrics.scoring import Metrics
 from numerai_ray.progress.round_state import number
-from numerai_ray.progress.terminal import Console, model_code, say, tell_code
-from numerai_ray.session.opening import open_runner
+from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.session.opening import model_code, open_runner
 from numerai_ray.session.places import data_place
 from numerai_ray.session.versions import data_defaults
 from numerai_ray.system.json_text import to_json
@@ -100,7 +100,7 @@ def baseline_plan(name: str, version: str | None, root: Place, *, elsewhere: boo
 
 def _run(name: str, plan: Any, store: Any, root: Place, address: str | None, *, in_process: bool, quiet: bool) -> Any:
     from numerai_ray.data.leaks import leaks
-    from numerai_ray.rounds.recorder import data_flags
+    from numerai_ray.experiment.variant_output import data_flags
 
     console = Console(stderr=True, quiet=quiet)
     features = tuple(sorted({feature for fit in plan.fits for feature in fit.features}))

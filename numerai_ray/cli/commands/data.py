@@ -8,14 +8,13 @@ import typer
 
 from numerai_ray.cli.commands import download, info
 from numerai_ray.cli.options import DataDirOption, JsonOption, within
-from numerai_ray.config import nearest
 from numerai_ray.config.official import NEWEST_VERSION
 from numerai_ray.data.files.build import BuildSpec
 from numerai_ray.data.synthetic.layout import layout_of
 from numerai_ray.data.synthetic.market import MarketSpec
-from numerai_ray.errors import RequestError
-from numerai_ray.progress.building import build_files, built_line, make_market
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.progress.terminal import say
+from numerai_ray.session.building import build_files, built_line, make_market
 from numerai_ray.session.places import data_root, writable_folder
 from numerai_ray.session.versions import newest_known, newest_present
 

@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from numerai_ray.metrics.drift import FEWEST_BLOCKS, Against
+from numerai_ray.progress.bar import bar
 
 if TYPE_CHECKING:
     from numerai_ray.data.files.drift import Drift
 
 
-def read_drift(version_dir: Path, progress: Progress, eras: int, target: str | None) -> "Drift":
+def read_drift(version_dir: Path, eras: int, target: str | None) -> "Drift":
     """Drift of one version, with a bar; its findings are kept for ``recheck`` and ``follow``."""
     from numerai_ray.data.files.drift import drift_of, keep_drift
 
-    task = progress.add_task(f"comparing eras of {version_dir}", total=None)
-    found = drift_of(version_dir, target, eras, lambda done, all_: progress.update(task, completed=done, total=all_))
-    progress.remove_task(task)
+    with bar(f"comparing eras of {version_dir}") as step:
+        found = drift_of(version_dir, target, eras, step)
     keep_drift(version_dir, found, target)
     return found
 

@@ -8,9 +8,8 @@ import typer
 from rich.table import Table
 
 from numerai_ray.cli.options import DataDirOption, JsonOption, within
-from numerai_ray.config import nearest
 from numerai_ray.config.schema import DATA_FILES
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.experiment.evaluation import evaluation_json
 from numerai_ray.metrics.significance import INTERVAL_PERCENT, PairedDelta, e4, verdict
 from numerai_ray.progress.live_view import wide_console

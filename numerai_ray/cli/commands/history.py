@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from numerai_ray.cli.options import JsonOption
-from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.history import OUTCOMES, Wanted, history_of
 from numerai_ray.system.json_text import without_nan

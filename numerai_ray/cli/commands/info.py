@@ -9,14 +9,13 @@ import typer
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from numerai_ray.cli.commands.drift import draw, read_drift, shown
 from numerai_ray.cli.options import DataDirOption, JsonOption, within
-from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
+from numerai_ray.progress.bar import bar
 from numerai_ray.progress.live_view import wide_console
 from numerai_ray.progress.terminal import Console, say
 from numerai_ray.session.places import data_root
@@ -66,9 +65,8 @@ def info(
     if version is not None and version not in there:
         hint = nearest(version, there) or f"; {_NEXT_STEP}"
         raise RequestError(f"--version: {root} holds no data version {version!r}{hint}")
-    with _progress() as progress:
-        found = [_read(root / name, progress, deep=deep) for name in ([version] if version else there)]
-        drifts = [read_drift(root / each.version, progress, drift_eras, target) for each in found] if drift else []
+    found = [_read(root / name, deep=deep) for name in ([version] if version else there)]
+    drifts = [read_drift(root / each.version, drift_eras, target) for each in found] if drift else []
     plots = [draw(each, plot) for each in drifts] if plot is not None else []
     if as_json:
         value = answer(root, found, deep=deep)
@@ -89,26 +87,11 @@ def info(
         say(str(path))
 
 
-def _read(version_dir: Path, progress: Progress, *, deep: bool) -> "VersionInfo":
+def _read(version_dir: Path, *, deep: bool) -> "VersionInfo":
     from numerai_ray.data.files.info import dataset_info
 
-    task = progress.add_task(f"reading {version_dir}", total=None)
-    shown = dataset_info(
-        version_dir, deep=deep, on_values=lambda done, all_: progress.update(task, completed=done, total=all_)
-    )
-    progress.remove_task(task)
-    return shown
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar(f"reading {version_dir}") as step:
+        return dataset_info(version_dir, deep=deep, on_values=step)
 
 
 def _shown(info: "VersionInfo", *, deep: bool) -> Iterator[RenderableType]:

@@ -2,8 +2,7 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +10,6 @@ from numerai_ray.cli.options import JsonOption
 from numerai_ray.config import ModelConfig, parse_yaml, validate
 from numerai_ray.errors import RequestError
 from numerai_ray.progress.terminal import say, tell_code
-
-if TYPE_CHECKING:
-    from numerai_ray.models.engine_check import EngineComparison
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +28,12 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Try on a small market whether rounds may believe a model: seeds, threads, what it changes and what it sees."""
-    from numerai_ray.models import source_of
-    from numerai_ray.models.check import check_model
-    from numerai_ray.models.engine_check import compare_engines
+    from numerai_ray.session.checking import check_with_engines
 
     config = validate(ModelConfig, {"type": model, "params": parse_yaml(params, "--params")}, "MODEL")
     tell_code(*([f"MODEL {model}"] if ":" in model else []))
-    findings = check_model(config, source_of(config, Path.cwd()))
+    findings, engines = check_with_engines(config)
     broken = [each.name for each in findings if not each.kept]
-    engines = compare_engines(config) if model == "lightgbm" and not broken else None
     if as_json:
         value = {"model": model, "params": config.params, "kept": not broken, "promises": [*map(asdict, findings)]}
         if engines is not None:
@@ -50,18 +43,8 @@ def check(
         for each in findings:
             say(f"{'ok  ' if each.kept else 'FAIL'}  {each.name}: {each.seen}")
         if engines is not None:
-            say(_engine_words(engines))
+            say(str(engines))
     if broken and len(findings) <= 2:
         raise RequestError(f"{model}: cannot be trained: {broken[0]}; nothing else was tried")
     if broken:
         raise RequestError(f"{model}: {len(broken)} of {len(findings)} promises are not kept; a round would mislead")
-
-
-def _engine_words(found: "EngineComparison") -> str:
-    if not found.trees:
-        return f"engine: {found.engine}"
-    return (
-        f"engine: {found.engine}; of {found.trees} trees {found.same_trees} are LightGBM's, predictions differ by at "
-        f"most {found.difference:.1e}; {found.own_seconds:.2f} s of one core against LightGBM's "
-        f"{found.lightgbm_seconds:.2f}, binning included ({found.ratio:.1f} times as fast here)"
-    )

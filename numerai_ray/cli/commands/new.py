@@ -14,13 +14,12 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from numerai_ray.cli.options import DataDirOption, JsonOption, varied
-from numerai_ray.config import nearest
 from numerai_ray.config.json_schema import editor_line
 from numerai_ray.config.plan import load_plan
 from numerai_ray.config.plan_schema import Sentence
 from numerai_ray.config.plan_template import SPACES, Answers, Kind, plan_text
 from numerai_ray.config.shipped import find_shipped
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.progress.terminal import say
 from numerai_ray.session.choices import baseline_data, names_of, told_of, version_choices, versions

@@ -29,9 +29,9 @@ from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord
 from numerai_ray.progress.alerts import checked_webhook
 from numerai_ray.progress.round_state import duration, number
-from numerai_ray.progress.terminal import Console, model_code, say, tell_code
-from numerai_ray.progress.watching import check_trackers
-from numerai_ray.session.opening import Session, open_runner
+from numerai_ray.progress.terminal import Console, say, tell_code
+from numerai_ray.report.trackers import check_trackers
+from numerai_ray.session.opening import Session, model_code, open_runner
 from numerai_ray.session.places import answering, data_place, open_experiment, writable_folder
 from numerai_ray.session.queue import Limits
 from numerai_ray.session.running import HowFar, known_stage, run_rounds

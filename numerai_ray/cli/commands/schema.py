@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from numerai_ray.config import nearest
 from numerai_ray.config.json_schema import KINDS, schema_text
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.progress.terminal import say
 
 

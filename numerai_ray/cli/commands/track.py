@@ -9,7 +9,7 @@ from numerai_ray.cli.options import ExperimentArgument, JsonOption
 from numerai_ray.errors import RequestError
 from numerai_ray.experiment.ledger import read_ledger
 from numerai_ray.progress.terminal import say
-from numerai_ray.progress.watching import check_trackers
+from numerai_ray.report.trackers import check_trackers
 from numerai_ray.session.places import open_experiment
 from numerai_ray.system.services import masked
 

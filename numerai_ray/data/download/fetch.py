@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from numerai_ray.config import nearest
 from numerai_ray.data.dataset import file_fingerprint
 from numerai_ray.data.download.check import (
     CHECK_VERSION,
@@ -27,7 +26,7 @@ from numerai_ray.data.download.check import (
     read_features,
 )
 from numerai_ray.data.download.numerai_api import NumeraiApi
-from numerai_ray.errors import DataError, EnvironmentFault, RequestError
+from numerai_ray.errors import DataError, EnvironmentFault, RequestError, nearest
 from numerai_ray.system.files import open_own, write_text
 from numerai_ray.system.http import PATIENT, Patience
 from numerai_ray.system.json_text import parse_json

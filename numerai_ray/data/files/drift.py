@@ -105,18 +105,9 @@ def drift_of(
 
     """
     index = _open(version_dir)
-    names = [name for name in index.columns if name.startswith("target")]
-    chosen = target or ("target_ender_20" if "target_ender_20" in names else next(iter(names), ""))
-    if chosen not in names:
-        raise RequestError(f"{index.path}: no target {chosen!r} to correlate features with; it has {', '.join(names)}")
+    chosen = _chosen_target(index, target)
     labels = _target(index, chosen)
-    known = np.logical_or.reduceat(~np.isnan(labels), index.era_starts[:-1])
-    labelled = [era for era, there in zip(index.eras, known.tolist(), strict=True) if there]
-    chunks = past_blocks(labelled, eras)
-    if not chunks:
-        rule = f"has {len(labelled)} eras with {chosen}, but {3 * eras} are needed for blocks of {eras}"
-        raise RequestError(f"{index.path}: {rule}; give fewer eras a block")
-    newest, told = index.eras[-eras:], tuple(labelled[-eras:])
+    chunks, newest, told = _blocks_compared(index, labels, chosen, eras)
     sets = feature_sets(version_dir.parent, version_dir.name)
     features = [name for name in index.columns if name in {each for members in sets.values() for each in members}]
     wanted = sorted({era for block in (*chunks, newest, told) for era in block})
@@ -125,17 +116,9 @@ def drift_of(
     rows = [[at[era] for era in block] for block in chunks]
     blocks = blocks_of(counts[[*rows, [at[era] for era in newest]]], correlations[[*rows, [at[era] for era in told]]])
     groups = _groups(blocks, features, {"all": features, **feature_groups(sets)})
-    targets = tuple(_target_drift(index, name, chunks, eras) for name in names if name != "target")
+    targets = tuple(_target_drift(index, name, chunks, eras) for name in _targets_of(index) if name != "target")
     moved = sorted(zip(features, blocks.shift[-1].tolist(), strict=True), key=lambda each: -each[1])[:TOP]
     constant = tuple(features[place] for place in blocks.newly_constant())
-    whole = list(range(len(features)))
-    lines = zip(
-        [block[len(block) // 2] for block in (*chunks, newest)],
-        blocks.missing_share(whole).tolist(),
-        blocks.mean_shift(whole).tolist(),
-        blocks.agreement(whole).tolist(),
-        strict=True,
-    )
     return Drift(
         version=version_dir.name,
         file=index.path.name,
@@ -146,7 +129,7 @@ def drift_of(
         past_blocks=len(chunks),
         groups=groups,
         targets=targets,
-        blocks=tuple(lines),
+        blocks=_lines(blocks, [*chunks, newest], len(features)),
         moved=tuple(moved),
         newly_constant=constant,
         findings=_findings(groups[0], targets, constant, len(chunks), chosen),
@@ -176,6 +159,39 @@ def keep_drift(version_dir: Path, drift: Drift, target: str | None) -> tuple[str
         kept = {f"{index.fingerprint}/{target}/{drift.eras}": list(drift.findings)}
         write_text(version_dir / KEPT, json.dumps(kept) + "\n")
     return drift.findings
+
+
+def _targets_of(index: DatasetIndex) -> list[str]:
+    return [name for name in index.columns if name.startswith("target")]
+
+
+def _chosen_target(index: DatasetIndex, target: str | None) -> str:
+    names = _targets_of(index)
+    chosen = target or ("target_ender_20" if "target_ender_20" in names else next(iter(names), ""))
+    if chosen not in names:
+        raise RequestError(f"{index.path}: no target {chosen!r} to correlate features with; it has {', '.join(names)}")
+    return chosen
+
+
+def _blocks_compared(
+    index: DatasetIndex, labels: Floats, target: str, eras: int
+) -> tuple[list[tuple[int, ...]], tuple[int, ...], tuple[int, ...]]:
+    """Blocks of the past, the newest eras, and the newest that have labels."""
+    known = np.logical_or.reduceat(~np.isnan(labels), index.era_starts[:-1])
+    labelled = [era for era, there in zip(index.eras, known.tolist(), strict=True) if there]
+    chunks = past_blocks(labelled, eras)
+    if not chunks:
+        rule = f"has {len(labelled)} eras with {target}, but {3 * eras} are needed for blocks of {eras}"
+        raise RequestError(f"{index.path}: {rule}; give fewer eras a block")
+    return chunks, index.eras[-eras:], tuple(labelled[-eras:])
+
+
+def _lines(blocks: Blocks, eras: Sequence[Sequence[int]], features: int) -> tuple[tuple[int, float, float, float], ...]:
+    """A line a block: its middle era, and what all features together say of it."""
+    whole = list(range(features))
+    missing, shift, agreement = blocks.missing_share(whole), blocks.mean_shift(whole), blocks.agreement(whole)
+    middles = [block[len(block) // 2] for block in eras]
+    return tuple(zip(middles, missing.tolist(), shift.tolist(), agreement.tolist(), strict=True))
 
 
 def past_blocks(eras: Sequence[int], size: int) -> list[tuple[int, ...]]:

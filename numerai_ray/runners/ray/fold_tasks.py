@@ -24,9 +24,10 @@ from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, smal
 from numerai_ray.system.cluster import check_room
 from numerai_ray.system.machine import this_machine
 from numerai_ray.system.resources import Needs
-from numerai_ray.training.assembly import LinearParts, assemble_fold, folds_needed, is_assembled
+from numerai_ray.training.assembly import assemble_fold, folds_needed, is_assembled
 from numerai_ray.training.batches import Trained
 from numerai_ray.training.diagnostics import Diagnosis, alike, diagnose_fold, joined
+from numerai_ray.training.linear_parts import LinearParts
 from numerai_ray.training.outcome import fit_record, score_assembled
 from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import StoredFit

@@ -23,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from numerai_ray.data.dataset import Columns, load_columns
 from numerai_ray.errors import EnvironmentFault, FitError
-from numerai_ray.models.engine import FIVE_VALUES
+from numerai_ray.models.engine import prepare
 from numerai_ray.models.user import is_user_model
 from numerai_ray.runners.base import OnProgress
 from numerai_ray.runners.pruning import given_up
@@ -56,7 +56,6 @@ from numerai_ray.training.batches import Trained, is_earlier, trainings
 from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_diagnostics
 from numerai_ray.training.spec import FitSpec, VariantPlan, column_needs
 from numerai_ray.training.store.fits import FitStore, StoredFit, lacks_model, stored_fit
-from numerai_ray.trees.kernel_cache import fill_beside
 
 # A round outlives as many losses of all of Ray; nodes of a cluster are Ray's own to replace.
 RAY_RESTARTS = 3
@@ -221,8 +220,7 @@ class TuneRunner:
             self._placement = self._placement or Placement()
             return self._placement.resources(specs)
         resources, shared = self._resources(specs), self._shared
-        if any(spec.engine.name == FIVE_VALUES for spec in missing):
-            fill_beside()
+        prepare(spec.engine for spec in missing)
         with ThreadPoolExecutor(1, "read") as pool:
             columns = {
                 side: pool.submit(load_columns, plan.index, plan.config.data, *side[1:])

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import RequestError
+from numerai_ray.errors import RequestError, nearest
 
 DEFAULT_PYTHON = "3.12"
 MEMORY_BYTES = 4 * 10**9

@@ -4,7 +4,7 @@ The recipe is written for the container; the expected prediction comes from our 
 are the same is what ``verify`` shows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from numerai_ray.submission.export.refit import RefitJob, Refitted
 from numerai_ray.training.assembly import Inputs, Level, assembled, learned, stack_levels
 from numerai_ray.training.catalog import Catalog
 from numerai_ray.training.post import rank
+from numerai_ray.training.post_steps.registry import POST_STEPS
 from numerai_ray.training.spec import FitSpec, VariantPlan
 from numerai_ray.training.store.fits import FitStore, StoredFit, stored_fit
 
@@ -64,12 +65,15 @@ def plan_refit(config: Config, catalog: Catalog, store: FitStore) -> Assembly:
     Raises:
         ConfigError: unknown model or parameters.
         DataError: a file, column or label is missing.
-        RequestError: a model that cannot travel, or a stack without the fits that its weights are learned from.
+        RequestError: a model or a post step that cannot travel, or a stack without the fits that its weights are
+            learned from.
 
     """
     folds = catalog.plan("refit", "the variant's config", config, to_run=False)
     for spec in folds.fits:
         exporter_for(spec.config.model.type)
+    for key in (key for post in config.posts().values() for key in post.asked if key not in EXPORTED):
+        raise RequestError(f"post.{key} cannot be exported: the pickle has no such step; export a variant without it")
     index = folds.index
     columns = load_columns(index, config.data, folds.targets, folds.benchmarks)
     eras = proof_eras(index, columns)
@@ -155,21 +159,38 @@ def _model(assembly: Assembly, spec: FitSpec, made: Refitted) -> Part:
 
 
 def _posted(assembly: Assembly, part: Part, post: PostConfig, path: str = "") -> Part:
-    config = assembly.config
-    if post.neutralize is not None:
-        with_benchmark = SCORE_BENCHMARK in post.neutralize.names
-        part = {
-            "do": "neutralize",
-            "part": part,
-            "features": _positions(assembly, assembly.plan.neutralizers_of(path)),
-            "benchmarks": [config.score.benchmark] if with_benchmark else [],
-            "proportion": post.neutralize.proportion,
-        }
-    if post.blend:
-        columns: list[Part] = [{"do": "benchmark", "column": config.benchmark(name)} for name in post.blend]
-        shares = list(post.blend.values())
-        part = _blend([part, *columns], [1 - sum(shares), *shares], "rank")
+    """``part`` after the steps of ``post``, in their order."""
+    asked = post.asked
+    for step in POST_STEPS:
+        if step.key in asked:
+            part = EXPORTED[step.key](assembly, part, post, path)
     return part
+
+
+def _neutralized(assembly: Assembly, part: Part, post: PostConfig, path: str) -> Part:
+    names = post.neutralize.names if post.neutralize is not None else ()
+    return {
+        "do": "neutralize",
+        "part": part,
+        "features": _positions(assembly, assembly.plan.neutralizers_of(path)),
+        "benchmarks": [assembly.config.score.benchmark] if SCORE_BENCHMARK in names else [],
+        "proportion": post.neutralize.proportion if post.neutralize is not None else 0.0,
+    }
+
+
+def _blended(assembly: Assembly, part: Part, post: PostConfig, path: str) -> Part:  # noqa: ARG001 - one for all
+    blend = post.blend or {}
+    columns: list[Part] = [{"do": "benchmark", "column": assembly.config.benchmark(name)} for name in blend]
+    shares = list(blend.values())
+    return _blend([part, *columns], [1 - sum(shares), *shares], "rank")
+
+
+# Key of a post step -> its expression. What is submitted is ranked anyway.
+EXPORTED: Mapping[str, Callable[[Assembly, Part, PostConfig, str], Part]] = {
+    "neutralize": _neutralized,
+    "blend": _blended,
+    "rank": lambda _assembly, part, _post, _path: part,
+}
 
 
 def _blend(parts: Sequence[Part], weights: Sequence[float], scale: str, *, normal: bool = True) -> Part:
@@ -190,12 +211,8 @@ def _positions(assembly: Assembly, features: Sequence[str]) -> list[int] | None:
 
 def _used_benchmarks(config: Config) -> tuple[str, ...]:
     """Benchmark columns that live predictions need after the models; what training alone looks at is not among them."""
-    named: list[str] = []
-    for post in config.posts().values():
-        named += post.blend or ()
-        if post.neutralize is not None and SCORE_BENCHMARK in post.neutralize.names:
-            named.append(SCORE_BENCHMARK)
-    return tuple(dict.fromkeys(config.benchmark(name) for name in named))
+    named = dict.fromkeys(name for post in config.posts().values() for name in post.benchmarks)
+    return tuple(dict.fromkeys(map(config.benchmark, named)))
 
 
 def stack_weights(plan: VariantPlan, store: FitStore, columns: Columns) -> dict[str, dict[str, float]]:

@@ -1,22 +1,16 @@
 """Choice: a variant of an experiment, or a part of an ensemble, and the config that it is refitted with."""
 
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numerai_ray.config import Config, apply_overrides, nearest, parse_yaml, read_text, validate
-from numerai_ray.ensembles.deployment import with_members
-from numerai_ray.ensembles.outcome import read_outcome
-from numerai_ray.errors import RequestError
+from numerai_ray.config import Config, apply_overrides, parse_yaml, read_text, validate
+from numerai_ray.errors import RequestError, nearest
 from numerai_ray.experiment.decision import last_compared
 from numerai_ray.experiment.ledger import read_ledger
-from numerai_ray.experiment.paths import EnsemblePaths, ExperimentPaths
+from numerai_ray.experiment.paths import ExperimentPaths
 from numerai_ray.experiment.records import RoundRecord, VariantRecord
-from numerai_ray.experiment.score_values import per_era_scores
-from numerai_ray.training.outcome import metrics_by
 
 
 @dataclass(frozen=True)
@@ -57,60 +51,6 @@ def choose(paths: ExperimentPaths, name: str, variant: str | None) -> Choice:
     decided, record = _winner(paths, history) if variant is None else _named(paths, history, variant)
     changes = {**decided.base_changes, **record.changes}
     return Choice(name, record, decided.stage, changes, refit_config(paths.config(record.id)))
-
-
-def choose_ensemble(folder: Path, part: str | None) -> Choice:
-    """An ensemble, or the ``best-N`` of its members, or ``library-N`` without models of the user's own, in proportion.
-
-    Raises:
-        RequestError: there is no such part, or the ensemble's results are damaged.
-        ConfigError: its config is damaged.
-
-    """
-    paths = EnsemblePaths(folder)
-    outcome = read_outcome(paths)
-    names: dict[str, list[str]] = {}
-    light: dict[str, list[str]] = {}
-    part_scores: dict[str, float] = {}
-    for kind, found, listed in (("best", names, "parts"), ("library", light, "library_parts")):
-        for each in outcome["ensemble"].get(listed, ()):
-            name = f"{kind}-{len(each['members'])}"
-            found[name], part_scores[name] = each["members"], _score(each["bmc_where_chosen"])
-    alone = outcome["ensemble"].get("without_model", [])
-    if alone and (part in (None, paths.name) or not names):
-        told = f"of {', '.join(alone)} there are predictions alone, and no model to train"
-        offer = (
-            f"export the best part without them: --variant {next(iter(names))}" if names else "it has no other member"
-        )
-        raise RequestError(f"{folder}: the ensemble cannot be exported whole: {told}; {offer}")
-    config = refit_config(paths.recipe)
-    source = str(paths.recipe)
-    parts = {name: with_members(config, members, source) for name, members in names.items()}
-    by_score = sorted(light, key=lambda name: -part_scores[name])
-    lighter = {name: with_members(config, light[name], source) for name in by_score}
-    if part in (None, paths.name):
-        scores = per_era_scores(outcome["per_era"])[1]
-        metrics = metrics_by(config.score, scores)
-        record = VariantRecord(paths.name, paths.name, "variant", outcome["fingerprint"], {}, metrics)
-        return Choice(paths.name, record, "ensemble", {}, config, parts, lighter, part_scores)
-    every = {**parts, **lighter}
-    if part not in every:
-        known = ", ".join([paths.name, *every])
-        raise RequestError(f"--variant: the ensemble {paths.name} has no part {part!r}; choose one of {known}")
-    # Only the whole was scored; a part's scores are not the whole's.
-    record = VariantRecord(part, part, "variant", every[part].fingerprint(), {}, None)
-    smaller, light_smaller = (
-        {name: each for name, each in found.items() if _size(name) < _size(part)} for found in (parts, lighter)
-    )
-    return Choice(paths.name, record, "ensemble", {}, every[part], smaller, light_smaller, part_scores)
-
-
-def _score(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _size(part: str) -> int:
-    return int(re.sub(r"\D", "", part))
 
 
 def refit_config(path: Path) -> Config:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from numerai_ray.config import nearest
-from numerai_ray.errors import EnvironmentFault, RequestError
+from numerai_ray.errors import EnvironmentFault, RequestError, nearest
 
 CLASSIC = 8  # the tournament that takes pickles
 PASSED = ("validated", "succeeded", "passed")
