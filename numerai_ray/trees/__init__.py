@@ -7,7 +7,7 @@ Arrays in, arrays and text out; this package knows nothing of Numerai. What it o
 - ``forest``: ``Forest``, which predicts and tells what each feature gained.
 - ``model_text``: a forest as LightGBM writes it.
 - ``draws``: LightGBM's random numbers; ``bins``: which thresholds a feature has, and which features are left out.
-- ``histograms``, ``splits``, ``nodes``: the kernels, and why they are fast.
+- ``histograms``, ``leaf_histograms``, ``splits``, ``nodes``: the kernels, and why they are fast.
 - ``kernel_cache``: where their machine code is kept; the one module that does not import numba (.4 s and 200 MB).
 """
 

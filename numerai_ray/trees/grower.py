@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.trees import histograms, nodes
+from numerai_ray.trees import histograms, leaf_histograms, nodes
 from numerai_ray.trees.bins import SAMPLED_ROWS, Bins, bins_of
 from numerai_ray.trees.compiled import Team, kernel
 from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
@@ -16,8 +16,9 @@ from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, 
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
 from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition
 
-# Nodes of so many rows are expanded by all threads together, smaller ones by one thread each.
-ROWS_FOR_ALL = 1 << 15
+# Nodes of so many rows are expanded by all threads together, smaller ones by one thread each: the former is two waits
+# for the slowest a node, the latter one for many.
+ROWS_FOR_ALL = 1 << 17
 # Up to so many leaves, rows find theirs sooner through the tree, in order, than as the leaves list them.
 MOST_LEAVES_READ = 64
 
@@ -237,7 +238,7 @@ class Grower:
         total = growth.pool[left["slot"]]
         sums = [total, *(np.empty_like(total) for _ in shares[1:])]
         team.run(
-            histograms.leaf_histogram,
+            leaf_histograms.leaf_histogram,
             [
                 (packed, out, a, b, scratch, into)
                 for (a, b), scratch, into in zip(shares, self._memory.scratch, sums, strict=False)

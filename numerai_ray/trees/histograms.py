@@ -8,8 +8,7 @@ features: .15; of five: .115, for they leave the first-level cache).
 Gradients are whole multiples of a power of two (see :func:`quantized`), so sums are exact: they depend on no order, on
 no number of threads, and a parent less its one child is its other child.
 
-Six quads' codes of ten bits make a record of 64 bits, written once a tree; the rows of a leaf are gathered as records
-(copying records when a leaf splits was slower than moving row numbers alone).
+Six quads' codes of ten bits make a record of 64 bits, written once a tree, here, for :mod:`leaf_histograms`.
 """
 
 from typing import NamedTuple
@@ -32,7 +31,7 @@ MOST_ROWS = 1 << 15
 # The largest gradient is just below so many steps: a sum of MOST_ROWS of them, above the count, fits 63 bits.
 STEP_BITS = 30
 BLOCK_ROWS = 4096  # rows whose codes are made at once, in the second-level cache
-GATHERED_ROWS = 512  # rows of a leaf gathered at once, in the first-level cache
+GATHERED_ROWS = 512  # rows of a leaf gathered at once, in the first-level cache; see leaf_histograms
 
 
 class Rows(NamedTuple):
@@ -111,23 +110,26 @@ def largest_gradient(score, rows, start, stop):
 
 
 @kernel
-def _gradients(score, target, weight, first, n, steps, adds):
+def _gradients(score, target, weight, first, n, steps, gradient):
     """The gradients of ``n`` rows, ``steps`` of them to 1, 0 where the target is unknown. Returns the largest size.
 
     LightGBM's own are float32 (``RegressionL2loss::GetGradients``), so nearly nothing is lost.
     """
-    for i in range(n):
-        value = np.float32(np.float32(score[first + i] - target[first + i]) * weight_of(weight, first + i))
+    at = np.uint64(first)
+    for i in range(np.uint64(n)):
+        value = np.float32(np.float32(score[at + i] - target[at + i]) * weight_of(weight, at + i))
         exact = np.rint(value * steps)
-        adds[0, i] = np.int64(exact) if exact == exact else np.int64(0)  # noqa: PLR0124
-    largest = np.int64(0)
-    for i in range(n):
-        largest = max(largest, abs(adds[0, i]))
-    return largest
+        gradient[at + i] = np.int32(exact) if exact == exact else np.int32(0)  # noqa: PLR0124
+    largest = np.int32(0)
+    for i in range(np.uint64(n)):
+        largest = max(largest, abs(gradient[at + i]))
+    return np.int64(largest)
 
 
 # Kernels below take whole arrays and places in them: each view of an array costs numba two atomic counts of references,
-# which by the block and quad came to a sixth of a tree.
+# which by the block and quad came to a sixth of a tree. Places are unsigned where they are worked out: numba looks
+# whether a signed one is negative, and no loop over such places is done by vector instructions (gradients took 6 times
+# as long).
 
 
 @kernel
@@ -152,41 +154,45 @@ def _code_block(columns, features, first, n, quads, codes):
 
 @kernel
 def _join(codes, quad, quads, n, joined, place):
-    """The codes of ``quads`` quads from ``quad`` as words (n,), at ``place`` of ``joined``."""
-    for i in range(n):
-        joined[place, i] = codes[quad, i]
-    for more in range(1, quads):
+    """The codes of ``quads`` quads from ``quad``, four at least, as words (n,), at ``place`` of ``joined``."""
+    q = np.uint64(quad)
+    b1, b2, b3 = np.uint64(CODE_BITS), np.uint64(2 * CODE_BITS), np.uint64(3 * CODE_BITS)
+    q1, q2, q3 = q + np.uint64(1), q + np.uint64(2), q + np.uint64(3)
+    for i in range(np.uint64(n)):
+        low = np.uint64(codes[q, i]) | np.uint64(codes[q1, i]) << b1
+        joined[place, i] = low | np.uint64(codes[q2, i]) << b2 | np.uint64(codes[q3, i]) << b3
+    for more in range(QUAD, quads):
         shift = np.uint64(CODE_BITS * more)
-        for i in range(n):
+        for i in range(np.uint64(n)):
             joined[place, i] |= np.uint64(codes[quad + more, i]) << shift
 
 
 @kernel
 def _pack(codes, quads, n, first, records, joined):
     """Write the records of ``n`` rows from ``first``: two words at a time, which lie side by side."""
-    last = records.shape[1]
+    last, at = records.shape[1], np.uint64(first)
     for word in range(0, last - 1, 2):
         _join(codes, word * quads, quads, n, joined, 0)
         _join(codes, (word + 1) * quads, quads, n, joined, 1)
-        for i in range(n):
-            records[first + i, word] = joined[0, i]
-            records[first + i, word + 1] = joined[1, i]
+        for i in range(np.uint64(n)):
+            records[at + i, word] = joined[0, i]
+            records[at + i, word + 1] = joined[1, i]
     if last % 2:
         _join(codes, (last - 1) * quads, quads, n, joined, 0)
-        for i in range(n):
-            records[first + i, last - 1] = joined[0, i]
+        for i in range(np.uint64(n)):
+            records[at + i, last - 1] = joined[0, i]
 
 
 @kernel
 def _add_coded(codes, quads, adds, n, tables):
     """Add ``n`` rows to all tables, to two at once: the additions of one do not wait for those of the other."""
     for quad in range(0, quads - 1, 2):
-        for i in range(n):
+        for i in range(np.uint64(n)):
             value = adds[0, i]
             tables[quad, codes[quad, i]] += value
             tables[quad + 1, codes[quad + 1, i]] += value
     if quads % 2:
-        for i in range(n):
+        for i in range(np.uint64(n)):
             tables[quads - 1, codes[quads - 1, i]] += adds[0, i]
 
 
@@ -202,19 +208,21 @@ def _add_coded_weighted(codes, quads, adds, n, tables):
 @kernel
 def _add_block(hessian, used, first, n, quads, codes, adds, tables, gradient):
     """Add the ``n`` rows from ``first``, whose codes and gradients are there, to all tables; unused ones add 0."""
+    at = np.uint64(first)
     if hessian is None:
-        for i in range(n):
-            counts = np.int64(used[first + i])
-            value = adds[0, i] * counts
-            gradient[first + i] = np.int32(value)
-            adds[0, i] = (value << COUNT_BITS) + counts
+        for i in range(np.uint64(n)):
+            counts = np.int32(used[at + i])
+            value = np.int32(gradient[at + i] * counts)
+            gradient[at + i] = value
+            adds[0, i] = (np.int64(value) << COUNT_BITS) + np.int64(counts)
         _add_coded(codes, quads, adds, n, tables)
     else:
-        for i in range(n):
-            counts = np.int64(used[first + i])
-            adds[0, i] *= counts
-            gradient[first + i] = np.int32(adds[0, i])
-            adds[1, i] = np.int64(hessian[first + i]) * counts
+        for i in range(np.uint64(n)):
+            counts = np.int32(used[at + i])
+            value = np.int32(gradient[at + i] * counts)
+            gradient[at + i] = value
+            adds[0, i] = value
+            adds[1, i] = np.int64(hessian[at + i] * counts)
         _add_coded_weighted(codes, quads, adds, n, tables)
 
 
@@ -253,7 +261,7 @@ def _empty_weighted(tables, quad, out):
 
 
 @kernel
-def _empty_all(hessian, tables, out):
+def empty_all(hessian, tables, out):
     """Empty every table into its four histograms."""
     pair = np.empty(25, np.int64)
     for quad in range(out.shape[0]):
@@ -276,114 +284,12 @@ def root_histogram(score, rows, packed, steps, start, stop, scratch, out):
     for first in range(start, stop, BLOCK_ROWS):
         n = min(BLOCK_ROWS, stop - first)
         if since + n > MOST_ROWS:
-            _empty_all(packed.hessian, tables, out)
+            empty_all(packed.hessian, tables, out)
             since = 0
         since += n
         _code_block(rows.columns, packed.features, first, n, quads, codes)
         _pack(codes, packed.quads_a_word, n, first, packed.records, scratch.joined)
-        largest = max(largest, _gradients(score, rows.target, rows.weight, first, n, steps, adds))
+        largest = max(largest, _gradients(score, rows.target, rows.weight, first, n, steps, packed.gradient))
         _add_block(packed.hessian, rows.used, first, n, quads, codes, adds, tables, packed.gradient)
-    _empty_all(packed.hessian, tables, out)
+    empty_all(packed.hessian, tables, out)
     return largest
-
-
-@kernel
-def _gather(records, gradient, ids, begin, n, words, adds):
-    """Copy the records of ``n`` of the rows ``ids`` from place ``begin``, and what they add without weights.
-
-    Two words at a time: a loop over the few words of each row took three times as long.
-    """
-    last = words.shape[0]
-    if last == 2:
-        for i in range(n):
-            row = ids[begin + i]
-            words[0, i] = records[row, 0]
-            words[1, i] = records[row, 1]
-            adds[0, i] = (np.int64(gradient[row]) << COUNT_BITS) + 1
-    else:
-        for i in range(n):
-            row = ids[begin + i]
-            words[0, i] = records[row, 0]
-            adds[0, i] = (np.int64(gradient[row]) << COUNT_BITS) + 1
-        for word in range(1, last - 1, 2):
-            for i in range(n):
-                row = ids[begin + i]
-                words[word, i] = records[row, word]
-                words[word + 1, i] = records[row, word + 1]
-        if last % 2 == 0:
-            for i in range(n):
-                words[last - 1, i] = records[ids[begin + i], last - 1]
-
-
-@kernel
-def _add_word(words, word, adds, n, tables, quads):
-    """Add ``n`` gathered rows to the ``quads`` tables of one word."""
-    b1, b2, b3 = np.uint64(CODE_BITS), np.uint64(2 * CODE_BITS), np.uint64(3 * CODE_BITS)
-    b4, b5 = np.uint64(4 * CODE_BITS), np.uint64(5 * CODE_BITS)
-    q = word * quads
-    # Written out: with a loop over quads each addition took half as long again.
-    if quads == 6:
-        for i in range(n):
-            codes, value = words[word, i], adds[0, i]
-            tables[q, codes & CODE_MASK] += value
-            tables[q + 1, codes >> b1 & CODE_MASK] += value
-            tables[q + 2, codes >> b2 & CODE_MASK] += value
-            tables[q + 3, codes >> b3 & CODE_MASK] += value
-            tables[q + 4, codes >> b4 & CODE_MASK] += value
-            tables[q + 5, codes >> b5 & CODE_MASK] += value
-    elif quads == 5:
-        for i in range(n):
-            codes, value = words[word, i], adds[0, i]
-            tables[q, codes & CODE_MASK] += value
-            tables[q + 1, codes >> b1 & CODE_MASK] += value
-            tables[q + 2, codes >> b2 & CODE_MASK] += value
-            tables[q + 3, codes >> b3 & CODE_MASK] += value
-            tables[q + 4, codes >> b4 & CODE_MASK] += value
-    else:
-        for i in range(n):
-            codes, value = words[word, i], adds[0, i]
-            tables[q, codes & CODE_MASK] += value
-            tables[q + 1, codes >> b1 & CODE_MASK] += value
-            tables[q + 2, codes >> b2 & CODE_MASK] += value
-            tables[q + 3, codes >> b3 & CODE_MASK] += value
-
-
-@kernel
-def _add_word_weighted(words, word, adds, n, tables, quads):
-    for place in range(quads):
-        quad, shift = word * quads + place, np.uint64(CODE_BITS * place)
-        for i in range(n):
-            entry = np.uint64(2) * (words[word, i] >> shift & CODE_MASK)
-            tables[quad, entry] += adds[0, i]
-            tables[quad, entry + np.uint64(1)] += adds[1, i]
-
-
-@kernel
-def _add_gathered(hessian, ids, begin, words, adds, n, quads, tables):
-    """Add ``n`` gathered rows to all tables."""
-    if hessian is None:
-        for word in range(words.shape[0]):
-            _add_word(words, word, adds, n, tables, quads)
-    else:
-        for i in range(n):
-            adds[0, i] >>= COUNT_BITS
-            adds[1, i] = hessian[ids[begin + i]]
-        for word in range(words.shape[0]):
-            _add_word_weighted(words, word, adds, n, tables, quads)
-
-
-@kernel
-def leaf_histogram(packed, ids, begin, end, scratch, out):
-    """Sum the rows ``ids[begin:end]`` to ``out`` (quads, 4, 5, 2), which is overwritten."""
-    words, adds, tables, records = scratch.words, scratch.adds, scratch.tables, packed.records
-    out[:] = 0
-    since = 0
-    for first in range(begin, end, GATHERED_ROWS):
-        n = min(GATHERED_ROWS, end - first)
-        if since + n > MOST_ROWS:
-            _empty_all(packed.hessian, tables, out)
-            since = 0
-        since += n
-        _gather(records, packed.gradient, ids, first, n, words, adds)
-        _add_gathered(packed.hessian, ids, first, words, adds, n, packed.quads_a_word, tables)
-    _empty_all(packed.hessian, tables, out)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.trees import histograms, splits
-from numerai_ray.trees.compiled import kernel
+from numerai_ray.trees import leaf_histograms, splits
+from numerai_ray.trees.compiled import ROWS_AHEAD, kernel, prefetch
 from numerai_ray.trees.splits import Rules, partition
 
 NODE = np.dtype(
@@ -189,7 +189,7 @@ def _expand(growth, node, rows, packed, ends, rules, scratch):
     smaller = smaller_child(growth, node, rules)
     if smaller >= 0:
         summed = nodes[smaller]
-        histograms.leaf_histogram(
+        leaf_histograms.leaf_histogram(
             packed, growth.ids[summed.buffer], summed.begin, summed.end, scratch, growth.pool[left.slot]
         )
         find_children(growth, node, smaller, packed, ends, rules)
@@ -233,7 +233,7 @@ def add_leaves(growth, first, stop, values, score):
     The rows of a leaf that was expanded in vain are those of the nodes below it: its own list may be written over.
     """
     nodes = growth.nodes
-    below = np.empty(nodes.size, np.int64)
+    below, scores = np.empty(nodes.size, np.int64), np.uintp(score.ctypes.data)
     for leaf in range(first, stop):
         below[0], waiting = growth.leaves[leaf], 1
         while waiting:
@@ -243,8 +243,9 @@ def add_leaves(growth, first, stop, values, score):
                 below[waiting], below[waiting + 1] = node.child, node.child + 1
                 waiting += 2
             else:
-                ids = growth.ids[node.buffer]
-                for i in range(node.begin, node.end):
+                ids, last = growth.ids[node.buffer], np.uint64(node.end - 1)
+                for i in range(np.uint64(node.begin), np.uint64(node.end)):
+                    prefetch(scores + np.uintp(8) * np.uintp(ids[min(i + np.uint64(ROWS_AHEAD), last)]))
                     score[ids[i]] += values[leaf]
 
 

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numerai_ray.trees.compiled import kernel, values_at
+from numerai_ray.trees.compiled import ROWS_AHEAD, kernel, prefetch, values_at
 from numerai_ray.trees.histograms import QUAD, VALUES
 
 EPSILON = 1e-15  # LightGBM's kEpsilon, which sums of hessians begin with
+# Where fewer rows than one in so many are read, the processor does not foresee which lines of memory are next.
+SPARSE = 8
 
 
 class Rules(NamedTuple):
@@ -107,17 +109,27 @@ def best_split(histogram, features, ends, n_features, can_split, sums, n_rows, r
 def partition(address, n_rows, ids, begin, end, threshold, out, left, right):
     """Write the rows ``ids[begin:end]`` that go left to ``out`` from ``left`` upwards, the others down from ``right``.
 
-    Without a branch: which way a row goes cannot be foreseen, so the place is worked out (an unsigned one, or numba
-    would look whether it is negative). Returns where the next left one would go.
+    Without a branch: which way a row goes cannot be foreseen, so it is written to both places, of which one moves on.
+    Places are unsigned, or numba would look whether they are negative. Returns where the next left one would go.
     """
     values = values_at(address, 0, n_rows)
-    for i in range(begin, end):
+    start, stop, place = np.uint64(begin), np.uint64(end), np.uint64(left)
+    ahead, distance = start, np.uint64(ROWS_AHEAD)
+    last = np.uint64(right + begin - left)  # with every row, the right place or the left one moves
+    if (end - begin) * SPARSE < n_rows:
+        ahead = np.uint64(max(begin, end - ROWS_AHEAD))
+        for i in range(start, ahead):
+            prefetch(address + np.uintp(ids[i + distance]))
+            row = ids[i]
+            out[last - i + place] = row
+            out[place] = row
+            place += np.uint64(values[row] <= threshold)
+    for i in range(ahead, stop):
         row = ids[i]
-        goes_left = np.int64(values[row] <= threshold)
-        out[np.uint64(right + ((left - right) & -goes_left))] = row
-        left += goes_left
-        right -= 1 - goes_left
-    return left
+        out[last - i + place] = row
+        out[place] = row
+        place += np.uint64(values[row] <= threshold)
+    return np.int64(place)
 
 
 @kernel
