@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from numerai_ray.trees import histograms, leaf_histograms, nodes
+from numerai_ray.trees import histograms, nodes
 from numerai_ray.trees.bins import SAMPLED_ROWS, Bins, bins_of
 from numerai_ray.trees.compiled import Team, kernel
 from numerai_ray.trees.draws import Bags, Seeds, feature_draws, sampled_rows
 from numerai_ray.trees.forest import Tree, add_trees, addresses, constant_tree
 from numerai_ray.trees.histograms import QUAD, STEP_BITS, VALUES, Packed, Rows, layout, scratch
 from numerai_ray.trees.nodes import FREE, LEAVES, NODE, NODES, SPLIT, Growth
-from numerai_ray.trees.splits import EPSILON, Rules, join_parts, partition
+from numerai_ray.trees.splits import EPSILON, Rules
+from numerai_ray.trees.together import grow_together, meeting
 
-# Nodes of so many rows are expanded by all threads together, smaller ones by one thread each: the former is two waits
-# for the slowest a node, the latter one for many.
-ROWS_FOR_ALL = 1 << 17
 # Up to so many leaves, rows find theirs sooner through the tree, in order, than as the leaves list them.
 MOST_LEAVES_READ = 64
 
@@ -141,7 +139,14 @@ class Grower:
         if self._team.threads == 1:
             nodes.grow_alone(growth, self._rows, packed, self.bins.ends, rules, memory.scratch[0])
         else:
-            self._grow_together(growth, packed, rules)
+            shared = meeting(self._team.threads, growth.pool[0])
+            self._team.run(
+                grow_together,
+                [
+                    (member, growth, shared, self._rows, packed, self.bins.ends, rules, scratch)
+                    for member, scratch in enumerate(memory.scratch)
+                ],
+            )
         return self._finished(growth, features, rules)
 
     def _sum_root(self, growth: Growth, packed: Packed) -> Rules:
@@ -172,81 +177,6 @@ class Grower:
             step,
             memory.hessian_step,
         )
-
-    def _grow_together(self, growth: Growth, packed: Packed, rules: Rules) -> None:
-        """Grow from the root: a large leaf at a time by all threads, small ones in waves.
-
-        A leaf of a wave that is then not split after all was expanded in vain; nothing else comes of it.
-        """
-        while (best := int(nodes.commit(growth))) >= 0:
-            if growth.nodes["end"][best] - growth.nodes["begin"][best] >= ROWS_FOR_ALL:
-                wave = np.array([best])
-                nodes.prepare_all(growth, wave)
-                self._expand_by_all(growth, best, packed, rules)
-            else:
-                wave = self._next_wave(growth, best)
-                nodes.prepare_all(growth, wave)
-                self._expand_apart(growth, wave, packed, rules)
-            nodes.settle_all(growth, wave)
-
-    def _next_wave(self, growth: Growth, best: int) -> npt.NDArray[np.int64]:
-        """``best``, which is due, and what is likely to follow: small nodes of high gain, whoever their parents are.
-
-        No more than half of what a tree of all expanded nodes still lacks, so that little is done in vain.
-        """
-        found = growth.nodes[: growth.counts[NODES]]
-        rows = found["end"] - found["begin"]
-        likely = np.flatnonzero((found["gain"] > 0) & (found["child"] < 0) & (rows < ROWS_FOR_ALL))
-        likely = likely[likely != best]
-        lacking = len(growth.leaves) - 1 - np.count_nonzero(found["child"] >= 0)
-        order = np.argsort(-found["gain"][likely], kind="stable")
-        return np.append(best, likely[order[: max(0, lacking // 2)]])
-
-    def _expand_apart(self, growth: Growth, wave: npt.NDArray[np.int64], packed: Packed, rules: Rules) -> None:
-        """Expand each of these nodes by one thread, the largest first to whoever has least to do."""
-        sizes = growth.nodes["end"][wave] - growth.nodes["begin"][wave]
-        loads, shares = [0] * self._team.threads, [[] for _ in range(self._team.threads)]  # type: ignore[var-annotated]
-        for place in np.argsort(-sizes, kind="stable").tolist():
-            least = loads.index(min(loads))
-            loads[least] += int(sizes[place]) + 256  # what a node costs besides its rows
-            shares[least].append(int(wave[place]))
-        self._team.run(
-            nodes.expand_prepared,
-            [
-                (growth, np.array(share), self._rows, packed, self.bins.ends, rules, scratch)
-                for share, scratch in zip(shares, self._memory.scratch, strict=True)
-                if share
-            ],
-        )
-
-    def _expand_by_all(self, growth: Growth, node: int, packed: Packed, rules: Rules) -> None:
-        """Expand one large node by all threads, each taking some of its rows."""
-        own, team = growth.nodes[node], self._team
-        left, right = growth.nodes[own["child"]], growth.nodes[own["child"] + 1]
-        column = self._rows.columns[packed.features[own["place"]]]
-        n, threshold = len(self._rows.target), int(own["threshold"])
-        ids = growth.ids[own["buffer"]]
-        out = growth.ids[left["buffer"]]
-        shares = team.shares(int(own["end"] - own["begin"]), int(own["begin"]))
-        ends = team.run(partition, [(column, n, ids, a, b, threshold, out, a, b - 1) for a, b in shares])
-        left["end"] = right["begin"] = join_parts(out, np.array(shares), np.array(ends))
-        smaller = nodes.smaller_child(growth, node, rules)
-        if smaller < 0:
-            return
-        begin, end = int(growth.nodes[smaller]["begin"]), int(growth.nodes[smaller]["end"])
-        shares = team.shares(end - begin, begin)
-        total = growth.pool[left["slot"]]
-        sums = [total, *(np.empty_like(total) for _ in shares[1:])]
-        team.run(
-            leaf_histograms.leaf_histogram,
-            [
-                (packed, out, a, b, scratch, into)
-                for (a, b), scratch, into in zip(shares, self._memory.scratch, sums, strict=False)
-            ],
-        )
-        for more in sums[1:]:
-            total += more
-        nodes.find_children(growth, node, smaller, packed, self.bins.ends, rules)
 
     def _finished(self, growth: Growth, features: npt.NDArray[np.int64], rules: Rules) -> Tree:
         """The tree as it is kept; its leaves are added to the scores."""

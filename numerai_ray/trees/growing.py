@@ -6,9 +6,10 @@ import numpy as np
 
 from numerai_ray.trees.compiled import Team
 from numerai_ray.trees.forest import Forest, Tree, add_trees, addresses, leaf_numbers
-from numerai_ray.trees.grower import MOST_LEAVES_READ, ROWS_FOR_ALL, Grower, Settings, TrainingRows
+from numerai_ray.trees.grower import MOST_LEAVES_READ, Grower, Settings, TrainingRows
 from numerai_ray.trees.histograms import VALUES
 from numerai_ray.trees.kernel_cache import compiling
+from numerai_ray.trees.together import ROWS_FOR_ALL
 
 # What this process has compiled or loaded.
 _ready: set[str] = set()

@@ -176,7 +176,7 @@ def settle_slots(growth, node):
 
 
 @kernel
-def _expand(growth, node, rows, packed, ends, rules, scratch):
+def expand(growth, node, rows, packed, ends, rules, scratch):
     """Expand a node whose children have been prepared; touches nothing that belongs to other nodes."""
     nodes = growth.nodes
     own = nodes[node]
@@ -196,25 +196,6 @@ def _expand(growth, node, rows, packed, ends, rules, scratch):
 
 
 @kernel
-def prepare_all(growth, wave):
-    for node in wave:
-        prepare_children(growth, node)
-
-
-@kernel
-def settle_all(growth, wave):
-    for node in wave:
-        settle_slots(growth, node)
-
-
-@kernel
-def expand_prepared(growth, wave, rows, packed, ends, rules, scratch):
-    """Expand nodes whose children have been prepared."""
-    for node in wave:
-        _expand(growth, node, rows, packed, ends, rules, scratch)
-
-
-@kernel
 def grow_alone(growth, rows, packed, ends, rules, scratch):
     """Grow the whole tree from its root on one thread."""
     while True:
@@ -222,7 +203,7 @@ def grow_alone(growth, rows, packed, ends, rules, scratch):
         if node < 0:
             return
         prepare_children(growth, node)
-        _expand(growth, node, rows, packed, ends, rules, scratch)
+        expand(growth, node, rows, packed, ends, rules, scratch)
         settle_slots(growth, node)
 
 

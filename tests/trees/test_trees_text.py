@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from trees_beside_lightgbm import Case, plain_case, random_case
 
-from numerai_ray.trees.grower import ROWS_FOR_ALL, TrainingRows
+from numerai_ray.trees.grower import TrainingRows
 from numerai_ray.trees.growing import grow
 from numerai_ray.trees.model_text import model_text
+from numerai_ray.trees.together import ROWS_FOR_ALL
 
 # Lines that LightGBM rounds, or sums in another order. All others must be the same, character by character.
 ROUNDED = {
