@@ -27,6 +27,8 @@ GB = 10**9
 WORKER_BYTES = GB // 5
 # Ray's own processes on the driver's machine.
 RAY_BYTES = GB
+# So many times as fast is a fit on k threads: k to this power; and by how much of a round another one must end sooner.
+THREADS_GAIN, WORTH_A_THREAD = 0.7, 0.03
 COLUMN_BYTES_PER_ROW = 120
 FIT_BYTES_PER_ROW = 60
 # Of our own engine: a tree's features are packed in words, and its histograms are of whole quads.
@@ -205,6 +207,38 @@ def plan_resources(machine: Machine, work: Workload) -> ResourcePlan:
     peak = fixed + max(at_once * per_fit, work.loading_bytes)
     threads = work.usual.cores or max(1, machine.cores // at_once)
     return ResourcePlan(at_once, threads, store, per_fit, peak)
+
+
+def threads_for(costs: Sequence[float], threads: int, cores: int) -> list[int]:
+    """Threads of each fit of a round: more for those that would go on alone when all others have ended.
+
+    Args:
+        costs: of each fit, in the order in which they are handed out, in any unit.
+        threads: that each has at least.
+        cores: of the machine.
+
+    """
+    found = [threads] * len(costs)
+    ends = _ends(costs, found, cores)
+    while costs and max(found) < cores:
+        late = max(ends) * (1 - WORTH_A_THREAD)
+        more = [each + (end > late) for each, end in zip(found, ends, strict=True)]
+        then = _ends(costs, more, cores)
+        if max(then) > late:
+            break
+        found, ends = more, then
+    return found
+
+
+def _ends(costs: Sequence[float], threads: Sequence[int], cores: int) -> list[float]:
+    """When each fit ends that begins in its turn, as soon as its cores are free."""
+    free = [0.0] * cores  # when each core is, ascending
+    ends = []
+    for cost, taken in zip(costs, threads, strict=True):
+        done = free[taken - 1] + cost / taken**THREADS_GAIN
+        free = sorted([*free[taken:], *[done] * taken])
+        ends.append(done)
+    return ends
 
 
 def _lower(asked_bytes: int, room_bytes: int) -> str:

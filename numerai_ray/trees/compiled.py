@@ -25,7 +25,12 @@ def kernel(function: Callable[..., Any]) -> Any:
     config.CACHE_DIR = "" if place is None else str(place)  # type: ignore[attr-defined]
     try:
         # Nobody calls a kernel from C: without the wrapper for it, a tenth less is compiled.
-        options = {"nogil": True, "cache": place is not None, "error_model": "numpy", "no_cfunc_wrapper": True}
+        options: dict[str, Any] = {
+            "nogil": True,
+            "cache": place is not None,
+            "error_model": "numpy",
+            "no_cfunc_wrapper": True,
+        }
         return numba.njit(**options)(function)
     finally:
         config.CACHE_DIR = before  # type: ignore[attr-defined]

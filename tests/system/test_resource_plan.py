@@ -18,6 +18,7 @@ from numerai_ray.system.resources import (
     Workload,
     block_features,
     plan_resources,
+    threads_for,
 )
 
 CORES = st.integers(1, 256)
@@ -191,3 +192,18 @@ def test_shortage_of_shared_memory_says_by_how_much() -> None:
     message = str(refusal.value)
     assert message.startswith("the shared dataset needs 2.7 GB of /dev/shm (2,700,000 rows x 780 features), 0.5 GB")
     assert "--shm-size" in message
+
+
+@pytest.mark.parametrize(
+    ("costs", "cores", "threads"),
+    [
+        ([], 8, []),
+        ([4, 3, 2, 1], 2, [1, 1, 1, 1]),  # both cores are at work until the end
+        ([1] * 5, 2, [1, 1, 1, 1, 2]),  # the last one would go on alone
+        ([9, 1, 1], 4, [3, 1, 1]),
+        ([4] * 5 + [1] * 9, 16, [2] * 5 + [1] * 9),
+    ],
+)
+def test_fits_that_would_go_on_alone_have_more_threads(costs: list[float], cores: int, threads: list[int]) -> None:
+    assert threads_for(costs, 1, cores) == threads
+    assert max(threads_for(costs, cores, cores), default=cores) == cores, "no more than there are"

@@ -49,10 +49,10 @@ from numerai_ray.runners.ray.showing import Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory
-from numerai_ray.system.resources import ResourcePlan, plan_resources
+from numerai_ray.system.resources import ResourcePlan, plan_resources, threads_for
 from numerai_ray.system.timeline import span
 from numerai_ray.training.assembly import is_assembled
-from numerai_ray.training.batches import Trained, is_earlier, trainings
+from numerai_ray.training.batches import Trained, Training, is_earlier, trainings
 from numerai_ray.training.outcome import FoldScore, VariantOutcome, failed, succeeded, with_diagnostics
 from numerai_ray.training.spec import FitSpec, VariantPlan, column_needs
 from numerai_ray.training.store.fits import FitStore, StoredFit, lacks_model, stored_fit
@@ -78,6 +78,7 @@ class TuneRunner:
         self._run_id = uuid4().hex[:12]
         self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
         self._clock: NodeClock | None = None
+        self._threads: dict[str, int] = {}  # by fit
         self._before = RoundCost()  # of attempts at the round that were lost with Ray
         # Those of a cluster show when it is looked at.
         self._cores = self._machine.cores if settings.address is None else 0
@@ -136,7 +137,7 @@ class TuneRunner:
             self.cost = self._before = self._before + used
             if self._placement is not None:
                 let_go()
-        self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, resources.threads_per_fit))
+        self.cost = replace(self.cost, fit_core_hours=fit_core_hours(outcomes, self._threads))
         # What trains nothing needs none of what was planned.
         if self._placement is None and missing:
             self.cost = replace(self.cost, peak_bytes=memory.bytes, planned_bytes=resources.peak_bytes, start_s=start_s)
@@ -248,6 +249,13 @@ class TuneRunner:
             for _ in range(min(fits_at_once, self._machine.cores)):
                 warm_up.remote([*models.values()])
 
+    def _threads_of(self, work: Sequence[Training], resources: ResourcePlan) -> list[int]:
+        """Of each training: what it asks for, or on this machine as many as have a round end soonest."""
+        usual = resources.threads_per_fit
+        if self._placement is not None or any(each.longest.needs.cores for each in work):
+            return [each.longest.needs.cores or usual for each in work]
+        return threads_for([each.longest.cost for each in work], usual, max(usual, self._machine.cores))
+
     def _put_stored(self, flight: Flight, plans: Sequence[VariantPlan], stored: Mapping[str, StoredFit]) -> None:
         """Score what is in the store, and put it where the trials look."""
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
@@ -273,14 +281,15 @@ class TuneRunner:
             for spec in plan.fits:
                 names.setdefault(spec.key, f"{plan.label}/fold{spec.fold.index}")
         by_dataset = {plan.index.fingerprint: plan for plan in plans}
-        for training in trainings(missing):
+        work = trainings(missing)
+        for training, threads in zip(work, self._threads_of(work, resources), strict=True):
             spec = training.longest
+            self._threads |= dict.fromkeys((rung.key for rung in training.specs), threads)
             scored = tuple(each for rung in training.specs for each in scorings.get(rung.key, ()))
             given = self._shared.inputs(spec)
             where, name = self._placement, names[spec.key]
             environment = where.environment if where else ()
             needs = spec.needs
-            threads = needs.cores or resources.threads_per_fit
             order = FitOrder(
                 training, scored, self.store, threads, given.shape, self._run_id, plans[0].origin, name, environment
             )
@@ -294,10 +303,10 @@ class TuneRunner:
         return under_way
 
 
-def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: int) -> float:
+def fit_core_hours(outcomes: Mapping[str, VariantOutcome], threads: Mapping[str, int]) -> float:
     """Core-hours that the fits of a round held, each fit once; those of stopped trials are not known."""
     seconds = {fold.key: fold.seconds for outcome in outcomes.values() for fold in outcome.folds}
-    return sum(seconds.values()) * threads / 3600
+    return sum(each * threads.get(key, 1) for key, each in seconds.items()) / 3600
 
 
 def _scorings(plans: Sequence[VariantPlan]) -> dict[str, tuple[FitSpec, ...]]:
