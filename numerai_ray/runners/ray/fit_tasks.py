@@ -167,6 +167,7 @@ class Flight:
     predictions: dict[str, list[Ref]] = field(default_factory=dict)
     looks: list[Looks] = field(default_factory=list)
     times: list[Ref] = field(default_factory=list)
+    _arrived: dict[Ref, Sequence[FoldScore | FitError]] = field(default_factory=dict)
 
     def put(self, keys: Iterable[str], refs: tuple[Ref, Ref], scored: tuple[FitSpec, ...]) -> None:
         """Note where the fits ``keys`` and the scores of ``scored`` will be."""
@@ -179,6 +180,18 @@ class Flight:
         together = self.scored[spec.key]
         position = next(i for i, each in enumerate(together) if each.key == spec.key and _same_scoring(each, spec))
         return self.scores[spec.key], position
+
+    def score(self, ref: Ref, place: int) -> FoldScore:
+        """The score at ``place`` of what is, or will be, at a reference; asked of Ray once for all of them.
+
+        Raises:
+            FitError: the fit failed.
+            RayError: its task did.
+
+        """
+        if ref not in self._arrived:
+            self._arrived[ref] = ray.get(ref)
+        return unless_failed(self._arrived[ref][place])
 
     def let_go(self, plan: VariantPlan, others: Iterable[VariantPlan]) -> None:
         """Cancel the fits of a trial that no other trial needs, and what puts it together and no other."""
@@ -193,9 +206,9 @@ class Flight:
 
     def record_times(self) -> None:
         """Add to the timeline when each training ran; of what failed or was let go nothing is known."""
-        for ref in self.times:
-            with suppress(RayError, NumeraiRayError):
-                record(ray.get(ref))
+        for time_s in got(self.times):
+            if not isinstance(time_s, Exception):
+                record(time_s)
 
     def cancel(self) -> None:
         """Let go of everything that has not finished."""
@@ -203,6 +216,21 @@ class Flight:
         looks = (ref for _, refs in self.looks for ref in refs)
         for ref in {*self.fits.values(), *assemblies, *looks}:
             ray.cancel(ref, force=True)
+
+
+def got(refs: Sequence[Ref]) -> list[Any]:
+    """What is at references, the error in the place of what failed: at once, as each question of its own takes long."""
+    try:
+        return list(ray.get(list(refs)))
+    except (RayError, NumeraiRayError):
+        return [_got(ref) for ref in refs]
+
+
+def _got(ref: Ref) -> Any:
+    try:
+        return ray.get(ref)
+    except (RayError, NumeraiRayError) as error:
+        return error
 
 
 def unless_failed(value: T | FitError) -> T:

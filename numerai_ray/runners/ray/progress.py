@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 from numerai_ray.errors import FitError, NumeraiRayError
 from numerai_ray.runners.base import OnProgress, Progress, progress_of
 from numerai_ray.runners.pruning import Stopped, Stops
-from numerai_ray.runners.ray.fit_tasks import Flight, error_text, unless_failed
+from numerai_ray.runners.ray.fit_tasks import Flight, error_text
 from numerai_ray.runners.ray.shared_data import Ref
 from numerai_ray.training.outcome import join_scores, metrics_by
 from numerai_ray.training.spec import VariantPlan
@@ -42,10 +42,15 @@ class ProgressTeller(threading.Thread):
         pending = list(self._plans_of)
         while pending and not self._stop_asked.is_set():
             ready, pending = ray.wait(pending, num_returns=1, timeout=0.3)
+            if ready and pending:
+                more, pending = ray.wait(pending, num_returns=len(pending), timeout=0)
+                ready += more
+            waiting = {*pending, *ready}
             for ref in ready:
+                waiting.remove(ref)
                 # Telling is never worth a round: a lost node or a full disk shows when the outcomes are gathered.
                 with suppress(NumeraiRayError, RayError):
-                    self._tell(ref, set(pending))
+                    self._tell(ref, waiting)
 
     def _tell(self, arrived: Ref, pending: set[Ref]) -> None:
         for plan in self._plans_of[arrived]:
@@ -54,7 +59,7 @@ class ProgressTeller(threading.Thread):
             if plan.id in self._stops.found:
                 continue
             try:
-                done = [unless_failed(ray.get(ref)[place]) for ref, place in folds if ref not in pending]
+                done = [self._flight.score(ref, place) for ref, place in folds if ref not in pending]
             except (FitError, RayTaskError, RayError) as error:
                 self._on_progress(Progress(plan.id, 0, len(folds), float("nan"), error_text(error)))
                 continue
@@ -67,7 +72,7 @@ class ProgressTeller(threading.Thread):
             if ref != arrived:
                 continue
             try:
-                scores = unless_failed(ray.get(ref)[place]).judged(plan.config.score)
+                scores = self._flight.score(ref, place).judged(plan.config.score)
             except (FitError, RayTaskError, RayError):
                 scores = None
             for trial, why in self._stops.arrive(plan.id, fold.index, scores).items():

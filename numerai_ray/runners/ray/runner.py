@@ -37,6 +37,7 @@ from numerai_ray.runners.ray.fit_tasks import (
     error_text,
     fit_task,
     forget_lone_retries,
+    got,
     scores_of,
     unless_failed,
     warm_up,
@@ -319,11 +320,12 @@ def _outcome(plan: VariantPlan, flight: Flight) -> VariantOutcome:
         return _assembled_outcome(plan, flight)
     predictions: list[npt.NDArray[np.float64]] = []
     scored: list[FoldScore] = []
-    for spec in plan.fits:
-        ref, place = flight.score_of(spec)
+    for spec, found in zip(plan.fits, got([flight.fits[spec.key] for spec in plan.fits]), strict=True):
         try:
-            predictions.append(unless_failed(ray.get(flight.fits[spec.key]).fits[spec.key]).predictions)
-            scored.append(unless_failed(ray.get(ref)[place]))
+            if isinstance(found, Exception):
+                raise found
+            predictions.append(unless_failed(found.fits[spec.key]).predictions)
+            scored.append(flight.score(*flight.score_of(spec)))
         except (FitError, RayTaskError, RayError) as error:
             return failed(plan, f"fold {spec.fold.index}: {error_text(error, spec)}")
     return succeeded(plan, predictions, scored)
@@ -336,7 +338,7 @@ def _assembled_outcome(plan: VariantPlan, flight: Flight) -> VariantOutcome:
         plan.fold_fits, flight.predictions[plan.id], flight.folds[plan.id], strict=True
     ):
         try:
-            scored.append(unless_failed(ray.get(ref)[place]))
+            scored.append(flight.score(ref, place))
             predictions.append(unless_failed(ray.get(prediction)))
         except FitError as error:
             return failed(plan, str(error))
