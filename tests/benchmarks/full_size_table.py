@@ -4,7 +4,7 @@
 a value from parquet, to grow the trees of two models a row and used feature, and to predict a row by a tree; takes the
 memory from ``resource_plan``, as a round does; and prints docs/data.md's table: what a round of five configurations
 takes on 32 GB with 8 cores, 64 GB with 16 and 256 GB with 64, and what limits how many fits run at once.
-A fit on t threads is taken to be t ** .74 times as fast (1.67 on 2; measured).
+A fit on t threads is taken to be t ** .7 times as fast (1.6 on 2; ``tree_speed.py``).
 """
 
 import math
@@ -23,13 +23,12 @@ import pyarrow.parquet as pq
 
 from numerai_ray.data.features import values_seen
 from numerai_ray.errors import ResourceShortage
-from numerai_ray.system.resources import GB, FitSize, Machine, ResourcePlan, Workload, plan_resources
+from numerai_ray.system.resources import GB, THREADS_GAIN, FitSize, Machine, ResourcePlan, Workload, plan_resources
 from numerai_ray.trees.grower import Grower, Settings, TrainingRows
 from numerai_ray.trees.growing import grow, warm_up
 
 FOLDS = (0.2, 0.4, 0.6, 0.8)  # of the rows that four of five expanding folds train on
 CONFIGS = 5
-THREADS_GAIN = 0.74
 HEAD = (
     *("machine", "model", "fits at once x threads", "limited by"),
     *("object store", "a fit", "peak", "to read", "a round"),
