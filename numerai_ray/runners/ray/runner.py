@@ -46,7 +46,7 @@ from numerai_ray.runners.ray.fold_tasks import diagnosed, submit_assemblies, sub
 from numerai_ray.runners.ray.placement import NodeClock, Placement, let_go
 from numerai_ray.runners.ray.progress import ProgressTeller
 from numerai_ray.runners.ray.shared_data import Ahead, Ref, SharedDatasets, read_ahead, sides, workload
-from numerai_ray.runners.ray.showing import Showing
+from numerai_ray.runners.ray.showing import LAST_WORDS_ON_A_CLUSTER_S, LAST_WORDS_S, Showing
 from numerai_ray.runners.ray.start import RaySettings, connect, disconnect, is_ready
 from numerai_ray.system.cluster import RoundCost, Spent
 from numerai_ray.system.machine import PeakMemory
@@ -203,7 +203,8 @@ class TuneRunner:
         """Let go of Ray; a cluster that was there before stays."""
         self._shared = SharedDatasets()
         with span("waiting for Tune"):
-            shown = self._showing.end()
+            here = self.settings.address is None
+            shown = self._showing.end(LAST_WORDS_S if here else LAST_WORDS_ON_A_CLUSTER_S)
         with span("Ray"):
             disconnect(in_use=not shown)
         forget_lone_retries(self._run_id)

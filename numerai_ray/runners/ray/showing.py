@@ -19,8 +19,9 @@ FIRST_FIT_S = 5.0
 # From the beginning of one round's showing to that of the next: a process for its trials, which imports Ray Tune, takes
 # two seconds of a core, more than many a round's fits.
 EVERY_S = 10.0
-# The longest that the end waits for Tune to say its last words.
-LAST_WORDS_S = 10.0
+# The longest that the end waits for Tune to say its last words: on a Ray that ends with this process, and on a cluster,
+# which another runner of this process may want to leave for another one.
+LAST_WORDS_S, LAST_WORDS_ON_A_CLUSTER_S = 10.0, 60.0
 
 
 class Showing:

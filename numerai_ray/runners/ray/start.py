@@ -145,7 +145,8 @@ def disconnect(*, kept_too: bool = False, in_use: bool = False) -> None:
     """Let go of Ray; one that was started here ends, a cluster that was there before stays.
 
     One that is kept running for the next runner stays too, unless it is lost: ``kept_too``. One that a thread of this
-    process may still ask for something is ``in_use``: it is left to the guard, which ends it with this process.
+    process may still ask for something is ``in_use``: it is left to the guard, which ends it with this process; a
+    cluster stays connected until then.
 
     A reference to an object that is freed while Ray's core worker goes makes Ray end the whole process (exit code 1,
     "The core worker has already been shutdown"). Garbage is collected in whatever thread allocates next, such as one
@@ -161,7 +162,7 @@ def disconnect(*, kept_too: bool = False, in_use: bool = False) -> None:
     if _watched.by is not None:
         _watched.by.stop()
         _watched.by = None
-    if in_use and _watched.guard is not None:  # whoever asks a Ray that goes ends the process, too
+    if in_use:  # whoever asks a Ray that goes ends the process, too
         atexit.unregister(ray.shutdown)
         return
     if not ray.is_initialized():
