@@ -9,7 +9,7 @@ import numpy as np
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.experiment.standing import Standing
+from numerai_ray.experiment.standing import Standing, listed
 from numerai_ray.metrics.era_columns import FloatArray
 from numerai_ray.metrics.registry import METRICS
 from numerai_ray.metrics.scoring import last_eras, summarize
@@ -138,7 +138,7 @@ def costs_of(table: Sequence[TableRow], primary: str = "bmc") -> tuple[tuple[str
             f"{row.title} falls from {row.baseline:.{row.digits}f} to {row.winner:.{row.digits}f}: {shown}, {sure}"
         )
     if not costs and known:
-        costs.append(f"No cost in {', '.join(row.title for row in known)}")
+        costs.append(f"No cost in {listed([row.title for row in known])}")
     # What is lost for certain comes first.
     return tuple(sorted(costs, key=lambda cost: "clear" not in cost)), tuple(lost)
 

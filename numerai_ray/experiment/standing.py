@@ -130,6 +130,12 @@ class Standing:
         return [record for record in self.scouts if record.kind != REPLICATE]
 
     @property
+    def judging(self) -> list[RoundRecord]:
+        """Scout rounds but for those whose best ran again with fresh seeds: the second run judges it."""
+        again = {record.number - 1 for record in self.scouts if record.kind == REPLICATE}
+        return [record for record in self.scouts if record.number not in again]
+
+    @property
     def finished(self) -> bool:
         return is_finished(self.history)
 

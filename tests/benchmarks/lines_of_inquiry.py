@@ -199,10 +199,13 @@ def main() -> int:
         "planted": of_gains(rng, lines),
         "power": of_power(rng, lines),
     }
-    print(json.dumps(told))
     allowed = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / lines)
     false = max(max(each["scout"], each["final"]) for each in told["noise"].values())
-    return int(false > allowed or any(abs(each["off"]) > TOLERANCE for each in told["power"].values()))
+    off = max(abs(each["off"]) for each in told["power"].values())
+    passed = false <= allowed and off <= TOLERANCE
+    limits = {"false": false, "false_limit": LEVEL, "false_allowed": allowed, "off": off, "off_limit": TOLERANCE}
+    print(json.dumps(told | limits | {"passed": passed}))
+    return int(not passed)
 
 
 if __name__ == "__main__":
