@@ -146,7 +146,14 @@ def costs_of(table: Sequence[TableRow], primary: str = "bmc") -> tuple[tuple[str
 def _shown(row: TableRow, delta: Difference) -> str:
     if row.in_e4:
         return e4_interval(delta.mean, delta)
-    return f"{delta.mean:+.2f}" + (f" [{delta.low:+.2f}, {delta.high:+.2f}]" if math.isfinite(delta.low) else "")
+    mean, low, high = (_signed(each) for each in (delta.mean, delta.low, delta.high))
+    return mean + (f" [{low}, {high}]" if math.isfinite(delta.low) else "")
+
+
+def _signed(value: float) -> str:
+    """Two digits and a sign; what rounds to zero has none."""
+    shown = round(value, 2) or 0.0
+    return f"{shown:+.2f}" if shown else "0.00"
 
 
 def _row(

@@ -214,7 +214,7 @@ class Standing:
         changes = record.decision.changes if stage == "scout" else ours.changes
         changes = record.base_changes if stage == "final" else changes
         against = "the baseline" if stage == "final" else "the experiment's base"
-        name = "the best configuration" if changes == self.best_changes else changes_label(changes)
+        name = "the best configuration" if changes and changes == self.best_changes else changes_label(changes)
         return self._compared(stage, (name, ours), (against, theirs))
 
     def holdout_to_baseline(self) -> Headline | None:

@@ -90,3 +90,15 @@ def test_a_metric_has_a_name_for_the_middle_of_a_sentence() -> None:
         "payout": "payout score",
         "corr": "CORR",
     }
+
+
+def test_what_rounds_to_zero_has_no_sign_and_the_base_is_not_the_best_found(tmp_path: Path) -> None:
+    base = {"model": {"params": {"colsample_bytree": 0.3}}}
+    history = experiment(tmp_path / "demo", {"base": base}, Market(noise=1e-7))
+    history.scout("num_leaves", {63: 0.0030})
+    history.final(0.0037, baseline=0.0037)
+    report = report_of(history)
+    assert "| BMC Sharpe | 0.00 [0.00, 0.00] |" in report
+    assert not re.search(r"[+-]0\.0+(e-4)?\b", report)
+    assert "| the experiment's base against the baseline |" in report
+    assert "the best configuration against" not in report
