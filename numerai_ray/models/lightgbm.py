@@ -8,17 +8,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from inspect import signature
 from typing import Any, ClassVar
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
 from numerai_ray.errors import FitError, nearest
 from numerai_ray.metrics.importance import Importance, importance_of
 from numerai_ray.models.dense import blamed, others
+from numerai_ray.models.lightgbm_names import all_names, main_names
 from numerai_ray.models.protocol import Batch, FitResult, NoDevice, Params, Rungs
 from numerai_ray.models.reports import beat
 
@@ -58,7 +57,7 @@ class LightGBM:
     libraries: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
-        names = _main_names()
+        names = main_names(params)
         own = {names.get(name, name): value for name, value in params.items() if name not in ESTIMATOR_ONLY}
         fixed = dict(SAME_TREES)
         if own.get("force_row_wise"):
@@ -68,16 +67,16 @@ class LightGBM:
         return {"objective": "regression", **own, **fixed}
 
     def with_seed(self, params: Params, seed: int) -> dict[str, Any]:
-        names = _main_names()
+        names = main_names(params)
         return {name: value for name, value in params.items() if names.get(name) != "seed"} | {"random_state": seed}
 
     def gpus(self, params: Params) -> float:
-        names = _main_names()
+        names = main_names(params)
         asked = {str(value).lower() for name, value in params.items() if names.get(name) == "device_type"}
         return 1.0 if asked & {"gpu", "cuda"} else 0.0
 
     def no_device(self, params: Params) -> NoDevice | None:
-        names = _main_names()
+        names = main_names(params)
         name = next((name for name in params if names.get(name) == "device_type"), "device_type")
         refusal = self._refusal({name: params.get(name)})
         if refusal is None:
@@ -86,11 +85,11 @@ class LightGBM:
         return NoDevice(name, words, in_build="in this build" in words)
 
     def on_processor(self, params: Params) -> dict[str, Any]:
-        names = _main_names()
+        names = main_names(params)
         return {name: value for name, value in params.items() if names.get(name) not in ON_GPU}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
-        names = _main_names()
+        names = all_names()
         found = []
         given: dict[str, str] = {}
         params = {name: value for name, value in params.items() if name not in ESTIMATOR_ONLY}
@@ -124,7 +123,7 @@ class LightGBM:
 
     def _refusal(self, params: Params) -> tuple[str, str] | None:
         """LightGBM's own word on the values: two trees on forty rows."""
-        names = _main_names()
+        names = main_names(params)
         for name, value in params.items():
             whole = isinstance(value, int) and not isinstance(value, bool)
             if names[name] == "num_iterations" and not (whole and value >= 1):
@@ -134,9 +133,9 @@ class LightGBM:
         tiny = {name: value for name, value in tiny.items() if name not in SHAPED}
         try:
             with _unheard():
-                booster = lgb.train(tiny, lgb.Dataset(rows, rows[:, 0] / 3, params=tiny))
+                booster = _lgb().train(tiny, _lgb().Dataset(rows, rows[:, 0] / 3, params=tiny))
                 shape = np.shape(booster.predict(rows))
-        except (lgb.basic.LightGBMError, ValueError, TypeError) as error:
+        except (_lgb().basic.LightGBMError, ValueError, TypeError) as error:
             message = str(error).strip()
             own = blamed(message, params, names)
             if rule := re.match(r"Check failed: \(?(\w+)\)? *([<>=!]+) *\(?([^()]+)\)?", message):
@@ -151,8 +150,8 @@ class LightGBM:
             raise ValueError("a training batch needs a target")
         settings = {**self.canonical_params(params), **QUIET, "num_threads": threads}
         try:
-            return FittedLightGBM(lgb.train(settings, _dataset(batch, settings), callbacks=[_beat]))
-        except lgb.basic.LightGBMError as error:
+            return FittedLightGBM(_lgb().train(settings, _dataset(batch, settings), callbacks=[_beat]))
+        except _lgb().basic.LightGBMError as error:
             raise FitError(f"LightGBM says: {error}") from error
 
     def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
@@ -207,16 +206,16 @@ def _trees(settings: Params) -> int:
 class FittedLightGBM:
     """A booster."""
 
-    def __init__(self, booster: lgb.Booster):
+    def __init__(self, booster: Any):
         self.booster = booster
 
     @classmethod
     def of_text(cls, text: str) -> "FittedLightGBM":
         """The booster that a model's text describes."""
-        return cls(lgb.Booster(model_str=text))
+        return cls(_lgb().Booster(model_str=text))
 
     @property
-    def native(self) -> lgb.Booster:
+    def native(self) -> Any:
         return self.booster
 
     def importance(self, length: int | None = None) -> Importance | None:
@@ -244,7 +243,7 @@ def _pieces(ranges: Sequence[tuple[int, int]], rows: int) -> list[tuple[tuple[in
     return [((at, min(at + rows, stop)),) for start, stop in ranges for at in range(start, stop, rows)]
 
 
-def _dataset(batch: Batch, settings: Params) -> lgb.Dataset:
+def _dataset(batch: Batch, settings: Params) -> Any:
     """The batch's rows, binned by themselves.
 
     It says how many threads there are, because LightGBM takes the last word on it for the whole process: a dataset that
@@ -253,7 +252,7 @@ def _dataset(batch: Batch, settings: Params) -> lgb.Dataset:
     """
     table = batch.features.to_arrow(batch.ranges, missing_as_null=batch.missing_as_null)
     table = table if batch.keep is None else table.take(batch.keep)
-    return lgb.Dataset(table, batch.target, weight=batch.weights, params=dict(settings))
+    return _lgb().Dataset(table, batch.target, weight=batch.weights, params=dict(settings))
 
 
 @contextmanager
@@ -274,11 +273,11 @@ def _unheard() -> Iterator[None]:
         os.close(nowhere)
 
 
-@cache
-def _main_names() -> dict[str, str]:
-    """Every parameter name that LightGBM knows -> its main name."""
-    aliases = lgb.basic._ConfigAliases._get_all_param_aliases()
-    return {name: main for main, others in aliases.items() for name in (main, *others)}
+def _lgb() -> Any:
+    """LightGBM, where it is to do something: see :mod:`numerai_ray.models.lightgbm_names`."""
+    import lightgbm  # noqa: PLC0415
+
+    return lightgbm
 
 
 def _usual_names() -> list[str]:
@@ -286,5 +285,5 @@ def _usual_names() -> list[str]:
 
     The latter are read from the signature: without scikit-learn the class is there, but cannot be made.
     """
-    own = set(signature(lgb.LGBMRegressor.__init__).parameters) - {"self", "kwargs"}
-    return sorted({*_main_names().values(), *own})
+    own = set(signature(_lgb().LGBMRegressor.__init__).parameters) - {"self", "kwargs"}
+    return sorted({*all_names().values(), *own})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Theme:
-    """Colours in light or dark; lines are after Okabe and Ito's, told apart by the colour-blind, 4.5:1 on the ground.
+    """Colours in light or dark; lines are after Okabe and Ito's, moved until the colour-blind tell all apart at 4.5:1.
 
     ``kinds`` has the colour of each role, ``series`` those of lines without one, in order; ``ramp`` is a colour map
     whose lightness rises all the way; ``page`` has what pages alone need.
@@ -32,18 +32,18 @@ LIGHT = Theme(
     kinds={
         "best": "#0072B2",
         "base": "#B84F00",
-        "baseline": "#007A59",
+        "baseline": "#0B6546",
         "benchmark": "#57606a",
-        "second": "#A3337F",
-        "third": "#7A5F00",
+        "second": "#9E358B",
+        "third": "#4B841B",
     },
-    series=("#0072B2", "#B84F00", "#007A59", "#A3337F", "#7A5F00", "#4B4BB0", "#B22222", "#57606a"),
+    series=("#0072B2", "#B84F00", "#0B6546", "#9E358B", "#4B841B", "#4B4BB0", "#9D251C", "#57606a"),
     page={
         "card": "#f6f8fa",
         "dim": "#57606a",
         "field": "#8c959f",
-        "bad": "#B22222",
-        "good": "#007A59",
+        "bad": "#9D251C",
+        "good": "#0B6546",
         "soft": "#eaf3fb",
     },
 )
@@ -56,18 +56,18 @@ DARK = Theme(
     kinds={
         "best": "#56B4E9",
         "base": "#E69F00",
-        "baseline": "#2CC295",
+        "baseline": "#35F6A3",
         "benchmark": "#9aa4af",
-        "second": "#EE8FCB",
-        "third": "#F0E442",
+        "second": "#B959AC",
+        "third": "#FFF149",
     },
-    series=("#56B4E9", "#E69F00", "#2CC295", "#EE8FCB", "#F0E442", "#A5A5FF", "#FF8A75", "#9aa4af"),
+    series=("#56B4E9", "#E69F00", "#35F6A3", "#B959AC", "#FFF149", "#B086FC", "#FF7E61", "#9aa4af"),
     page={
         "card": "#161b22",
         "dim": "#9aa4af",
         "field": "#6e7681",
-        "bad": "#FF8A75",
-        "good": "#2CC295",
+        "bad": "#FF7E61",
+        "good": "#35F6A3",
         "soft": "#17324a",
     },
 )

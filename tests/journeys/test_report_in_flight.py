@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chaos import outcome
-from desk import Desk
+from desk import CLI, Desk
 
 # The nth text of the report is torn: a part of it lies there as an unfinished file, and the driver is gone.
 TORN = """
@@ -29,15 +29,21 @@ main()
 """
 
 
-@pytest.mark.slow
-def test_a_report_that_was_torn_by_a_kill_is_written_again(tmp_path: Path, market: Path) -> None:
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(["--in-process"], marks=pytest.mark.slow, id="in-process"),
+        pytest.param([], marks=[pytest.mark.ray, pytest.mark.long], id="ray"),
+    ],
+)
+def test_a_report_that_was_torn_by_a_kill_is_written_again(tmp_path: Path, market: Path, where: list[str]) -> None:
     calm, wild = Desk(tmp_path / "calm", market), Desk(tmp_path / "wild", market)
     assert calm.run() == 0
     for text in (1, 2):
         killed = subprocess.run(
-            [sys.executable, "-c", TORN, str(text), *wild.arguments("--in-process")], check=False, capture_output=True
+            [sys.executable, "-c", TORN, str(text), *wild.arguments(*where)], check=False, capture_output=True
         )
         assert killed.returncode == -signal.SIGKILL
-    assert wild.run() == 0
+    assert subprocess.run([*CLI, *wild.arguments(*where)], check=False, capture_output=True).returncode == 0
     assert outcome(wild.folder) == outcome(calm.folder)
     assert not list(wild.folder.glob(".*.partial"))

@@ -206,7 +206,7 @@ def test_threads_that_wait_do_not_spin_unless_the_user_says_so(wish: str | None,
     env = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
     env.pop("OMP_WAIT_POLICY", None)
     env |= {"OMP_WAIT_POLICY": wish} if wish else {}
-    code = "import numerai_ray.models.lightgbm"
+    code = "import numerai_ray.models.lightgbm, lightgbm"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
     assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
 

@@ -2,26 +2,30 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import experiment
 from dashboard import Client, visit_sources
+from google_server import google_server
 from s3_server import s3_server
 
 from numerai_ray.experiment.mirror import ResultsMirror, mirrored
 from numerai_ray.system.storage import files_below, place
 from numerai_ray.web import sources
 
+SERVERS = {"s3": partial(s3_server, "numerai"), "gs": google_server}
 
-@pytest.fixture
-def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+
+@pytest.fixture(params=SERVERS)
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A folder of a bucket."""
-    with s3_server("numerai") as environment:
+    with SERVERS[request.param]() as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        yield "s3://numerai/experiments"
+        yield f"{request.param}://numerai/experiments"
 
 
 def test_a_run_elsewhere_is_watched_through_its_copy(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

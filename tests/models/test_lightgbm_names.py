@@ -1,0 +1,43 @@
+"""LightGBM's names that are known without it: as the installed one has them, and enough for a fit of our engine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from numerai_ray.models.engine import DEFAULTS, IDLE, TAKES
+from numerai_ray.models.lightgbm import OURS
+from numerai_ray.models.lightgbm_names import NAMES, all_names, main_names
+
+FIT = """
+import sys
+import numpy as np
+from numerai_ray.data.features import FeatureMatrix
+from numerai_ray.models import model_for
+from numerai_ray.models.protocol import Batch
+import numerai_ray.runners.ray.fit_tasks
+model = model_for("lightgbm", engine="five_values")
+columns = np.random.default_rng(0).integers(0, 5, (3, 500)).astype(np.int8)
+batch = Batch(FeatureMatrix(("a", "b", "c"), tuple(columns), None), ((0, 500),), False, columns[0].astype(np.float32))
+params = {"n_estimators": 3, "reg_lambda": 1.0, "random_state": 4, "colsample_bytree": 0.7, "objective": "mse"}
+found = model.fit_predict(batch, batch, params, 1)
+print(len(found.predictions), "lightgbm" in sys.modules, "pandas" in sys.modules)
+"""
+
+
+def test_they_are_those_of_the_installed_lightgbm() -> None:
+    known = all_names()
+    usual = {*TAKES, *IDLE, *DEFAULTS, *OURS}
+    assert dict(NAMES) == {name: main for name, main in known.items() if main in usual}
+    assert main_names(["subsample", "seed"]) is NAMES
+    assert main_names(["subsample", "cat_smooth"])["cat_smooth"] == "cat_smooth"
+
+
+def test_a_fit_of_our_engine_does_without_lightgbm_and_pandas() -> None:
+    done = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["500", "False", "False"], done.stderr
+
+
+@pytest.mark.parametrize("name", ["n_estimators", "num_iterations", "max_iter"])
+def test_a_name_leads_to_its_main_one(name: str) -> None:
+    assert main_names([name])[name] == "num_iterations"
