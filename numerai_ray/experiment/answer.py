@@ -153,7 +153,7 @@ def answer_of(standing: Standing, folder: str | Path | None = None) -> Answer:
         front=front_of(standing.history, tuple(plan.rounds.metrics or ())),
         flags=_flags(standing, best, headline if found else None, lost),
         next=next_steps(standing, kind, paired, ensemble, name),
-        rule=standing.history[-1].decision.rule or f"{plan.rounds.accept}/1" if standing.history else _rule(standing),
+        rule=_rule(standing),
         ensemble=ensemble,
     )
 
@@ -167,7 +167,10 @@ def experiment_answer(
 
 
 def _rule(standing: Standing) -> str:
-    return f"{standing.loaded.plan.rounds.accept}/{RULE}"
+    """That of the search; stages after it have no seeds to wait for, and no two metrics."""
+    accept = standing.loaded.plan.rounds.accept
+    decided = standing.scouts or standing.history
+    return (decided[-1].decision.rule or f"{accept}/1") if decided else f"{accept}/{RULE}"
 
 
 def _judging(standing: Standing) -> list[Any]:
@@ -196,7 +199,7 @@ def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search:
     tried = f"{counted(standing.tried, 'variant')} in {counted(len(standing.searched), 'round')}"
     margin = e4(standing.loaded.plan.rounds.margin, sign=False)
     if kind == "no change" or headline is None:
-        return f"{tried}, and the experiment's base stands (margin {margin})."
+        return f"{tried}, and the experiment's base stands (margin {margin}){_to_baseline(headline)}."
     title = standing.metric.metric.title
     who = f"{changes_label(standing.best_changes)} against {headline.theirs}"
     shown = f"{title} {headline.shown} in the {headline.stage} run"
@@ -212,6 +215,13 @@ def _sentence(standing: Standing, kind: Kind, headline: Headline | None, search:
         return f"{who}: {shown}, inside the noise ({luck})."
     cost = f"; a {TRADE_OFF}, as it loses {listed(lost)}" if kind == TRADE_OFF else ""
     return f"{who}: {shown}, clear of the noise ({luck}){cost}."
+
+
+def _to_baseline(headline: Headline | None) -> str:
+    """What stands may be another configuration than the baseline, and worse."""
+    if headline is None or headline.stage != "final" or verdict(headline.paired) in ("no difference", "unknown"):
+        return ""
+    return f"; to the baseline it differs by {headline.shown}, {verdict(headline.paired)}"
 
 
 def _expected(standing: Standing, headline: Headline | None, search: Search) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.experiment.records import VariantRecord
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.experiment.standing import Standing
+from numerai_ray.experiment.standing import Standing, listed
 from numerai_ray.metrics.era_columns import FloatArray
 from numerai_ray.metrics.registry import METRICS
 from numerai_ray.metrics.scoring import last_eras, summarize
@@ -138,7 +138,7 @@ def costs_of(table: Sequence[TableRow], primary: str = "bmc") -> tuple[tuple[str
             f"{row.title} falls from {row.baseline:.{row.digits}f} to {row.winner:.{row.digits}f}: {shown}, {sure}"
         )
     if not costs and known:
-        costs.append(f"No cost in {', '.join(row.title for row in known)}")
+        costs.append(f"No cost in {listed([row.title for row in known])}")
     # What is lost for certain comes first.
     return tuple(sorted(costs, key=lambda cost: "clear" not in cost)), tuple(lost)
 
@@ -146,7 +146,14 @@ def costs_of(table: Sequence[TableRow], primary: str = "bmc") -> tuple[tuple[str
 def _shown(row: TableRow, delta: Difference) -> str:
     if row.in_e4:
         return e4_interval(delta.mean, delta)
-    return f"{delta.mean:+.2f}" + (f" [{delta.low:+.2f}, {delta.high:+.2f}]" if math.isfinite(delta.low) else "")
+    mean, low, high = (_signed(each) for each in (delta.mean, delta.low, delta.high))
+    return mean + (f" [{low}, {high}]" if math.isfinite(delta.low) else "")
+
+
+def _signed(value: float) -> str:
+    """Two digits and a sign; what rounds to zero has none."""
+    shown = round(value, 2) or 0.0
+    return f"{shown:+.2f}" if shown else "0.00"
 
 
 def _row(

@@ -113,7 +113,7 @@ def decide(
     best = max(clear or honest, key=order)
     gain = round(order(best)[0] - order(base)[0], 12)
     noise = f"{_noise(best, settings)}{aside}"
-    title = base.metrics.metric.metric.title
+    title = base.metrics.metric.metric.noun
     margin = e4(settings.margin, sign=False)
 
     # The field's rule: the smallest gain that counts is the margin. With a margin of 0 a tie is still no gain.

@@ -130,6 +130,12 @@ class Standing:
         return [record for record in self.scouts if record.kind != REPLICATE]
 
     @property
+    def judging(self) -> list[RoundRecord]:
+        """Scout rounds but for those whose best ran again with fresh seeds: the second run judges it."""
+        again = {record.number - 1 for record in self.scouts if record.kind == REPLICATE}
+        return [record for record in self.scouts if record.number not in again]
+
+    @property
     def finished(self) -> bool:
         return is_finished(self.history)
 
@@ -208,7 +214,7 @@ class Standing:
         changes = record.decision.changes if stage == "scout" else ours.changes
         changes = record.base_changes if stage == "final" else changes
         against = "the baseline" if stage == "final" else "the experiment's base"
-        name = "the best configuration" if changes == self.best_changes else changes_label(changes)
+        name = "the best configuration" if changes and changes == self.best_changes else changes_label(changes)
         return self._compared(stage, (name, ours), (against, theirs))
 
     def holdout_to_baseline(self) -> Headline | None:

@@ -41,6 +41,12 @@ class Metric:
     pays: bool = True
     official: bool = False
 
+    @property
+    def noun(self) -> str:
+        """The title as it stands within a sentence: ``payout score``, but ``CORR``."""
+        first, *rest = self.title.split(" ")
+        return self.title if first.isupper() else " ".join([first.lower(), *rest])
+
     def per_era(self, scores: Any, terms: PayoutTerms) -> Any:
         """Scores of each era, (n_eras,), NaN where unknown; see :class:`~numerai_ray.metrics.scoring.EraScores`."""
         return _function(self.function)(scores, terms)

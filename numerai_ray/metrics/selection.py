@@ -18,9 +18,8 @@ Young 1993)::
 
 which holds for every rule of promotion and for none. Where eras decide that did not all choose, what is judged
 correlates by c < 1 with what chose, and c T_m + sqrt(1 - c²) N(0, 1) takes the place of T_m: the rest was not selected.
- One round of k variants is the ordinary 1 - (1 - tail)^k. Where
-draws are too few, p is at most R · e_m(k) · tail, with e_m the number of ways to choose m rounds and a variant of
-each (Bonferroni): no p-value has a floor.
+One round of k variants is the ordinary 1 - (1 - tail)^k. Where draws are too few, p is at most R · e_m(k) · tail, with
+e_m the number of ways to choose m rounds and a variant of each (Bonferroni): no p-value has a floor.
 
 The product of variants and 2^moves looks like this count and is not: ``tests/benchmarks/lines_of_inquiry.py``.
 """

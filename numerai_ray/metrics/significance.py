@@ -266,7 +266,7 @@ def delta_text(delta: PairedDelta) -> str:
     if delta.mean <= 0:
         return shown
     among = f"to the best of {delta.judged} variants" if delta.judged > 1 else "to one variant"
-    return f"{shown}, as noise alone brings as much {among} in {_percent(delta.p_value)} of rounds"
+    return f"{shown}, as noise alone brings as much {among} in {_percent(delta.p_value)} of cases"
 
 
 class HasInterval(Protocol):

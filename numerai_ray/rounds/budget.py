@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.records import REPLICATE, RoundRecord
+from numerai_ray.experiment.standing import counted
 from numerai_ray.rounds.replication import pending
 from numerai_ray.system.cluster import Spent
 
@@ -20,13 +21,13 @@ def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> st
     # A replication is the second half of its round, which is not over before it.
     rounds = sum(record.stage == "scout" and record.kind != REPLICATE for record in history)
     if rounds - (pending(history) is not None) >= settings.max_rounds:
-        return f"{settings.max_rounds} rounds"
+        return counted(settings.max_rounds, "round")
     if settings.max_fits is not None and _fits(history) >= settings.max_fits:
-        return f"{settings.max_fits} fits"
+        return counted(settings.max_fits, "fit")
     if settings.max_hours is not None and _wall_s(history) >= settings.max_hours * 3600:
-        return f"{settings.max_hours:g} hours"
+        return f"{settings.max_hours:g} hour{'' if settings.max_hours == 1 else 's'}"
     if settings.max_core_hours is not None and _core_s(history) >= settings.max_core_hours * 3600:
-        return f"{settings.max_core_hours:g} core-hours"
+        return f"{settings.max_core_hours:g} core-hour{'' if settings.max_core_hours == 1 else 's'}"
     return ""
 
 

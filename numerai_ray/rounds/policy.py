@@ -15,6 +15,7 @@ from typing import Any
 
 from numerai_ray.experiment.decision import PolicySettings, decide, is_free, may_win, order, sanity_flags
 from numerai_ray.experiment.records import REPLICATE, RoundRecord
+from numerai_ray.experiment.standing import counted
 from numerai_ray.rounds.budget import search_ended
 from numerai_ray.rounds.focus import Focus
 from numerai_ray.rounds.replication import pending
@@ -134,7 +135,7 @@ def next_step(
     # Plateau: the field's rule. A required dimension that was never looked at keeps the search open.
     flat = flat_rounds(history)
     if flat >= settings.patience and not any(dimensions[name] for name in untried):
-        return _confirm(scouts, base, settings, f"plateau: {flat} rounds in a row without {settings.gain}")
+        return _confirm(scouts, base, settings, f"plateau: {counted(flat, 'round')} in a row without {settings.gain}")
 
     # New ground first, in the plan's order; then again around the new base, least recently tried first.
     if untried:

@@ -118,7 +118,7 @@ def holdout_decision(decision: Decision, winner: VariantRecord | None, history: 
         return replace(decision, promoted=False, changes=changes, reason=reason + again)
     before = [record for record in history if record.stage in ("confirm", "scale") and record.decision.gain is not None]
     found = before[-1].decision.gain if before else None
-    gain, title = decision.gain, "BMC" if winner.metrics is None else winner.metrics.metric.metric.title
+    gain, title = decision.gain, "BMC" if winner.metrics is None else winner.metrics.metric.metric.noun
     if gain is None or not math.isfinite(gain):
         reason = f"the gain on the kept eras is unknown: {decision.reason}"
     elif not found:

@@ -310,7 +310,7 @@ class RoundScheduler:
             return replace(decision, reason="recorded: full-data metrics of the winner")
         if setup.stage == "holdout":
             return holdout_decision(decision, rest[0] if rest else None, history)
-        where = f"{setup.why}; at the larger scale" if setup.stage == "confirm" else "at the deep baseline's settings"
+        where = f"{setup.why}; in the confirm run" if setup.stage == "confirm" else "at the deep baseline's settings"
         return replace(decision, reason=f"{where} {decision.reason}")
 
     @span("plan")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from numerai_ray.config.search_space import changes_label
+from numerai_ray.experiment.standing import counted
 from numerai_ray.metrics.significance import e4
 from numerai_ray.session.history import PastExperiment, Tried
 
@@ -66,7 +67,7 @@ def _next(found: Sequence[PastExperiment]) -> Iterator[str]:
     for each in found:
         name = Path(each.experiment).name
         if each.state in ("stopped", "not started") and each.problem is None:
-            yield f"`numerai-ray run {each.experiment}` goes on with {name}, {each.rounds} rounds so far"
+            yield f"`numerai-ray run {each.experiment}` goes on with {name}, {counted(each.rounds, 'round')} so far"
         elif each.outcome == "inside the noise":
             yield f"{name}: its gain of {_gain(each.gain)} may be luck; several `model.seeds`, or all weeks, would tell"
         elif each.outcome == "no gain":

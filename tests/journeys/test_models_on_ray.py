@@ -98,7 +98,7 @@ def test_a_model_through_a_whole_experiment(name: str, cluster: Any, market: Pat
     assert (ran["model"]["type"], ran["model"]["params"]) == (name, params)
     report = (desk.folder / "experiment.md").read_text()
     assert "Not finished" not in report
-    assert "plateau: 1 rounds in a row" in report
+    assert "plateau: 1 round in a row" in report
 
 
 # Trains nothing; says where and when it ran, and that its file is not needed there.

@@ -161,7 +161,7 @@ def test_no_gain_is_inside_the_noise() -> None:
     assert verdict(found) == "inside the noise"
     assert found.low < 0 < found.high
     assert 0.3 < found.probability < 0.7
-    assert "of rounds" in delta_text(found)
+    assert "of cases" in delta_text(found)
 
 
 def test_equal_scores_are_no_difference_and_a_constant_one_is_sure() -> None:

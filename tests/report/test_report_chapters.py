@@ -141,6 +141,8 @@ def test_estimates_are_held_against_facts(tmp_path: Path) -> None:
     history = experiment(tmp_path / "demo", market=Market(noise=0.0002))
     assert "Estimate against fact" not in text(history)
     first = history.scout("num_leaves", {63: 0.0047})
+    assert history.records[0].estimated_s is None
+    assert "Estimate against fact" not in text(history), "a round without an estimate has nothing to hold"
     second = history.scout("max_depth", {3: 0.0040})
     again = history.scout("max_depth", {3: 0.0040, 8: 0.0041})
 

@@ -30,7 +30,7 @@ OVERRUNS: dict[str, tuple[dict[str, Any], int, float | None, str]] = {
     "just enough time": ({"max_hours": 1.0}, 9, 1800.0, ""),
     "too little time": (
         {"max_hours": 1.0}, 9, 1860.0,
-        "the next round would take 31 min, and of the budget of 1 hours 30 min are left",
+        "the next round would take 31 min, and of the budget of 1 hour 30 min are left",
     ),
     "time unknown": ({"max_hours": 0.51}, 9, None, ""),
     "too few core-hours": (

@@ -61,7 +61,7 @@ SCENARIOS = {
     "budget end": Scenario(
         [won("a")],
         "promoted: a",
-        ConfirmRound(A, "the budget of 1 rounds is used up"),
+        ConfirmRound(A, "the budget of 1 round is used up"),
         replace(SETTINGS, max_rounds=1),
     ),
     "all trials failed": Scenario(

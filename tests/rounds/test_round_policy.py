@@ -162,7 +162,7 @@ STEPS = {
     ),
     "budget of hours": Next(
         [scout("a", hours=0.5), scout("b", variant("b", 0.0045), hours=0.5)],
-        ConfirmRound(B, "the budget of 1 hours is used up"),
+        ConfirmRound(B, "the budget of 1 hour is used up"),
         settings=PolicySettings(2e-4, 2, 12, max_hours=1.0),
     ),
     "hours left": Next(

@@ -73,7 +73,7 @@ STEPS = {
     "a focus goes before a plateau": Next(PLATEAU, ScoutRound("a", A, "dominates"), focus=Focus("a", "dominates")),
     "no focus without budget": Next(
         [won("a")],
-        ConfirmRound(A, "the budget of 1 rounds is used up"),
+        ConfirmRound(A, "the budget of 1 round is used up"),
         replace(SETTINGS, max_rounds=1),
         Focus("a", "dominates"),
     ),

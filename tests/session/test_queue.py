@@ -86,7 +86,7 @@ def test_a_queue_file_holds_the_budget_and_the_same_command_goes_on(desk: Desk, 
     end = events(capsys.readouterr().out)[-1]
     assert end["reason"] == "the 2 rounds are used up"
     assert [each["rounds"] for each in end["experiments"]] == [1, 1]
-    assert "goes on with leaves, 1 rounds so far" in Path(end["summary"]).read_text()
+    assert "goes on with leaves, 1 round so far" in Path(end["summary"]).read_text()
     assert run_queue(desk, str(file), "--rounds", "1", "--json") == 0
     end = events(capsys.readouterr().out)[-1]
     assert sum(each["rounds"] for each in end["experiments"]) == 3

@@ -28,8 +28,12 @@ export const newId = (stem) => `${stem}-${(counter += 1)}`;
 
 export const known = (value) => typeof value === "number" && Number.isFinite(value);
 export const fixed = (value, digits = 5) => (known(value) ? value.toFixed(digits) : "–");
-// "+2.1e-4", as the command line writes differences.
-export const e4 = (value) => (known(value) ? `${value >= 0 ? "+" : "−"}${Math.abs(value * 1e4).toFixed(1)}e-4` : "–");
+// "+2.1e-4", as the command line writes differences: what rounds to zero has no sign.
+export const e4 = (value) => {
+  if (!known(value)) return "–";
+  const size = Math.abs(value * 1e4).toFixed(1);
+  return `${size === "0.0" ? "" : value > 0 ? "+" : "-"}${size}e-4`;
+};
 export const interval = (low, high) => (known(low) && known(high) ? `[${e4(low)}, ${e4(high)}]` : "");
 export const cut = (text, most = 80) => (String(text).length > most ? `${String(text).slice(0, most)}…` : String(text));
 

@@ -86,7 +86,7 @@ def _era_starts(eras: pa.ChunkedArray) -> list[int]:
 
 def correlation_caption(info: CorrelationInfo) -> str:
     """What the picture does not say by itself."""
-    more = f"; {info.left_out} more are not shown" if info.left_out else ""
+    more = f"; {info.left_out} more {'is' if info.left_out == 1 else 'are'} not shown" if info.left_out else ""
     return (
         f"Spearman correlation of out-of-fold predictions, an era at a time, mean over {info.eras} evenly spread eras; "
         f"stage {info.stage}, best first{more}. Low numbers are what an ensemble gains from."

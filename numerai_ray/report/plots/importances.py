@@ -39,7 +39,8 @@ def importances_info(reading: Reading) -> ImportancesInfo | None:
 
 def importances_caption(info: ImportancesInfo) -> str:
     """What the picture does not say by itself."""
-    hidden = f" {info.hidden} less important ones are not shown." if info.hidden else ""
+    left_out = "1 less important one is" if info.hidden == 1 else f"{info.hidden} less important ones are"
+    hidden = f" {left_out} not shown." if info.hidden else ""
     return (
         f"Share of the primary metric's variation that each dimension accounts for over its values in "
         f"{info.results} results of joint rounds (PED-ANOVA): rough shares, of which the first place is sure.{hidden}"

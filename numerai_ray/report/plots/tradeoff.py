@@ -97,10 +97,12 @@ def tradeoff_caption(info: TradeoffInfo) -> str:
         if count
     ]
     rest = "".join(f"; {each}" for each in left_out)
+    front = "The line is the front: nothing tried has more of both than what lies on it"
+    if sum(point.front for point in info.points) == 1:
+        front = "The front is one point: nothing tried has more of either"
     return (
         f"A point is a configuration of stage {info.stage}: means over all scored eras, {title} over {info.eras} of "
-        f"them. The line is the front: nothing tried has more of both than what lies on it{rest}. Neighbours may "
-        f"differ by noise alone; the leaderboard's intervals tell."
+        f"them. {front}{rest}. Neighbours may differ by noise alone; the leaderboard's intervals tell."
     )
 
 

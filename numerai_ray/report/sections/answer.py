@@ -76,7 +76,7 @@ def _stage(reading: Reading, stage: Stage) -> list[str]:
 
 def _nothing_compared(reading: Reading, stage: Stage) -> str:
     if stage == "scout":
-        rows = [row for r in reading.scouts for row in reading.rows(r) if row.role == "variant"]
+        rows = [row for r in reading.judging for row in reading.rows(r) if row.role == "variant"]
         rows = [row for row in rows if not math.isnan(row.delta)]
         if not rows:
             return "the base stands; no variant could be judged"

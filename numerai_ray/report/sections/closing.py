@@ -49,12 +49,10 @@ def what_worked(reading: Reading) -> list[str]:
         return ["Nothing was tried yet."]
     worked: list[Tried] = []
     did_not: list[Tried] = []
-    for record in reading.scouts:
-        if record.decision.again and any(each.number == record.number + 1 for each in reading.scouts):
-            continue  # told by the round that ran its best again
+    for record in reading.judging:
         gain, line = _best_of_round(reading, record)
         (worked if record.decision.promoted else did_not).append((gain, f"{line} (round {record.number})"))
-    also = {"significant": ", clear of the noise", "pareto": ", at no cost", "replicated": ", again with fresh seeds"}
+    also = {"significant": ", clear of the noise", "pareto": ", at no cost", "replicated": " again with fresh seeds"}
     rule = "the margin" + also.get(reading.loaded.plan.rounds.accept, "")
     parts = [f"Counted as gains by {rule}: {_largest(worked)}."] if worked else [f"Nothing reached {rule}."]
     parts += [f"Did not: {_largest(did_not)}."] if did_not else []
@@ -99,7 +97,7 @@ def threats(reading: Reading) -> list[str]:
     """What could make the result wrong, with this experiment's numbers."""
     found = [_noise(reading)]
     search = reading.search("final")
-    if search.variants > 1:
+    if search.variants > 1 and reading.best_changes:
         found.append(
             f"Selection: the winner was chosen on the same eras that it is reported on, so its gain is biased upwards; "
             f"noise alone brings {luck(search):.1f} standard errors to {searched(search)} in one case of twenty."
@@ -161,7 +159,7 @@ def _holdout(reading: Reading) -> str:
     """What eras that nothing has seen say, or that there are none."""
     records = reading.of("holdout")
     if records:
-        return f"Holdout: {cell(records[-1].decision.reason, 400)}."
+        return f"Holdout: {cell(records[-1].decision.reason.removeprefix('recorded: '), 400)}."
     kept = reading.loaded.plan.holdout_eras
     if kept is not None:
         return f"Holdout: the last {kept} weeks are kept out and not scored yet."
@@ -181,7 +179,11 @@ def _leaks(reading: Reading) -> str:
             f"and scored there need {room.needed}"
         )
     suspects = {v.id for r in reading.history for v in r.variants if any(f.startswith("suspect") for f in v.flags)}
-    found = f"{len(suspects)} results looked like one and were set aside" if suspects else "no result looked like one"
+    found = (
+        f"{counted(len(suspects), 'result')} looked like one (Sanity, below)"
+        if suspects
+        else "no result looked like one"
+    )
     return f"Leaks: {apart}; {found}."
 
 

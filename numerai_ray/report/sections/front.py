@@ -19,5 +19,10 @@ def front_section(reading: Reading) -> list[str]:
     rest = "" if len(shown) == len(front) else f" The first {len(shown)} of them; all stand in `status --json`."
     rows = [f"| {cell(each.id)} | {' | '.join(f'{value:.5f}' for value in each.values)} |" for each in shown]
     table = [f"| On the front | {' | '.join(titles)} |", f"|:--|{'--:|' * len(titles)}", *rows]
-    rule = f"Of a round's front, `{reading.loaded.plan.rounds.accept}` by {reading.loaded.plan.metric} chose the base."
+    primary, last = reading.metric, reading.score_config.score.last_eras
+    window = f"the last {last} scored eras" if primary.recent else "all scored eras"
+    rule = (
+        f"Of those on a round's front the best {primary.metric.noun} over {window} could become the next base, by "
+        f"`accept: {reading.loaded.plan.rounds.accept}`."
+    )
     return [f"{which}. {rule}{rest}", "\n".join(table)]

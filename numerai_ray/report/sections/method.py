@@ -3,7 +3,7 @@
 import math
 
 from numerai_ray.config.search_space import merged_changes
-from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta, e4_interval
+from numerai_ray.metrics.significance import INTERVAL_PERCENT, LEVEL, PairedDelta, e4, e4_interval
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, Row, appendix_table, cell, change_text, number
 
@@ -17,10 +17,10 @@ def method(reading: Reading) -> list[str]:
     rounds, score = reading.loaded.plan.rounds, reading.score_config.score
     overlap = reading.comparison.overlap_eras
     rule = {
-        "margin": "whether that gain is noise is told beside it, and does not decide",
-        "pareto": "and loses nothing in CORR or a Sharpe ratio by more than noise does",
-        "significant": f"and is clear of the noise as the best of its round (p ≤ {LEVEL:g})",
-        "replicated": f"and does so again when both run with fresh seeds (p ≤ {LEVEL:g}, as the best of its round as "
+        "margin": "; whether that gain is noise is told beside it, and does not decide",
+        "pareto": " and loses nothing in CORR or a Sharpe ratio by more than noise does",
+        "significant": f" and is clear of the noise as the best of its round (p ≤ {LEVEL:g})",
+        "replicated": f" and does so again when both run with fresh seeds (p ≤ {LEVEL:g}, as the best of its round as "
         f"far as the same noise is in both runs)",
     }[rounds.accept]
     training = (
@@ -38,8 +38,9 @@ def method(reading: Reading) -> list[str]:
         f"and in the answer the whole search over all scored eras (rule {reading.answer.rule})."
     )
     decision = (
-        f"**Decision.** The best variant becomes the next base when it beats the round's base by {rounds.margin:g}; "
-        f"{rule}. What looks like a leak is never promoted by itself."
+        f"**Decision.** The best variant becomes the next base when it beats the round's base by "
+        f"{e4(rounds.margin, sign=False)} {score.primary.metric.noun}{rule}. "
+        f"What looks like a leak is never promoted by itself."
     )
     return [training, scores, intervals, decision]
 

@@ -15,7 +15,7 @@ from numerai_ray.report.tables import UNKNOWN, cell
 ABOUT = {
     "interpret": "interpret tries the readings of the idea side by side",
     "scout": "scout searches",
-    "confirm": "confirm runs base and winner at a larger scale",
+    "confirm": "confirm runs base and winner on its own data",
     "scale": "scale runs them with more trees",
     "final": "final runs what survived",
     "holdout": "holdout scores it once on eras that nothing has seen",
@@ -33,9 +33,9 @@ def plan_section(reading: Reading) -> list[str]:
     }
     rule = (
         f"a round varies one dimension in at most {rounds.variants} variants; a gain counts from "
-        f"{e4(rounds.margin, sign=False)} {score.primary.metric.title}{also.get(rounds.accept, '')}; "
-        f"the search ends after {rounds.patience} rounds in a row without one, when nothing is left to try, or after "
-        f"{_budget(reading)}."
+        f"{e4(rounds.margin, sign=False)} {score.primary.metric.noun}{also.get(rounds.accept, '')}; "
+        f"the search ends after {counted(rounds.patience, 'round')} in a row without one, "
+        f"when nothing is left to try, or after {_budget(reading)}."
     )
     facts = [
         f"- **Idea:** {sentence(plan.idea)}",
@@ -68,17 +68,17 @@ def _blended(reading: Reading) -> list[str]:
 
 def _budget(reading: Reading) -> str:
     budget = reading.loaded.plan.budget
-    hours = "" if budget.hours is None else f" or {budget.hours:g} hours"
-    return f"{budget.rounds} rounds{hours}"
+    hours = "" if budget.hours is None else f" or {budget.hours:g} hour{'' if budget.hours == 1 else 's'}"
+    return f"{counted(budget.rounds, 'round')}{hours}"
 
 
 def _primary(score: ScoreConfig) -> str:
     """What decides, and how a payout is made where it does."""
     primary, recent = score.primary, f"the last {score.last_eras} scored eras"
     first, second = (recent, "all") if primary.recent else ("all scored eras", f"that over {recent}")
-    told = f"mean {primary.metric.title} over {first}; ties go to the mean over {second}"
+    told = f"mean {primary.metric.noun} over {first}; ties go to the mean over {second}"
     if not primary.recent:
-        told = f"mean {primary.metric.title} over {first}; ties go to {second}"
+        told = f"mean {primary.metric.noun} over {first}; ties go to {second}"
     if primary.series != "payout":
         return told
     paid, label = primary.terms, score.paid_target or score.target

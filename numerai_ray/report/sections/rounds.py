@@ -19,7 +19,7 @@ SECTIONS = {
         "Interpretations",
         "Readings of the idea side by side; the best by the primary metric becomes the base.",
     ),
-    "confirm": ("Confirm", "The base and the best configuration found, at the larger scale."),
+    "confirm": ("Confirm", "The base and the best configuration found, on the confirm stage's data."),
     "scale": ("Scale", "The base and the best configuration found, with the expensive parameters."),
     "final": ("Final", "What survived, on the final stage's data."),
     "holdout": ("Holdout", "The base and the winner on eras that no fit and no decision has seen."),
