@@ -25,9 +25,9 @@ def spent_budget(history: Sequence[RoundRecord], settings: PolicySettings) -> st
     if settings.max_fits is not None and _fits(history) >= settings.max_fits:
         return counted(settings.max_fits, "fit")
     if settings.max_hours is not None and _wall_s(history) >= settings.max_hours * 3600:
-        return f"{settings.max_hours:g} hour{'' if settings.max_hours == 1 else 's'}"
+        return _counted(settings.max_hours, "hour")
     if settings.max_core_hours is not None and _core_s(history) >= settings.max_core_hours * 3600:
-        return f"{settings.max_core_hours:g} core-hour{'' if settings.max_core_hours == 1 else 's'}"
+        return _counted(settings.max_core_hours, "core-hour")
     return ""
 
 
@@ -68,10 +68,12 @@ def time_left(
     """
     found = [(math.inf, "")]
     if settings.max_hours is not None:
-        found.append((settings.max_hours * 3600 - _wall_s(history) - wall_s, f"{settings.max_hours:g} hours"))
+        found.append((settings.max_hours * 3600 - _wall_s(history) - wall_s, _counted(settings.max_hours, "hour")))
     if settings.max_core_hours is not None:
         left_core_s = settings.max_core_hours * 3600 - _core_s(history) - spent.core_s
-        found.append((left_core_s / (spent.cores or _usual_cores(history)), f"{settings.max_core_hours:g} core-hours"))
+        found.append(
+            (left_core_s / (spent.cores or _usual_cores(history)), _counted(settings.max_core_hours, "core-hour"))
+        )
     return min(found)
 
 
@@ -109,3 +111,7 @@ def _usual_cores(history: Sequence[RoundRecord]) -> float:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
