@@ -29,6 +29,10 @@ main()
 """
 
 
+def ended(desk: Desk, where: list[str]) -> int:
+    return subprocess.run([*CLI, *desk.arguments(*where)], check=False, capture_output=True).returncode
+
+
 @pytest.mark.parametrize(
     "where",
     [
@@ -38,12 +42,12 @@ main()
 )
 def test_a_report_that_was_torn_by_a_kill_is_written_again(tmp_path: Path, market: Path, where: list[str]) -> None:
     calm, wild = Desk(tmp_path / "calm", market), Desk(tmp_path / "wild", market)
-    assert calm.run() == 0
+    assert ended(calm, where) == 0
     for text in (1, 2):
         killed = subprocess.run(
             [sys.executable, "-c", TORN, str(text), *wild.arguments(*where)], check=False, capture_output=True
         )
         assert killed.returncode == -signal.SIGKILL
-    assert subprocess.run([*CLI, *wild.arguments(*where)], check=False, capture_output=True).returncode == 0
+    assert ended(wild, where) == 0
     assert outcome(wild.folder) == outcome(calm.folder)
     assert not list(wild.folder.glob(".*.partial"))
