@@ -1,9 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
-import resource
 import tempfile
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,8 @@ from numerai_ray.data.synthetic.files import write_market
 from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.submission.container.containers import container_for
 from numerai_ray.submission.container.environment import Environment, environment_for
+
+pytest_plugins = ["core_seconds"]
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.
@@ -57,39 +57,6 @@ def _ray_folder() -> str:
     folder = Path(tempfile.gettempdir()) / f"ray-{os.getuid()}-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return str(folder)
-
-
-# Seconds of a core above which a test is slow. Cores, because a busy machine makes no test slow.
-QUICK_S = 5.0
-
-
-def cpu_seconds() -> float:
-    """Of this process, and of those that it started and that have ended."""
-    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    before = cpu_seconds()
-    try:
-        return (yield)
-    finally:
-        if not is_marked(item):
-            item.user_properties.append(("cpu_s", cpu_seconds() - before))
-
-
-def is_marked(item: pytest.Item) -> bool:
-    return any(item.get_closest_marker(name) for name in ("ray", "cluster", "browser", "slow", "long"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that have lost their place in the quick tier."""
-    passed = terminalreporter.getreports("passed")
-    spent = {each.nodeid: seconds for each in passed for name, seconds in each.user_properties if name == "cpu_s"}
-    for name, seconds in sorted(spent.items(), key=lambda each: -each[1]):
-        if seconds > QUICK_S:
-            terminalreporter.write_line(f"{name} took {seconds:.0f} s of a core: mark it slow, or make it quick")
 
 
 @pytest.fixture(scope="session")
