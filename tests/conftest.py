@@ -9,6 +9,7 @@ from bad_requests import Desk
 from hypothesis import settings
 from live_desk import LiveDesk
 from submission_desk import PYTHONS, exported, finished_desk
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.data.files.build import build
 from numerai_ray.data.synthetic.files import write_market
@@ -23,6 +24,9 @@ pytest_plugins = ["core_seconds"]
 # No test asks Numerai: where none runs a server of its own, nobody answers, and at once.
 os.environ["NUMERAI_RAY_API_URL"] = "http://127.0.0.1:9"
 os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}
+
+# Matrices of tests are small, and tests run side by side: more threads would wait for each other, and spin meanwhile.
+threadpool_limits(1, user_api="blas")
 
 # A busy machine is no failure.
 settings.register_profile("house", deadline=None)
