@@ -193,7 +193,7 @@ def test_a_run_that_is_interrupted_twice_ends_at_once_and_goes_on(
         assert wait_until(lambda: bool(desk.fits()) or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     before = desk.fits()

@@ -18,9 +18,12 @@ from places import ROOT
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
+# A hangup ends it, also where the tests themselves run under nohup.
+PRELUDE = "import os, signal, sys, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+
 
 def python(code: str, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import os, signal, sys, time\n" + code]
+    command = [sys.executable, "-c", PRELUDE + code]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
@@ -76,7 +79,7 @@ def test_a_command_outlives_its_words_to_a_terminal_that_closed(tmp_path: Path) 
         "        finally:\n"
         "            print('x' * 10, flush=True); open('cleaned', 'w').close()"
     )
-    code = "import os, signal, sys, time\n" + COMMAND.format(number=0, phase=phase)
+    code = PRELUDE + COMMAND.format(number=0, phase=phase)
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True, cwd=tmp_path,

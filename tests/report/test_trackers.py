@@ -182,11 +182,12 @@ def test_a_server_that_does_not_answer_is_one_masked_line_once_and_holds_no_run(
     with server(None if kind == "silent" else drip, 0.3) as address:
         host = "127.0.0.1:9" if kind == "down" else address
         MLflow = MLflowTracker(finished.paths, "demo", f"http://me:hush@{host}")
+        importlib.import_module("mlflow.entities")  # seconds on a busy machine
         began = time.monotonic()
         with pytest.raises(EnvironmentFault) as fault:
             MLflow(finished.records)
         MLflow(finished.records)
-        assert time.monotonic() - began < 8, "mlflow's own import is in it"
+        assert time.monotonic() - began < 8
     assert f"http://***@{host}" in str(fault.value)
     assert "track" in str(fault.value)
     assert "\n" not in str(fault.value)

