@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ import mcp_types as types
 from jsonschema import Draft202012Validator
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from numerai_ray.errors import NumeraiRayError, RequestError, nearest
@@ -22,6 +24,7 @@ from numerai_ray.mcp_server.reading import READINGS
 from numerai_ray.mcp_server.resources import find, readable
 from numerai_ray.mcp_server.tools import Tool, command_line, offered
 from numerai_ray.session.skills import skills
+from numerai_ray.system.files import plain_file
 
 Context = ServerRequestContext[Any]
 INSTRUCTIONS = (
@@ -93,14 +96,16 @@ class Handlers:
         return types.ListResourcesResult(resources=listed)
 
     async def read_resource(self, _: Context, asked: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        found = find(self.desk.root, asked.uri)
         content: types.TextResourceContents | types.BlobResourceContents
-        if found.mime_type.startswith("image/"):
-            blob = base64.b64encode(found.file.read_bytes()).decode()
-            content = types.BlobResourceContents(uri=asked.uri, mime_type=found.mime_type, blob=blob)
-        else:
-            text = found.file.read_text(encoding="utf-8")
-            content = types.TextResourceContents(uri=asked.uri, mime_type=found.mime_type, text=text)
+        with _refusals(asked.uri):
+            found = find(self.desk.root, asked.uri)
+            whole = plain_file(found.file).read_bytes()
+            if found.mime_type.startswith("image/"):
+                blob = base64.b64encode(whole).decode()
+                content = types.BlobResourceContents(uri=asked.uri, mime_type=found.mime_type, blob=blob)
+            else:
+                text = whole.decode(errors="replace")
+                content = types.TextResourceContents(uri=asked.uri, mime_type=found.mime_type, text=text)
         return types.ReadResourceResult(contents=[content])
 
     async def list_prompts(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
@@ -110,9 +115,21 @@ class Handlers:
     async def get_prompt(self, _: Context, asked: types.GetPromptRequestParams) -> types.GetPromptResult:
         found = next((each for each in skills() if each.name == asked.name), None)
         if found is None:
-            raise RequestError(f"{asked.name}: no such prompt; there are {', '.join(each.name for each in skills())}")
+            names = ", ".join(each.name for each in skills())
+            raise MCPError(types.INVALID_PARAMS, f"{asked.name}: no such prompt; there are {names}")
         message = types.PromptMessage(role="user", content=types.TextContent(text=found.text))
         return types.GetPromptResult(description=found.description, messages=[message])
+
+
+@contextmanager
+def _refusals(uri: str) -> Iterator[None]:
+    """Why ``uri`` cannot be read reaches the client: of any other error the SDK tells it nothing."""
+    try:
+        yield
+    except NumeraiRayError as error:
+        raise MCPError(types.INVALID_PARAMS, str(error)) from error
+    except OSError as error:
+        raise MCPError(types.INTERNAL_ERROR, f"{uri}: cannot be read: {error.strerror or error}") from error
 
 
 def made_server(desk: Desk) -> Server[Any]:

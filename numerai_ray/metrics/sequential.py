@@ -32,6 +32,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from numerai_ray.metrics.distributions import logsumexp, ndtri, stdtrit
 from numerai_ray.metrics.significance import LEVEL, MIN_ERAS, Series
@@ -229,8 +230,9 @@ class _Sums:
     @classmethod
     def of(cls, values: FloatArray, correlation: FloatArray) -> "_Sums":
         # The factor of a leading block is a leading block of the factor: one solution serves every n.
-        root = np.linalg.cholesky(correlation)
-        ones, own = solve_triangular(root, np.column_stack([np.ones(len(values)), values]), lower=True).T
+        with threadpool_limits(1, user_api="blas"):  # several threads on a small matrix spin for ten times its work
+            root = np.linalg.cholesky(correlation)
+            ones, own = solve_triangular(root, np.column_stack([np.ones(len(values)), values]), lower=True).T
         count = np.arange(1.0, len(values) + 1)
         return cls(count, np.cumsum(ones**2), np.cumsum(ones * own), np.cumsum(own**2))
 

@@ -12,6 +12,7 @@ import pytest
 from desk import Desk
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from numerai_ray.cli.commands.schema import schema_of
 from numerai_ray.cli.main import run
@@ -219,6 +220,39 @@ def test_resources_are_docs_plans_reports_and_plots_as_images(desk: Desk) -> Non
     assert plots
     assert all(each.mime_type == "image/png" for each in plots)
     assert all(base64.b64decode(each.blob).startswith(b"\x89PNG") for each in plots)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("numerai-ray://docs/nothing", "numerai-ray://docs/nothing: no such resource; list them"),
+        ("file:///etc/passwd", "no such resource"),
+        ("numerai-ray://experiments/vanished/plan", "cannot be read: it is a directory, not a file"),
+    ],
+)
+def test_a_resource_that_cannot_be_read_says_why(
+    uri: str, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiments/vanished/experiment.yaml").mkdir(parents=True)
+
+    async def ask() -> str:
+        async with Client(made_server(ServerDesk(tmp_path))) as client:
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource(uri)
+            return caught.value.message
+
+    assert words in anyio.run(ask)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_prompt_that_is_not_there_says_which_are(desk: Desk) -> None:
+    async def ask() -> str:
+        async with Client(made_server(at(desk))) as client:
+            with pytest.raises(MCPError) as caught:
+                await client.get_prompt("numerai-nothing")
+            return caught.value.message
+
+    assert "numerai-nothing: no such prompt; there are numerai-" in anyio.run(ask)
 
 
 def test_prompts_are_the_skills(desk: Desk) -> None:
