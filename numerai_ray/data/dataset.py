@@ -393,7 +393,7 @@ def as_int8(column: pa.ChunkedArray, name: str, path: Place) -> npt.NDArray[np.i
     if not pa.types.is_integer(column.type) or column.null_count:
         found = "empty values" if column.null_count else str(column.type)
         raise DataError(f"{path}: feature {name!r} must hold integers 0..4, but holds {found}; use data of v5 or later")
-    values = column.to_numpy()
+    values = number_values(column)
     # A wider type is narrowed only when nothing is lost: 258 would become 2.
     if values.dtype != np.int8 and len(values) and not (values.min() >= 0 and values.max() <= 4):
         raise DataError(f"{path}: feature {name!r} holds values outside 0..4; download it again")

@@ -35,7 +35,6 @@ HASHES: Mapping[Hash, Callable[[Any], Any]] = {"xxh3": xxhash.xxh3_128, "sha256"
 # As what values are hashed: that is how fits read them, whatever type the file has.
 Kind = Literal["int8", "float32", "float64", "text"]
 Table = npt.NDArray[np.uint8]
-_PLAIN = (pa.int8(), pa.float32(), pa.float64())
 _CHECKSUM = hashlib.sha256().digest_size
 
 
@@ -147,12 +146,7 @@ def _values_of(kind: Kind, column: Any) -> npt.NDArray[Any] | _Texts:
         _, offsets, data = ended.buffers()
         ends = np.frombuffer(offsets, np.int64, len(ended) + 1, 8 * ended.offset)
         return _Texts(np.frombuffer(data or b"", np.uint8), ends)
-    if isinstance(column, np.ndarray):
-        values = column
-    elif column.type in _PLAIN and not column.null_count and isinstance(column, pa.Array):
-        values = column.to_numpy()
-    else:
-        values = number_values(column)
+    values = column if isinstance(column, np.ndarray) else number_values(column)
     if kind == "int8":
         # What is no small whole number is refused by whoever reads it; here it only has to differ.
         small = values.dtype.kind in "iu" and (values.dtype == np.int8 or not len(values) or _is_small(values))

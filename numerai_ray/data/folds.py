@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from numerai_ray.config import Config, CvConfig, DataConfig
+from numerai_ray.data.columns import number_values
 from numerai_ray.data.dataset import META_MODEL, DatasetIndex, load_columns, open_parquet, read_group
 from numerai_ray.data.eras import FoldError, Folds, Holdout, era_folds, era_label, least_honest_gap
 from numerai_ray.errors import ConfigError, DataError, Problem
@@ -50,8 +51,8 @@ class EraCoverage:
         path, era_col = self.index.benchmark_path, self.data.era_col
         if era_col in self.index.benchmark_columns:
             table = _read(path, era_col, name)
-            known = table.column(0).filter(pa.array(np.isfinite(_floats(table.column(1), path))))
             try:
+                known = table.column(0).filter(pc.is_finite(table.column(1).cast(pa.float64())))
                 # By its own eras: matching ids, as a round does, takes seconds with a large file.
                 return frozenset(map(int, pc.unique(known.cast(pa.string())).to_pylist())) & {*self.index.eras}
             except (ValueError, TypeError, pa.ArrowException):
@@ -71,7 +72,7 @@ def _read(path: Place, *names: str) -> pa.Table:
 
 def _floats(column: pa.ChunkedArray, path: Place) -> npt.NDArray[np.float64]:
     try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+        return np.asarray(number_values(column.cast(pa.float64())), np.float64)
     except pa.ArrowException as error:
         first = str(error).splitlines()[0]
         raise DataError(f"{path}: is damaged ({first}); download or build the file again") from error

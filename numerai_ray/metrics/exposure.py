@@ -37,7 +37,6 @@ from numerai_ray.metrics.era_columns import (
     spearman,
     uniform_ranks,
 )
-from numerai_ray.metrics.neutralization import linear_parts, remove_part
 from numerai_ray.metrics.scoring import score_eras
 
 # Features converted to float64 at a time.
@@ -110,6 +109,9 @@ def feature_neutral_corrs(
 
     What there is to compute of the features alone is most of the work, and is done once for all.
     """
+    # It brings scipy.linalg, which takes longer to import than a command that trains nothing has to take.
+    from numerai_ray.metrics.neutralization import linear_parts, remove_part  # noqa: PLC0415
+
     shapes = [by_era(gaussianize, prediction, era_starts) for prediction in predictions]
     parts = linear_parts(shapes, features, era_starts)
     neutral = (remove_part(shape, part, 1.0) for shape, part in zip(shapes, parts, strict=True))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numerai_ray.errors import FitError, nearest
 from numerai_ray.metrics.importance import Importance, importance_of
 from numerai_ray.models.dense import blamed, others
+from numerai_ray.models.engine import TAKES, refusal
 from numerai_ray.models.lightgbm_names import all_names, main_names
 from numerai_ray.models.protocol import Batch, FitResult, NoDevice, Params, Rungs
 from numerai_ray.models.reports import beat
@@ -89,7 +90,7 @@ class LightGBM:
         return {name: value for name, value in params.items() if names.get(name) not in ON_GPU}
 
     def problems(self, params: Params) -> list[tuple[str, str]]:
-        names = all_names()
+        names = main_names(params)
         found = []
         given: dict[str, str] = {}
         params = {name: value for name, value in params.items() if name not in ESTIMATOR_ONLY}
@@ -109,7 +110,14 @@ class LightGBM:
                     (name, "GOSS samples differently for each number of threads; use bagging_fraction instead")
                 )
             given.setdefault(main or name, name)
-        return found + self._refused(others(params, found))
+        rest = others(params, found)
+        return found + ([] if self._surely_taken(rest) else self._refused(rest))
+
+    def _surely_taken(self, params: Params) -> bool:
+        """Whether LightGBM need not be asked, whose import takes a second: it takes whatever our own engine takes."""
+        canonical = self.canonical_params(params)
+        fixed = all(canonical.pop(name) is value for name, value in SAME_TREES.items() if name in canonical)
+        return fixed and canonical.keys() <= TAKES.keys() and refusal(canonical) is None
 
     def _refused(self, params: Params) -> list[tuple[str, str]]:
         """What LightGBM says about the values; it names one at a time, so it is asked again without that one."""

@@ -1,9 +1,9 @@
 """Short rounds that tell how long others take: a few trees of each kind of model, run as the experiment's own will be.
 
 They go through the runner that a run would use, so that what is measured is what will be: processes that start and
-import, fits side by side on all cores, Tune's own time. Rounds of the same fits: two in which everything starts, one
-of a few trees, and of more until they take long enough to tell. The smallest fold of an experiment and its largest
-tell what a row costs.
+import, and fits side by side on all cores; only Tune is not shown them. Rounds of the same fits: two in which
+everything starts, one of a few trees, and of more until they take long enough to tell. The smallest fold of an
+experiment and its largest tell what a row costs.
 """
 
 import tempfile

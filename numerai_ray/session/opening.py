@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,18 +262,18 @@ def training_runner(
     if in_process:
         yield InProcessRunner(store, this_machine().cores)
         return
-    runner = _ray_runner(store, folder, address)
+    runner = _ray_runner(store, folder, address, shown=False)
     try:
         yield runner
     finally:
         runner.close()
 
 
-def _ray_runner(store: FitStore, folder: Path, address: str | None) -> TuneRunner:
+def _ray_runner(store: FitStore, folder: Path, address: str | None, *, shown: bool = True) -> TuneRunner:
     """Rounds of the experiment in ``folder`` on Ray; where that is lost, the command starts over."""
     from numerai_ray.runners.ray.runner import TuneRunner
 
-    return TuneRunner(store, _ray_settings(folder, address))
+    return TuneRunner(store, replace(_ray_settings(folder, address), shown=shown))
 
 
 def _ray_settings(folder: Path, address: str | None) -> RaySettings:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from numerai_ray.metrics.era_columns import FloatArray, by_era, columns_of, era_rows, gaussianize, uniform_ranks
 
@@ -193,8 +191,10 @@ def _fold_weights(past: Sequence[tuple[FloatArray, FloatArray]], plan: StackPlan
     if plan.method == "ridge":
         found = np.linalg.solve(squares, products)
     else:
-        root = cholesky(squares, lower=True)
         # Loaded here: its import takes a fifth of a second, which every command would spend.
-        found, _ = scipy.optimize.nnls(root.T, solve_triangular(root, products, lower=True))
+        from scipy import linalg, optimize  # noqa: PLC0415
+
+        root = linalg.cholesky(squares, lower=True)
+        found, _ = optimize.nnls(root.T, linalg.solve_triangular(root, products, lower=True))
     size = float(np.abs(found).sum())
     return np.asarray(found / size) if size > 0 else None

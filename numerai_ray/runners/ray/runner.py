@@ -77,7 +77,7 @@ class TuneRunner:
         # Diagnosed at once: what our own object store takes later is not missing.
         self._machine = machine_before()
         self._run_id = uuid4().hex[:12]
-        self._showing = Showing(settings.trial_dir, max(1, self._machine.cores // 2), self._run_id)
+        self._showing = Showing(settings.trial_dir, self._machine.cores, self._run_id)
         self._clock: NodeClock | None = None
         self._threads: dict[str, int] = {}  # by fit
         self._before = RoundCost()  # of attempts at the round that were lost with Ray
@@ -173,7 +173,8 @@ class TuneRunner:
         teller = ProgressTeller(plans, flight, on_progress)
         teller.start()
         try:
-            self._showing.show(plans, {plan.id: flight.folds[plan.id] for plan in plans})
+            if self.settings.shown:
+                self._showing.show(plans, {plan.id: flight.folds[plan.id] for plan in plans})
             with span("waiting for fits"):
                 teller.join()
         except BaseException:

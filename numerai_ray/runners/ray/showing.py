@@ -16,9 +16,9 @@ from numerai_ray.training.spec import VariantPlan
 
 # The longest that the first round's trials are shown after its fits have begun.
 FIRST_FIT_S = 5.0
-# From the beginning of one round's showing to that of the next: a process for its trials, which imports Ray Tune, takes
-# two seconds of a core, more than many a round's fits.
-EVERY_S = 10.0
+# Core-seconds of this machine from the beginning of one round's showing to that of the next: a process for its trials,
+# which imports Ray Tune, takes two of them and more, as many as all fits of many a round.
+EVERY_CORE_S = 40.0
 # The longest that the end waits for Tune to say its last words: on a Ray that ends with this process, and on a cluster,
 # which another runner of this process may want to leave for another one.
 LAST_WORDS_S, LAST_WORDS_ON_A_CLUSTER_S = 10.0, 60.0
@@ -28,15 +28,16 @@ class Showing:
     """Rounds of one Ray, shown one after the other; those that are over before their turn comes are left out.
 
     A trial's process, Tune itself and its import take as long as many fits, and have nothing to tell before the first
-    of them: they come after it. The next begins :data:`EVERY_S` after that at the soonest. A fault of theirs loses
-    nothing.
+    of them: they come after it. The next begins :data:`EVERY_CORE_S` after that at the soonest. A fault of theirs
+    loses nothing.
     """
 
-    def __init__(self, trial_dir: Path, at_once: int, run_id: str):
-        self._trial_dir, self._at_once, self._run_id = trial_dir, at_once, run_id
+    def __init__(self, trial_dir: Path, cores: int, run_id: str):
+        self._trial_dir, self._at_once, self._run_id = trial_dir, max(1, cores // 2), run_id
+        self._every_s = EVERY_CORE_S / cores
         self._last: threading.Thread | None = None
         self._first = True
-        self._began = -EVERY_S
+        self._began = -self._every_s
         self._ends = threading.Event()
 
     def show(self, plans: Sequence[VariantPlan], waits: Waits) -> None:
@@ -63,7 +64,7 @@ class Showing:
                 ray.wait(list(first), timeout=FIRST_FIT_S)
                 self._first = False
             else:
-                self._ends.wait(self._began + EVERY_S - time.monotonic())
+                self._ends.wait(self._began + self._every_s - time.monotonic())
                 if self._last is not threading.current_thread():
                     return  # the rounds went on meanwhile, or ended
             self._began = time.monotonic()

@@ -29,14 +29,15 @@ from numerai_ray.system.resources import Machine
 class RaySettings:
     """Where Ray runs. ``address`` None starts one on this machine; ``trial_dir`` is Tune's own folder.
 
-    ``experiment`` is what Ray's dashboard calls the job. ``on_lost`` is told, in a thread of its own, that a Ray which
-    was started here is gone.
+    ``shown`` is whether Tune is shown the rounds. ``experiment`` is what Ray's dashboard calls the job. ``on_lost`` is
+    told, in a thread of its own, that a Ray which was started here is gone.
     """
 
     trial_dir: Path
     log_file: Path
     address: str | None = None
     dashboard: bool = True
+    shown: bool = True
     experiment: str = ""
     on_lost: Callable[[str], None] | None = None
 

@@ -10,7 +10,6 @@ from numerai_ray.config import SCORE_BENCHMARK
 from numerai_ray.config.sections import NeutralizeConfig
 from numerai_ray.data.era_slabs import era_slabs
 from numerai_ray.metrics.era_columns import EraMatrix, by_era, gaussianize
-from numerai_ray.metrics.neutralization import linear_part, remove_part
 from numerai_ray.training.linear_parts import LinearParts
 from numerai_ray.training.post_steps.base import Floats, PostFold, PostStep
 
@@ -24,6 +23,8 @@ class Neutralize(PostStep[NeutralizeConfig]):
     key: ClassVar[str] = "neutralize"
 
     def apply(self, prediction: Floats, asked: NeutralizeConfig, fold: PostFold) -> Floats:
+        from numerai_ray.metrics.neutralization import linear_part, remove_part  # noqa: PLC0415, brings scipy.linalg
+
         plan, starts = fold.plan, fold.starts
         # Ranks, as the score looks at nothing else: the scale of a raw prediction would decide how much is linear.
         shape = by_era(gaussianize, prediction, starts)
