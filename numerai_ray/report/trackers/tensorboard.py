@@ -2,8 +2,10 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from numerai_ray.report.trackers.facts import by_round, cumulative, metric_value
 
 # The run of the experiment as a whole. No variant has this name: theirs begin with their round.
 ROUNDS = "rounds"
+PREFIX = "events.out.tfevents."
 
 
 @dataclass(eq=False)
@@ -47,64 +50,80 @@ class TensorBoardTracker:
         undrawn = [each for each in history if not self._curves(each).exists()]
         if not missing and not undrawn:
             return
-        make_writer = _writer()
         for record in undrawn:
-            self._add_round(make_writer, history, record)
+            self._add_round(history, record)
         reader = ScoreReader(self.paths)
         for record, variant in missing:
             partial = self.paths.tensorboard / f".{variant.id}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            writer = make_writer(str(partial), write_to_disk=True)
-            try:
-                self._write(writer, record, variant, reader)
-            finally:
-                writer.close()
+            partial.mkdir(parents=True)
+            self._add_variant(partial / f"{PREFIX}{record.number:010d}", record, variant, reader)
             # A run is there whole or not at all, so that the next call knows what is missing.
             partial.replace(self.paths.tensorboard / variant.id)
 
     def _curves(self, record: RoundRecord) -> Path:
         """The file with a round's points of the curves over rounds; TensorBoard reads a run's files in this order."""
-        return self.paths.tensorboard / ROUNDS / f"events.out.tfevents.{record.number:010d}"
+        return self.paths.tensorboard / ROUNDS / f"{PREFIX}{record.number:010d}"
 
-    def _add_round(self, make_writer: Any, history: Sequence[RoundRecord], record: RoundRecord) -> None:
-        partial = self.paths.tensorboard / f".{ROUNDS}.partial"
+    def _add_round(self, history: Sequence[RoundRecord], record: RoundRecord) -> None:
+        values = {name: dict(points).get(record.number) for name, points in by_round(history).items()}
+        known = {name: value for name, value in values.items() if value is not None}
+        partial, curves = self.paths.tensorboard / f".{ROUNDS}.partial", self._curves(record)
         shutil.rmtree(partial, ignore_errors=True)
-        writer = make_writer(str(partial), write_to_disk=True)
-        try:
-            for name, points in by_round(history).items():
-                for number, value in points:
-                    if number == record.number:
-                        writer.add_scalar(name, value, number)
-            writer.add_text("decision", record.decision.reason, record.number)
-        finally:
-            writer.close()
-        (written,) = partial.iterdir()
-        self._curves(record).parent.mkdir(parents=True, exist_ok=True)
-        written.replace(self._curves(record))
+        partial.mkdir(parents=True)
+        _write(partial / curves.name, {record.number: known}, ("decision", record.decision.reason, record.number))
+        curves.parent.mkdir(exist_ok=True)
+        (partial / curves.name).replace(curves)
         partial.rmdir()
 
-    def _write(self, writer: Any, record: RoundRecord, variant: VariantRecord, reader: ScoreReader) -> None:
-        for name, value in metric_values(variant).items():
-            writer.add_scalar(f"metrics/{name}", value, record.number)
+    def _add_variant(self, file: Path, record: RoundRecord, variant: VariantRecord, reader: ScoreReader) -> None:
+        points: dict[int, dict[str, float]] = {}
         for name, sums in cumulative(reader, variant).items():
             for era, value in sums:
-                writer.add_scalar(f"per_era/{name}", value, era)
+                points.setdefault(era, {})[f"per_era/{name}"] = value
+        metrics = {f"metrics/{name}": value for name, value in metric_values(variant).items()}
+        points[record.number] = points.get(record.number, {}) | metrics
         told = {"stage": record.stage, "round": record.number, "role": variant.role, **parameters(self.paths, variant)}
         lines = [f"| {name} | {value} |" for name, value in told.items()]
-        writer.add_text("configuration", "\n".join(["| name | value |", "|:--|:--|", *lines]), record.number)
+        table = "\n".join(["| name | value |", "|:--|:--|", *lines])
+        _write(file, points, ("configuration", table, record.number))
 
 
-def _writer() -> Any:
-    """``SummaryWriter``; tensorboardX imports torch where it is there, for seconds, and is handed no tensors by us."""
+def _write(file: Path, points: Mapping[int, Mapping[str, float]], words: tuple[str, str, int]) -> None:
+    """One file of events: numbers by step, and a text by its name, at a step.
+
+    By the library's records and not by its ``SummaryWriter``, whose queue to a thread makes a run of it 20 ms for one.
+    """
+    tensorboard = _library()
+    event, summary = tensorboard.proto.event_pb2.Event, tensorboard.proto.summary_pb2.Summary
+    name, text, step = words
+    events = [event(file_version="brain.Event:2")]
+    for at, values in points.items():
+        named = [summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        events.append(event(step=at, summary=summary(value=named)))
+    events.append(event(step=step, summary=tensorboard.summary.text(name, text)))
+    records = tensorboard.RecordWriter(str(file))
+    try:
+        now = time.time()
+        for each in events:
+            each.wall_time = now
+            records.write(each.SerializeToString())
+    finally:
+        records.close()
+
+
+@cache
+def _library() -> Any:
+    """``tensorboardX``; it imports torch where it is there, for seconds, and is handed no tensors by us."""
     hidden = "torch" not in sys.modules
     if hidden:
         sys.modules["torch"] = None  # type: ignore[assignment]
     try:
-        from tensorboardX import SummaryWriter  # noqa: PLC0415
+        import tensorboardX  # noqa: PLC0415
     finally:
         if hidden:
             del sys.modules["torch"]
-    return SummaryWriter
+    return tensorboardX
 
 
 def runs(folder: Path) -> list[str]:
