@@ -1,23 +1,19 @@
-"""Whether training and validation are far enough apart for the labels of everything that was trained."""
+"""Drawing: a figure in the themes of the report as PNGs, and what plots share: axes of eras, labels, dashes, names."""
 
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numerai_ray.config import Config
-from numerai_ray.config.plan_schema import Stage
-from numerai_ray.data.eras import era_label, least_honest_gap
+from numerai_ray.data.eras import era_label
 from numerai_ray.errors import RequestError
 from numerai_ray.metrics.significance import ALL_ERAS
 from numerai_ray.report.colours import DARK, LIGHT, THEMES, Theme
-from numerai_ray.report.reading import Reading
 from numerai_ray.system.files import whole_file
 
 # Plots import the palette from here, beside what draws with it.
@@ -28,74 +24,20 @@ __all__ = [
     "LIGHT",
     "SERIES_DASHES",
     "THEMES",
-    "LabelRoom",
     "Theme",
     "canvas",
     "draw_figure",
     "end_labels",
     "era_axis",
-    "label_rooms",
-    "labels_need",
     "new_figure",
     "put_legend",
     "say_start",
     "shortened",
     "spread",
-    "tightest",
     "two_lines",
     "write_picture",
     "write_pictures",
 ]
-
-# No change below these is one of the targets.
-NO_TARGETS = ("model.", "post.", "cv.")
-
-
-@dataclass(frozen=True)
-class LabelRoom:
-    """Eras between training and validation of one configuration: those there are, and those its labels need."""
-
-    gap: int
-    needed: int
-
-    def __str__(self) -> str:
-        return f"smallest gap {self.gap} eras, labels need {self.needed}"
-
-
-def label_rooms(reading: Reading, stage: Stage) -> list[LabelRoom]:
-    """One for each configuration of the stage whose results are there.
-
-    A variant may be trained on longer labels than the base is: 60 days where the base has 20.
-    """
-    needed: dict[str, int] = {}
-    found = []
-    for record in reading.of(stage):
-        for variant in record.variants:
-            stored = None if variant.role == "benchmark" else reading.scores(variant)
-            gap = None if stored is None else stored.cv.get("smallest_gap_eras")
-            if gap is None:
-                continue
-            changes = {**record.base_changes, **variant.changes}
-            decisive = {path: value for path, value in changes.items() if not path.startswith(NO_TARGETS)}
-            # Checking a config costs a millisecond, and most variants of a search train on the same targets.
-            key = variant.role if variant.role == "baseline" else repr(sorted(decisive.items()))
-            if key not in needed:
-                baseline = variant.role == "baseline"
-                config = reading.loaded.baseline_config(stage) if baseline else reading.loaded.config(stage, changes)
-                needed[key] = labels_need(config)
-            found.append(LabelRoom(gap, needed[key]))
-    return found
-
-
-def labels_need(config: Config) -> int:
-    """Eras that the labels of all targets span which the configuration trains on or is scored on."""
-    return least_honest_gap((*config.trained_targets(), config.score.target))
-
-
-def tightest(rooms: Iterable[LabelRoom]) -> LabelRoom | None:
-    """The one with the least to spare."""
-    return min(rooms, key=lambda room: (room.gap - room.needed, room.gap), default=None)
-
 
 # Bumped when a drawing changes: pictures of older versions are then drawn again.
 DRAWING_VERSION = 3

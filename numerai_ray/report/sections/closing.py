@@ -12,7 +12,7 @@ from numerai_ray.experiment.records import JOINT, RoundRecord
 from numerai_ray.experiment.standing import counted, searched
 from numerai_ray.metrics.selection import luck
 from numerai_ray.metrics.significance import e4
-from numerai_ray.report.plots.drawing import label_rooms, tightest
+from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import cell, number
 

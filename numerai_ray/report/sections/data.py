@@ -7,7 +7,7 @@ from itertools import pairwise
 from numerai_ray.config.plan_schema import Stage
 from numerai_ray.data.eras import era_label
 from numerai_ray.experiment.scores import StoredScores
-from numerai_ray.report.plots.drawing import label_rooms, tightest
+from numerai_ray.report.label_rooms import label_rooms, tightest
 from numerai_ray.report.reading import Reading
 from numerai_ray.report.tables import UNKNOWN, cell
 
