@@ -7,6 +7,7 @@ is handed to Arrow, and from there to a model, without a copy; and any choice of
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ _HARMLESS = re.compile(r"[A-Za-z0-9_.-]+")
 _TURNED_AT_ONCE = 64  # features, when rows are made of them: their cache lines are then filled at once
 
 RowRange = tuple[int, int]
+Order = Literal["C", "F"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +80,17 @@ class FeatureMatrix:
         """Every feature in ``rows``, (n_features, rows), a copy: meant for an era at a time."""
         return np.stack([column[rows] for column in self.columns])
 
-    def to_numpy(self, ranges: Sequence[RowRange], dtype: npt.DTypeLike = np.int8) -> npt.NDArray[np.generic]:
-        """The given rows as an (n, n_features) matrix in C order (a copy)."""
+    def to_numpy(
+        self, ranges: Sequence[RowRange], dtype: npt.DTypeLike = np.int8, order: Order = "C"
+    ) -> npt.NDArray[np.generic]:
+        """The given rows as an (n, n_features) matrix (a copy): rows one after the other, or columns (``F``)."""
         rows = sum(stop - start for start, stop in ranges)
-        out = np.empty((rows, len(self.names)), dtype)
+        out = np.empty((rows, len(self.names)), dtype, order)
         done = 0
+        if order == "F":
+            for place, column in enumerate(self.columns):
+                np.concatenate([column[start:stop] for start, stop in ranges], out=out[:, place], casting="unsafe")
+            return out
         for start, stop in ranges:
             for first in range(0, len(self.columns), _TURNED_AT_ONCE):
                 block = np.stack([column[start:stop] for column in self.columns[first : first + _TURNED_AT_ONCE]])

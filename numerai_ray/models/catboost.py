@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.data.features import Order
 from numerai_ray.errors import FitError, nearest
 from numerai_ray.models.dense import (
     DenseLadder,
@@ -62,6 +63,8 @@ class CatBoost(DenseLadder):
     """Gradient-boosted trees (``catboost.CatBoostRegressor``)."""
 
     libraries: ClassVar[tuple[str, ...]] = ("catboost",)
+    # A pool is filled column by column: of rows it takes a twentieth of a fit of 300 trees.
+    order: ClassVar[Order] = "F"
 
     def canonical_params(self, params: Params) -> dict[str, Any]:
         return {"iterations": TREES, **main_names(params, ALIASES)}

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from numerai_ray.data.features import Order
 from numerai_ray.errors import DataError, EnvironmentFault, FitError
 from numerai_ray.metrics.importance import Importance, importance_of
 from numerai_ray.models.protocol import Batch, FitResult, Params, Rungs
@@ -97,18 +98,23 @@ class FittedDense:
 
 
 class DenseModel:
-    """What models over :class:`Rows` share: they predict after training."""
+    """What models over :class:`Rows` share: they predict after training.
+
+    ``order`` is how the features that they are handed lie: row after row (``C``), or column after column (``F``).
+    """
+
+    order: ClassVar[Order] = "C"
 
     def fit_rows(self, rows: Rows, params: Params) -> Predictor:
         """Train on ``rows``, which have a target; raises :class:`~numerai_ray.errors.FitError`."""
         raise NotImplementedError
 
     def fit(self, batch: Batch, params: Params, threads: int) -> FittedDense:
-        return FittedDense(self.fit_rows(rows_of(batch, threads), params))
+        return FittedDense(self.fit_rows(rows_of(batch, threads, self.order), params))
 
     def fit_predict(self, train: Batch, validation: Batch, params: Params, threads: int) -> FitResult:
         fitted = self.fit(train, params, threads)
-        rows = rows_of(validation, threads)
+        rows = rows_of(validation, threads, self.order)
         importance = importance_in(fitted.predictor, rows=rows)
         return FitResult(np.asarray(fitted.predictor.predict(rows), np.float64), importance, fitted)
 
@@ -123,7 +129,7 @@ class DenseLadder(DenseModel, ABC):
     def fit_predict_lengths(self, train: Batch, validation: Batch, ladder: Rungs, threads: int) -> list[FitResult]:
         longest = self.at_length(ladder.params, max(ladder.lengths))
         fitted = self.fit(train, longest, threads)
-        rows = rows_of(validation, threads)
+        rows = rows_of(validation, threads, self.order)
         predict: Any = fitted.predictor.predict
         return [
             FitResult(np.asarray(predict(rows, length), np.float64), importance_in(fitted.predictor, length), fitted)
@@ -157,16 +163,16 @@ def unpickled(content: bytes) -> Any:
         raise DataError(f"the model cannot be unpickled: {type(error).__name__}: {error}; train it again") from error
 
 
-def rows_of(batch: Batch, threads: int) -> Rows:
+def rows_of(batch: Batch, threads: int, order: Order = "C") -> Rows:
     """The batch as read-only arrays (a copy of its features)."""
     matrix = batch.features
-    features = np.asarray(matrix.to_numpy(batch.ranges, np.float32), np.float32)
+    features = np.asarray(matrix.to_numpy(batch.ranges, np.float32, order), np.float32)
     if batch.missing_as_null:
         era_of_row = np.repeat(np.arange(len(matrix.seen.bits)), np.diff(matrix.seen.era_starts))
         inside = np.concatenate([era_of_row[start:stop] for start, stop in batch.ranges])
         features[matrix.seen.missing()[inside]] = np.nan
     if batch.keep is not None:
-        features = features[batch.keep]
+        features = np.asarray(features[batch.keep], order=order)
     eras = np.zeros(len(features), np.int32) if batch.eras is None else batch.eras
     arrays = (features, eras, batch.target, batch.weights, *batch.benchmarks.values())
     for array in arrays:

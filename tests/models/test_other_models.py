@@ -325,3 +325,20 @@ def test_what_a_users_model_does_wrong_is_a_fit_error(body, words) -> None:
     with pytest.raises(FitError, match=words):
         own = model_for("ridge.py:Ridge", ModelSource("ridge.py", text))
         own.fit_predict(batch(features, 0, 4), batch(features, 5, 6), {}, 1)
+
+
+def test_rows_lie_as_a_library_reads_them_and_are_the_same() -> None:
+    columns = tuple(np.random.default_rng(1).integers(0, 5, (3, 50)).astype(np.int8))
+    batch = Batch(
+        FeatureMatrix(("a", "b", "c"), columns, values_seen(columns, np.array([0, 50]))),
+        ((0, 20), (30, 50)),
+        False,
+        None,
+    )
+    by_row, by_column = rows_of(batch, 1).features, rows_of(batch, 1, "F").features
+    assert by_row.flags.c_contiguous
+    assert by_column.flags.f_contiguous
+    assert np.array_equal(by_row, by_column)
+    kept = replace(batch, keep=np.arange(0, 40, 2))
+    assert rows_of(kept, 1, "F").features.flags.f_contiguous
+    assert np.array_equal(rows_of(kept, 1).features, rows_of(kept, 1, "F").features)
