@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.submission.container.containers import container_for
 from numerai_ray.submission.container.environment import Environment, environment_for
 
-pytest_plugins = ["core_seconds"]
+pytest_plugins = ["core_seconds", "undrawn"]
+
+# Where Python may not keep what it compiled, every process that a test starts compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.

@@ -86,6 +86,7 @@ def table(title: str, folder: Path) -> tuple[int, int]:
     return reused, trained
 
 
+@pytest.mark.slow
 def test_an_experiment_goes_on_with_its_eras(weekly: Weekly, capsys: pytest.CaptureFixture[str]) -> None:
     folder = weekly.plan("first", {})
     assert weekly.run(folder, "--rounds", "1") == 0
