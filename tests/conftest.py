@@ -33,9 +33,13 @@ os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_de
 # Matrices of tests are small, and tests run side by side: more threads would wait for each other, and spin meanwhile.
 threadpool_limits(1, user_api="blas")
 
-# A busy machine is no failure.
+# A busy machine is no failure. While somebody works on the code, a quarter of the examples will do.
 settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+settings.register_profile("quick", deadline=None, max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("quick" if "not (ray" in config.option.markexpr else "house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

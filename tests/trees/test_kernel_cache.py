@@ -195,7 +195,7 @@ with kernel_cache.compiling("one"):
 """
 
 
-@pytest.mark.parametrize("size", ["0", "1000"])
+@pytest.mark.parametrize("size", ["0", pytest.param("1000", marks=pytest.mark.slow)])
 def test_where_a_disk_is_full_kernels_are_compiled_and_not_kept(size: str, tmp_path: Path) -> None:
     told = python(COMPILE_ON_A_FULL_DISK, PACKAGE.parents[1], size, HOME=str(tmp_path), TMPDIR=str(tmp_path))
     assert told.split() == ["None", "20"]
