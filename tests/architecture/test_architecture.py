@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows: lengths, names, one writer to the terminal, one reader of JSON, figures."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -110,16 +111,13 @@ def test_the_rules_see(tmp_path: Path, line: str, rule: object) -> None:
     assert not rule(tmp_path / "quiet.py")
 
 
-def test_the_figures_of_the_house(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_figures_of_the_house(capsys: pytest.CaptureFixture[str]) -> None:
     """Few arrows between packages, none both ways; the command prints them."""
-    trees = house.modules()
-    found = house.arrows(trees)
-    assert len(found) <= 108
-    assert not house.cycle(found)
-    monkeypatch.setattr(house, "modules", lambda: trees)  # parsed once
     house.main()
     said = capsys.readouterr().out
-    assert f"arrows between packages: {len(found)}\n" in said
+    (arrows,) = re.findall(r"^arrows between packages: (\d+)$", said, re.MULTILINE)
+    assert 50 < int(arrows) <= 108
+    assert "rings: none\n" in said
     assert f"modules: {len(modules())}," in said
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in modules())
     assert f"lines: {lines:,}\n" in said
