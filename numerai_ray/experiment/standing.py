@@ -288,7 +288,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def p_text(p_value: float) -> str:
-    """A p-value in two digits, as small as it is."""
+    """A p-value in two digits, as small as it is; never 1, as chance is never all there is."""
+    if p_value >= 0.995:
+        return f"{min(p_value, 0.999):.3f}"
     return f"{p_value:.2g}" if p_value >= 1e-4 else f"{p_value:.0e}"
 
 

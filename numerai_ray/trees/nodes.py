@@ -157,7 +157,9 @@ def find_children(growth, node, smaller, packed, ends, rules):
     parent, child = growth.pool[old].reshape(-1), growth.pool[new].reshape(-1)
     for i in range(parent.size):
         parent[i] -= child[i]
-    growth.can_split[new] = growth.can_split[old]
+    # One by one: for rows that are assigned, numba compiles the text of an error, a sixth of all there is to compile.
+    for place in range(growth.can_split.shape[1]):
+        growth.can_split[new, place] = growth.can_split[old, place]
     nodes[smaller].slot, nodes[larger].slot = new, old
     own.slot = -1
     for child_node in (left, left + 1):

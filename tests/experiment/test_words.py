@@ -10,7 +10,7 @@ from builders import History, Market, experiment
 from numerai_ray.experiment.answer import Answer, answer_of
 from numerai_ray.experiment.decision import PolicySettings
 from numerai_ray.experiment.records import REPLICATE
-from numerai_ray.experiment.standing import Standing
+from numerai_ray.experiment.standing import Standing, p_text
 from numerai_ray.metrics.registry import METRICS
 from numerai_ray.report.markdown import report_text
 from numerai_ray.report.reading import Reading
@@ -102,3 +102,11 @@ def test_what_rounds_to_zero_has_no_sign_and_the_base_is_not_the_best_found(tmp_
     assert not re.search(r"[+-]0\.0+(e-4)?\b", report)
     assert "| the experiment's base against the baseline |" in report
     assert "the best configuration against" not in report
+
+
+@pytest.mark.parametrize(
+    ("p_value", "words"),
+    [(0.0513, "0.051"), (0.00004, "4e-05"), (0.994, "0.99"), (0.9963, "0.996"), (0.99999, "0.999"), (1.0, "0.999")],
+)
+def test_a_p_value_is_never_told_as_certainty(p_value: float, words: str) -> None:
+    assert p_text(p_value) == words

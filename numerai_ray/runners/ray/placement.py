@@ -18,7 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import ray
-from ray.autoscaler.sdk import request_resources
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -144,14 +143,20 @@ def ask_for(needs: Sequence[Needs]) -> None:
     bundles: list[dict[str, Any]] = [
         {"CPU": each.cores or 1, **({"GPU": each.gpus} if each.gpus else {})} for each in needs
     ]
-    with suppress(Exception):  # an old or foreign autoscaler must not cost a round
-        request_resources(bundles=bundles)
+    _request(bundles)
 
 
 def let_go() -> None:
     """Withdraw what was asked of the autoscaler: idle nodes may go."""
-    with suppress(Exception):
-        request_resources(bundles=[])
+    _request([])
+
+
+def _request(bundles: list[dict[str, Any]]) -> None:
+    with suppress(Exception):  # an old or foreign autoscaler must not cost a round
+        # All of Ray's autoscaler comes with it, and every worker imports this file.
+        from ray.autoscaler.sdk import request_resources  # noqa: PLC0415
+
+        request_resources(bundles=bundles)
 
 
 def wait_for_nodes(gpus: float) -> list[Node]:
