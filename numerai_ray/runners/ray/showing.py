@@ -15,7 +15,7 @@ from numerai_ray.system.timeline import span
 from numerai_ray.training.spec import VariantPlan
 
 # The longest that the first round's trials are shown after its fits have begun.
-FIRST_FIT_S = 5.0
+FIRST_FIT_S = 15.0
 # Core-seconds of this machine from the beginning of one round's showing to that of the next: a process for its trials,
 # which imports Ray Tune, takes two of them and more, as many as all fits of many a round.
 EVERY_CORE_S = 40.0
