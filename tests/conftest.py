@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from numerai_ray.data.synthetic.market import MarketSpec
 from numerai_ray.submission.container.containers import container_for
 from numerai_ray.submission.container.environment import Environment, environment_for
 
-pytest_plugins = ["core_seconds"]
+pytest_plugins = ["core_seconds", "undrawn"]
+
+# Where Python may not keep what it compiled, every process that a test starts compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Ray asks a node every three seconds and gives it up after five times: tests that kill one would wait for it. A raylet
 # that is only slow still has the ten seconds of each question.
@@ -28,9 +33,13 @@ os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_de
 # Matrices of tests are small, and tests run side by side: more threads would wait for each other, and spin meanwhile.
 threadpool_limits(1, user_api="blas")
 
-# A busy machine is no failure.
+# A busy machine is no failure. While somebody works on the code, a quarter of the examples will do.
 settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+settings.register_profile("quick", deadline=None, max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("quick" if "not (ray" in config.option.markexpr else "house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,6 +76,7 @@ def test_clouds_cost_nothing_while_idle(name: str) -> None:
     assert config["idle_timeout_minutes"] <= 5
 
 
+@pytest.mark.slow
 def test_aws_bootstraps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ray's AWS code makes keys, subnets, security groups and roles for the file, against a simulated EC2."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

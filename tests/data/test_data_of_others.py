@@ -125,7 +125,9 @@ def test_downloads_of_another_type_build_to_the_same_data(kind: str, root: Path,
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("which", ["both", "data", "benchmarks"])
+@pytest.mark.parametrize(
+    "which", ["both", *(pytest.param(one, marks=pytest.mark.slow) for one in ("data", "benchmarks"))]
+)
 def test_data_files_of_another_type_are_read_alike(kind: str, which: str, root: Path, market: Path) -> None:
     names = {"both": ("full", "full_benchmark_models"), "data": ("full",), "benchmarks": ("full_benchmark_models",)}
     rewrite(root, names[which], TYPES[kind])

@@ -104,8 +104,14 @@ def test_test_rows_and_pandas_metadata_are_left_out(folder: Path) -> None:
     assert max(benchmark_eras) == max(full["era"].to_pylist())
 
 
-@pytest.mark.parametrize("read_cells", [0, 200_000_000])  # slice by slice, or a row group at once
-@pytest.mark.parametrize("row_group_size", [37, 500, 100_000])
+@pytest.mark.parametrize(
+    ("read_cells", "row_group_size"),  # slice by slice, or a row group at once
+    [
+        *((0, 500), (200_000_000, 100_000)),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((0, 37), (0, 100_000))),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((200_000_000, 37), (200_000_000, 500))),
+    ],
+)
 def test_eras_may_straddle_row_groups_of_the_inputs_but_not_of_the_outputs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, row_group_size: int, read_cells: int
 ) -> None:

@@ -114,6 +114,7 @@ def test_findings_are_kept_beside_the_data_they_are_of(version: Path) -> None:
     assert known_drift(version, TARGET, 12) != ("seen",)
 
 
+@pytest.mark.pictures
 def test_the_command(quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = ["data", "info", "--data-dir", str(quiet.parent), "--drift", "--drift-eras", "12"]
     assert run([*own, "--plot", str(tmp_path), "--json"]) == 0

@@ -86,6 +86,7 @@ def test_they_are_of_this_house(copy: Path) -> None:
     ran([tool("lint-imports"), "--no-cache"], copy, copy)
 
 
+@pytest.mark.slow
 def test_the_plot_is_in_the_report(copy: Path, tmp_path: Path) -> None:
     report = ran([sys.executable, "-c", REPORT, tmp_path / "experiments" / "x"], copy, tmp_path)
     assert "What each round took" in report
@@ -103,6 +104,7 @@ def test_the_model_keeps_its_promises(copy: Path, tmp_path: Path) -> None:
     assert said.count("ok  ") >= 5
 
 
+@pytest.mark.slow
 def test_the_metric_is_in_the_answer_and_a_plan_may_ask_for_it(copy: Path, tmp_path: Path) -> None:
     report = ran([sys.executable, "-c", REPORT, tmp_path / "experiments" / "x"], copy, tmp_path)
     assert "| Even score |" in report
@@ -110,6 +112,7 @@ def test_the_metric_is_in_the_answer_and_a_plan_may_ask_for_it(copy: Path, tmp_p
     assert ran([sys.executable, "-c", code], copy, tmp_path).strip() == "even_last_200_eras.mean"
 
 
+@pytest.mark.slow
 def test_the_post_step_is_done_where_a_config_asks_for_it(copy: Path, market: Path, tmp_path: Path) -> None:
     lowest, highest, refused = ran([sys.executable, "-c", CLIPPED, market], copy, tmp_path).splitlines()
     assert (float(lowest), float(highest)) == (0.2, 0.8)

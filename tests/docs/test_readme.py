@@ -29,6 +29,7 @@ def test_the_first_two_commands_stand_alone() -> None:
     assert "README.md" in script, "the project's check takes its commands from the README"
 
 
+@pytest.mark.slow
 def test_every_other_command_runs(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

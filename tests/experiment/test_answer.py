@@ -37,7 +37,7 @@ class Dear(Market):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:
-    made = Desk(tmp_path_factory.mktemp("answer"), market)
+    made = Desk(tmp_path_factory.mktemp("answer"), market, {"budget": {"rounds": 1}})
     assert made.run() == 0
     return made
 

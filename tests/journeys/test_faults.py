@@ -215,6 +215,7 @@ def test_last_words_are_said_only_of_a_process_that_was_ended(end: str, said: bo
 # --- killed for memory ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fit_whose_process_was_killed_is_tried_again_alone() -> None:
     run, family = f"test{os.getpid()}", "ab" * 32
     killed = f"with lone_retry({run!r}, {family!r}):\n    import os; os._exit(9)"

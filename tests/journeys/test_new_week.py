@@ -86,6 +86,7 @@ def table(title: str, folder: Path) -> tuple[int, int]:
     return reused, trained
 
 
+@pytest.mark.slow
 def test_an_experiment_goes_on_with_its_eras(weekly: Weekly, capsys: pytest.CaptureFixture[str]) -> None:
     folder = weekly.plan("first", {})
     assert weekly.run(folder, "--rounds", "1") == 0
@@ -126,6 +127,7 @@ def test_it_begins_where_every_label_is_resolved(weekly: Weekly, capsys: pytest.
     assert (stage["last_era"], stage["newer_eras"]) == (FIRST - 8, 8)
 
 
+@pytest.mark.slow
 def test_a_changed_era_is_named(weekly: Weekly, capsys: pytest.CaptureFixture[str]) -> None:
     folder = weekly.plan("first", {})
     assert weekly.run(folder, "--rounds", "1") == 0

@@ -200,6 +200,7 @@ def test_an_experiment_is_run_exported_and_verified_on_macos(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP")
+@pytest.mark.slow
 @pytest.mark.parametrize(("wish", "spins"), [(None, "0"), ("active", "30000000000")])
 def test_threads_that_wait_do_not_spin_unless_the_user_says_so(wish: str | None, spins: str) -> None:
     """As the OpenMP tells it that LightGBM loads: it reads the variable once."""

@@ -31,6 +31,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, market: Path) -> Desk:
     """Two rounds of an experiment."""
     made = Desk(tmp_path_factory.mktemp("served"), market)
     assert made.run("--rounds", "2") == 0
+    assert run(["report", str(made.folder)]) == 0  # draws here what the server's own process would draw
     return made
 
 

@@ -89,9 +89,9 @@ def test_predicts_what_lightgbm_predicts(features: FeatureMatrix, name: str, wei
     [
         {"subsample": 0.5, "subsample_freq": 2},
         {"max_depth": 2},
-        {"reg_alpha": 0.5, "reg_lambda": 5},
+        pytest.param({"reg_alpha": 0.5, "reg_lambda": 5}, marks=pytest.mark.slow),  # kernels of its own are compiled
         {"min_child_samples": 200},
-        {"min_split_gain": 0.3, "min_child_weight": 30},
+        pytest.param({"min_split_gain": 0.3, "min_child_weight": 30}, marks=pytest.mark.slow),  # and here
         {"colsample_bytree": 1.0},
         {"feature_fraction_seed": 8, "bagging_seed": 9, "data_random_seed": 4},
         {"boosting_type": "gbdt", "objective": "rmse", "max_bin": 255, "force_row_wise": True},

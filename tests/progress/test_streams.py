@@ -32,7 +32,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> History:
     return finished_experiment(tmp_path_factory.mktemp("streams") / "dé–mo")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize(
+    "encoding", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("utf-8", "latin-1")), "ascii"]
+)
 def test_tables_degrade_and_nothing_raises(finished: History, tmp_path: Path, encoding: str) -> None:
     env = {**os.environ, "PYTHONIOENCODING": encoding}
     code = COMMANDS.format(exp=str(finished.paths.root))

@@ -17,6 +17,8 @@ from numerai_ray.report.plots.compare import MOST_LINES, compare_info, draw_comp
 from numerai_ray.report.plots.cumulative import Line
 from numerai_ray.report.plots.drawing import DARK, LIGHT
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> History:

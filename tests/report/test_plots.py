@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,7 +241,10 @@ def test_every_colour_can_be_read_on_its_background(theme: object) -> None:
         assert (light + 0.05) / (dark + 0.05) >= 4.5, color
 
 
+@pytest.mark.pictures
 def test_plots_are_pictures_with_something_in_them(finished: History) -> None:
+    shutil.rmtree(finished.paths.plots)
+    write_plots(reading(finished), gathered(reading(finished)))
     shown = [plot for plot in PLOTS if plot.name != "since"]  # nothing was rechecked here
     assert set(drawn_plots(finished.paths)) == {plot.name for plot in shown}, "each has something to show here"
     backgrounds: dict[str, list[float]] = {"light": [], "dark": []}

@@ -62,7 +62,13 @@ WAYS: dict[str, Callable[[Sequence[VariantPlan], Path], Outcomes]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+# What two fits share shows when they are grown at once, and an order of sums on more threads.
+QUICK_WAYS = ("4 threads", "at once")
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[] if way in QUICK_WAYS else pytest.mark.slow) for way in WAYS]
+)
 @pytest.mark.parametrize("name", EVERY)
 def test_the_same_predictions_to_the_last_bit(name: str, way: str, market: Path, root: Path, tmp_path: Path) -> None:
     expected = reference(name, market, root)

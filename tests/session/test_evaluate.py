@@ -159,6 +159,7 @@ def test_nan_is_never_filled_and_is_told(labels: pd.DataFrame, market: Path) -> 
     assert "have no prediction" in " ".join(without.flags)
 
 
+@pytest.mark.pictures
 def test_the_command_says_the_same(desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = desk.folder / "predictions" / "r01-base.parquet"
     plot = tmp_path / "mine.png"

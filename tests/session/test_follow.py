@@ -70,6 +70,7 @@ def test_a_webhook_is_told_of_the_model_that_does_worse(account: Account) -> Non
     assert told["text"].startswith("ray_one, ")
 
 
+@pytest.mark.pictures
 def test_a_model_with_few_rounds_is_too_early(
     account: Account, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

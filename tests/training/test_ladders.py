@@ -42,7 +42,8 @@ def catalog(market: Path) -> Catalog:
     return Catalog(market)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Bags are drawn also where features of each node are.
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k == "bagging" else []) for k in KINDS])
 def test_each_length_is_what_a_fit_of_its_own_gives(catalog: Catalog, tmp_path: Path, kind: str) -> None:
     plans = ladder(catalog, **KINDS[kind])
     assert len(trainings(spec for plan in plans for spec in plan.fits)) == len(plans[0].fits)

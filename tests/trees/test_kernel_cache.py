@@ -195,7 +195,7 @@ with kernel_cache.compiling("one"):
 """
 
 
-@pytest.mark.parametrize("size", ["0", "1000"])
+@pytest.mark.parametrize("size", ["0", pytest.param("1000", marks=pytest.mark.slow)])
 def test_where_a_disk_is_full_kernels_are_compiled_and_not_kept(size: str, tmp_path: Path) -> None:
     told = python(COMPILE_ON_A_FULL_DISK, PACKAGE.parents[1], size, HOME=str(tmp_path), TMPDIR=str(tmp_path))
     assert told.split() == ["None", "20"]
@@ -240,7 +240,8 @@ COMPILE_ALL = COMPILE_ONE.replace("draws.sampled_rows(300_000, 200_000, 1)", "pa
 )
 
 
-@pytest.mark.parametrize("code", [COMPILE_ONE, pytest.param(COMPILE_ALL, marks=pytest.mark.slow)], ids=["one", "all"])
+@pytest.mark.parametrize("code", [COMPILE_ONE, COMPILE_ALL], ids=["one", "all"])
+@pytest.mark.slow
 def test_of_two_processes_that_find_an_empty_cache_at_once_one_compiles(code: str, tmp_path: Path) -> None:
     """The other one waits for it without work, and takes what it made."""
     marks = [tmp_path / "first", tmp_path / "second"]
