@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bad_requests import Desk
+from core_seconds import is_quick_tier
 from hypothesis import settings
 from live_desk import LiveDesk
 from submission_desk import PYTHONS, exported, finished_desk
@@ -39,7 +40,7 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("quick" if "not (ray" in config.option.markexpr else "house")
+    settings.load_profile("quick" if is_quick_tier(config) else "house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,6 +28,11 @@ def is_marked(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in TIERS)
 
 
+def is_quick_tier(config: pytest.Config) -> bool:
+    """Whether this run leaves out all other tiers, as ``pytest`` alone does."""
+    return "not (ray" in config.option.markexpr
+
+
 class Spent(NamedTuple):
     """Seconds of a core that one test took; a shared fixture counts with the test that asked for it first."""
 

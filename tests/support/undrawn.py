@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_seconds import is_marked
+from core_seconds import is_quick_tier
 
 from numerai_ray.report import ensemble
 from numerai_ray.report.plots import drawing, registry
@@ -21,7 +21,6 @@ DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 DRAWN = drawing.write_pictures
-DRAWN_FILES = pytest.StashKey[set[Path]]()
 
 
 def write_dots(paths: Mapping[Any, Path], draw: Callable[[Any], Any]) -> None:
@@ -32,14 +31,9 @@ def write_dots(paths: Mapping[Any, Path], draw: Callable[[Any], Any]) -> None:
             partial.write_bytes(DOT)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """A file with a test of another tier in this run is drawn as a whole, as its tests share fixtures."""
-    session.config.stash[DRAWN_FILES] = {item.path for item in session.items if is_marked(item)}
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before any fixture."""
-    seen = item.path in item.config.stash[DRAWN_FILES] or item.get_closest_marker("pictures")
+    seen = not is_quick_tier(item.config) or item.get_closest_marker("pictures")
     for module in (drawing, registry, ensemble):
         module.write_pictures = DRAWN if seen else write_dots  # type: ignore[attr-defined]
