@@ -36,9 +36,12 @@ FEW_EPOCHS, MORE_EPOCHS = 1, 2
 
 
 class ShortRunner(RoundRunner, Protocol):
-    """A runner whose store can be changed between rounds."""
+    """A runner whose store can be changed between rounds; ``ahead_s`` of its start went by before the first of them."""
 
     store: FitStore
+
+    @property
+    def ahead_s(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def _measured(
         speeds={**known.speeds, **_speeds(few, more)},
         after=after,
         round_s=round(max(fmean(beside), 0.0), 3),
-        start_s=round(max(first.wall_s - few.wall_s, 0.0), 3),
+        start_s=round(max(first.wall_s - few.wall_s, 0.0) + runner.ahead_s, 3),
         cores=cores,
     )
 

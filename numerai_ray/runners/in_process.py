@@ -46,6 +46,7 @@ class InProcessRunner:
         self.store = store
         self.threads = threads
         self.cost = RoundCost()
+        self.ahead_s = 0.0  # nothing starts
         self._began: float | None = None
         self._columns: dict[str, Columns] = {}
         self._features: dict[tuple[str, str], FeatureMatrix] = {}

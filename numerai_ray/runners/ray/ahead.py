@@ -1,6 +1,7 @@
 """Ray ahead of the first round: it starts, and workers import what fits need, while data are still being made."""
 
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -13,10 +14,11 @@ from numerai_ray.system.resources import Machine
 
 @dataclass(frozen=True)
 class _Begun:
-    """A Ray that starts: what the machine had before, and the dashboard's URL once it is up."""
+    """A Ray that starts: what the machine had before, and once it is up, the dashboard's URL; when it began."""
 
     machine: Machine
-    url: Future[str | None]
+    up: Future[tuple[str | None, float]]
+    at: float
 
 
 _begun: list[_Begun] = []
@@ -26,7 +28,7 @@ def begin(settings: RaySettings) -> None:
     """Start Ray on this machine in a thread of its own, unless there is one. What goes wrong, :func:`taken` raises."""
     if _begun or is_ready(0):
         return
-    begun = _Begun(this_machine(), Future())
+    begun = _Begun(this_machine(), Future(), time.monotonic())
     _begun.append(begun)
     threading.Thread(target=_start, args=(settings, begun), name="ray", daemon=True).start()
 
@@ -37,9 +39,9 @@ def _start(settings: RaySettings, begun: _Begun) -> None:
         for _ in range(begun.machine.cores):
             warm_up.remote([])
     except BaseException as error:
-        begun.url.set_exception(error)
+        begun.up.set_exception(error)
     else:
-        begun.url.set_result(url)
+        begun.up.set_result((url, time.monotonic()))
         wait_until_gone()
 
 
@@ -48,14 +50,22 @@ def machine_before() -> Machine:
     return _begun[-1].machine if _begun else this_machine()
 
 
-def taken() -> tuple[bool, str | None]:
-    """Wait for what was begun, and take it over: whether anything was, and the dashboard's URL where there is one.
+def taken() -> tuple[bool, str | None, float]:
+    """Wait for what was begun, and take it over.
+
+    Returns:
+        Whether anything was begun, the dashboard's URL where there is one, and the seconds of Ray's start that went by
+        before it was waited for.
 
     Raises:
         EnvironmentFault: Ray did not start.
 
     """
-    return (True, _begun.pop().url.result()) if _begun else (False, None)
+    if not _begun:
+        return False, None, 0.0
+    begun, now = _begun.pop(), time.monotonic()
+    url, ready = begun.up.result()
+    return True, url, min(now, ready) - begun.at
 
 
 def end() -> None:
@@ -66,5 +76,5 @@ def end() -> None:
     if is_ending():  # all of it ends with this process
         hush()
         return
-    if begun.url.exception() is None:
+    if begun.up.exception() is None:
         disconnect()

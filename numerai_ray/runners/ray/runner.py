@@ -71,6 +71,7 @@ class TuneRunner:
         self.dashboard_url: str | None = None
         self.cost = RoundCost()
         self.slots = 0
+        self.ahead_s = 0.0
         self._shared = SharedDatasets()
         self._ahead = Ahead()  # what is there before Ray is
         self._placement: Placement | None = None
@@ -234,7 +235,7 @@ class TuneRunner:
             blocks = pool.submit(read_ahead, missing, shared)
             needed = resources.object_store_bytes
             with span("Ray"):
-                new, url = taken()
+                new, url, self.ahead_s = taken()
                 if not is_ready(needed, new=new):
                     new, url = True, connect(self.settings, self._machine, needed)
             if new:
