@@ -26,7 +26,7 @@ MORE_THREAD = 2 / 3
 # What a round takes that trains nothing: it needs no Ray.
 STORED_ROUND_S = 0.5
 # What a run takes around its rounds: Python's start, the report's last pictures, Ray's end.
-AROUND_S = 4.5
+AROUND_S = 5.0
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,8 @@ class TuneRunner:
             blocks = pool.submit(read_ahead, missing, shared)
             needed = resources.object_store_bytes
             with span("Ray"):
-                new, url, self.ahead_s = taken()
+                new, url, ahead_s = taken()
+                self.ahead_s += ahead_s  # none of it in later rounds
                 if not is_ready(needed, new=new):
                     new, url = True, connect(self.settings, self._machine, needed)
             if new:
