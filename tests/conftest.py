@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from bad_requests import Desk
-from core_seconds import is_quick_tier
 from hypothesis import settings
 from live_desk import LiveDesk
 from submission_desk import PYTHONS, exported, finished_desk
@@ -40,6 +39,8 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from core_seconds import is_quick_tier  # noqa: PLC0415, as a plugin it is rewritten, which must be done first
+
     settings.load_profile("quick" if is_quick_tier(config) else "house")
 
 
