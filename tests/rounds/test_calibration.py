@@ -165,6 +165,13 @@ def test_configs_of_several_files_are_measured_together(market: Path, tmp_path: 
     assert len(known.after) == 1
 
 
+def test_what_went_by_of_the_start_before_the_first_round_is_told_too(market: Path, tmp_path: Path) -> None:
+    runner = InProcessRunner(FitStore(tmp_path / "store"), 1)
+    runner.ahead_s = 40.0  # as of a Ray that was up before anybody waited for it
+    known = calibrate(Catalog(market), [trees(50)], Calibration(), lambda: nullcontext(runner))
+    assert 40.0 <= known.start_s < 60.0
+
+
 def test_a_short_fit_that_fails_says_why(market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     desk = Desk(tmp_path, market)
     (desk.folder / "own.py").write_text(
