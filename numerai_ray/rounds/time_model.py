@@ -25,8 +25,8 @@ NOT_ITS_SPEED = {*STEPS, "learning_rate", "eta", "seed", "random_seed", "random_
 MORE_THREAD = 2 / 3
 # What a round takes that trains nothing: it needs no Ray.
 STORED_ROUND_S = 0.5
-# What a run takes around its rounds: Python's start, the report's last pictures, Ray's end.
-AROUND_S = 5.0
+# What a run takes around its rounds: Python's start, Tune's processes, the report's last pictures, Ray's end.
+AROUND_S = 6.0
 
 
 @dataclass(frozen=True)
